@@ -1,0 +1,3 @@
+"""x"""
+class ElasticsearchAdapter:
+    client_modules=()

@@ -1,0 +1,250 @@
+"""The verbs of a Qdrant collection, for servers and for the embedded engine alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Plan, Written
+from splade_connectors.documents import DocumentId, Hit, StoredDocument, point_id
+from splade_connectors.errors import NotFound, NotSupported
+from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
+from splade_connectors.options import SearchOptions
+from splade_connectors.pipeline.manifest_file import read_manifest_file, write_manifest_file
+from splade_connectors.steps import Steps
+from splade_connectors.vectors import SparseVector
+from splade_qdrant.compile import compile_search
+from splade_qdrant.points import ID_KEY, hit, id_payload, point, sparse_json, stored
+from splade_qdrant.requests import Operation, QdrantRequest
+from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
+
+# The first servers with collection metadata, and with vectors added to a collection that exists.
+_METADATA = (1, 16)
+_ADD_VECTOR = (1, 18)
+
+# JSON spends about this many bytes on one term: "29871," and "1.2345678901234567,".
+_BYTES_PER_TERM = 28
+
+
+class QdrantBackend:
+    """A collection and the sparse vector `vector_name` in it.
+
+    Args:
+        collection: its name; "" for an embedded shard, which holds only one.
+        vector_name: name of the sparse vector.
+        dense_name: name of the dense vector that documents' unnamed ones go to.
+        location: the target, for messages.
+        manifest_file: where the manifest is kept instead of in the collection's metadata.
+    """
+
+    def __init__(
+        self,
+        collection: str,
+        *,
+        vector_name: str,
+        dense_name: str,
+        location: str,
+        manifest_file: Path | None,
+    ) -> None:
+        self.location = location
+        self._collection = collection
+        self._vector = vector_name
+        self._dense = dense_name
+        self._manifest_file = manifest_file
+        self._schema: Schema | None = None
+
+    def describe(self) -> Steps[Capabilities]:
+        """Version, vectors and size. As `Backend.describe`."""
+        engine = yield self._request("version")
+        version = _version(engine["version"])
+        if not (yield self._request("exists")):
+            return Capabilities(backend=engine["title"], version=version)
+        schema = yield from self._read_schema()
+        check_sparse_vector(schema, self._vector, self.location)
+        return Capabilities(
+            backend=engine["title"],
+            version=version,
+            exists=True,
+            has_field=self._vector in schema.sparse,
+            documents=schema.points,
+            details={
+                "vector": self._vector,
+                "sparse_fields": sorted(schema.sparse),
+                "dense_fields": {name: size for name, size in sorted(schema.dense.items())},
+            },
+        )
+
+    def read_manifest(self) -> Steps[IndexManifest | None]:
+        """From the manifest file where one was named, else from the collection's metadata."""
+        if self._manifest_file:
+            return read_manifest_file(self._manifest_file, self._vector)
+        schema = yield from self._read_schema()
+        ours = (schema.metadata or {}).get(MANIFEST_KEY) or {}
+        return parse_manifest(ours.get(self._vector), self.location)
+
+    def prepare(
+        self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
+    ) -> Steps[None]:
+        """Create what is absent. As `Backend.prepare`."""
+        version = _version((yield self._request("version"))["version"])
+        if write_manifest and not self._manifest_file and version < _METADATA:
+            raise NotSupported(
+                f"{self.location}: Qdrant {_text(version)} cannot keep a manifest (collection "
+                "metadata came with 1.16); keep it in a file: --manifest FILE"
+            )
+        exists = yield self._request("exists")
+        if not exists:
+            yield self._request("create", self._creation(dense_sizes))
+        schema = yield from self._read_schema()
+        check_sparse_vector(schema, self._vector, self.location)
+        if self._vector not in schema.sparse:
+            yield from self._add_vector(version)
+            schema = yield from self._read_schema()
+        if write_manifest:
+            yield from self._write_manifest(manifest, schema)
+
+    def check(self, document: EncodedDocument) -> str | None:
+        """Wrong dense vectors, reserved keys, values that are not JSON."""
+        assert self._schema is not None
+        for name, values in document.document.dense_vectors().items():
+            reason = self._dense_reason(name or self._dense, len(values))
+            if reason:
+                return reason
+        if ID_KEY in document.payload:
+            return f"the payload has the key {ID_KEY!r}, which holds ids here; rename it"
+        try:
+            json.dumps(document.payload, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            return f"the payload is not JSON: {error}"
+        return None
+
+    def size(self, document: EncodedDocument) -> int:
+        """About how many bytes the point takes."""
+        dense = sum(len(values) for values in document.document.dense_vectors().values())
+        payload = len(json.dumps(document.payload))
+        return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
+
+    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+        """Upsert the points, waiting until they are applied: with wait=false Qdrant drops bad
+        ones behind a 200.
+        """
+        points = [point(document, self._vector, self._dense) for document in documents]
+        yield self._request("upsert", {"points": points})
+        return [Written(id=document.id) for document in documents]
+
+    def update(
+        self, id: DocumentId, payload: Mapping[str, Any], vector: SparseVector | None
+    ) -> Steps[None]:
+        """Set these payload keys, and the sparse vector; dense vectors are not touched."""
+        point = point_id(id)
+        if vector is not None:
+            vectors = {self._vector: sparse_json(vector)}
+            points = [{"id": point, "vector": vectors}]
+            yield self._request("update_vectors", {"points": points})
+        changes = {**payload, **id_payload(id)}
+        yield self._request("set_payload", {"payload": changes, "points": [point]})
+        yield self._request("flush")
+
+    def refresh(self) -> Steps[None]:
+        """Flush; a server has applied what it acknowledged."""
+        yield self._request("flush")
+
+    def plan(self, query: SparseVector, options: SearchOptions) -> Steps[Plan]:
+        """One sparse query."""
+        yield from ()
+        return compile_search(self._collection, self._vector, query, options)
+
+    def search(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send the query."""
+        answer = yield self._request("query", plan.body)
+        with_payload = plan.body["with_payload"] is True
+        return [hit(found, with_payload) for found in answer]
+
+    def fetch(
+        self, ids: Sequence[DocumentId], *, with_vectors: bool
+    ) -> Steps[list[StoredDocument]]:
+        """Retrieve by point id."""
+        body = {
+            "ids": [point_id(id) for id in ids],
+            "with_payload": True,
+            "with_vector": [self._vector] if with_vectors else False,
+        }
+        answer = yield self._request("retrieve", body)
+        found = {str(item["id"]): stored(item, self._vector) for item in answer}
+        return [found[str(point)] for point in body["ids"] if str(point) in found]
+
+    def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
+        """Delete the points."""
+        if not (yield self._request("exists")):
+            raise NotFound(f"{self.location} does not exist")
+        yield self._request("delete", {"points": [point_id(id) for id in ids]})
+        yield self._request("flush")
+
+    def count(self) -> Steps[int]:
+        """Points that have the vector, counted exactly."""
+        schema = yield from self._read_schema()
+        if self._vector not in schema.sparse:
+            return 0
+        has_vector = {"must": [{"has_vector": self._vector}]}
+        answer = yield self._request("count", {"filter": has_vector, "exact": True})
+        return int(answer["count"])
+
+    def _request(
+        self, operation: Operation, body: Mapping[str, Any] | None = None
+    ) -> QdrantRequest:
+        return QdrantRequest(operation, body or {})
+
+    def _read_schema(self) -> Steps[Schema]:
+        if not (yield self._request("exists")):
+            raise NotFound(f"{self.location} does not exist; `splade-connectors index` creates it")
+        self._schema = parse_collection((yield self._request("schema")))
+        return self._schema
+
+    def _creation(self, dense_sizes: Mapping[str, int]) -> dict[str, Any]:
+        vectors = {
+            name or self._dense: {"size": size, "distance": "Cosine"}
+            for name, size in dense_sizes.items()
+        }
+        return {"vectors": vectors, "sparse_vectors": {self._vector: {}}}
+
+    def _add_vector(self, version: tuple[int, ...]) -> Steps[None]:
+        if version < _ADD_VECTOR:
+            raise NotSupported(
+                f"{self.location} has no sparse vector {self._vector!r}, and Qdrant "
+                f"{_text(version)} cannot add one to a collection that exists (1.18 and later "
+                "can): upgrade, or index into a new collection"
+            )
+        yield self._request("add_sparse_vector", {"name": self._vector})
+
+    def _write_manifest(self, manifest: IndexManifest, schema: Schema) -> Steps[None]:
+        if self._manifest_file:
+            write_manifest_file(self._manifest_file, self._vector, manifest)
+            return
+        ours = dict((schema.metadata or {}).get(MANIFEST_KEY) or {})
+        ours[self._vector] = manifest.to_json()
+        metadata = {**(schema.metadata or {}), MANIFEST_KEY: ours}
+        yield self._request("set_metadata", {"metadata": metadata})
+
+    def _dense_reason(self, name: str, dimensions: int) -> str | None:
+        assert self._schema is not None
+        known = self._schema.dense
+        shown = repr(name) if name else "without a name"
+        if name not in known:
+            names = ", ".join(repr(other) for other in sorted(known)) or "none"
+            return f"the collection has no dense vector {shown}; it has {names}"
+        if dimensions != known[name]:
+            return (
+                f"the dense vector {shown} has {dimensions} dimensions, the collection's has "
+                f"{known[name]}"
+            )
+        return None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("-")[0].split(".") if part.isdecimal())
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

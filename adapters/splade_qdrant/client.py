@@ -1,0 +1,143 @@
+"""Sends requests through qdrant-client: REST, gRPC or local mode, blocking or awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.errors import NotSupported
+from splade_connectors.registry import require
+from splade_qdrant.errors import from_client
+from splade_qdrant.requests import QdrantRequest
+
+
+class ClientCalls:
+    """Translates requests into calls of a client, and their results back into JSON.
+
+    Args:
+        client: a `QdrantClient` or an `AsyncQdrantClient`.
+        collection: the collection's name.
+        location: the target, for messages.
+    """
+
+    def __init__(self, client: Any, collection: str, location: str) -> None:
+        self.client = client
+        self._collection = collection
+        self.location = location
+        self._models = require("qdrant_client", "qdrant", "Qdrant").models
+
+    def send(self, request: QdrantRequest) -> Any:
+        """Execute with a blocking client."""
+        if request.operation == "flush":
+            return None
+        try:
+            return self._parse(request, self._call(request))
+        except Exception as error:  # several transports, each with classes of its own
+            raise from_client(error, self.location) from error
+
+    async def asend(self, request: QdrantRequest) -> Any:
+        """Execute with an awaiting client."""
+        if request.operation == "flush":
+            return None
+        try:
+            return self._parse(request, await self._call(request))
+        except Exception as error:  # several transports, each with classes of its own
+            raise from_client(error, self.location) from error
+
+    def _call(self, request: QdrantRequest) -> Any:
+        """The client's result, or its awaitable."""
+        name, arguments = getattr(self, f"_{request.operation}")(request.body)
+        method = getattr(self.client, name, None)
+        if method is None:
+            raise NotSupported(
+                f"this qdrant-client has no {name}: pip install -U 'splade-connectors[qdrant]'"
+            )
+        if name == "info":
+            return method()
+        return method(collection_name=self._collection, **arguments)
+
+    def _parse(self, request: QdrantRequest, result: Any) -> Any:
+        match request.operation:
+            case "version":
+                return {"title": "qdrant", "version": result.version}
+            case "exists":
+                return bool(result)
+            case "query":
+                return [_json(point) for point in result.points]
+            case "retrieve":
+                return [_json(point) for point in result]
+            case "schema" | "count":
+                return _json(result)
+            case _:
+                return None
+
+    def _version(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "info", {}
+
+    def _exists(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "collection_exists", {}
+
+    def _schema(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "get_collection", {}
+
+    def _create(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        models = self._models
+        dense = {
+            name: models.VectorParams.model_validate(params)
+            for name, params in body["vectors"].items()
+        }
+        # The unnamed vector is configured by itself, not as one of several.
+        vectors = dense[""] if set(dense) == {""} else dense
+        sparse = {name: models.SparseVectorParams() for name in body["sparse_vectors"]}
+        return "create_collection", {"vectors_config": vectors, "sparse_vectors_config": sparse}
+
+    def _add_sparse_vector(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        config = self._models.SparseVectorNameConfig(sparse=self._models.SparseVectorConfig())
+        return "create_vector_name", {
+            "vector_name": body["name"],
+            "vector_name_config": config,
+        }
+
+    def _set_metadata(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "update_collection", {"metadata": dict(body["metadata"])}
+
+    def _upsert(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        points = [self._models.PointStruct.model_validate(point) for point in body["points"]]
+        return "upsert", {"points": points, "wait": True}
+
+    def _query(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        condition = body.get("filter")
+        return "query_points", {
+            "query": self._models.SparseVector.model_validate(body["query"]),
+            "using": body["using"],
+            "query_filter": condition and self._models.Filter.model_validate(condition),
+            "limit": body["limit"],
+            "offset": body.get("offset"),
+            "with_payload": body["with_payload"],
+        }
+
+    def _retrieve(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "retrieve", {
+            "ids": body["ids"],
+            "with_payload": body["with_payload"],
+            "with_vectors": body["with_vector"],
+        }
+
+    def _delete(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "delete", {"points_selector": body["points"], "wait": True}
+
+    def _set_payload(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "set_payload", {"payload": body["payload"], "points": body["points"], "wait": True}
+
+    def _update_vectors(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        points = [self._models.PointVectors.model_validate(point) for point in body["points"]]
+        return "update_vectors", {"points": points, "wait": True}
+
+    def _count(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        condition = self._models.Filter.model_validate(body["filter"])
+        return "count", {"count_filter": condition, "exact": body["exact"]}
+
+
+def _json(value: Any) -> Any:
+    """A client's model as plain JSON."""
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value

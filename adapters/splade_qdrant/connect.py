@@ -1,0 +1,119 @@
+"""Entry points: targets and clients become a backend with its sender."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from splade_connectors.backend import ConnectOptions, Opened
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.keys import Keys
+from splade_connectors.registry import require
+from splade_connectors.targets import Target
+from splade_qdrant.backend import QdrantBackend
+from splade_qdrant.client import ClientCalls
+from splade_qdrant.edge import EdgeEngine
+
+DEFAULT_VECTOR = "splade"
+_PORTS = {"": 6333, "https": 6333, "grpc": 6334}
+
+
+class EdgeAdapter:
+    """`edge:PATH`: the Qdrant engine in this process, on disk."""
+
+    client_modules: ClassVar[tuple[str, ...]] = ()
+
+    @staticmethod
+    def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
+        """Prepare the engine; the folder is opened at the first request."""
+        engine = EdgeEngine(Path(target.path).expanduser(), str(target))
+        backend = _backend(target, options, collection="")
+        if not asynchronous:
+            return Opened(backend=backend, send=engine.send, close=engine.close)
+
+        async def send(request: Any) -> Any:
+            return await asyncio.to_thread(engine.send, request)
+
+        async def close() -> None:
+            await asyncio.to_thread(engine.close)
+
+        return Opened(backend=backend, send=send, close=close)
+
+    @staticmethod
+    def wrap(
+        client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
+    ) -> Opened:
+        """There are no clients of the embedded engine."""
+        raise ConfigurationError("an embedded store is opened by its path: connect('edge:PATH')")
+
+
+class QdrantAdapter:
+    """`qdrant://HOST[:PORT]/COLLECTION`, and clients of qdrant-client."""
+
+    client_modules: ClassVar[tuple[str, ...]] = ("qdrant_client",)
+
+    @staticmethod
+    def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
+        """Make a client; it sends nothing yet."""
+        library = require("qdrant_client", "qdrant", "qdrant:// targets")
+        if target.transport not in _PORTS:
+            raise ConfigurationError(
+                f"qdrant+{target.transport} is not known; write qdrant, qdrant+https or qdrant+grpc"
+            )
+        kind = library.AsyncQdrantClient if asynchronous else library.QdrantClient
+        client = kind(
+            https=target.transport == "https",
+            api_key=options.api_key or target.password or os.environ.get("QDRANT_API_KEY"),
+            timeout=max(1, round(options.timeout_s)),
+            check_compatibility=False,  # it would connect here, and warn instead of raising
+            **_address(target),
+            **({"verify": options.ca_certs} if options.ca_certs else {}),
+        )
+        return _opened(client, target, options, asynchronous, client.close)
+
+    @staticmethod
+    def wrap(
+        client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
+    ) -> Opened:
+        """Use the user's client; closing it stays the user's business."""
+
+        def nothing() -> None:
+            return None
+
+        async def anothing() -> None:
+            return None
+
+        close = anothing if asynchronous else nothing
+        return _opened(client, target, options, asynchronous, close)
+
+
+def _address(target: Target) -> dict[str, Any]:
+    port = target.port or _PORTS[target.transport]
+    if target.transport == "grpc":
+        return {"host": target.host, "grpc_port": port, "prefer_grpc": True}
+    return {"host": target.host, "port": port}
+
+
+def _opened(
+    client: Any, target: Target, options: ConnectOptions, asynchronous: bool, close: Any
+) -> Opened:
+    calls = ClientCalls(client, target.path, str(target))
+    backend = _backend(target, options, collection=target.path)
+    return Opened(backend=backend, send=calls.asend if asynchronous else calls.send, close=close)
+
+
+def _backend(target: Target, options: ConnectOptions, collection: str) -> QdrantBackend:
+    for name in ("field", "kind"):
+        if name in target.parameters:
+            raise ConfigurationError(
+                f"{name}= is for Elasticsearch; Qdrant's sparse vector is named by vector=NAME"
+            )
+    return QdrantBackend(
+        collection,
+        vector_name=target.parameters.get("vector", DEFAULT_VECTOR),
+        dense_name=target.parameters.get("dense", ""),
+        location=str(target),
+        manifest_file=Path(options.manifest_file) if options.manifest_file else None,
+    )

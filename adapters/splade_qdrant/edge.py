@@ -1,0 +1,191 @@
+"""Executes requests in the embedded engine (qdrant-edge-py): a shard in a folder, one process.
+
+The engine checks less than a server does [0.9.0]: it accepts NaN and duplicate indices in silence
+(`SparseVector` has none), ignores a sparse vector created under a dense one's name
+(`check_sparse_vector` refuses that), and shows no schema: that is read from the shard's own
+edge_config.json. It keeps no metadata: that lies beside the shard's files.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from splade_connectors.errors import SchemaConflict, SpladeConnectorsError, StorageFull
+from splade_connectors.pipeline.manifest_file import read_json_object, write_json_object
+from splade_connectors.registry import require
+from splade_qdrant.edge_filter import edge_filter
+from splade_qdrant.errors import from_engine
+from splade_qdrant.requests import QdrantRequest
+
+CONFIG_FILE = "edge_config.json"
+METADATA_FILE = "splade_connectors.json"
+
+# What the engine can do, in terms of server versions: metadata (here) and added vectors.
+_LIKE_SERVER = "1.18.0"
+
+
+class EdgeEngine:
+    """A shard on disk, opened when it is first used.
+
+    Args:
+        path: the shard's folder.
+        location: the target, for messages.
+    """
+
+    def __init__(self, path: Path, location: str) -> None:
+        self._path = path
+        self._location = location
+        self._engine: Any = require("qdrant_edge", "qdrant", "edge: targets")
+        self._shard: Any = None
+        # The engine is one object for all threads of an async store.
+        self._lock = threading.Lock()
+
+    def send(self, request: QdrantRequest) -> Any:
+        """Execute one request."""
+        with self._lock:
+            try:
+                return getattr(self, f"_{request.operation}")(request.body)
+            except SpladeConnectorsError:
+                raise
+            except OSError as error:
+                raise StorageFull(
+                    f"{self._location} cannot be written: {error}; make room or choose another folder"
+                ) from error
+            except Exception as error:  # the engine raises bare Exception
+                raise from_engine(error, self._location) from error
+
+    def close(self) -> None:
+        """Flush and release the folder for other processes."""
+        with self._lock:
+            if self._shard is not None:
+                self._shard.close()
+                self._shard = None
+
+    def _version(self, body: Mapping[str, Any]) -> dict[str, str]:
+        return {"title": f"qdrant-edge {version('qdrant-edge-py')}", "version": _LIKE_SERVER}
+
+    def _exists(self, body: Mapping[str, Any]) -> bool:
+        return (self._path / CONFIG_FILE).is_file()
+
+    def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """In the form of GET /collections/NAME."""
+        config = json.loads((self._path / CONFIG_FILE).read_text(encoding="utf-8"))
+        params = {"vectors": config.get("vectors"), "sparse_vectors": config.get("sparse_vectors")}
+        metadata = read_json_object(self._path / METADATA_FILE)
+        return {
+            "points_count": self._open().info().points_count,
+            "config": {"params": params, "metadata": metadata},
+        }
+
+    def _create(self, body: Mapping[str, Any]) -> None:
+        if self._path.exists() and (not self._path.is_dir() or any(self._path.iterdir())):
+            raise SchemaConflict(
+                f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing was "
+                "changed there: choose a new or an empty folder"
+            )
+        engine = self._engine
+        dense = {
+            name: engine.EdgeVectorParams(
+                size=params["size"], distance=getattr(engine.Distance, params["distance"])
+            )
+            for name, params in body["vectors"].items()
+        }
+        sparse = {name: engine.EdgeSparseVectorParams() for name in body["sparse_vectors"]}
+        self._path.mkdir(parents=True, exist_ok=True)
+        config = engine.EdgeConfig(vectors=dense or None, sparse_vectors=sparse)
+        self._shard = engine.EdgeShard.create(str(self._path), config)
+
+    def _add_sparse_vector(self, body: Mapping[str, Any]) -> None:
+        self._update(self._engine.UpdateOperation.create_sparse_vector(body["name"]))
+        self._open().flush()
+
+    def _set_metadata(self, body: Mapping[str, Any]) -> None:
+        write_json_object(self._path / METADATA_FILE, dict(body["metadata"]))
+
+    def _upsert(self, body: Mapping[str, Any]) -> None:
+        points = [
+            self._engine.Point(point["id"], self._vectors(point["vector"]), dict(point["payload"]))
+            for point in body["points"]
+        ]
+        self._update(self._engine.UpdateOperation.upsert_points(points))
+
+    def _query(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        sparse = self._sparse(body["query"])
+        condition = body.get("filter")
+        request = self._engine.QueryRequest(
+            query=self._engine.Query.Nearest(sparse, using=body["using"]),
+            filter=None if condition is None else edge_filter(condition),
+            limit=body["limit"],
+            offset=body.get("offset", 0),
+            with_payload=body["with_payload"],
+        )
+        return [
+            {"id": _id(point.id), "score": point.score, "payload": point.payload}
+            for point in self._open().query(request)
+        ]
+
+    def _retrieve(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        records = self._open().retrieve(body["ids"], body["with_payload"], body["with_vector"])
+        return [
+            {"id": _id(record.id), "payload": record.payload, "vector": _plain(record.vector)}
+            for record in records
+        ]
+
+    def _delete(self, body: Mapping[str, Any]) -> None:
+        self._update(self._engine.UpdateOperation.delete_points(body["points"]))
+
+    def _set_payload(self, body: Mapping[str, Any]) -> None:
+        operation = self._engine.UpdateOperation.set_payload(body["points"], dict(body["payload"]))
+        self._update(operation)
+
+    def _update_vectors(self, body: Mapping[str, Any]) -> None:
+        points = [
+            self._engine.PointVectors(point["id"], self._vectors(point["vector"]))
+            for point in body["points"]
+        ]
+        self._update(self._engine.UpdateOperation.update_vectors(points))
+
+    def _count(self, body: Mapping[str, Any]) -> dict[str, int]:
+        request = self._engine.CountRequest(filter=edge_filter(body["filter"]), exact=True)
+        return {"count": self._open().count(request)}
+
+    def _flush(self, body: Mapping[str, Any]) -> None:
+        self._open().flush()
+
+    def _open(self) -> Any:
+        if self._shard is None:
+            self._shard = self._engine.EdgeShard.load(str(self._path))
+        return self._shard
+
+    def _update(self, operation: Any) -> None:
+        self._open().update(operation)
+
+    def _vectors(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: self._sparse(value) if isinstance(value, Mapping) else value
+            for name, value in given.items()
+        }
+
+    def _sparse(self, given: Mapping[str, Any]) -> Any:
+        return self._engine.SparseVector(given["indices"], given["values"])
+
+
+def _id(value: Any) -> int | str:
+    return value if isinstance(value, int) else str(value)
+
+
+def _plain(vectors: Any) -> Any:
+    """The engine's vectors as JSON."""
+    if not isinstance(vectors, dict):
+        return vectors
+    return {
+        name: {"indices": value.indices, "values": value.values}
+        if hasattr(value, "indices")
+        else value
+        for name, value in vectors.items()
+    }

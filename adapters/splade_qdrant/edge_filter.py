@@ -1,0 +1,137 @@
+"""Qdrant's JSON filters as the embedded engine's filter objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.registry import require
+
+Json = Mapping[str, Any]
+
+
+def edge_filter(given: Json) -> Any:
+    """The engine's `Filter` for a filter in JSON.
+
+    Raises:
+        ConfigurationError: for a condition that is no Qdrant condition.
+    """
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    minimum = given.get("min_should")
+    return engine.Filter(
+        must=_conditions(given.get("must")),
+        should=_conditions(given.get("should")),
+        must_not=_conditions(given.get("must_not")),
+        min_should=minimum
+        and engine.MinShould(_conditions(minimum["conditions"]), minimum["min_count"]),
+    )
+
+
+def _conditions(given: Any) -> list[Any] | None:
+    if given is None:
+        return None
+    # Qdrant takes a single condition in place of a list of one.
+    return [_condition(item) for item in (given if isinstance(given, list) else [given])]
+
+
+def _condition(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    match given:
+        case {"has_id": ids}:
+            return engine.HasIdCondition(set(ids))
+        case {"has_vector": name}:
+            return engine.HasVectorCondition(name)
+        case {"is_empty": {"key": key}}:
+            return engine.IsEmptyCondition(key)
+        case {"is_null": {"key": key}}:
+            return engine.IsNullCondition(key)
+        case {"nested": {"key": key, "filter": inner}}:
+            return engine.NestedCondition(key, edge_filter(inner))
+        case {"key": str(key)}:
+            return engine.FieldCondition(key, **_field_arguments(given))
+        case {"must": _} | {"should": _} | {"must_not": _} | {"min_should": _}:
+            return edge_filter(given)
+    raise ConfigurationError(f"this is no Qdrant filter condition: {dict(given)!r}")
+
+
+def _field_arguments(given: Json) -> dict[str, Any]:
+    found = {name: value for name, value in given.items() if name != "key" and value is not None}
+    unknown = sorted(set(found) - set(_FIELD))
+    if unknown or not found:
+        raise ConfigurationError(
+            f"the filter condition on {given['key']!r} has {', '.join(unknown) or 'no test'}; known "
+            f"are {', '.join(sorted(_FIELD))}"
+        )
+    return {name: _FIELD[name](value) for name, value in found.items()}
+
+
+def _match(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    kinds = {
+        "value": engine.MatchValue,
+        "any": engine.MatchAny,
+        "except": engine.MatchExcept,
+        "text": engine.MatchText,
+        "text_any": engine.MatchTextAny,
+        "phrase": engine.MatchPhrase,
+    }
+    for name, kind in kinds.items():
+        if name in given:
+            return kind(given[name])
+    raise ConfigurationError(
+        f"a match condition has one of {', '.join(kinds)}, not {', '.join(given) or 'nothing'}"
+    )
+
+
+def _range(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    dates = any(isinstance(value, str) for value in given.values())
+    return (engine.RangeDateTime if dates else engine.RangeFloat)(**_present(given))
+
+
+def _values_count(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    return engine.ValuesCount(**_present(given))
+
+
+def _present(given: Json) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _box(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    return engine.GeoBoundingBox(_place(given["top_left"]), _place(given["bottom_right"]))
+
+
+def _radius(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    return engine.GeoRadius(_place(given["center"]), given["radius"])
+
+
+def _polygon(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    rings = [given["exterior"], *(given.get("interiors") or [])]
+    exterior, *interiors = [[_place(point) for point in ring["points"]] for ring in rings]
+    return engine.GeoPolygon(exterior, interiors or None)
+
+
+def _place(given: Json) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    return engine.GeoPoint(given["lon"], given["lat"])
+
+
+def _same(given: Any) -> Any:
+    return given
+
+
+_FIELD: dict[str, Callable[[Any], Any]] = {
+    "match": _match,
+    "range": _range,
+    "values_count": _values_count,
+    "geo_bounding_box": _box,
+    "geo_radius": _radius,
+    "geo_polygon": _polygon,
+    "is_empty": _same,
+    "is_null": _same,
+}

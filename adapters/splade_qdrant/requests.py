@@ -1,0 +1,39 @@
+"""Requests to Qdrant as plain JSON: made by the backend, executed by a client or the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from splade_connectors.steps import Request
+
+Operation = Literal[
+    "version",
+    "exists",
+    "schema",
+    "create",
+    "add_sparse_vector",
+    "set_metadata",
+    "upsert",
+    "query",
+    "retrieve",
+    "delete",
+    "set_payload",
+    "update_vectors",
+    "count",
+    "flush",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class QdrantRequest(Request):
+    """One call.
+
+    Attributes:
+        operation: which.
+        body: its arguments as JSON, in the spelling of Qdrant's REST API.
+    """
+
+    operation: Operation
+    body: Mapping[str, Any] = field(default_factory=dict)

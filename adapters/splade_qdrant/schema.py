@@ -1,0 +1,87 @@
+"""What a collection's configuration says, and whether SPLADE vectors fit into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from splade_connectors.errors import SchemaConflict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schema:
+    """The vectors of a collection.
+
+    Attributes:
+        dense: name -> dimensions; the unnamed vector is "".
+        sparse: name -> modifier, None for none.
+        points: number of points, None when not known.
+        metadata: what the collection keeps for its users.
+    """
+
+    dense: Mapping[str, int]
+    sparse: Mapping[str, str | None]
+    points: int | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+def parse_collection(info: Mapping[str, Any]) -> Schema:
+    """The schema in the answer of GET /collections/NAME."""
+    config = info["config"]
+    return _schema(
+        config["params"].get("vectors"),
+        config["params"].get("sparse_vectors"),
+        points=info.get("points_count"),
+        metadata=config.get("metadata"),
+    )
+
+
+def parse_edge_config(
+    config: Mapping[str, Any], points: int, metadata: Mapping[str, Any] | None
+) -> Schema:
+    """The schema in an embedded shard's edge_config.json."""
+    return _schema(
+        config.get("vectors"), config.get("sparse_vectors"), points=points, metadata=metadata
+    )
+
+
+def check_sparse_vector(schema: Schema, name: str, location: str) -> None:
+    """Refuse a vector of this name that cannot give exact dot products.
+
+    Raises:
+        SchemaConflict: when the name belongs to a dense vector, or IDF would be applied.
+    """
+    if name in schema.dense:
+        raise SchemaConflict(
+            f"{location} has a dense vector named {name!r}; choose another name for the sparse "
+            f"one: ?vector=NAME (sparse ones there: {_list(schema.sparse)})"
+        )
+    if schema.sparse.get(name):
+        raise SchemaConflict(
+            f"the sparse vector {name!r} of {location} has the modifier {schema.sparse[name]!r}, "
+            "which would multiply SPLADE's weights by inverse document frequencies; use a sparse "
+            "vector without a modifier: ?vector=NAME"
+        )
+
+
+def _schema(
+    vectors: Any, sparse: Any, points: int | None, metadata: Mapping[str, Any] | None
+) -> Schema:
+    unnamed = isinstance(vectors, Mapping) and "size" in vectors and "distance" in vectors
+    named = {"": vectors} if unnamed else (vectors or {})
+    return Schema(
+        dense={name: int(params["size"]) for name, params in named.items()},
+        sparse={name: _modifier(params) for name, params in (sparse or {}).items()},
+        points=points,
+        metadata=metadata,
+    )
+
+
+def _modifier(params: Mapping[str, Any] | None) -> str | None:
+    modifier = (params or {}).get("modifier")
+    return None if modifier in (None, "none", "None") else str(modifier).lower()
+
+
+def _list(names: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(names)) or "none"

@@ -1,0 +1,50 @@
+"""Learned sparse search (SPLADE) for the Qdrant or Elasticsearch that you already run."""
+
+import logging as _logging
+
+from splade_connectors.connect import aconnect, connect
+from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
+from splade_connectors.encoders import EncoderSpec, EncodeStats, SparseEncoder, load_encoder
+from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
+from splade_connectors.options import (
+    EncodeOptions,
+    Progress,
+    PruneOptions,
+    RetryOptions,
+    WriteOptions,
+)
+from splade_connectors.pipeline.report import IndexReport
+from splade_connectors.store import AsyncStore, Store
+from splade_connectors.vectors import SparseBatch, SparseVector, dot, prune
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AsyncStore",
+    "Document",
+    "EncodeOptions",
+    "EncodeStats",
+    "EncoderSpec",
+    "Explanation",
+    "Hit",
+    "IndexReport",
+    "IndexingInterrupted",
+    "Progress",
+    "PruneOptions",
+    "RetryOptions",
+    "SparseBatch",
+    "SparseEncoder",
+    "SparseVector",
+    "SpladeConnectorsError",
+    "Store",
+    "StoredDocument",
+    "WriteOptions",
+    "aconnect",
+    "connect",
+    "dot",
+    "load_encoder",
+    "prune",
+]
+
+# A library does not decide where its log goes.
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())

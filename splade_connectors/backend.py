@@ -1,0 +1,230 @@
+"""What an adapter implements. Its verbs are steps (see `steps`), so one backend serves both the
+blocking and the awaiting store; beside it stands a thin sender for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from splade_connectors.documents import Document, DocumentId, Hit, StoredDocument
+from splade_connectors.keys import Keys, KeyStyle
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.options import SearchOptions
+from splade_connectors.precision import Precision
+from splade_connectors.steps import AsyncSend, Send, Steps
+from splade_connectors.targets import Target
+from splade_connectors.vectors import SparseVector
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What the store is and can do, read once and kept.
+
+    Attributes:
+        backend: "qdrant", "elasticsearch", …
+        version: of the server, e.g. (9, 3, 2); empty where there is none to speak of.
+        exists: whether the collection or index is there.
+        has_field: whether its sparse field is there.
+        key_style: how terms are named in it.
+        precision: what becomes of a weight in it.
+        max_query_terms: most terms of one query, None for no limit.
+        empty_vectors: whether a document without terms can be stored.
+        integer_ids: whether 5 and "5" are different ids.
+        documents: number of documents, None when not known.
+        details: further facts for `inspect`, in the order to show them.
+    """
+
+    backend: str
+    version: tuple[int, ...] = ()
+    exists: bool = False
+    has_field: bool = False
+    key_style: KeyStyle = "id"
+    precision: Precision = "float32"
+    max_query_terms: int | None = None
+    empty_vectors: bool = True
+    integer_ids: bool = True
+    documents: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def version_text(self) -> str:
+        """The version as "9.3.2"."""
+        return ".".join(map(str, self.version))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedDocument:
+    """A document with its sparse vector and the fields to store, text included."""
+
+    document: Document
+    vector: SparseVector
+    payload: Mapping[str, Any]
+
+    @property
+    def id(self) -> DocumentId:
+        """The document's id."""
+        return self.document.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A document that the store acknowledged."""
+
+    id: DocumentId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A document that was not stored.
+
+    Attributes:
+        id: its id, None where the row had none.
+        reason: why, in one sentence.
+        line: where it came from (1-based line of a file), when known.
+        retryable: the store was too busy (429): sending it again may succeed.
+    """
+
+    id: DocumentId | None
+    reason: str
+    line: int | None = None
+    retryable: bool = False
+
+
+Outcome = Written | Rejected
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The request that a search sends, and why it looks as it does.
+
+    Attributes:
+        path: how it is executed, e.g. "rank_feature" or "sparse_vector".
+        reason: why this path.
+        method: HTTP method, or the name of the embedded engine's call.
+        url_path: path of the request below the server's address.
+        body: the JSON body, ready to paste into curl.
+        warnings: what was changed, e.g. query terms left out.
+    """
+
+    path: str
+    reason: str
+    method: str
+    url_path: str
+    body: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+
+
+class Backend(Protocol):
+    """The verbs of one collection or index, as steps."""
+
+    location: str
+    """Where it is, for messages; never with a secret."""
+
+    def describe(self) -> Steps[Capabilities]:
+        """Read version and schema.
+
+        Raises:
+            SchemaConflict: when the sparse field is there, but of a kind that cannot hold or
+                score SPLADE vectors exactly.
+        """
+
+    def read_manifest(self) -> Steps[IndexManifest | None]:
+        """The manifest kept with the index."""
+
+    def prepare(
+        self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
+    ) -> Steps[None]:
+        """Create what is absent (collection, field, manifest); never drop or recreate anything.
+
+        Args:
+            manifest: to be stored.
+            dense_sizes: name -> dimensions of dense vectors, for a collection made now.
+            write_manifest: whether `manifest` is to be stored; off where it already is.
+        """
+
+    def check(self, document: EncodedDocument) -> str | None:
+        """Why the store would refuse this document, None when nothing is known against it."""
+
+    def size(self, document: EncodedDocument) -> int:
+        """About how many bytes the document takes in a request."""
+
+    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+        """Store the documents whole, replacing those with the same ids; one outcome for each."""
+
+    def update(
+        self, id: DocumentId, payload: Mapping[str, Any], vector: SparseVector | None
+    ) -> Steps[None]:
+        """Change these fields and, where given, the sparse vector of a stored document."""
+
+    def refresh(self) -> Steps[None]:
+        """Make what was written visible and durable."""
+
+    def plan(self, query: SparseVector, options: SearchOptions) -> Steps[Plan]:
+        """The request for a query of at least one term."""
+
+    def search(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send the request of a plan."""
+
+    def fetch(self, ids: Sequence[DocumentId], *, with_vectors: bool) -> Steps[list[StoredDocument]]:
+        """The documents with these ids that exist, in the order of `ids`."""
+
+    def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
+        """Remove the documents with these ids; absent ones are no error."""
+
+    def count(self) -> Steps[int]:
+        """Number of documents that have a sparse vector, empty ones included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A backend with the sender that executes its requests.
+
+    Attributes:
+        backend: the verbs.
+        send: executes one request: a function, or a coroutine function when opened for async.
+        close: releases what was opened; does nothing for a client that the user handed in.
+    """
+
+    backend: Backend
+    send: Send | AsyncSend
+    close: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectOptions:
+    """What a target cannot say, or should not: credentials, TLS, where the manifest is kept.
+
+    Attributes:
+        api_key: sent as the store's own kind of API key.
+        username: with `password`, for basic authentication.
+        password: with `username`.
+        ca_certs: path of a file with the certificate authorities to trust.
+        timeout_s: seconds until a request counts as failed.
+        manifest_file: keep the manifest in this file, for servers that cannot.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_certs: str | None = None
+    timeout_s: float = 30.0
+    manifest_file: str | None = None
+
+
+class Adapter(Protocol):
+    """What an entry point of the group `splade_connectors.adapters` names."""
+
+    client_modules: ClassVar[tuple[str, ...]]
+    """Top-level modules whose client objects this adapter takes, e.g. ("qdrant_client",)."""
+
+    @staticmethod
+    def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
+        """Make a client for the target. Nothing is sent yet."""
+
+    @staticmethod
+    def wrap(
+        client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
+    ) -> Opened:
+        """Use a client that the user has made; `target` carries name and parameters."""

@@ -1,0 +1,126 @@
+"""`connect` and `aconnect`: a target or a database client, with an encoder, becomes a store."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from splade_connectors.backend import ConnectOptions, Opened
+from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.encoders.load import load_encoder
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.keys import Keys
+from splade_connectors.options import PruneOptions, RetryOptions
+from splade_connectors.registry import adapter_for_client, adapter_for_scheme, is_async_client
+from splade_connectors.store import AsyncStore, Store
+from splade_connectors.targets import Target, parse_target
+from splade_connectors.verbs import Verbs
+
+EncoderLike = SparseEncoder | str | Path | None
+
+
+def connect(
+    target: Any,
+    collection: str | None = None,
+    *,
+    encoder: EncoderLike = None,
+    prune: PruneOptions | None = None,
+    retry: RetryOptions | None = None,
+    options: ConnectOptions | None = None,
+    override_manifest: bool = False,
+    **parameters: str,
+) -> Store:
+    """Open a store. Nothing is sent before the first verb.
+
+    Args:
+        target: "edge:PATH", "qdrant://HOST[:PORT]/COLLECTION",
+            "elasticsearch://HOST[:PORT]/INDEX", …; or a client of yours (`QdrantClient`,
+            `Elasticsearch`), which stays yours to close.
+        collection: with a client: the collection or index.
+        encoder: an encoder, or what `load_encoder` takes; None is the bundled model, loaded when
+            it is first needed.
+        prune: which terms of a document are dropped before it is stored.
+        retry: when failed requests are sent again.
+        options: credentials, TLS, timeout, manifest file.
+        override_manifest: use an index that was written with another model or settings.
+        **parameters: those of a target: vector, dense, field, kind.
+
+    Raises:
+        ConfigurationError: for a target or a client that no adapter knows.
+        MissingDependency: with the pip line for the database's client.
+    """
+    opened, verbs = _open(
+        target, collection, encoder, prune, options, override_manifest, parameters, False
+    )
+    return Store(verbs, opened, retry or RetryOptions())
+
+
+async def aconnect(
+    target: Any,
+    collection: str | None = None,
+    *,
+    encoder: EncoderLike = None,
+    prune: PruneOptions | None = None,
+    retry: RetryOptions | None = None,
+    options: ConnectOptions | None = None,
+    override_manifest: bool = False,
+    **parameters: str,
+) -> AsyncStore:
+    """As `connect`, for `AsyncStore`; takes `AsyncQdrantClient` and `AsyncElasticsearch`."""
+    opened, verbs = _open(
+        target, collection, encoder, prune, options, override_manifest, parameters, True
+    )
+    return AsyncStore(verbs, opened, retry or RetryOptions())
+
+
+def _open(
+    given: Any,
+    collection: str | None,
+    encoder: EncoderLike,
+    prune: PruneOptions | None,
+    options: ConnectOptions | None,
+    override_manifest: bool,
+    parameters: dict[str, str],
+    asynchronous: bool,
+) -> tuple[Opened, Verbs]:
+    source = _encoder_source(encoder)
+    keys = Keys(source)
+    options = options or ConnectOptions()
+    if isinstance(given, str | Target):
+        target = _with_parameters(given, collection, parameters)
+        adapter = adapter_for_scheme(target.scheme)
+        opened = adapter.open(target, keys, options, asynchronous=asynchronous)
+    else:
+        scheme, adapter = adapter_for_client(given)
+        _check_client(given, collection, asynchronous)
+        target = Target(scheme=scheme, path=collection or "", parameters=parameters)
+        opened = adapter.wrap(given, target, keys, options, asynchronous=asynchronous)
+    verbs = Verbs(opened.backend, source, prune or PruneOptions(), override_manifest)
+    return opened, verbs
+
+
+def _encoder_source(encoder: EncoderLike) -> Any:
+    if isinstance(encoder, SparseEncoder):
+        return lambda: encoder
+    return cache(lambda: load_encoder(encoder))
+
+
+def _with_parameters(
+    given: str | Target, collection: str | None, parameters: dict[str, str]
+) -> Target:
+    from dataclasses import replace
+
+    if collection is not None:
+        raise ConfigurationError("a target already names its collection; pass only one of them")
+    target = parse_target(given) if isinstance(given, str) else given
+    return replace(target, parameters=target.parameters | parameters)
+
+
+def _check_client(client: Any, collection: str | None, asynchronous: bool) -> None:
+    kind = type(client).__name__
+    if not collection:
+        raise ConfigurationError(f"with a {kind}, name the collection: connect(client, 'NAME')")
+    if is_async_client(client) != asynchronous:
+        wanted = "await aconnect(…)" if is_async_client(client) else "connect(…)"
+        raise ConfigurationError(f"a {kind} goes with {wanted}")

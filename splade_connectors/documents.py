@@ -1,0 +1,175 @@
+"""What goes in (`Document`), what comes out (`Hit`, `Explanation`), and ids."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from splade_connectors.errors import InvalidDocument
+from splade_connectors.vectors import SparseVector
+
+DocumentId = str | int
+Dense = Sequence[float] | Mapping[str, Sequence[float]]
+
+# Fixed for ever: the point id of a document must be the same in every run and every version.
+_POINT_ID_NAMESPACE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
+_LARGEST_POINT_ID = 2**64 - 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One document to index.
+
+    Attributes:
+        id: any non-empty string, or an integer.
+        text: what is encoded. Empty text gives an empty vector: stored, but never found.
+        payload: fields stored beside the vector, JSON values. Where it holds none of the text
+            fields, the text itself is stored under the first of them.
+        dense: a dense vector for the store's unnamed or only one, or name -> vector.
+        vector: an already encoded sparse vector; then `text` is stored, but not encoded.
+        line: where the document came from (1-based line of a file), for reports.
+
+    Raises:
+        InvalidDocument: for an id or a text of another type, or NaN in a dense vector.
+    """
+
+    id: DocumentId
+    text: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    dense: Dense | None = None
+    vector: SparseVector | None = None
+    line: int | None = None
+
+    def __post_init__(self) -> None:
+        check_id(self.id)
+        if not isinstance(self.text, str):
+            kind = type(self.text).__name__
+            raise InvalidDocument(f"the text of document {self.id!r} is {kind}, not a string")
+        if not isinstance(self.payload, Mapping):
+            kind = type(self.payload).__name__
+            raise InvalidDocument(f"the payload of document {self.id!r} is {kind}, not a mapping")
+        for name, vector in self.dense_vectors().items():
+            if not all(math.isfinite(value) for value in vector):
+                where = f" {name!r}" if name else ""
+                raise InvalidDocument(
+                    f"the dense vector{where} of document {self.id!r} holds NaN or infinity"
+                )
+
+    def dense_vectors(self) -> Mapping[str, Sequence[float]]:
+        """Name -> dense vector; an unnamed one has the name ''."""
+        if self.dense is None:
+            return {}
+        return self.dense if isinstance(self.dense, Mapping) else {"": self.dense}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredDocument:
+    """A document as the store has it.
+
+    Attributes:
+        id: the id it was indexed under.
+        payload: its fields, without vectors.
+        vector: its sparse vector as stored (rounded where the store rounds), None if it has none.
+    """
+
+    id: DocumentId
+    payload: Mapping[str, Any]
+    vector: SparseVector | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """One search result.
+
+    Attributes:
+        id: the document's id.
+        score: the dot product of query and document, as the store computed it.
+        payload: the stored fields; empty when `with_payload` was off.
+    """
+
+    id: DocumentId
+    score: float
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TermContribution:
+    """One term that query and document share.
+
+    Attributes:
+        token: the term as the model's vocabulary spells it.
+        query_weight: its weight in the query.
+        document_weight: its weight in the document, as stored.
+        in_query: whether the query's own text has it; otherwise the model added it.
+        in_document: whether the document's own text has it; otherwise the model added it.
+    """
+
+    token: str
+    query_weight: float
+    document_weight: float
+    in_query: bool
+    in_document: bool
+
+    @property
+    def contribution(self) -> float:
+        """What the term adds to the score."""
+        return self.query_weight * self.document_weight
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Why a document has its score for a query.
+
+    Attributes:
+        id: the document's id.
+        query: the query's text.
+        score: the sum of the contributions.
+        terms: the shared terms, largest contribution first.
+        query_terms: number of terms of the query that were sent.
+        document_terms: number of terms of the document.
+    """
+
+    id: DocumentId
+    query: str
+    score: float
+    terms: tuple[TermContribution, ...]
+    query_terms: int
+    document_terms: int
+
+
+def check_id(value: object) -> None:
+    """Refuse what cannot be a document's id.
+
+    Raises:
+        InvalidDocument: unless it is a non-empty string or an integer.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InvalidDocument(f"a document id must be a string or an integer, not {value!r}")
+    if value == "":
+        raise InvalidDocument("a document id must not be the empty string")
+
+
+def point_id(value: DocumentId) -> int | str:
+    """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
+
+    Integers from 0 to 2^64 - 1 and UUIDs in their usual spelling are themselves; anything else
+    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run.
+    """
+    if isinstance(value, int):
+        if 0 <= value <= _LARGEST_POINT_ID:
+            return value
+        return str(uuid.uuid5(_POINT_ID_NAMESPACE, f"int:{value}"))
+    if is_uuid(value):
+        return value
+    return str(uuid.uuid5(_POINT_ID_NAMESPACE, value))
+
+
+def is_uuid(value: str) -> bool:
+    """Whether the string is a UUID in lower-case, hyphenated form."""
+    try:
+        return str(uuid.UUID(value)) == value
+    except ValueError:
+        return False

@@ -1,0 +1,127 @@
+"""`load_encoder`: the bundled model, a folder, or a Hugging Face id."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_path
+
+from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.encoders.spec import (
+    RECORD_FILE,
+    Activation,
+    EncoderSpec,
+    onnx_file,
+    overridden,
+    read_spec,
+)
+from splade_connectors.errors import ConfigurationError, ModelError
+from splade_connectors.options import EncodeOptions
+
+Source = Literal["onnx", "torch"]
+
+BUNDLED = "splade-tiny"
+_MODELS = Path(__file__).parent.parent / "models"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+# Pickled weights (*.bin, *.pt) and code are never fetched.
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "model.onnx", "onnx/model.onnx"]
+
+
+def load_encoder(
+    model: str | Path | None = None,
+    *,
+    backend: Source = "onnx",
+    options: EncodeOptions | None = None,
+    activation: Activation | None = None,
+    device: str | None = None,
+    revision: str | None = None,
+) -> SparseEncoder:
+    """Load an encoder.
+
+    Args:
+        model: None for the bundled splade-tiny (nothing is downloaded), a model folder, or a
+            Hugging Face id such as "prithivida/Splade_PP_en_v1".
+        backend: "onnx" runs everything on ONNX Runtime; a model without an ONNX graph that pools
+            is converted once into the user's cache folder. "torch" runs it as it is.
+        options: how texts become vectors.
+        activation: instead of what the model's folder says.
+        device: for the torch backend: "cpu", "cuda", …
+        revision: of a Hugging Face model.
+
+    Raises:
+        ModelError: when the model is missing, corrupt, or no SPLADE model.
+        MissingDependency: with the pip line for what is not installed.
+        ConfigurationError: for an option that does not fit.
+    """
+    options = options or EncodeOptions()
+    if backend not in ("onnx", "torch"):
+        raise ConfigurationError(f"backend must be 'onnx' or 'torch', not {backend!r}")
+    if device and backend == "onnx":
+        raise ConfigurationError("device is for backend='torch'; the ONNX encoder runs on the CPU")
+    folder, found = _locate(model, revision)
+    spec = overridden(
+        found, activation=activation, max_length=options.max_length, long_text=options.long_text
+    )
+    if backend == "torch":
+        from splade_connectors.encoders.torch import TorchEncoder
+
+        return TorchEncoder(folder, spec, options, device)
+    from splade_connectors.encoders.onnx import OnnxEncoder
+
+    folder, graph = _pooled_graph(folder, found, spec.activation)
+    return OnnxEncoder(folder, graph, spec, options)
+
+
+def _locate(model: str | Path | None, revision: str | None) -> tuple[Path, EncoderSpec]:
+    if model is None or model == BUNDLED:
+        folder = _MODELS / BUNDLED
+        return folder, read_spec(folder)
+    if isinstance(model, str) and model.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            "an encoder behind a URL is not part of this version; pass a folder or a hub id"
+        )
+    if Path(model).exists():
+        return Path(model), read_spec(Path(model))
+    if isinstance(model, str) and _HUB_ID.fullmatch(model):
+        folder, commit = _download(model, revision)
+        return folder, read_spec(folder, name=model, revision=commit)
+    raise ModelError(
+        f"there is no model {str(model)!r}: pass an existing folder, a Hugging Face id "
+        f"(OWNER/NAME), or nothing for the bundled {BUNDLED}"
+    )
+
+
+def _download(model: str, revision: str | None) -> tuple[Path, str]:
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(model, revision=revision, allow_patterns=_HUB_FILES)
+    except Exception as error:  # a dozen classes of three libraries: hub, HTTP client, cache
+        raise ModelError(
+            f"{model} could not be fetched from the Hugging Face hub ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); download it elsewhere and pass the folder"
+        ) from error
+    return Path(found), Path(found).name
+
+
+def _pooled_graph(
+    folder: Path, spec: EncoderSpec, activation: Activation
+) -> tuple[Path, Path]:
+    """Folder and file of a graph that pools, converted into the cache when there is none."""
+    graph = onnx_file(folder)
+    if graph and (folder / RECORD_FILE).is_file() and activation == spec.activation:
+        return folder, graph
+    from dataclasses import replace
+
+    from splade_connectors.encoders.convert import convert
+
+    spec = replace(spec, activation=activation)
+    name = re.sub(r"[^\w.-]+", "--", spec.model)
+    cached = user_cache_path("splade-connectors") / "models" / f"{name}-{spec.revision}-{activation}"
+    if not (cached / "model.onnx").is_file():
+        has_weights = any(folder.glob("model*.safetensors"))
+        convert(folder, None if has_weights and not graph else graph, spec, cached)
+    return cached, cached / "model.onnx"

@@ -1,0 +1,123 @@
+"""The manifest: what an index was written with, kept in the index and checked at every use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from splade_connectors.errors import ManifestMismatch, SpladeConnectorsError
+from splade_connectors.keys import KeyStyle
+
+FORMAT = 1
+MANIFEST_KEY = "splade_connectors"
+
+# Settings that a query must share with the index. The others shape documents only.
+_QUERY_SETTINGS = ("model", "revision", "tokenizer", "activation", "key_style")
+_WRITE_SETTINGS = (
+    *_QUERY_SETTINGS,
+    "max_length",
+    "long_text",
+    "prune_top_k",
+    "prune_max_ratio",
+    "text_fields",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexManifest:
+    """What the sparse vectors of an index were made with.
+
+    Attributes:
+        model: name of the model.
+        revision: content hash of its weights, or its hub revision.
+        tokenizer: content hash of its tokenizer.
+        activation: "log1p" (one log) or "log1p_log1p" (two).
+        max_length: most tokens of a text, special tokens included.
+        long_text: "truncate" or "windows".
+        prune_top_k: most terms of a document, None for all.
+        prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
+        key_style: how terms are named in the store.
+        text_fields: payload fields that the text was made of.
+        format: version of this record.
+    """
+
+    model: str
+    revision: str
+    tokenizer: str
+    activation: str
+    max_length: int
+    long_text: str = "truncate"
+    prune_top_k: int | None = None
+    prune_max_ratio: float = 0.0
+    key_style: KeyStyle = "id"
+    text_fields: tuple[str, ...] = ("text",)
+    format: int = FORMAT
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; the inverse of `from_json`."""
+        return asdict(self) | {"text_fields": list(self.text_fields)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> IndexManifest:
+        """The manifest in a JSON object; unknown entries of later minor versions are ignored.
+
+        Raises:
+            ManifestMismatch: when it is no manifest, or one of a later format.
+        """
+        if raw.get("format", FORMAT) != FORMAT:
+            raise ManifestMismatch(
+                f"the index has a manifest of format {raw['format']}, this version reads "
+                f"format {FORMAT}: pip install -U splade-connectors"
+            )
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in raw.items() if name in known}
+        try:
+            return cls(**values | {"text_fields": tuple(raw.get("text_fields", ("text",)))})
+        except TypeError as error:
+            raise ManifestMismatch(f"the index has an unreadable manifest: {error}") from error
+
+    def check(self, mine: IndexManifest, *, use: Literal["write", "query"], where: str) -> None:
+        """Refuse to mix vectors of different models or settings.
+
+        Args:
+            mine: what this process would write or query with.
+            use: "query" compares what a query depends on, "write" everything.
+            where: the index, for the message.
+
+        Raises:
+            ManifestMismatch: naming each differing setting with both values, and the option
+                that overrides.
+        """
+        names = _WRITE_SETTINGS if use == "write" else _QUERY_SETTINGS
+        differences = {
+            name: (getattr(self, name), getattr(mine, name))
+            for name in names
+            if getattr(self, name) != getattr(mine, name)
+        }
+        if differences:
+            sides = "; ".join(
+                f"{name}: the index has {theirs!r}, you have {ours!r}"
+                for name, (theirs, ours) in differences.items()
+            )
+            raise ManifestMismatch(
+                f"{where} was written with other settings ({sides}). Use the same ones, or "
+                "override_manifest=True (--override-manifest) to mix them anyway",
+                differences=differences,
+            )
+
+
+def parse_manifest(raw: object, where: str) -> IndexManifest | None:
+    """The manifest in what a store returned, None where there is none.
+
+    Raises:
+        ManifestMismatch: when something is there that is no manifest.
+    """
+    if raw is None:
+        return None
+    if not isinstance(raw, Mapping):
+        raise ManifestMismatch(f"{where} has a manifest that is no JSON object: {raw!r}")
+    try:
+        return IndexManifest.from_json(raw)
+    except SpladeConnectorsError as error:
+        raise ManifestMismatch(f"{where}: {error}") from error

@@ -1,0 +1,176 @@
+"""Every default, once. Frozen, keyword-only values that are checked when they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from splade_connectors.errors import ConfigurationError
+
+LongText = Literal["truncate", "windows"]
+
+
+def _at_least(minimum: int, **values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < minimum:
+            raise ConfigurationError(f"{name} must be at least {minimum}, not {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodeOptions:
+    """How texts become vectors.
+
+    Attributes:
+        batch_size: most texts in one forward pass.
+        max_batch_tokens: most tokens (padding included) in one forward pass; None takes what
+            the encoder was measured to like. This, not `batch_size`, bounds the memory.
+        max_length: most tokens of a text, special tokens included; None takes the model's own.
+        long_text: "truncate" cuts at `max_length`; "windows" encodes overlapping windows of
+            `max_length` tokens and takes the maximum over them, term by term.
+        window_overlap: tokens shared by neighbouring windows.
+        threads: CPU threads of one forward pass; None takes all cores.
+    """
+
+    batch_size: int = 64
+    max_batch_tokens: int | None = None
+    max_length: int | None = None
+    long_text: LongText = "truncate"
+    window_overlap: int = 32
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(1, batch_size=self.batch_size)
+        _at_least(1, max_batch_tokens=self.max_batch_tokens, threads=self.threads)
+        _at_least(8, max_length=self.max_length)
+        _at_least(0, window_overlap=self.window_overlap)
+        if self.long_text not in ("truncate", "windows"):
+            raise ConfigurationError(
+                f"long_text must be 'truncate' or 'windows', not {self.long_text!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PruneOptions:
+    """Which terms of a vector are dropped before it is stored or sent.
+
+    Attributes:
+        top_k: keep at most this many terms, the heaviest; ties keep the lower index.
+        max_ratio: drop terms lighter than this share of the vector's heaviest term, in [0, 1).
+    """
+
+    top_k: int | None = None
+    max_ratio: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(1, top_k=self.top_k)
+        if not 0.0 <= self.max_ratio < 1.0:
+            raise ConfigurationError(f"max_ratio must lie in [0, 1), not {self.max_ratio!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteOptions:
+    """How documents travel to the store.
+
+    Attributes:
+        window_documents: documents read and encoded together; length-sorted batches are
+            formed inside a window.
+        chunk_documents: most documents in one write request.
+        max_chunk_bytes: most bytes (estimated) in one write request.
+        text_fields: payload fields that the text was made of; named in the manifest, so that
+            `explain` and `update` find the text again.
+        override_manifest: write although the index names another model or other settings.
+        throttled_attempts: times that documents turned away with 429 are sent again.
+    """
+
+    window_documents: int = 512
+    chunk_documents: int = 256
+    max_chunk_bytes: int = 5_000_000
+    text_fields: tuple[str, ...] = ("text",)
+    override_manifest: bool = False
+    throttled_attempts: int = 6
+
+    def __post_init__(self) -> None:
+        _at_least(
+            1,
+            window_documents=self.window_documents,
+            chunk_documents=self.chunk_documents,
+            max_chunk_bytes=self.max_chunk_bytes,
+            throttled_attempts=self.throttled_attempts,
+        )
+        if not self.text_fields:
+            raise ConfigurationError("text_fields must name at least one field, e.g. ('text',)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryOptions:
+    """When a request that failed as `Unavailable` is sent again.
+
+    The wait before attempt n is random in [0, min(max_wait_s, initial_wait_s · 2^(n-1))]
+    ("full jitter"), or what the server asked for in `Retry-After`.
+
+    Attributes:
+        attempts: most tries of one request, the first included.
+        initial_wait_s: upper end of the first wait.
+        max_wait_s: upper end of every wait.
+        total_s: no new try begins after this long.
+    """
+
+    attempts: int = 6
+    initial_wait_s: float = 0.5
+    max_wait_s: float = 30.0
+    total_s: float = 180.0
+
+    def __post_init__(self) -> None:
+        _at_least(1, attempts=self.attempts)
+        _at_least(
+            0,
+            initial_wait_s=self.initial_wait_s,
+            max_wait_s=self.max_wait_s,
+            total_s=self.total_s,
+        )
+
+
+NO_RETRY = RetryOptions(attempts=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchOptions:
+    """What a search returns.
+
+    Attributes:
+        limit: most hits.
+        offset: hits to skip.
+        filter: a condition in the store's own language, passed through.
+        with_payload: return the stored fields of each hit.
+        max_query_terms: most terms of the query that are sent, the heaviest; None takes what
+            the server's clause limit allows.
+    """
+
+    limit: int = 10
+    offset: int = 0
+    filter: Any = None
+    with_payload: bool = True
+    max_query_terms: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(1, limit=self.limit, max_query_terms=self.max_query_terms)
+        _at_least(0, offset=self.offset)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a long run has come.
+
+    Attributes:
+        done: documents handled so far, rejected ones included.
+        rejected: documents that the store or the reader turned away.
+        total: documents in all, when known.
+    """
+
+    done: int
+    rejected: int = 0
+    total: int | None = None
+
+
+OnProgress = Callable[[Progress], None]

@@ -1,0 +1,52 @@
+"""Manifests in a file, for servers that have no room for them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.manifest import IndexManifest, parse_manifest
+
+
+def read_manifest_file(path: Path, field: str) -> IndexManifest | None:
+    """The manifest of a field, None where the file or the field is absent.
+
+    Raises:
+        ConfigurationError: when the file is there and no JSON object.
+    """
+    return parse_manifest(read_json_object(path).get(field), str(path))
+
+
+def write_manifest_file(path: Path, field: str, manifest: IndexManifest) -> None:
+    """Add the manifest of a field to a file, keeping those of others."""
+    write_json_object(path, {**read_json_object(path), field: manifest.to_json()})
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, {} where there is no file.
+
+    Raises:
+        ConfigurationError: when the file is there and no JSON object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigurationError(f"{path} holds no JSON object")
+    return found
+
+
+def write_json_object(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with unfinished.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)

@@ -1,0 +1,204 @@
+"""The `index` verb: accept, encode, send in chunks, account for every document."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Rejected, Written
+from splade_connectors.documents import Document, DocumentId
+from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.errors import InvalidDocument, RequestRejected
+from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
+from splade_connectors.pipeline.chunks import chunks
+from splade_connectors.pipeline.report import IndexReport
+from splade_connectors.steps import Compute, Sleep, Steps, backoff_s
+from splade_connectors.vectors import SparseVector
+
+if TYPE_CHECKING:
+    from splade_connectors.verbs import Verbs
+
+Row = Document | Rejected
+
+
+class Indexing:
+    """One run of `index`: call `window` for each window of rows, then `finish`.
+
+    A row is a document, or the rejection of a row that its reader could not make one of.
+    """
+
+    def __init__(
+        self, verbs: Verbs, options: WriteOptions, retry: RetryOptions, on_progress: OnProgress
+    ) -> None:
+        self.report = IndexReport()
+        self._verbs = verbs
+        self._options = options
+        self._retry = retry
+        self._on_progress = on_progress
+        self._began = time.perf_counter()
+        self._capabilities: Capabilities | None = None
+        # Hashes instead of the ids: millions of documents must fit beside the model.
+        self._seen: set[int] = set()
+
+    def window(self, rows: Sequence[Row]) -> Steps[None]:
+        """Encode and write these rows."""
+        documents = [row for row in rows if isinstance(row, Document)]
+        for row in rows:
+            if isinstance(row, Rejected):
+                self.report.reject(row)
+        if self._capabilities is None and documents:
+            self._capabilities = yield from self._verbs.prepare(documents, self._options)
+        accepted = [document for document in documents if self._accept(document)]
+        encoded = yield from self._encode(accepted)
+        for chunk in chunks(
+            encoded,
+            max_items=self._options.chunk_documents,
+            max_bytes=self._options.max_chunk_bytes,
+            size=self._verbs.backend.size,
+        ):
+            yield from self._send_all(chunk)
+            self._tell()
+        self._tell()
+
+    def finish(self) -> Steps[IndexReport]:
+        """Make everything visible and close the report."""
+        if self._capabilities is not None:
+            yield from self._verbs.backend.refresh()
+        self.report.seconds = time.perf_counter() - self._began
+        return self.report
+
+    def interrupt(self) -> IndexReport:
+        """The report of a run that ends before its end."""
+        self.report.interrupted = True
+        self.report.seconds = time.perf_counter() - self._began
+        return self.report
+
+    def _accept(self, document: Document) -> bool:
+        assert self._capabilities is not None
+        # Where ids are strings only, 5 and "5" are the same document.
+        identity = document.id if self._capabilities.integer_ids else str(document.id)
+        key = hash((type(identity), identity))
+        if key in self._seen:
+            reason = f"the id {document.id!r} was given to an earlier document of this run"
+            self._reject(document, reason)
+            return False
+        self._seen.add(key)
+        if not document.text.strip() and document.vector is None:
+            if not self._capabilities.empty_vectors:
+                self._reject(document, "the text is empty, and this store needs at least one term")
+                return False
+            self.report.empty += 1
+        return True
+
+    def _encode(self, documents: list[Document]) -> Steps[list[EncodedDocument]]:
+        """Vectors and stored fields; what the store is known to refuse is rejected here."""
+        began = time.perf_counter()
+        stats = EncodeStats()
+        done, verbs, tell = self.report.done, self._verbs, self._tell_at
+        vectors: list[SparseVector] = yield Compute(
+            lambda: document_vectors(
+                verbs.encoder(), documents, stats, lambda step: tell(done + step.done)
+            )
+        )
+        self.report.encode_s += time.perf_counter() - began
+        self.report.tokens += stats.tokens
+        self.report.truncated += stats.truncated
+        self.report.windowed += stats.windowed
+        encoded = []
+        for document, vector in zip(documents, vectors, strict=True):
+            try:
+                payload = payload_with_text(document, self._options.text_fields)
+            except InvalidDocument as error:
+                self._reject(document, str(error))
+                continue
+            item = EncodedDocument(
+                document=document, vector=vector.prune(verbs.prune), payload=payload
+            )
+            reason = verbs.backend.check(item)
+            if reason:
+                self._reject(document, reason)
+            else:
+                encoded.append(item)
+        return encoded
+
+    def _send_all(self, chunk: list[EncodedDocument]) -> Steps[None]:
+        """Write a chunk; documents turned away as too many (429) are sent again, and only those."""
+        lines = {document.id: document.document.line for document in chunk}
+        terms = {document.id: len(document.vector) for document in chunk}
+        pending = chunk
+        for attempt in range(1, self._options.throttled_attempts + 1):
+            outcomes = yield from self._send(pending)
+            again: set[DocumentId | None] = set()
+            for outcome in outcomes:
+                if isinstance(outcome, Written):
+                    self.report.written += 1
+                    self.report.terms += terms[outcome.id]
+                elif outcome.retryable and attempt < self._options.throttled_attempts:
+                    again.add(outcome.id)
+                else:
+                    line = lines[outcome.id] if outcome.id is not None else None
+                    self.report.reject(Rejected(id=outcome.id, reason=outcome.reason, line=line))
+            pending = [document for document in pending if document.id in again]
+            if not pending:
+                return
+            yield Sleep(backoff_s(attempt, self._retry))
+
+    def _send(self, chunk: list[EncodedDocument]) -> Steps[list[Outcome]]:
+        """One request; a refused one is halved until the guilty document stands alone."""
+        try:
+            return (yield from self._verbs.backend.write(chunk))
+        except RequestRejected as error:
+            if len(chunk) == 1:
+                return [Rejected(id=chunk[0].id, reason=str(error))]
+        half = len(chunk) // 2
+        first = yield from self._send(chunk[:half])
+        return first + (yield from self._send(chunk[half:]))
+
+    def _reject(self, document: Document, reason: str) -> None:
+        self.report.reject(Rejected(id=document.id, reason=reason, line=document.line))
+
+    def _tell(self) -> None:
+        self._tell_at(self.report.done)
+
+    def _tell_at(self, done: int) -> None:
+        self._on_progress(Progress(done=done, rejected=self.report.rejected_count))
+
+
+def document_vectors(
+    encoder: SparseEncoder,
+    documents: Sequence[Document],
+    stats: EncodeStats,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[SparseVector]:
+    """The vector of each document: its own, an empty one for blank text, or an encoded one."""
+    vectors = [document.vector or SparseVector.empty() for document in documents]
+    rows = [
+        row
+        for row, document in enumerate(documents)
+        if document.vector is None and document.text.strip()
+    ]
+    encoded = encoder.encode_documents(
+        [documents[row].text for row in rows], stats=stats, on_progress=on_progress
+    )
+    for row, vector in zip(rows, encoded, strict=True):
+        vectors[row] = vector
+    return vectors
+
+
+def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[str, object]:
+    """The fields to store: the payload, and the text where the payload does not have it.
+
+    Raises:
+        InvalidDocument: when the payload has keys that are not strings.
+    """
+    for key in document.payload:
+        if not isinstance(key, str) or not key:
+            raise InvalidDocument(
+                f"the payload of document {document.id!r} has the key {key!r}; keys are strings "
+                "of at least one character"
+            )
+    payload = dict(document.payload)
+    if document.text and not any(field in payload for field in text_fields):
+        payload[text_fields[0]] = document.text
+    return payload

@@ -1,0 +1,72 @@
+"""Finding adapters by scheme or client, and naming what has to be installed."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any, cast
+
+from splade_connectors.backend import Adapter
+from splade_connectors.errors import ConfigurationError, MissingDependency
+
+GROUP = "splade_connectors.adapters"
+
+
+def adapter_for_scheme(scheme: str) -> Adapter:
+    """The adapter that serves targets of this scheme.
+
+    Raises:
+        ConfigurationError: when none is installed, naming those that are.
+        MissingDependency: when its database client is not installed.
+    """
+    found = _entry_points()
+    if scheme not in found:
+        known = ", ".join(sorted(found)) or "none (is splade-connectors installed with pip?)"
+        raise ConfigurationError(f"no adapter for {scheme!r}; installed are: {known}")
+    return cast(Adapter, found[scheme].load())
+
+
+def adapter_for_client(client: object) -> tuple[str, Adapter]:
+    """Scheme and adapter of a database client object.
+
+    Raises:
+        ConfigurationError: when no adapter knows the object's class.
+    """
+    module = type(client).__module__.partition(".")[0]
+    for scheme, entry in sorted(_entry_points().items()):
+        adapter = cast(Adapter, entry.load())
+        if module in adapter.client_modules:
+            return scheme, adapter
+    kind = f"{type(client).__module__}.{type(client).__qualname__}"
+    raise ConfigurationError(
+        f"cannot connect with a {kind}: pass a target such as 'edge:PATH', a QdrantClient or an "
+        "Elasticsearch client"
+    )
+
+
+def require(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import an optional dependency.
+
+    Raises:
+        MissingDependency: with the pip line that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
+            raise  # it is installed, but something that it needs is not
+        raise MissingDependency(
+            f"{purpose} needs {module.partition('.')[0]}: "
+            f"pip install 'splade-connectors[{extra}]'",
+            extra=extra,
+        ) from error
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def is_async_client(client: Any) -> bool:
+    """Whether a client object is of the awaiting kind, by the name all of them share."""
+    return type(client).__name__.startswith("Async")

@@ -1,0 +1,178 @@
+"""One code base for sync and async: verbs are generators that yield steps, drivers execute them.
+
+A verb (`search`, `index`, …) is written once, as a generator. Whatever would touch the network or
+the clock it yields as a step and receives the outcome; `run` executes the steps blocking, `arun`
+awaits them. So compiling a request and parsing its answer stay pure, and senders only send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from splade_connectors.errors import Unavailable
+from splade_connectors.options import RetryOptions
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request to the store; adapters derive their own. All are idempotent, so all are retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Work for the CPU, done in a thread by the async driver so that its event loop stays free."""
+
+    work: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A pause in seconds."""
+
+    seconds: float
+
+
+Step = Request | Compute | Sleep
+Steps = Generator[Step, Any, T]
+Send = Callable[[Any], Any]
+AsyncSend = Callable[[Any], Awaitable[Any]]
+
+
+def run(
+    steps: Steps[T], send: Send, retry: RetryOptions, sleep: Callable[[float], None] = time.sleep
+) -> T:
+    """Execute a verb, blocking.
+
+    Args:
+        steps: the verb.
+        send: executes one request and returns its answer.
+        retry: when a request is sent again.
+        sleep: replaced by tests.
+
+    Returns:
+        What the verb returns.
+    """
+
+    def execute(step: Step) -> Any:
+        match step:
+            case Compute(work):
+                return work()
+            case Sleep(seconds):
+                return sleep(seconds)
+            case _:
+                return Retrying(sleep=sleep, **_policy(retry))(send, step)
+
+    progress = _Progress(steps)
+    while not progress.finished:
+        try:
+            outcome = execute(progress.step)
+        except Exception as failure:  # handed to the verb, which may handle it
+            progress.failed(failure)
+        else:
+            progress.succeeded(outcome)
+    return progress.value
+
+
+async def arun(
+    steps: Steps[T],
+    send: AsyncSend,
+    retry: RetryOptions,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> T:
+    """Execute a verb, awaiting its requests. As `run`."""
+
+    async def execute(step: Step) -> Any:
+        match step:
+            case Compute(work):
+                return await asyncio.to_thread(work)
+            case Sleep(seconds):
+                return await sleep(seconds)
+            case _:
+                return await AsyncRetrying(sleep=sleep, **_policy(retry))(send, step)
+
+    progress = _Progress(steps)
+    while not progress.finished:
+        try:
+            outcome = await execute(progress.step)
+        except Exception as failure:  # handed to the verb, which may handle it
+            progress.failed(failure)
+        else:
+            progress.succeeded(outcome)
+    return progress.value
+
+
+class _Progress(Generic[T]):
+    """Where a verb stands: at a step that waits to be executed, or finished with a value."""
+
+    def __init__(self, steps: Steps[T]) -> None:
+        self._steps = steps
+        self.finished = False
+        self._advance(lambda: next(steps))
+
+    @property
+    def value(self) -> T:
+        return self._value
+
+    def succeeded(self, outcome: Any) -> None:
+        self._advance(lambda: self._steps.send(outcome))
+
+    def failed(self, error: Exception) -> None:
+        self._advance(lambda: self._steps.throw(error))
+
+    def _advance(self, resume: Callable[[], Step]) -> None:
+        try:
+            self.step = resume()
+        except StopIteration as stop:
+            self._value: T = stop.value
+            self.finished = True
+
+
+def backoff_s(attempt: int, retry: RetryOptions) -> float:
+    """Seconds to wait before try number `attempt` + 1 (attempt counts from 1), with full jitter."""
+    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state.attempt_number = attempt
+    return _exponential(retry)(state)
+
+
+def _policy(retry: RetryOptions) -> dict[str, Any]:
+    exponential = _exponential(retry)
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after_s if isinstance(error, Unavailable) else None
+        return exponential(state) if asked is None else min(asked, retry.total_s)
+
+    def warn(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0.0
+        log.warning("try %d failed (%s); again in %.1f s", state.attempt_number, error, pause)
+
+    return {
+        "retry": retry_if_exception_type(Unavailable),
+        "stop": stop_after_attempt(retry.attempts) | stop_after_delay(retry.total_s),
+        "wait": wait,
+        "before_sleep": warn,
+        "reraise": True,
+    }
+
+
+def _exponential(retry: RetryOptions) -> wait_random_exponential:
+    return wait_random_exponential(multiplier=retry.initial_wait_s, max=retry.max_wait_s)

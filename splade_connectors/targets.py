@@ -1,0 +1,110 @@
+"""Target URLs: which store, where, and which field of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from splade_connectors.errors import ConfigurationError
+
+_EXAMPLES = (
+    "edge:PATH, qdrant://HOST:6333/COLLECTION, elasticsearch://HOST:9200/INDEX?field=splade"
+)
+_PARAMETERS = {"vector", "dense", "field", "kind"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A parsed target. Its text form and its repr never show a secret.
+
+    Attributes:
+        scheme: "edge", "qdrant", "elasticsearch", …: names the adapter.
+        transport: what stood after "+" in the scheme: "https", "grpc" or "".
+        host: host name; empty for embedded stores.
+        port: None for the scheme's usual one.
+        path: collection or index name, or the folder of an embedded store.
+        parameters: the query parameters of the URL.
+        username: from the URL.
+        password: from the URL.
+    """
+
+    scheme: str
+    transport: str = ""
+    host: str = ""
+    port: int | None = None
+    path: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        scheme = f"{self.scheme}+{self.transport}" if self.transport else self.scheme
+        if not self.host:
+            return f"{scheme}:{self.path}"
+        port = f":{self.port}" if self.port else ""
+        return f"{scheme}://{self.host}{port}/{self.path}"
+
+
+def parse_target(text: str) -> Target:
+    """Read a target.
+
+    Raises:
+        ConfigurationError: for anything that is not a target; secrets are not repeated.
+    """
+    scheme, colon, rest = text.partition(":")
+    if not colon or not scheme:
+        raise ConfigurationError(f"{text!r} is not a target; targets look like {_EXAMPLES}")
+    base, _, transport = scheme.lower().partition("+")
+    if base in ("http", "https"):
+        raise ConfigurationError(
+            f"a target names its database in the scheme, not {scheme!r}: write "
+            "elasticsearch+https://HOST/INDEX or qdrant+https://HOST/COLLECTION (or without +https)"
+        )
+    if base == "edge":
+        return _embedded(base, rest)
+    return _remote(base, transport, text)
+
+
+def _embedded(scheme: str, rest: str) -> Target:
+    path, _, query = rest.partition("?")
+    if path.startswith("//"):
+        raise ConfigurationError("an embedded target has no host: write edge:PATH")
+    if not path:
+        raise ConfigurationError("edge: needs the folder of the store, e.g. edge:./my-index")
+    return Target(scheme=scheme, path=unquote(path), parameters=_parameters(query))
+
+
+def _remote(scheme: str, transport: str, text: str) -> Target:
+    shown = f"{scheme}://…"
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"{shown} is not a target: {error}") from error
+    if not parts.hostname:
+        raise ConfigurationError(f"{shown} names no host; targets look like {_EXAMPLES}")
+    path = unquote(parts.path.strip("/"))
+    if not path or "/" in path:
+        raise ConfigurationError(
+            f"{scheme}://{parts.hostname} must be followed by one name, "
+            f"the collection or index: {scheme}://{parts.hostname}/NAME"
+        )
+    return Target(
+        scheme=scheme,
+        transport=transport,
+        host=parts.hostname,
+        port=port,
+        path=path,
+        parameters=_parameters(parts.query),
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _parameters(query: str) -> dict[str, str]:
+    found = dict(parse_qsl(query, keep_blank_values=True))
+    unknown = sorted(set(found) - _PARAMETERS)
+    if unknown:
+        known = ", ".join(sorted(_PARAMETERS))
+        raise ConfigurationError(f"unknown target parameter {unknown[0]!r}; known are {known}")
+    return found

@@ -1,0 +1,336 @@
+"""What a store can do, as steps: written once, driven by `Store` and by `AsyncStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from splade_connectors.backend import Backend, Capabilities, Plan
+from splade_connectors.documents import (
+    Document,
+    DocumentId,
+    Explanation,
+    Hit,
+    StoredDocument,
+    TermContribution,
+    check_id,
+)
+from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.errors import ConfigurationError, ManifestMismatch, NotFound
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
+from splade_connectors.steps import Compute, Steps
+from splade_connectors.vectors import SparseVector
+
+
+class Hits(tuple[Hit, ...]):
+    """The hits of a search, best first, with the plan that found them as `plan`."""
+
+    plan: Plan
+
+    @classmethod
+    def of(cls, hits: Sequence[Hit], plan: Plan) -> Hits:
+        """Hits with their plan."""
+        made = cls(hits)
+        made.plan = plan
+        return made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """What is there: the store's capabilities and the manifest of the index."""
+
+    location: str
+    capabilities: Capabilities
+    manifest: IndexManifest | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        found = self.capabilities
+        return {
+            "target": self.location,
+            "backend": found.backend,
+            "version": found.version_text,
+            "exists": found.exists,
+            "has_field": found.has_field,
+            "documents": found.documents,
+            "max_query_terms": found.max_query_terms,
+            **found.details,
+            "manifest": self.manifest.to_json() if self.manifest else None,
+        }
+
+
+class Verbs:
+    """The verbs of one store.
+
+    Args:
+        backend: the adapter's part.
+        encoder: gives the encoder; called when it is first needed, because loading takes time.
+        prune: applied to documents before they are stored.
+        override_manifest: use the index although it was written with another model.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        encoder: Callable[[], SparseEncoder],
+        prune: PruneOptions,
+        override_manifest: bool,
+    ) -> None:
+        self.backend = backend
+        self.encoder = encoder
+        self.prune = prune
+        self._override = override_manifest
+        self._capabilities: Capabilities | None = None
+        self._manifest: IndexManifest | None = None
+        self._query_checked = False
+
+    def capabilities(self) -> Steps[Capabilities]:
+        """Read once, then kept."""
+        if self._capabilities is None:
+            self._capabilities = yield from self.backend.describe()
+        return self._capabilities
+
+    def inspect(self) -> Steps[Inspection]:
+        """Capabilities, read anew, and manifest."""
+        found = yield from self.backend.describe()
+        manifest = (yield from self.backend.read_manifest()) if found.exists else None
+        return Inspection(
+            location=self.backend.location, capabilities=found, manifest=manifest
+        )
+
+    def prepare(
+        self, documents: Sequence[Document], options: WriteOptions
+    ) -> Steps[Capabilities]:
+        """Create what is absent, or check that what is there fits; then the capabilities."""
+        before = yield from self.backend.describe()
+        mine = self._own_manifest(before, options.text_fields)
+        stored = (yield from self.backend.read_manifest()) if before.exists else None
+        override = self._override or options.override_manifest
+        if stored and not override:
+            stored.check(mine, use="write", where=self.backend.location)
+        if before.has_field and stored is None and not override:
+            yield from self._refuse_unknown_vectors()
+        sizes = {
+            name: len(vector)
+            for document in documents
+            for name, vector in document.dense_vectors().items()
+        }
+        yield from self.backend.prepare(mine, sizes, write_manifest=stored is None)
+        self._capabilities = yield from self.backend.describe()
+        self._manifest = stored or mine
+        return self._capabilities
+
+    def plan(self, query: str | SparseVector, options: SearchOptions) -> Steps[Plan]:
+        """The request that `search` would send."""
+        _, plan = yield from self._planned(query, options)
+        return plan
+
+    def search(self, query: str | SparseVector, options: SearchOptions) -> Steps[Hits]:
+        """The best documents by dot product."""
+        vector, plan = yield from self._planned(query, options)
+        if not len(vector):
+            return Hits.of((), plan)
+        return Hits.of((yield from self.backend.search(plan)), plan)
+
+    def explain(self, query: str, id: DocumentId) -> Steps[Explanation]:
+        """The terms that query and document share, and what each adds to the score."""
+        found = yield from self.capabilities()
+        yield from self._check_for_queries(found)
+        vector, _ = cap_terms((yield from self._query_vector(query)), found.max_query_terms)
+        document = (yield from self.get([id], with_vectors=True))[0]
+        stored = document.vector or SparseVector.empty()
+        text = text_of(document.payload, self._text_fields())
+        encoder = self.encoder()
+        terms = contributions(
+            encoder, vector, stored, encoder.own_terms(query), encoder.own_terms(text)
+        )
+        return Explanation(
+            id=document.id,
+            query=query,
+            score=sum(term.contribution for term in terms),
+            terms=tuple(terms),
+            query_terms=len(vector),
+            document_terms=len(stored),
+        )
+
+    def get(
+        self, ids: Sequence[DocumentId], *, with_vectors: bool
+    ) -> Steps[list[StoredDocument]]:
+        """These documents, in this order.
+
+        Raises:
+            NotFound: naming the ids that are not there.
+        """
+        for id in ids:
+            check_id(id)
+        documents = yield from self.backend.fetch(ids, with_vectors=with_vectors)
+        if len(documents) < len(ids):
+            present = {str(document.id) for document in documents}
+            missing = ", ".join(repr(id) for id in ids if str(id) not in present)
+            raise NotFound(f"{self.backend.location} has no document {missing}")
+        return documents
+
+    def update(
+        self, id: DocumentId, text: str | None, payload: Mapping[str, Any] | None
+    ) -> Steps[None]:
+        """Change the text or fields of a document; its vector follows, the rest stays."""
+        found = yield from self.capabilities()
+        document = (yield from self.get([id], with_vectors=False))[0]
+        stored = yield from self.backend.read_manifest()
+        if stored and not self._override:
+            mine = self._own_manifest(found, stored.text_fields)
+            stored.check(mine, use="write", where=self.backend.location)
+        fields = stored.text_fields if stored else ("text",)
+        changes = dict(payload or {})
+        if text is not None:
+            changes[_only_field(fields)] = text
+        vector: SparseVector | None = None
+        if any(field in changes for field in fields):
+            whole = text_of({**document.payload, **changes}, fields)
+            vector = yield Compute(lambda: self._document_vector(whole))
+        if changes:
+            yield from self.backend.update(id, changes, vector)
+
+    def _planned(
+        self, query: str | SparseVector, options: SearchOptions
+    ) -> Steps[tuple[SparseVector, Plan]]:
+        found = yield from self.capabilities()
+        warnings = yield from self._check_for_queries(found)
+        vector = yield from self._query_vector(query)
+        if not len(vector):
+            return vector, _no_terms(warnings)
+        limit = min(
+            options.max_query_terms or len(vector), found.max_query_terms or len(vector)
+        )
+        vector, dropped = cap_terms(vector, limit)
+        if dropped:
+            warnings += (
+                f"the query has {len(vector) + dropped} terms; the {len(vector)} heaviest are "
+                "sent (the limit of clauses in a query, or max_query_terms)",
+            )
+        plan = yield from self.backend.plan(vector, options)
+        return vector, replace(plan, warnings=warnings + plan.warnings)
+
+    def _query_vector(self, query: str | SparseVector) -> Steps[SparseVector]:
+        if isinstance(query, SparseVector):
+            return query
+        if not isinstance(query, str):
+            kind = type(query).__name__
+            raise ConfigurationError(f"a query is a text or a SparseVector, not {kind}")
+        if not query.strip():
+            return SparseVector.empty()
+        vector: SparseVector = yield Compute(lambda: self.encoder().encode_queries([query])[0])
+        return vector
+
+    def _check_for_queries(self, found: Capabilities) -> Steps[tuple[str, ...]]:
+        """Refuse another model's index, once; the warnings for an index that does not say."""
+        where = self.backend.location
+        if not found.exists:
+            raise NotFound(f"{where} does not exist; `splade-connectors index` creates it")
+        if not found.has_field:
+            raise NotFound(f"{where} has no sparse vectors under this name; {_fields(found)}")
+        if not self._query_checked:
+            self._manifest = yield from self.backend.read_manifest()
+            if self._manifest and not self._override:
+                mine = self._own_manifest(found, ())
+                self._manifest.check(mine, use="query", where=where)
+            self._query_checked = True
+        if self._manifest is None:
+            return ("the index has no manifest: nothing tells which model wrote it",)
+        return ()
+
+    def _refuse_unknown_vectors(self) -> Steps[None]:
+        written = yield from self.backend.count()
+        if written:
+            raise ManifestMismatch(
+                f"{self.backend.location} holds {written} sparse vectors and no manifest that says "
+                "which model wrote them; override_manifest=True (--override-manifest) adds to them"
+            )
+
+    def _own_manifest(
+        self, found: Capabilities, text_fields: Sequence[str]
+    ) -> IndexManifest:
+        spec = self.encoder().spec
+        return IndexManifest(
+            model=spec.model,
+            revision=spec.revision,
+            tokenizer=spec.tokenizer,
+            activation=spec.activation,
+            max_length=spec.max_length,
+            long_text=spec.long_text,
+            prune_top_k=self.prune.top_k,
+            prune_max_ratio=self.prune.max_ratio,
+            key_style=found.key_style,
+            text_fields=tuple(text_fields),
+        )
+
+    def _document_vector(self, text: str) -> SparseVector:
+        if not text.strip():
+            return SparseVector.empty()
+        vector: SparseVector = self.encoder().encode_documents([text])[0]
+        return vector.prune(self.prune)
+
+    def _text_fields(self) -> tuple[str, ...]:
+        return self._manifest.text_fields if self._manifest else ("text",)
+
+
+def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, int]:
+    """The heaviest `limit` terms and the number of the others."""
+    if limit is None or len(vector) <= limit:
+        return vector, 0
+    return vector.prune(PruneOptions(top_k=limit)), len(vector) - limit
+
+
+def contributions(
+    encoder: SparseEncoder,
+    query: SparseVector,
+    document: SparseVector,
+    query_terms: set[int],
+    document_terms: set[int],
+) -> list[TermContribution]:
+    """The shared terms, largest contribution first; ties by token."""
+    weights = document.to_dict()
+    shared = [
+        (index, weight) for index, weight in query.to_dict().items() if index in weights
+    ]
+    tokens = encoder.tokens([index for index, _ in shared])
+    found = [
+        TermContribution(
+            token=token,
+            query_weight=weight,
+            document_weight=weights[index],
+            in_query=index in query_terms,
+            in_document=index in document_terms,
+        )
+        for (index, weight), token in zip(shared, tokens, strict=True)
+    ]
+    return sorted(found, key=lambda term: (-term.contribution, term.token))
+
+
+def text_of(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
+    """The text of a stored document: its text fields that are strings, joined by a space."""
+    parts = [payload[field] for field in fields if isinstance(payload.get(field), str)]
+    return " ".join(part for part in parts if part)
+
+
+def _only_field(fields: Sequence[str]) -> str:
+    if len(fields) > 1:
+        raise ConfigurationError(
+            f"the text of this index is made of {', '.join(fields)}: change them with "
+            "payload={…}, the vector follows"
+        )
+    return fields[0]
+
+
+def _fields(found: Capabilities) -> str:
+    names = found.details.get("sparse_fields") or []
+    return f"it has: {', '.join(names)}" if names else "it has none at all"
+
+
+def _no_terms(warnings: tuple[str, ...]) -> Plan:
+    reason = "the query has no terms: nothing is sent, nothing is found"
+    return Plan(
+        path="none", reason=reason, method="", url_path="", body={}, warnings=(*warnings, reason)
+    )
