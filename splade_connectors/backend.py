@@ -56,11 +56,19 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedDocument:
-    """A document with its sparse vector and the fields to store, text included."""
+    """A document with its sparse vector.
+
+    Attributes:
+        document: as it was given.
+        vector: encoded and pruned.
+        payload: the fields to store, text included.
+        marker: tells what the vector was made of: fingerprints of the settings and of the text.
+    """
 
     document: Document
     vector: SparseVector
     payload: Mapping[str, Any]
+    marker: str = ""
 
     @property
     def id(self) -> DocumentId:
@@ -154,9 +162,13 @@ class Backend(Protocol):
         """Store the documents whole, replacing those with the same ids; one outcome for each."""
 
     def update(
-        self, id: DocumentId, payload: Mapping[str, Any], vector: SparseVector | None
+        self,
+        id: DocumentId,
+        payload: Mapping[str, Any],
+        vector: SparseVector | None,
+        marker: str,
     ) -> Steps[None]:
-        """Change these fields and, where given, the sparse vector of a stored document."""
+        """Change these fields and, where given, sparse vector and marker of a stored document."""
 
     def refresh(self) -> Steps[None]:
         """Make what was written visible and durable."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
@@ -57,6 +59,11 @@ class IndexManifest:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the inverse of `from_json`."""
         return asdict(self) | {"text_fields": list(self.text_fields)}
+
+    def fingerprint(self) -> str:
+        """8 hex digits that differ where any setting differs."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> IndexManifest:

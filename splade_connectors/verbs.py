@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -182,16 +183,18 @@ class Verbs:
         if stored and not self._override:
             mine = self._own_manifest(found, stored.text_fields)
             stored.check(mine, use="write", where=self.backend.location)
+        self._manifest = stored
         fields = stored.text_fields if stored else ("text",)
         changes = dict(payload or {})
         if text is not None:
             changes[_only_field(fields)] = text
         vector: SparseVector | None = None
+        whole = text_of({**document.payload, **changes}, fields)
         if any(field in changes for field in fields):
-            whole = text_of({**document.payload, **changes}, fields)
             vector = yield Compute(lambda: self._document_vector(whole))
         if changes:
-            yield from self.backend.update(id, changes, vector)
+            marker = self.marker(whole) if vector is not None else ""
+            yield from self.backend.update(id, changes, vector, marker)
 
     def _planned(
         self, query: str | SparseVector, options: SearchOptions
@@ -265,6 +268,11 @@ class Verbs:
             key_style=found.key_style,
             text_fields=tuple(text_fields),
         )
+
+    def marker(self, text: str) -> str:
+        """Fingerprints of the index's settings and of a text: equal where nothing has changed."""
+        settings = self._manifest.fingerprint() if self._manifest else ""
+        return f"{settings}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
     def _document_vector(self, text: str) -> SparseVector:
         if not text.strip():

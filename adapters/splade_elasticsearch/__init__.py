@@ -1,3 +1,5 @@
-"""x"""
-class ElasticsearchAdapter:
-    client_modules=()
+"""Elasticsearch: `rank_features` and `sparse_vector` fields of indices on your own server."""
+
+from splade_elasticsearch.connect import ElasticsearchAdapter
+
+__all__ = ["ElasticsearchAdapter"]

@@ -135,7 +135,11 @@ class QdrantBackend:
         return [Written(id=document.id) for document in documents]
 
     def update(
-        self, id: DocumentId, payload: Mapping[str, Any], vector: SparseVector | None
+        self,
+        id: DocumentId,
+        payload: Mapping[str, Any],
+        vector: SparseVector | None,
+        marker: str,
     ) -> Steps[None]:
         """Set these payload keys, and the sparse vector; dense vectors are not touched."""
         point = point_id(id)

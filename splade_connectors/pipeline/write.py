@@ -113,7 +113,10 @@ class Indexing:
                 self._reject(document, str(error))
                 continue
             item = EncodedDocument(
-                document=document, vector=vector.prune(verbs.prune), payload=payload
+                document=document,
+                vector=vector.prune(verbs.prune),
+                payload=payload,
+                marker=verbs.marker(document.text),
             )
             reason = verbs.backend.check(item)
             if reason:

@@ -1,0 +1,318 @@
+"""The verbs of an Elasticsearch index."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Plan
+from splade_connectors.documents import DocumentId, Hit, StoredDocument
+from splade_connectors.errors import NotFound, RequestRejected
+from splade_connectors.keys import Keys
+from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
+from splade_connectors.options import SearchOptions
+from splade_connectors.steps import Steps
+from splade_connectors.vectors import SparseVector
+from splade_elasticsearch.bulk import index_lines, outcomes
+from splade_elasticsearch.compile import compile_search
+from splade_elasticsearch.fields import features, source, stored
+from splade_elasticsearch.requests import HttpRequest
+from splade_elasticsearch.schema import (
+    EXCLUDES_VECTORS,
+    Kind,
+    Schema,
+    check_kind,
+    choose_kind,
+    marker_name,
+    merged_meta,
+    parse_index,
+    properties,
+)
+
+# The clause limit is at least 1,024 on every version; some of it is left to the user's filter.
+MAX_QUERY_TERMS = 1000
+_MAX_ID_BYTES = 512
+_BYTES_PER_TERM = 30
+_NOT_ALLOWED = 405
+
+
+class ElasticsearchBackend:
+    """An index and the sparse field in it.
+
+    Args:
+        index: its name, or an alias of one index.
+        field: name of the sparse field.
+        kind: its type; None takes what is there, or the best that the server has.
+        dense_name: `dense_vector` field that documents' unnamed dense vectors go to.
+        keys: feature names.
+        location: the target, for messages.
+    """
+
+    def __init__(
+        self,
+        index: str,
+        *,
+        field: str,
+        kind: Kind | None,
+        dense_name: str,
+        keys: Keys,
+        location: str,
+    ) -> None:
+        self.location = location
+        self._index = index
+        self._path = f"/{quote(index, safe='')}"
+        self._field = field
+        self._asked_kind = kind
+        self._dense = dense_name
+        self._keys = keys
+        self._version: tuple[int, ...] = ()
+        self._schema: Schema | None = None
+
+    def describe(self) -> Steps[Capabilities]:
+        """Version, mapping and size. As `Backend.describe`."""
+        version = yield from self._read_version()
+        try:
+            schema = yield from self._read_schema()
+        except NotFound:
+            return self._capabilities(version, None, None)
+        if schema.kind:
+            check_kind(self._asked_kind, schema.kind, self._field, self.location)
+        answer = yield HttpRequest("POST", f"{self._path}/_count")
+        return self._capabilities(version, schema, int(answer["count"]))
+
+    def read_manifest(self) -> Steps[IndexManifest | None]:
+        """Our part of the mapping's `_meta`."""
+        schema = yield from self._read_schema()
+        ours = schema.meta.get(MANIFEST_KEY) or {}
+        return parse_manifest(ours.get(self._field), self.location)
+
+    def prepare(
+        self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
+    ) -> Steps[None]:
+        """Create the index, or add field and manifest to its mapping. As `Backend.prepare`."""
+        version = yield from self._read_version()
+        kind = choose_kind(self._asked_kind, version, self.location)
+        dense = {name or self._dense: size for name, size in dense_sizes.items()}
+        try:
+            schema = yield from self._read_schema()
+        except NotFound:
+            yield from self._create(kind, version, dense, manifest)
+            return
+        kind = schema.kind or kind
+        check_kind(self._asked_kind, kind, self._field, self.location)
+        update: dict[str, Any] = {}
+        if not schema.kind or not schema.marker:
+            update["properties"] = properties(self._field, kind, version, {})
+            if schema.kind:
+                del update["properties"][self._field]
+        if write_manifest:
+            update["_meta"] = merged_meta(schema.meta, self._field, manifest.to_json())
+        if update:
+            yield HttpRequest("PUT", f"{self._path}/_mapping", update)
+            yield from self._read_schema()
+
+    def check(self, document: EncodedDocument) -> str | None:
+        """Reserved fields, wrong dense vectors, ids that are too long."""
+        assert self._schema is not None
+        dense = document.document.dense_vectors()
+        names = {self._field, marker_name(self._field), *(name or self._dense for name in dense)}
+        reserved = sorted(names & set(document.payload))
+        if reserved:
+            return f"the payload has the field {reserved[0]!r}, which holds vectors here; rename it"
+        if len(str(document.id).encode()) > _MAX_ID_BYTES:
+            return f"the id is longer than {_MAX_ID_BYTES} bytes"
+        for name, values in dense.items():
+            reason = self._dense_reason(name or self._dense, len(values))
+            if reason:
+                return reason
+        try:
+            json.dumps(document.payload, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            return f"the payload is not JSON: {error}"
+        return None
+
+    def size(self, document: EncodedDocument) -> int:
+        """About how many bytes the document takes."""
+        dense = sum(len(values) for values in document.document.dense_vectors().values())
+        payload = len(json.dumps(document.payload))
+        return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
+
+    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+        """One bulk request of index actions."""
+        sources = [
+            source(document, self._field, self._dense, self._keys) for document in documents
+        ]
+        lines = index_lines(documents, sources)
+        answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines)
+        return outcomes(documents, answer)
+
+    def update(
+        self,
+        id: DocumentId,
+        payload: Mapping[str, Any],
+        vector: SparseVector | None,
+        marker: str,
+    ) -> Steps[None]:
+        """One partial update. Object values are merged into stored ones: so `_update` does."""
+        changes = dict(payload)
+        if vector is not None:
+            weights = features(vector, self._keys)
+            # A one-element array replaces the field; a plain object would be merged into it.
+            changes |= {self._field: [weights] if weights else [], marker_name(self._field): marker}
+        path = f"{self._path}/_update/{quote(str(id), safe='')}"
+        params = {"refresh": "true", "retry_on_conflict": "3"}
+        yield HttpRequest("POST", path, {"doc": changes}, params)
+
+    def refresh(self) -> Steps[None]:
+        """Make everything written visible to searches."""
+        yield HttpRequest("POST", f"{self._path}/_refresh")
+
+    def plan(self, query: SparseVector, options: SearchOptions) -> Steps[Plan]:
+        """The dot product as the field's kind allows it."""
+        if self._schema is None:
+            yield from self._read_schema()
+        assert self._schema is not None
+        assert self._schema.kind is not None
+        return compile_search(
+            self._index,
+            self._field,
+            self._schema.kind,
+            self._keys,
+            query,
+            options,
+            self._hidden_fields(),
+        )
+
+    def search(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send the request of a plan."""
+        answer = yield HttpRequest(plan.method, plan.url_path, plan.body)
+        return [
+            Hit(id=hit["_id"], score=float(hit["_score"]), payload=hit.get("_source") or {})
+            for hit in answer["hits"]["hits"]
+        ]
+
+    def fetch(
+        self, ids: Sequence[DocumentId], *, with_vectors: bool
+    ) -> Steps[list[StoredDocument]]:
+        """Multi-get, which sees what has not been refreshed yet."""
+        if self._schema is None:
+            yield from self._read_version()
+            yield from self._read_schema()
+        hidden = [name for name in self._hidden_fields() if name != self._field or not with_vectors]
+        params = {"_source_excludes": ",".join(hidden)}
+        if with_vectors and self._version >= EXCLUDES_VECTORS:
+            params["_source_exclude_vectors"] = "false"
+        body = {"ids": [str(id) for id in ids]}
+        answer = yield HttpRequest("POST", f"{self._path}/_mget", body, params)
+        return [
+            stored(found["_id"], found.get("_source") or {}, self._field, self._keys)
+            for found in answer["docs"]
+            if found.get("found")
+        ]
+
+    def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
+        """One bulk request of delete actions."""
+        if not ids:
+            return
+        yield from self._read_schema()  # a bulk delete would create an index that is absent
+        lines = [{"delete": {"_id": str(id)}} for id in ids]
+        answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines, {"refresh": "true"})
+        failed = [item["delete"] for item in answer["items"] if item["delete"].get("error")]
+        if failed:
+            raise RequestRejected(
+                f"{self.location}: {len(failed)} of {len(ids)} documents could not be deleted, "
+                f"the first is {failed[0]['_id']!r}: {failed[0]['error']}"
+            )
+
+    def count(self) -> Steps[int]:
+        """Documents with our marker; where there is none, those with the field.
+
+        `rank_features` has no `exists` query: without a marker all documents are counted.
+        """
+        schema = yield from self._read_schema()
+        field = marker_name(self._field) if schema.marker else self._field
+        body: Mapping[str, Any] = {"query": {"exists": {"field": field}}}
+        if not schema.marker and schema.kind == "rank_features":
+            body = {"query": {"match_all": {}}}
+        return int((yield HttpRequest("POST", f"{self._path}/_count", body))["count"])
+
+    def _create(
+        self,
+        kind: Kind,
+        version: tuple[int, ...],
+        dense: Mapping[str, int],
+        manifest: IndexManifest,
+    ) -> Steps[None]:
+        texts = {name: {"type": "text"} for name in manifest.text_fields}
+        mapping = {
+            "_meta": merged_meta({}, self._field, manifest.to_json()),
+            "properties": {**texts, **properties(self._field, kind, version, dense)},
+        }
+        yield HttpRequest("PUT", self._path, {"mappings": mapping})
+        yield from self._read_schema()
+
+    def _read_schema(self) -> Steps[Schema]:
+        answer = yield HttpRequest("GET", self._path)
+        self._schema = parse_index(answer, self._field, self.location)
+        return self._schema
+
+    def _read_version(self) -> Steps[tuple[int, ...]]:
+        """From the root; some builds do not answer there, all say it under _nodes."""
+        if not self._version:
+            try:
+                number = (yield HttpRequest("GET", "/"))["version"]["number"]
+            except RequestRejected as error:
+                if error.status != _NOT_ALLOWED:
+                    raise
+                params = {"filter_path": "nodes.*.version"}
+                nodes = (yield HttpRequest("GET", "/_nodes", None, params))["nodes"]
+                number = min((node["version"] for node in nodes.values()), key=_version)
+            self._version = _version(number)
+        return self._version
+
+    def _capabilities(
+        self, version: tuple[int, ...], schema: Schema | None, documents: int | None
+    ) -> Capabilities:
+        details = {"field": self._field}
+        if schema:
+            details |= {
+                "index": schema.index,
+                "kind": schema.kind,
+                "sparse_fields": sorted(schema.sparse),
+                "dense_fields": dict(schema.dense),
+            }
+        return Capabilities(
+            backend="elasticsearch",
+            version=version,
+            exists=schema is not None,
+            has_field=schema is not None and schema.kind is not None,
+            key_style="token",
+            precision="lucene",
+            max_query_terms=MAX_QUERY_TERMS,
+            integer_ids=False,
+            documents=documents,
+            details=details,
+        )
+
+    def _hidden_fields(self) -> list[str]:
+        assert self._schema is not None
+        return [self._field, marker_name(self._field), *self._schema.dense]
+
+    def _dense_reason(self, name: str, dimensions: int) -> str | None:
+        assert self._schema is not None
+        known = self._schema.dense
+        if name not in known:
+            names = ", ".join(map(repr, sorted(known))) or "none"
+            return f"the index has no dense_vector field {name!r}; it has {names}"
+        if known[name] and dimensions != known[name]:
+            return (
+                f"the dense vector {name!r} has {dimensions} dimensions, the index's field has "
+                f"{known[name]}"
+            )
+        return None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("-")[0].split(".") if part.isdecimal())

@@ -1,0 +1,26 @@
+"""Requests to Elasticsearch: plain HTTP with JSON, made by the backend, sent by a client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from splade_connectors.steps import Request
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest(Request):
+    """One HTTP request.
+
+    Attributes:
+        method: "GET", "POST", …
+        path: below the server's address, beginning with "/".
+        body: a JSON object, or the lines of an NDJSON body, or None.
+        params: of the query string.
+    """
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    params: Mapping[str, str] = field(default_factory=dict)

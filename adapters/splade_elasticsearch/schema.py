@@ -1,0 +1,177 @@
+"""What an index's mapping says, and what has to be added to it for SPLADE vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from splade_connectors.errors import ConfigurationError, NotSupported, SchemaConflict
+from splade_connectors.manifest import MANIFEST_KEY
+
+Kind = Literal["rank_features", "sparse_vector"]
+KINDS: tuple[Kind, ...] = ("rank_features", "sparse_vector")
+
+# The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
+# it off, with 8.19 and 9.1; leaving vectors out of `_source` in answers with 9.2.
+SPARSE_VECTOR_QUERY = (8, 15)
+EXCLUDES_VECTORS = (9, 2)
+
+_NOT_IN_NAMES = set(' "*\\<|,>/?#:')
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schema:
+    """The fields of an index that matter here.
+
+    Attributes:
+        index: its concrete name, also when it was asked for by an alias.
+        kind: type of the sparse field, None when the field is absent.
+        marker: whether the marker field is mapped.
+        dense: `dense_vector` field -> dimensions.
+        sparse: names of all sparse fields.
+        meta: the owner's `_meta`, our part included.
+    """
+
+    index: str
+    kind: Kind | None
+    marker: bool
+    dense: Mapping[str, int]
+    sparse: Sequence[str]
+    meta: Mapping[str, Any]
+
+
+def check_index_name(name: str) -> None:
+    """Refuse what Elasticsearch refuses as the name of an index.
+
+    Raises:
+        ConfigurationError: saying what is wrong with it.
+    """
+    if name != name.lower():
+        raise ConfigurationError(
+            f"index names are lower-case: {name!r} is refused, {name.lower()!r} would do"
+        )
+    bad = sorted(_NOT_IN_NAMES & set(name))
+    if bad:
+        raise ConfigurationError(f"the index name {name!r} has {bad[0]!r}, which is not allowed")
+    if name.startswith(("-", "_", "+")) or name in (".", "..") or len(name.encode()) > 255:
+        raise ConfigurationError(
+            f"the index name {name!r} is refused: it must not begin with -, _ or + and has at most "
+            "255 bytes"
+        )
+
+
+def check_field_name(name: str) -> None:
+    """Refuse names of sparse fields that this adapter cannot use.
+
+    Raises:
+        ConfigurationError: for an empty name, one of a metadata field, or a path.
+    """
+    if not name or name.startswith("_") or "." in name or "*" in name:
+        raise ConfigurationError(
+            f"the field name {name!r} is refused: a name at the top level, without '.', '*' or a "
+            "leading '_'"
+        )
+
+
+def marker_name(field: str) -> str:
+    """The keyword field that marks documents whose sparse field we wrote."""
+    return f"{field}_marker"
+
+
+def parse_index(answer: Mapping[str, Any], field: str, location: str) -> Schema:
+    """The schema in the answer of GET /INDEX.
+
+    Raises:
+        SchemaConflict: when an alias names several indices, or the field has another type.
+    """
+    if len(answer) != 1:
+        names = ", ".join(sorted(answer))
+        raise SchemaConflict(f"{location} is an alias of several indices ({names}); name one")
+    ((index, found),) = answer.items()
+    mapping = found.get("mappings") or {}
+    properties = mapping.get("properties") or {}
+    types = {name: str(entry.get("type", "object")) for name, entry in properties.items()}
+    return Schema(
+        index=index,
+        kind=_kind(types.get(field), field, types, location),
+        marker=types.get(marker_name(field)) == "keyword",
+        dense={
+            name: int(properties[name].get("dims", 0))
+            for name, kind in types.items()
+            if kind == "dense_vector"
+        },
+        sparse=[name for name, kind in types.items() if kind in KINDS],
+        meta=mapping.get("_meta") or {},
+    )
+
+
+def choose_kind(asked: Kind | None, version: tuple[int, ...], location: str) -> Kind:
+    """The type for a new sparse field: what was asked for, or the best that the server has.
+
+    Raises:
+        NotSupported: when `sparse_vector` was asked of a server that cannot query it.
+    """
+    if asked == "sparse_vector" and version < SPARSE_VECTOR_QUERY:
+        shown = ".".join(map(str, version))
+        raise NotSupported(
+            f"{location}: sparse_vector queries need Elasticsearch 8.15, the server is {shown}; "
+            "use kind=rank_features"
+        )
+    if asked:
+        return asked
+    return "sparse_vector" if version >= SPARSE_VECTOR_QUERY else "rank_features"
+
+
+def check_kind(asked: Kind | None, found: Kind, field: str, location: str) -> None:
+    """Refuse a kind that is not the field's.
+
+    Raises:
+        SchemaConflict: naming both.
+    """
+    if asked and asked != found:
+        raise SchemaConflict(
+            f"the field {field!r} of {location} is {found}, not {asked}; leave kind away, or choose "
+            "another field: ?field=NAME"
+        )
+
+
+def properties(
+    field: str, kind: Kind, version: tuple[int, ...], dense: Mapping[str, int]
+) -> dict[str, Any]:
+    """Mapping properties for the sparse field, its marker, and dense vectors."""
+    sparse: dict[str, Any] = {"type": kind}
+    if kind == "sparse_vector" and _prunes_by_default(version):
+        # Its thresholds were tuned for another model and would change SPLADE's scores.
+        sparse["index_options"] = {"prune": False}
+    return {
+        field: sparse,
+        marker_name(field): {"type": "keyword"},
+        **{
+            name: {"type": "dense_vector", "dims": size, "index": True, "similarity": "cosine"}
+            for name, size in dense.items()
+        },
+    }
+
+
+def merged_meta(schema_meta: Mapping[str, Any], field: str, manifest: Any) -> dict[str, Any]:
+    """The owner's `_meta` with our manifest for this field: writing replaces all of it."""
+    ours = dict(schema_meta.get(MANIFEST_KEY) or {})
+    return {**schema_meta, MANIFEST_KEY: {**ours, field: manifest}}
+
+
+def _prunes_by_default(version: tuple[int, ...]) -> bool:
+    return version >= (9, 1) or (8, 19) <= version < (9, 0)
+
+
+def _kind(found: str | None, field: str, types: Mapping[str, str], location: str) -> Kind | None:
+    for kind in KINDS:
+        if found == kind:
+            return kind
+    if found is None:
+        return None
+    others = ", ".join(name for name, kind in types.items() if kind in KINDS) or "none"
+    raise SchemaConflict(
+        f"the field {field!r} of {location} is {found}, neither rank_features nor sparse_vector; "
+        f"choose another: ?field=NAME (sparse fields there: {others})"
+    )
