@@ -133,6 +133,10 @@ class Store:
         """Documents by id, in this order; `NotFound` names those that are not there."""
         return self._run(self._verbs.get(_id_list(ids), with_vectors=with_vectors))
 
+    def known(self, ids: Sequence[DocumentId]) -> list[DocumentId]:
+        """Those of the ids that are in the store."""
+        return self._run(self._verbs.known(_id_list(ids)))
+
     def update(
         self,
         id: DocumentId,
@@ -251,6 +255,10 @@ class AsyncStore:
     ) -> list[StoredDocument]:
         """As `Store.get`."""
         return await self._run(self._verbs.get(_id_list(ids), with_vectors=with_vectors))
+
+    async def known(self, ids: Sequence[DocumentId]) -> list[DocumentId]:
+        """As `Store.known`."""
+        return await self._run(self._verbs.known(_id_list(ids)))
 
     async def update(
         self,

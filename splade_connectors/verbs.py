@@ -25,6 +25,10 @@ from splade_connectors.steps import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
 
+# Documents asked for in one request when only their presence matters.
+_FETCHED_AT_ONCE = 200
+
+
 class Hits(tuple[Hit, ...]):
     """The hits of a search, best first, with the plan that found them as `plan`."""
 
@@ -172,6 +176,15 @@ class Verbs:
             missing = ", ".join(repr(id) for id in ids if str(id) not in present)
             raise NotFound(f"{self.backend.location} has no document {missing}")
         return documents
+
+    def known(self, ids: Sequence[DocumentId]) -> Steps[list[DocumentId]]:
+        """Those of the ids that are there, asked for in portions."""
+        found: list[DocumentId] = []
+        for start in range(0, len(ids), _FETCHED_AT_ONCE):
+            portion = ids[start : start + _FETCHED_AT_ONCE]
+            documents = yield from self.backend.fetch(portion, with_vectors=False)
+            found += [document.id for document in documents]
+        return found
 
     def update(
         self, id: DocumentId, text: str | None, payload: Mapping[str, Any] | None

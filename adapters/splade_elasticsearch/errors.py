@@ -77,6 +77,8 @@ def from_status(
 
 def _from_transport(error: Exception, location: str) -> SpladeConnectorsError:
     text = str(getattr(error, "message", None) or error)
+    if "is closed" in text:
+        return ConfigurationError(f"this store of {location} has been closed; connect again")
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text.lower():
         return ConfigurationError(
             f"{location} does not speak TLS on this port; write elasticsearch:// instead of "

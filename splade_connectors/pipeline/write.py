@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ class Indexing:
         self._on_progress = on_progress
         self._began = time.perf_counter()
         self._capabilities: Capabilities | None = None
-        # Hashes instead of the ids: millions of documents must fit beside the model.
+        # Digests instead of the ids: millions of documents must fit beside the model.
         self._seen: set[int] = set()
 
     def window(self, rows: Sequence[Row]) -> Steps[None]:
@@ -77,8 +78,7 @@ class Indexing:
     def _accept(self, document: Document) -> bool:
         assert self._capabilities is not None
         # Where ids are strings only, 5 and "5" are the same document.
-        identity = document.id if self._capabilities.integer_ids else str(document.id)
-        key = hash((type(identity), identity))
+        key = _digest(document.id if self._capabilities.integer_ids else str(document.id))
         if key in self._seen:
             reason = f"the id {document.id!r} was given to an earlier document of this run"
             self._reject(document, reason)
@@ -166,6 +166,11 @@ class Indexing:
 
     def _tell_at(self, done: int) -> None:
         self._on_progress(Progress(done=done, rejected=self.report.rejected_count))
+
+
+def _digest(id: DocumentId) -> int:
+    """64 bits of a cryptographic hash. Python's own gives 7 and 2^64 - 1 the same value."""
+    return int.from_bytes(hashlib.blake2b(repr(id).encode(), digest_size=8).digest())
 
 
 def document_vectors(

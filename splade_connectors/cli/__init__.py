@@ -1,0 +1,70 @@
+"""The command line: one module per command, this one puts them together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import typer
+
+from splade_connectors.cli import demo, encode, evaluate, explain, index, inspect, search
+from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
+
+REFUSED = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (demo, encode, index, search, explain, inspect, evaluate):
+    app.command(module.__name__.rpartition(".")[2])(module.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from splade_connectors import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", callback=_print_version, is_eager=True
+    ),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log to stderr."),
+) -> None:
+    """Learned sparse search (SPLADE) for the Qdrant or Elasticsearch that you already run.
+
+    A TARGET is edge:PATH (embedded), qdrant://HOST[:PORT]/COLLECTION or
+    elasticsearch://HOST[:PORT]/INDEX; +https after the scheme turns TLS on. Exit codes: 0 all
+    well, 1 some documents were rejected, 2 usage, connection or refusal, 130 interrupted.
+    """
+    if verbose:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and exit with its code."""
+    try:
+        app(arguments, prog_name="splade-connectors")
+    except IndexingInterrupted as stop:
+        _fail(str(stop), INTERRUPTED)
+    except KeyboardInterrupt:
+        _fail("stopped", INTERRUPTED)
+    except SpladeConnectorsError as error:
+        _fail(str(error), REFUSED)
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone: no error; and nothing may be flushed to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,156 @@
+"""`splade-connectors encode FILE`, or `encode --query TEXT`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from splade_connectors.cli import common
+from splade_connectors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from splade_connectors.backend import Rejected
+    from splade_connectors.encoders.base import SparseEncoder
+    from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.vectors import SparseVector
+
+_WINDOW = 512
+
+
+def command(
+    file: Annotated[
+        str | None,
+        typer.Argument(help="JSONL, CSV, TSV or Parquet, or - for JSONL on stdin."),
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="Encode this one query instead.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Term ids instead of tokens.")] = False,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="Text field; several are joined.")
+    ] = None,
+    id_field: Annotated[str | None, typer.Option(help="Id field. Default: _id or id.")] = None,
+    format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv or parquet.")] = None,
+    model: common.Model = None,
+    backend: common.Backend = "onnx",
+    batch_size: common.BatchSize = 64,
+    threads: common.Threads = None,
+    max_length: common.MaxLength = None,
+    long_text: common.LongText = "truncate",
+    json: common.Json = False,
+) -> None:
+    """Texts to sparse vectors.
+
+    A file gives one JSON object a line: {"id": …, "terms": {token: weight}}; --json makes one
+    array of them. A query gives a table of its terms.
+    """
+    if (file is None) == (query is None):
+        raise ConfigurationError("give either a FILE or --query TEXT")
+    encoder = common.make_encoder(
+        model,
+        backend,
+        batch_size=batch_size,
+        threads=threads,
+        max_length=max_length,
+        long_text=long_text,
+    )
+    if query is not None:
+        _encode_query(encoder, query, ids, json)
+        return
+    from splade_connectors.pipeline.readers import FileReader
+
+    reader = FileReader(
+        file or "-",
+        format=format,  # type: ignore[arg-type]  # an unknown one is refused there
+        id_field=id_field,
+        text_fields=text or (),
+    )
+    with _opened(output) as out, common.progress_bar("encoding", lambda: reader.fraction) as show:
+        rejected = _encode_file(encoder, reader, out, ids, json, show)
+    reader.close()
+    for item in rejected:
+        common.warn(f"line {item.line}: {item.reason}")
+    if rejected:
+        raise typer.Exit(1)
+
+
+def _encode_query(encoder: SparseEncoder, query: str, ids: bool, json: bool) -> None:
+    vector = encoder.encode_queries([query])[0]
+    if json:
+        common.print_json({"query": query, "terms": _terms(encoder, vector, ids)})
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    own = encoder.own_terms(query)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("term", style="bold")
+    table.add_column("weight", justify="right")
+    order = vector.values.argsort()[::-1]
+    for index, weight in zip(vector.indices[order], vector.values[order], strict=True):
+        name = str(index) if ids else encoder.tokens([int(index)])[0]
+        table.add_row(Text(name), f"{weight:.3f}{' ' if int(index) in own else '+'}")
+    screen = common.console()
+    screen.print(table)
+    screen.print(f"{len(vector)} terms; + is a term that the text does not have")
+
+
+def _encode_file(
+    encoder: SparseEncoder,
+    reader: FileReader,
+    out: IO[str],
+    ids: bool,
+    json: bool,
+    show: Any,
+) -> list[Rejected]:
+    from splade_connectors.documents import Document
+    from splade_connectors.encoders.base import EncodeStats
+    from splade_connectors.options import Progress
+    from splade_connectors.pipeline.chunks import windows
+    from splade_connectors.pipeline.write import document_vectors
+
+    rejected: list[Rejected] = []
+    done = 0
+    out.write("[" if json else "")
+    for window in windows(reader, _WINDOW):
+        documents = [row for row in window if isinstance(row, Document)]
+        rejected += [row for row in window if not isinstance(row, Document)]
+        vectors = document_vectors(encoder, documents, EncodeStats())
+        for document, vector in zip(documents, vectors, strict=True):
+            record = {"id": document.id, "terms": _terms(encoder, vector, ids)}
+            line = jsonlib.dumps(record, ensure_ascii=False)
+            out.write((",\n" if done else "") + line if json else f"{line}\n")
+            done += 1
+        show(Progress(done=done, rejected=len(rejected)))
+    out.write("]\n" if json else "")
+    return rejected
+
+
+def _terms(encoder: SparseEncoder, vector: SparseVector, ids: bool) -> dict[str, float]:
+    indices = vector.indices.tolist()
+    names = list(map(str, indices)) if ids else encoder.tokens(indices)
+    # The shortest decimal that reads back as the same float32.
+    return {name: float(str(value)) for name, value in zip(names, vector.values, strict=True)}
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[IO[str]]:
+    """Standard output, or a file that appears when it is complete."""
+    if output is None:
+        yield sys.stdout
+        return
+    unfinished = output.with_name(f"{output.name}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"cannot write {output}: {reason}") from error
+    unfinished.replace(output)

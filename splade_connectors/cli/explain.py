@@ -1,0 +1,110 @@
+"""`splade-connectors explain TARGET QUERY ID`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from splade_connectors.cli import common
+from splade_connectors.errors import NotFound
+
+if TYPE_CHECKING:
+    from splade_connectors.documents import Explanation
+    from splade_connectors.store import Store
+
+
+def command(
+    target: common.TargetArgument,
+    query: Annotated[str, typer.Argument(help="The text that was searched for.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
+    model: common.Model = None,
+    backend: common.Backend = "onnx",
+    username: common.Username = None,
+    ca_certs: common.CaCerts = None,
+    timeout: common.Timeout = 30.0,
+    manifest: common.Manifest = None,
+    override_manifest: common.OverrideManifest = False,
+    json: common.Json = False,
+) -> None:
+    """Why a document has its score: each shared term, its weights, and what it adds."""
+    encoder = common.make_encoder(model, backend)
+    with common.open_store(
+        target,
+        encoder,
+        username=username,
+        ca_certs=ca_certs,
+        timeout=timeout,
+        manifest=manifest,
+        override_manifest=override_manifest,
+    ) as store:
+        explanation = _explain(store, query, id)
+    if json:
+        common.print_json(as_json(explanation))
+    else:
+        print_explanation(explanation)
+
+
+def _explain(store: Store, query: str, id: str) -> Explanation:
+    """Integer ids look like text on a command line: both are tried."""
+    try:
+        return store.explain(query, id)
+    except NotFound:
+        if not id.removeprefix("-").isdecimal():
+            raise
+        return store.explain(query, int(id))
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """A JSON object."""
+    return {
+        "id": explanation.id,
+        "query": explanation.query,
+        "score": explanation.score,
+        "query_terms": explanation.query_terms,
+        "document_terms": explanation.document_terms,
+        "terms": [
+            {
+                "token": term.token,
+                "query_weight": term.query_weight,
+                "document_weight": term.document_weight,
+                "contribution": term.contribution,
+                "in_query": term.in_query,
+                "in_document": term.in_document,
+            }
+            for term in explanation.terms
+        ],
+    }
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """A table of terms; those that the model added are marked with +."""
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = common.console()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("term", style="bold")
+    for name in ("query", "document", "adds", "share"):
+        table.add_column(name, justify="right")
+    for term in explanation.terms:
+        share = term.contribution / explanation.score
+        table.add_row(
+            Text(term.token),
+            f"{term.query_weight:.3f}{_mark(term.in_query)}",
+            f"{term.document_weight:.3f}{_mark(term.in_document)}",
+            f"{term.contribution:.3f}",
+            f"{share:.0%}",
+        )
+    if explanation.terms:
+        screen.print(table)
+    screen.print(
+        f"score {explanation.score:.4f}: {len(explanation.terms)} terms shared of "
+        f"{explanation.query_terms} in the query and {explanation.document_terms} in document "
+        f"{explanation.id!r}; + is a term that the text does not have, the model added it",
+        markup=False,
+    )
+
+
+def _mark(own: bool) -> str:
+    return " " if own else "+"

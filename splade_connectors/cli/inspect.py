@@ -1,0 +1,58 @@
+"""`splade-connectors inspect TARGET`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from splade_connectors.cli import common
+
+
+def command(
+    target: common.TargetArgument,
+    username: common.Username = None,
+    ca_certs: common.CaCerts = None,
+    timeout: common.Timeout = 30.0,
+    manifest: common.Manifest = None,
+    json: common.Json = False,
+) -> None:
+    """What is there: server, fields, number of documents, manifest."""
+    with common.open_store(
+        target, username=username, ca_certs=ca_certs, timeout=timeout, manifest=manifest
+    ) as store:
+        found = store.inspect().to_json()
+    if json:
+        common.print_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    settings = found.pop("manifest")
+    for name, value in found.items():
+        table.add_row(name.replace("_", " "), Text(_shown(value)))
+    for name, value in (settings or {}).items():
+        table.add_row(f"manifest: {name.replace('_', ' ')}", Text(_shown(value)))
+    if settings is None:
+        table.add_row("manifest", "none")
+    common.console().print(table)
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case list():
+            return ", ".join(map(str, value))
+        case dict():
+            return ", ".join(f"{name or '(unnamed)'}: {entry}" for name, entry in value.items())
+    return str(value)

@@ -1,0 +1,127 @@
+"""`splade-connectors search TARGET QUERY`."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from splade_connectors.cli import common
+from splade_connectors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from splade_connectors.backend import Plan
+    from splade_connectors.verbs import Hits
+
+_TEXT_SHOWN = 160
+
+
+def command(
+    target: common.TargetArgument,
+    query: Annotated[str, typer.Argument(help="The text to search for.")],
+    limit: Annotated[int, typer.Option(min=1, help="Most hits.")] = 10,
+    offset: Annotated[int, typer.Option(min=0, help="Hits to skip.")] = 0,
+    filter: Annotated[
+        str | None, typer.Option(help="A condition in the store's own language, as JSON.")
+    ] = None,
+    payload: Annotated[bool, typer.Option(help="Show the stored fields.")] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
+    ] = False,
+    model: common.Model = None,
+    backend: common.Backend = "onnx",
+    username: common.Username = None,
+    ca_certs: common.CaCerts = None,
+    timeout: common.Timeout = 30.0,
+    manifest: common.Manifest = None,
+    override_manifest: common.OverrideManifest = False,
+    json: common.Json = False,
+) -> None:
+    """The best documents for a query, by dot product."""
+    encoder = common.make_encoder(model, backend)
+    arguments: dict[str, Any] = {
+        "limit": limit,
+        "offset": offset,
+        "filter": _parsed(filter),
+        "with_payload": payload,
+    }
+    with common.open_store(
+        target,
+        encoder,
+        username=username,
+        ca_certs=ca_certs,
+        timeout=timeout,
+        manifest=manifest,
+        override_manifest=override_manifest,
+    ) as store:
+        if dry_run:
+            print_plan(store.plan(query, **arguments), json)
+            return
+        hits = store.search(query, **arguments)
+    for warning in hits.plan.warnings:
+        common.warn(warning)
+    if json:
+        common.print_json(
+            [{"id": hit.id, "score": hit.score, "payload": dict(hit.payload)} for hit in hits]
+        )
+    else:
+        print_hits(hits, offset)
+
+
+def print_hits(hits: Hits, offset: int = 0) -> None:
+    """A table: rank, score, id, and the beginning of the text."""
+    from rich.table import Table
+
+    screen = common.console()
+    if not hits:
+        screen.print("no hits")
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("score", justify="right")
+    table.add_column("id", style="bold", overflow="fold")
+    table.add_column("text")
+    for rank, hit in enumerate(hits, start=offset + 1):
+        from rich.text import Text
+
+        table.add_row(str(rank), f"{hit.score:.3f}", Text(str(hit.id)), Text(excerpt(hit.payload)))
+    screen.print(table)
+
+
+def excerpt(payload: Any) -> str:
+    """The title and the beginning of the text, or of whatever text fields there are."""
+    names = [name for name in ("title", "text") if isinstance(payload.get(name), str)]
+    names = names or [name for name, value in payload.items() if isinstance(value, str)]
+    text = " - ".join(str(payload[name]) for name in names[:2])
+    return text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 1]}…"
+
+
+def print_plan(plan: Plan, json: bool) -> None:
+    """The request, ready to paste."""
+    if json:
+        common.print_json(
+            {
+                "path": plan.path,
+                "reason": plan.reason,
+                "method": plan.method,
+                "url_path": plan.url_path,
+                "body": dict(plan.body),
+                "warnings": list(plan.warnings),
+            }
+        )
+        return
+    for warning in plan.warnings:
+        common.warn(warning)
+    print(f"# {plan.path}: {plan.reason}")
+    print(f"{plan.method} {plan.url_path}")
+    print(jsonlib.dumps(plan.body, indent=2, ensure_ascii=False))
+
+
+def _parsed(filter: str | None) -> Any:
+    if filter is None:
+        return None
+    try:
+        return jsonlib.loads(filter)
+    except ValueError as error:
+        raise ConfigurationError(f"--filter is not JSON: {error}") from error

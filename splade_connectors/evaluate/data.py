@@ -1,0 +1,80 @@
+"""Queries and judgements in the layout of BEIR: queries.jsonl and qrels/SPLIT.tsv."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from splade_connectors.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """Queries that have judgements.
+
+    Attributes:
+        queries: query id -> text.
+        qrels: query id -> document id -> grade (0 is "not relevant").
+        unknown_queries: query ids in the judgements that are no queries.
+    """
+
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+    unknown_queries: tuple[str, ...] = ()
+
+
+def read_beir(folder: Path, split: str = "test") -> Judged:
+    """Read the judged queries of a folder.
+
+    Raises:
+        ConfigurationError: when a file is missing or a line cannot be read, naming it.
+    """
+    texts = dict(_queries(folder / "queries.jsonl"))
+    qrels: dict[str, dict[str, int]] = {}
+    for query, document, grade in _judgements(folder / "qrels" / f"{split}.tsv"):
+        qrels.setdefault(query, {})[document] = grade
+    known = {query: texts[query] for query in qrels if query in texts}
+    if not known:
+        raise ConfigurationError(f"no query of {folder} has judgements in qrels/{split}.tsv")
+    return Judged(
+        queries=known,
+        qrels={query: qrels[query] for query in known},
+        unknown_queries=tuple(query for query in qrels if query not in texts),
+    )
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            yield from ((number, line.rstrip("\n")) for number, line in enumerate(file, 1))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"cannot read {path}: {error}") from error
+
+
+def _queries(path: Path) -> Iterator[tuple[str, str]]:
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            yield str(row["_id"]), str(row["text"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f'line {number} of {path} is no query {{"_id": …, "text": …}}: {error}'
+            ) from error
+
+
+def _judgements(path: Path) -> Iterator[tuple[str, str, int]]:
+    for number, line in _lines(path):
+        cells = line.split("\t")
+        if not line.strip() or (number == 1 and cells[-1].strip() == "score"):
+            continue
+        try:
+            query, document, grade = cells
+            yield query, document, int(grade)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"line {number} of {path} is no judgement QUERY<tab>DOCUMENT<tab>GRADE: {error}"
+            ) from error

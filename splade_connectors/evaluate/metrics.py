@@ -1,0 +1,37 @@
+"""Measures of a ranking, computed by ir-measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from splade_connectors.registry import require
+
+MEASURES = ("nDCG@10", "R@100", "RR@10")
+LABELS = {"nDCG@10": "nDCG@10", "R@100": "recall@100", "RR@10": "MRR@10"}
+
+
+def measure(
+    qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
+) -> dict[str, float]:
+    """Mean over all judged queries; one that found nothing counts as zero.
+
+    nDCG@10 is trec_eval's: gain = grade, discount = log2(rank + 1), ideal over all judgements
+    (Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002).
+
+    Args:
+        qrels: query -> document -> grade.
+        run: query -> document -> score.
+
+    Returns:
+        "nDCG@10", "recall@100" and "MRR@10".
+
+    Raises:
+        MissingDependency: without ir-measures.
+    """
+    library = require("ir_measures", "evaluate", "evaluation")
+    measures = [library.parse_measure(name) for name in MEASURES]
+    graded = {query: dict(grades) for query, grades in qrels.items()}
+    found = library.calc_aggregate(
+        measures, graded, {query: dict(scores) for query, scores in run.items()}
+    )
+    return {LABELS[str(measure)]: float(value) for measure, value in found.items()}

@@ -1,0 +1,80 @@
+"""A search for every judged query, and what it was worth."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from splade_connectors.evaluate.data import Judged
+from splade_connectors.evaluate.metrics import measure
+from splade_connectors.options import OnProgress, Progress
+from splade_connectors.store import Store
+
+DEPTH = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluation:
+    """What a store's rankings are worth.
+
+    Attributes:
+        measures: "nDCG@10", "recall@100", "MRR@10" -> mean over the queries.
+        queries: number of judged queries.
+        p50_ms: median time of a search, encoding included.
+        p95_ms: 95th percentile of the same.
+        unknown_queries: query ids in the judgements that are no queries.
+        missing_documents: judged documents (grade above 0) that are not in the store.
+    """
+
+    measures: dict[str, float]
+    queries: int
+    p50_ms: float
+    p95_ms: float
+    unknown_queries: int
+    missing_documents: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            **{name: round(value, 4) for name, value in self.measures.items()},
+            "queries": self.queries,
+            "p50_ms": round(self.p50_ms, 2),
+            "p95_ms": round(self.p95_ms, 2),
+            "unknown_queries": self.unknown_queries,
+            "missing_documents": self.missing_documents,
+        }
+
+
+def evaluate(store: Store, judged: Judged, on_progress: OnProgress | None = None) -> Evaluation:
+    """Search the best 100 documents for every judged query and measure the rankings.
+
+    Raises:
+        MissingDependency: without ir-measures.
+    """
+    run: dict[str, dict[str, float]] = {}
+    times: list[float] = []
+    for done, (id, text) in enumerate(judged.queries.items(), start=1):
+        began = time.perf_counter()
+        hits = store.search(text, limit=DEPTH, with_payload=False)
+        times.append((time.perf_counter() - began) * 1000)
+        run[id] = {str(hit.id): hit.score for hit in hits}
+        if on_progress:
+            on_progress(Progress(done=done, total=len(judged.queries)))
+    return Evaluation(
+        measures=measure(judged.qrels, run),
+        queries=len(run),
+        p50_ms=statistics.median(times),
+        p95_ms=statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0],
+        unknown_queries=len(judged.unknown_queries),
+        missing_documents=_missing(store, judged),
+    )
+
+
+def _missing(store: Store, judged: Judged) -> int:
+    """Relevant documents that the store does not have: a wrong file is noticed here."""
+    wanted = {
+        document for grades in judged.qrels.values() for document, grade in grades.items() if grade
+    }
+    return len(wanted) - len(store.known(sorted(wanted)))

@@ -1,0 +1,251 @@
+"""Files to documents, as a stream: JSONL, CSV, TSV and Parquet.
+
+A row that cannot be a document becomes a `Rejected` with its line and the reason, and the rest
+goes on. Nothing is held in memory but the row at hand (of Parquet, a batch of rows).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from splade_connectors.backend import Rejected
+from splade_connectors.documents import Document
+from splade_connectors.errors import ConfigurationError, InvalidDocument
+from splade_connectors.pipeline.write import Row
+from splade_connectors.registry import require
+
+Format = Literal["jsonl", "csv", "tsv", "parquet"]
+
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+_ID_FIELDS = ("_id", "id")
+_PARQUET_ROWS = 1024
+_TYPES = {str: "text", bool: "true/false", int: "a number", float: "a number", list: "a list"}
+
+NumberedRow = tuple[int, Mapping[str, Any] | Rejected]
+
+
+class FileReader:
+    """The documents of a file, read as they are asked for; can be read once.
+
+    Args:
+        path: a file, or "-" for JSONL on the standard input.
+        format: None goes by the file's ending; ".gz" may follow it.
+        id_field: None takes "_id" or "id", whichever the first row has.
+        text_fields: joined by a space; None takes "title" and "text", those that the first row
+            has. They stay in the payload.
+        dense_field: a field with a dense vector, which leaves the payload.
+
+    Attributes:
+        text_fields: as given, or as found in the first row.
+
+    Raises:
+        ConfigurationError: when the file is missing, empty, of no known format, or its first row
+            has no id or no text; nothing has been read beyond that row then.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        format: Format | None = None,
+        id_field: str | None = None,
+        text_fields: Sequence[str] = (),
+        dense_field: str | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._is_input = str(path) == "-"
+        self._file: IO[bytes] | None = None
+        self._dense_field = dense_field
+        self._rows = self._open(format or _format_of(self._path, self._is_input))
+        first = self._first_rows()
+        sample = next((row for _, row in first if isinstance(row, Mapping)), None)
+        if sample is None:
+            raise ConfigurationError(f"{path} has no readable row: {_first_reason(first)}")
+        self._id_field = id_field or _found(_ID_FIELDS, sample, "id", "--id-field", self._path)
+        self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._path)
+        self._rows = chain(first, self._rows)
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the file has been read, from 0 to 1; None where that is not known."""
+        if self._is_input or self._file is None or self._file.closed:
+            return None
+        size = self._path.stat().st_size
+        return self._file.tell() / size if size else None
+
+    def __iter__(self) -> Iterator[Row]:
+        for line, row in self._rows:
+            yield row if isinstance(row, Rejected) else self._document(line, row)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None and not self._is_input:
+            self._file.close()
+
+    def _open(self, format: Format) -> Iterator[NumberedRow]:
+        if self._is_input:
+            self._file = sys.stdin.buffer
+        else:
+            try:
+                self._file = self._path.open("rb")
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise ConfigurationError(f"cannot read {self._path}: {reason}") from error
+        if format == "parquet":
+            return _parquet_rows(self._file, self._path)
+        packed = self._path.suffix == ".gz"
+        data = cast(IO[bytes], gzip.open(self._file)) if packed else self._file
+        if format == "jsonl":
+            return _json_rows(data)
+        return _csv_rows(data, "\t" if format == "tsv" else ",", self._path)
+
+    def _first_rows(self) -> list[NumberedRow]:
+        """Rows up to the first one that can be read, at most a hundred."""
+        found: list[NumberedRow] = []
+        for numbered in self._rows:
+            found.append(numbered)
+            if isinstance(numbered[1], Mapping) or len(found) == 100:
+                break
+        return found
+
+    def _document(self, line: int, row: Mapping[str, Any]) -> Row:
+        fields = dict(row)
+        id = fields.pop(self._id_field, None)
+        if id is None:
+            return Rejected(id=None, line=line, reason=f"the row has no id ({self._id_field!r})")
+        try:
+            return Document(
+                id=id,
+                text=_text(fields, self.text_fields),
+                dense=fields.pop(self._dense_field, None) if self._dense_field else None,
+                payload=fields,
+                line=line,
+            )
+        except (InvalidDocument, TypeError) as error:
+            known = id if isinstance(id, str | int) and not isinstance(id, bool) else None
+            return Rejected(id=known, line=line, reason=str(error))
+
+
+def _format_of(path: Path, is_input: bool) -> Format:
+    if is_input:
+        return "jsonl"
+    endings = [ending for ending in path.suffixes if ending != ".gz"]
+    if endings and endings[-1].lower() in _FORMATS:
+        return _FORMATS[endings[-1].lower()]
+    raise ConfigurationError(
+        f"the format of {path} is not known from its name; say it: --format jsonl|csv|tsv|parquet"
+    )
+
+
+def _json_rows(data: Iterable[bytes]) -> Iterator[NumberedRow]:
+    for line, raw in enumerate(data, start=1):
+        if not raw.strip():
+            continue
+        try:
+            row = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
+        except ValueError as error:  # undecodable bytes and broken JSON alike
+            yield line, Rejected(id=None, line=line, reason=f"line {line} is not JSON: {error}")
+            continue
+        if isinstance(row, dict):
+            yield line, row
+        else:
+            kind = _TYPES.get(type(row), "null")
+            reason = f"line {line} is {kind}, not a JSON object"
+            yield line, Rejected(id=None, line=line, reason=reason)
+
+
+def _csv_rows(data: IO[bytes], delimiter: str, path: Path) -> Iterator[NumberedRow]:
+    csv.field_size_limit(2**31 - 1)
+    text = io.TextIOWrapper(data, encoding="utf-8-sig", newline="")
+    reader = csv.DictReader(text, delimiter=delimiter)
+    try:
+        for row in reader:
+            extra = row.pop(None, None)  # type: ignore[call-overload]  # None collects extra cells
+            line = reader.line_num
+            if extra:
+                reason = f"line {line} has {len(extra)} more cells than the header"
+                yield line, Rejected(id=None, line=line, reason=reason)
+            else:
+                yield line, {name: value for name, value in row.items() if value is not None}
+    except UnicodeDecodeError as error:
+        where = f"after line {reader.line_num}"
+        raise ConfigurationError(f"{path} is not UTF-8 {where}: {error.reason}") from error
+
+
+def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[NumberedRow]:
+    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
+    try:
+        table = parquet.ParquetFile(file)
+    except Exception as error:  # pyarrow's error classes come with pyarrow
+        raise ConfigurationError(f"{path} is no Parquet file: {error}") from error
+    number = 0
+    for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
+        for row in batch.to_pylist():
+            number += 1
+            yield number, {name: value for name, value in row.items() if value is not None}
+
+
+def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The text fields joined by a space.
+
+    Raises:
+        InvalidDocument: when none of them is there, or one is not text.
+    """
+    parts = []
+    for name in names:
+        value = fields.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            kind = _TYPES.get(type(value), "an object")
+            raise InvalidDocument(f"the field {name!r} is {kind}, not text")
+        parts.append(value)
+    if not parts:
+        wanted = " or ".join(map(repr, names))
+        raise InvalidDocument(f"the row has no {wanted}; it has {_names(fields)}")
+    return " ".join(part for part in parts if part)
+
+
+def _default_text_fields(sample: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    names = tuple(name for name in ("title", "text") if name in sample)
+    if "text" in names:
+        return names
+    raise ConfigurationError(
+        f"the first row of {path} has no field 'text'; it has {_names(sample)}: name the text with "
+        "--text FIELD (several are joined)"
+    )
+
+
+def _found(
+    names: Sequence[str], sample: Mapping[str, Any], what: str, option: str, path: Path
+) -> str:
+    for name in names:
+        if name in sample:
+            return name
+    raise ConfigurationError(
+        f"the first row of {path} has no {what} field ({' or '.join(names)}); it has "
+        f"{_names(sample)}: name it with {option} FIELD"
+    )
+
+
+def _names(fields: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, fields)) or "no fields"
+
+
+def _first_reason(rows: Sequence[NumberedRow]) -> str:
+    return next((row.reason for _, row in rows if isinstance(row, Rejected)), "it is empty")

@@ -1,0 +1,15 @@
+"""For tests: a store in memory, the suite that every adapter passes, exact scores, a tiny encoder."""
+
+from splade_connectors.testing.contract import StoreContract
+from splade_connectors.testing.encoder import HashEncoder
+from splade_connectors.testing.memory import MemoryStore
+from splade_connectors.testing.oracle import assert_same_ranking, exact_ranking, exact_scores
+
+__all__ = [
+    "HashEncoder",
+    "MemoryStore",
+    "StoreContract",
+    "assert_same_ranking",
+    "exact_ranking",
+    "exact_scores",
+]

@@ -1,0 +1,260 @@
+"""The suite that every store passes. A third party's adapter is tested by five lines:
+
+    class TestMyStore(StoreContract):
+        def make_store(self, encoder):
+            return connect("mydb://localhost/articles", encoder=encoder)
+
+Each test asks for one fresh, empty store. Tests are written against the public verbs only.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from splade_connectors.documents import Document
+from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.errors import (
+    ConfigurationError,
+    InvalidDocument,
+    ManifestMismatch,
+    NotFound,
+)
+from splade_connectors.options import WriteOptions
+from splade_connectors.precision import Precision
+from splade_connectors.store import Store
+from splade_connectors.testing.encoder import HashEncoder
+from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
+from splade_connectors.vectors import SparseVector
+
+TEXTS = {
+    "apple.pie/1": "Apples and cinnamon make a warm pie, apples most of all.",
+    "bread": "Bread needs flour, water, salt and time.",
+    "Ünïcode id ✓": "Water boils at a lower temperature on a mountain.",
+    "00000000-0000-4000-8000-000000000001": "A mountain of flour, salt and time.",
+    7: "Seven cats watch the water boil.",
+    18446744073709551615: "The largest number that fits: time and time again.",
+    -3: "A negative number, below the salt.",
+}
+
+
+class StoreContract(ABC):
+    """What every store must do.
+
+    Attributes:
+        precision: what the store makes of document weights.
+    """
+
+    precision: Precision = "float32"
+
+    @abstractmethod
+    def make_store(self, encoder: SparseEncoder) -> Store:
+        """A store over a new, empty collection; the same collection within one test."""
+
+    def filter_for(self, field: str, value: str) -> Any:
+        """The store's own filter for documents whose field has this value."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def encoder(self) -> SparseEncoder:
+        return HashEncoder()
+
+    @pytest.fixture
+    def store(self, encoder: SparseEncoder) -> Iterator[Store]:
+        with self.make_store(encoder) as store:
+            yield store
+
+    @pytest.fixture
+    def filled(self, store: Store) -> Store:
+        report = store.index(self.documents())
+        assert report.rejected == []
+        assert report.written == len(TEXTS)
+        return store
+
+    def documents(self) -> list[Document]:
+        return [
+            Document(id=id, text=text, payload={"n": n, "parity": "odd" if n % 2 else "even"})
+            for n, (id, text) in enumerate(TEXTS.items())
+        ]
+
+    def exact(self, encoder: SparseEncoder, query: str) -> dict[str, float]:
+        vectors = encoder.encode_documents(list(TEXTS.values()))
+        scores = exact_scores(encoder.encode_queries([query])[0], vectors, self.precision)
+        return {str(id): float(score) for id, score in zip(TEXTS, scores, strict=True)}
+
+    @pytest.mark.parametrize("query", ["water and salt", "time", "a mountain of apples", "cats"])
+    def test_scores_are_the_dot_product(
+        self, filled: Store, encoder: SparseEncoder, query: str
+    ) -> None:
+        hits = filled.search(query, limit=100)
+        assert_same_ranking(
+            [(str(hit.id), hit.score) for hit in hits], self.exact(encoder, query), limit=100
+        )
+
+    def test_a_vector_is_searched_like_its_text(
+        self, filled: Store, encoder: SparseEncoder
+    ) -> None:
+        vector = encoder.encode_queries(["water and salt"])[0]
+        assert filled.search(vector) == filled.search("water and salt")
+
+    def test_pages_put_together_are_one_page(self, filled: Store) -> None:
+        whole = filled.search("water and salt and time", limit=6)
+        pages = [
+            hit
+            for offset in range(0, 6, 2)
+            for hit in filled.search("water and salt and time", limit=2, offset=offset)
+        ]
+        assert [hit.id for hit in pages] == [hit.id for hit in whole]
+
+    def test_ids_come_back(self, filled: Store) -> None:
+        found = {str(hit.id) for hit in filled.search("water salt time apples", limit=100)}
+        assert found == {str(id) for id in TEXTS}
+        for id in TEXTS:
+            assert str(filled.get([id])[0].id) == str(id)
+
+    def test_payload_comes_back_with_the_text(self, filled: Store) -> None:
+        hit = filled.search("cinnamon")[0]
+        text = TEXTS["apple.pie/1"]
+        assert hit.payload == {"n": 0, "parity": "even", "text": text}
+        assert filled.search("cinnamon", with_payload=False)[0].payload == {}
+        assert filled.get(["apple.pie/1"])[0].payload == hit.payload
+
+    def test_vectors_come_back_as_stored(self, filled: Store, encoder: SparseEncoder) -> None:
+        document = filled.get(["bread"], with_vectors=True)[0]
+        encoded = encoder.encode_documents([TEXTS["bread"]])
+        assert document.vector is not None
+        exact = exact_scores(document.vector, encoded, self.precision)[0]
+        assert document.vector.dot(document.vector) == pytest.approx(exact, rel=1e-5)
+
+    def test_a_filter_keeps_the_scores(self, filled: Store, encoder: SparseEncoder) -> None:
+        hits = filled.search("water and salt", filter=self.filter_for("parity", "odd"), limit=100)
+        odd = {str(document.id) for document in self.documents() if document.payload["n"] % 2}
+        exact = {
+            id: score for id, score in self.exact(encoder, "water and salt").items() if id in odd
+        }
+        assert_same_ranking([(str(hit.id), hit.score) for hit in hits], exact, limit=100)
+
+    def test_a_filter_of_another_kind_is_refused(self, filled: Store) -> None:
+        with pytest.raises(ConfigurationError):
+            filled.search("water", filter=["parity", "odd"])
+
+    def test_writing_again_replaces_the_document_whole(self, filled: Store) -> None:
+        filled.index([Document(id="bread", text="Cinnamon rolls.", payload={"new": True})])
+        document = filled.get(["bread"])[0]
+        assert document.payload == {"new": True, "text": "Cinnamon rolls."}
+        assert filled.count() == len(TEXTS)
+        assert "bread" not in {hit.id for hit in filled.search("flour", limit=100)}
+        assert "bread" in {hit.id for hit in filled.search("cinnamon", limit=100)}
+
+    def test_indexing_twice_changes_nothing(self, filled: Store, encoder: SparseEncoder) -> None:
+        filled.index(self.documents())
+        assert filled.count() == len(TEXTS)
+        hits = filled.search("time and salt", limit=100)
+        exact = self.exact(encoder, "time and salt")
+        assert_same_ranking([(str(hit.id), hit.score) for hit in hits], exact, limit=100)
+
+    def test_updating_a_field_keeps_the_rest(self, filled: Store) -> None:
+        before = filled.get(["bread"], with_vectors=True)[0]
+        filled.update("bread", payload={"n": 100})
+        after = filled.get(["bread"], with_vectors=True)[0]
+        assert after.payload == {**before.payload, "n": 100}
+        assert after.vector == before.vector
+
+    def test_updating_the_text_encodes_it_anew(
+        self, filled: Store, encoder: SparseEncoder
+    ) -> None:
+        filled.update("bread", text="Cats sleep.")
+        document = filled.get(["bread"], with_vectors=True)[0]
+        assert document.payload == {"n": 1, "parity": "odd", "text": "Cats sleep."}
+        assert document.vector is not None
+        fresh = encoder.encode_documents(["Cats sleep."])[0]
+        assert document.vector.indices.tolist() == fresh.indices.tolist()
+        assert "bread" in {hit.id for hit in filled.search("cats")}
+        assert "bread" not in {hit.id for hit in filled.search("flour")}
+
+    def test_updating_what_is_not_there(self, filled: Store) -> None:
+        with pytest.raises(NotFound, match="nobody"):
+            filled.update("nobody", text="x")
+
+    def test_deleting(self, filled: Store) -> None:
+        filled.delete(["bread", "nobody", 7])
+        assert filled.count() == len(TEXTS) - 2
+        with pytest.raises(NotFound, match="'bread'"):
+            filled.get(["apple.pie/1", "bread"])
+
+    def test_an_empty_text_is_stored_and_never_found(self, filled: Store) -> None:
+        report = filled.index([Document(id="nothing", text=" \n", payload={"n": -1})])
+        assert (report.written, report.empty) == (1, 1)
+        assert filled.count() == len(TEXTS) + 1
+        document = filled.get(["nothing"], with_vectors=True)[0]
+        assert document.payload["n"] == -1
+        assert document.vector == SparseVector.empty()
+
+    def test_an_empty_query_finds_nothing_and_says_so(self, filled: Store) -> None:
+        hits = filled.search("  ")
+        assert hits == ()
+        assert "no terms" in " ".join(hits.plan.warnings)
+
+    def test_a_duplicate_id_is_reported(self, store: Store) -> None:
+        report = store.index([Document(id="a", text="first"), Document(id="a", text="second")])
+        assert report.written == 1
+        assert report.rejected_count == 1
+        assert "'a'" in report.rejected[0].reason
+        assert store.get(["a"])[0].payload["text"] == "first"
+
+    def test_explanations_add_up(self, filled: Store, encoder: SparseEncoder) -> None:
+        query = "water and salt"
+        for hit in filled.search(query, limit=100):
+            explanation = filled.explain(query, hit.id)
+            total = sum(term.contribution for term in explanation.terms)
+            assert explanation.score == pytest.approx(hit.score, rel=1e-5)
+            assert total == pytest.approx(hit.score, rel=1e-5)
+        own = encoder.tokens(sorted(encoder.own_terms("salt")))[0]
+        term = {term.token: term for term in filled.explain(query, "bread").terms}[own]
+        assert (term.in_query, term.in_document) == (True, True)
+
+    def test_explaining_what_is_not_there(self, filled: Store) -> None:
+        with pytest.raises(NotFound, match="nobody"):
+            filled.explain("water", "nobody")
+
+    def test_long_queries_keep_their_heaviest_terms(
+        self, filled: Store, encoder: SparseEncoder
+    ) -> None:
+        vector = encoder.encode_queries(["water and salt"])[0]
+        hits = filled.search("water and salt", max_query_terms=2)
+        assert any("heaviest" in warning for warning in hits.plan.warnings)
+        heaviest = sorted(vector.values.tolist())[-2:]
+        assert max(hit.score for hit in hits) <= sum(heaviest) * 3
+
+    def test_another_model_is_refused(self, filled: Store) -> None:
+        other = self.make_store(HashEncoder(model="another"))
+        with other:
+            with pytest.raises(ManifestMismatch, match="another.*override"):
+                other.index([Document(id="x", text="y")])
+            with pytest.raises(ManifestMismatch, match="'hash'.*'another'"):
+                other.search("water")
+        assert filled.count() == len(TEXTS)
+
+    def test_other_text_fields_are_refused_for_writing(self, filled: Store) -> None:
+        options = WriteOptions(text_fields=("title", "body"))
+        with pytest.raises(ManifestMismatch, match="text_fields"):
+            filled.index([Document(id="x", text="y")], options=options)
+
+    def test_the_manifest_can_be_read(self, filled: Store) -> None:
+        inspection = filled.inspect()
+        assert inspection.manifest is not None
+        assert inspection.manifest.model == "hash"
+        assert inspection.capabilities.documents == len(TEXTS)
+
+    def test_searching_before_indexing(self, store: Store) -> None:
+        with pytest.raises(NotFound, match="does not exist"):
+            store.search("water")
+
+    def test_bad_documents_are_refused_before_anything_is_sent(self, store: Store) -> None:
+        with pytest.raises(InvalidDocument, match="empty"):
+            store.index(Document(id=id, text="x") for id in ["fine", ""])
+        with pytest.raises(NotFound):
+            store.search("x")

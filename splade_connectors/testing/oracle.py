@@ -1,0 +1,76 @@
+"""The one exact reference for scores: numpy, double precision, over the weights a store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splade_connectors.documents import DocumentId
+from splade_connectors.precision import Precision, as_stored
+from splade_connectors.vectors import SparseBatch, SparseVector
+
+TOLERANCE = 1e-5
+
+
+def exact_scores(
+    query: SparseVector, documents: SparseBatch, precision: Precision = "float32"
+) -> NDArray[np.float64]:
+    """float64[n]: the dot product of the query with every document, as the store rounds it.
+
+    Args:
+        query: never rounded: stores keep query weights as float32.
+        documents: as they were encoded.
+        precision: what the store makes of a document's weights.
+    """
+    return stored_batch(documents, precision).dot(query)
+
+
+def stored_batch(documents: SparseBatch, precision: Precision) -> SparseBatch:
+    """The vectors that a store of this precision scores with."""
+    if precision == "float32":
+        return documents
+    return SparseBatch.from_vectors(as_stored(row, precision) for row in documents)
+
+
+def exact_ranking(
+    ids: Sequence[DocumentId], scores: NDArray[np.float64], limit: int
+) -> list[tuple[DocumentId, float]]:
+    """The best `limit` documents with a score above zero, best first; ties by id as text."""
+    order = sorted(
+        (int(at) for at in np.flatnonzero(scores > 0)), key=lambda at: (-scores[at], str(ids[at]))
+    )
+    return [(ids[at], float(scores[at])) for at in order[:limit]]
+
+
+def assert_same_ranking(
+    found: Sequence[tuple[DocumentId, float]],
+    scores: Mapping[DocumentId, float],
+    limit: int,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Check the hits of a store against exact scores, on every row.
+
+    Each score must be within `tolerance` (relative) of the exact one, the order must be that of
+    the exact scores except among documents whose scores differ by less, and no document that is
+    missing may belong above the last hit.
+
+    Args:
+        found: (id, score) of each hit, best first.
+        scores: the exact score of every document.
+        limit: how many hits were asked for.
+        tolerance: relative.
+
+    Raises:
+        AssertionError: naming the first row that is wrong.
+    """
+    positive = sorted((score for score in scores.values() if score > 0), reverse=True)
+    expected = positive[:limit]
+    assert len(found) == len(expected), f"{len(found)} hits, expected {len(expected)}"
+    assert len({id for id, _ in found}) == len(found), "a document was found twice"
+    for rank, ((id, score), best) in enumerate(zip(found, expected, strict=True), start=1):
+        exact = scores[id]
+        assert abs(score - exact) <= tolerance * exact, f"row {rank}: {id!r} {score} is not {exact}"
+        # The exact score at this rank, whichever of the tied documents stands here.
+        assert abs(exact - best) <= tolerance * best, f"row {rank}: {exact} should be {best}"

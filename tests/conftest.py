@@ -1,0 +1,38 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from splade_connectors import SparseEncoder, load_encoder
+
+# The suite for adapters is a library module: ask pytest for its detailed assertion messages there.
+pytest.register_assert_rewrite("splade_connectors.testing")
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def encoder() -> SparseEncoder:
+    """The bundled model."""
+    return load_encoder()
+
+
+@pytest.fixture(scope="session")
+def scifact() -> Path:
+    """The SciFact collection in BEIR layout: `$SPLADE_SCIFACT`, or where the project's CI has it."""
+    folder = Path(os.environ.get("SPLADE_SCIFACT", ROOT.parent / "shared" / "data" / "scifact"))
+    if not (folder / "corpus.jsonl").is_file():
+        pytest.skip("set SPLADE_SCIFACT to a folder with SciFact in BEIR layout")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Converted models go to a folder of the test run, not to the user's cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
