@@ -1,5 +1,7 @@
-"""What an adapter implements. Its verbs are steps (see `steps`), so one backend serves both the
-blocking and the awaiting store; beside it stands a thin sender for each.
+"""What an adapter implements.
+
+Its verbs are steps (see `steps`), so one backend serves both the blocking and the awaiting store;
+beside it stands a thin sender for each.
 """
 
 from __future__ import annotations
@@ -179,7 +181,9 @@ class Backend(Protocol):
     def search(self, plan: Plan) -> Steps[list[Hit]]:
         """Send the request of a plan."""
 
-    def fetch(self, ids: Sequence[DocumentId], *, with_vectors: bool) -> Steps[list[StoredDocument]]:
+    def fetch(
+        self, ids: Sequence[DocumentId], *, with_vectors: bool
+    ) -> Steps[list[StoredDocument]]:
         """The documents with these ids that exist, in the order of `ids`."""
 
     def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:

@@ -57,8 +57,7 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
             raise  # it is installed, but something that it needs is not
         raise MissingDependency(
-            f"{purpose} needs {module.partition('.')[0]}: "
-            f"pip install 'splade-connectors[{extra}]'",
+            f"{purpose} needs {module.partition('.')[0]}: pip install 'splade-connectors[{extra}]'",
             extra=extra,
         ) from error
 

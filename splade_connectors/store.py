@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 from splade_connectors.backend import Opened, Plan
 from splade_connectors.documents import DocumentId, Explanation, StoredDocument
-from splade_connectors.errors import ConfigurationError, IndexingInterrupted
+from splade_connectors.errors import ConfigurationError, IndexingInterrupted, SpladeConnectorsError
 from splade_connectors.options import (
     OnProgress,
     Progress,
@@ -72,10 +72,12 @@ class Store:
             for window in windows(documents, options.window_documents):
                 self._run(indexing.window(window))
             return self._run(indexing.finish())
+        except SpladeConnectorsError as error:
+            error.add_note(_how_far(indexing.report))
+            raise
         except KeyboardInterrupt as stop:
             report = indexing.interrupt()
-            self._run(self._verbs.backend.refresh())
-            raise IndexingInterrupted(_interrupted(report), report=report) from stop
+            raise IndexingInterrupted(f"stopped: {_how_far(report)}", report=report) from stop
 
     def search(
         self,
@@ -127,9 +129,7 @@ class Store:
         """Why a document has its score: each shared term with both weights."""
         return self._run(self._verbs.explain(query, id))
 
-    def get(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool = False
-    ) -> list[StoredDocument]:
+    def get(self, ids: Sequence[DocumentId], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by id, in this order; `NotFound` names those that are not there."""
         return self._run(self._verbs.get(_id_list(ids), with_vectors=with_vectors))
 
@@ -208,9 +208,13 @@ class AsyncStore:
         """
         options = options or WriteOptions()
         indexing = Indexing(self._verbs, options, self._retry, on_progress or _silent)
-        async for window in _awindows(documents, options.window_documents):
-            await self._run(indexing.window(window))
-        return await self._run(indexing.finish())
+        try:
+            async for window in _awindows(documents, options.window_documents):
+                await self._run(indexing.window(window))
+            return await self._run(indexing.finish())
+        except SpladeConnectorsError as error:
+            error.add_note(_how_far(indexing.report))
+            raise
 
     async def search(
         self,
@@ -322,10 +326,10 @@ def _id_list(ids: Sequence[DocumentId]) -> list[DocumentId]:
     return list(ids)
 
 
-def _interrupted(report: IndexReport) -> str:
+def _how_far(report: IndexReport) -> str:
     return (
-        f"stopped after {report.written} documents were written; indexing the same file again "
-        "completes the index, nothing is stored twice"
+        f"{report.written} documents were written before; the same command again completes the "
+        "index, and stores nothing twice"
     )
 
 

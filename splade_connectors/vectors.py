@@ -255,7 +255,8 @@ class SparseBatch(Sequence[SparseVector]):
         matched = query.indices[position] == self.indices
         products = np.where(matched, query.values[position], 0).astype(np.float64) * self.values
         rows = np.repeat(np.arange(len(self)), self.term_counts)
-        return np.bincount(rows, weights=products, minlength=len(self))
+        sums = np.bincount(rows, weights=products, minlength=len(self))
+        return np.asarray(sums, dtype=np.float64)
 
     def prune(self, options: PruneOptions) -> SparseBatch:
         """Each row without its lightest terms."""

@@ -24,7 +24,6 @@ from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
-
 # Documents asked for in one request when only their presence matters.
 _FETCHED_AT_ONCE = 200
 
@@ -101,13 +100,9 @@ class Verbs:
         """Capabilities, read anew, and manifest."""
         found = yield from self.backend.describe()
         manifest = (yield from self.backend.read_manifest()) if found.exists else None
-        return Inspection(
-            location=self.backend.location, capabilities=found, manifest=manifest
-        )
+        return Inspection(location=self.backend.location, capabilities=found, manifest=manifest)
 
-    def prepare(
-        self, documents: Sequence[Document], options: WriteOptions
-    ) -> Steps[Capabilities]:
+    def prepare(self, documents: Sequence[Document], options: WriteOptions) -> Steps[Capabilities]:
         """Create what is absent, or check that what is there fits; then the capabilities."""
         before = yield from self.backend.describe()
         mine = self._own_manifest(before, options.text_fields)
@@ -145,7 +140,7 @@ class Verbs:
         yield from self._check_for_queries(found)
         vector, _ = cap_terms((yield from self._query_vector(query)), found.max_query_terms)
         document = (yield from self.get([id], with_vectors=True))[0]
-        stored = document.vector or SparseVector.empty()
+        stored = SparseVector.empty() if document.vector is None else document.vector
         text = text_of(document.payload, self._text_fields())
         encoder = self.encoder()
         terms = contributions(
@@ -160,9 +155,7 @@ class Verbs:
             document_terms=len(stored),
         )
 
-    def get(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool
-    ) -> Steps[list[StoredDocument]]:
+    def get(self, ids: Sequence[DocumentId], *, with_vectors: bool) -> Steps[list[StoredDocument]]:
         """These documents, in this order.
 
         Raises:
@@ -217,9 +210,7 @@ class Verbs:
         vector = yield from self._query_vector(query)
         if not len(vector):
             return vector, _no_terms(warnings)
-        limit = min(
-            options.max_query_terms or len(vector), found.max_query_terms or len(vector)
-        )
+        limit = min(options.max_query_terms or len(vector), found.max_query_terms or len(vector))
         vector, dropped = cap_terms(vector, limit)
         if dropped:
             warnings += (
@@ -265,9 +256,7 @@ class Verbs:
                 "which model wrote them; override_manifest=True (--override-manifest) adds to them"
             )
 
-    def _own_manifest(
-        self, found: Capabilities, text_fields: Sequence[str]
-    ) -> IndexManifest:
+    def _own_manifest(self, found: Capabilities, text_fields: Sequence[str]) -> IndexManifest:
         spec = self.encoder().spec
         return IndexManifest(
             model=spec.model,
@@ -313,9 +302,7 @@ def contributions(
 ) -> list[TermContribution]:
     """The shared terms, largest contribution first; ties by token."""
     weights = document.to_dict()
-    shared = [
-        (index, weight) for index, weight in query.to_dict().items() if index in weights
-    ]
+    shared = [(index, weight) for index, weight in query.to_dict().items() if index in weights]
     tokens = encoder.tokens([index for index, _ in shared])
     found = [
         TermContribution(

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Plan
 from splade_connectors.documents import DocumentId, Hit, StoredDocument
-from splade_connectors.errors import NotFound, RequestRejected
+from splade_connectors.errors import (
+    AccessDenied,
+    InvalidDocument,
+    NotFound,
+    NotSupported,
+    RequestRejected,
+)
 from splade_connectors.keys import Keys
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
 from splade_connectors.options import SearchOptions
@@ -85,29 +92,27 @@ class ElasticsearchBackend:
     def read_manifest(self) -> Steps[IndexManifest | None]:
         """Our part of the mapping's `_meta`."""
         schema = yield from self._read_schema()
-        ours = schema.meta.get(MANIFEST_KEY) or {}
-        return parse_manifest(ours.get(self._field), self.location)
+        return parse_manifest(self._manifest_in(schema), self.location)
 
     def prepare(
         self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
     ) -> Steps[None]:
         """Create the index, or add field and manifest to its mapping. As `Backend.prepare`."""
         version = yield from self._read_version()
-        kind = choose_kind(self._asked_kind, version, self.location)
         dense = {name or self._dense: size for name, size in dense_sizes.items()}
         try:
             schema = yield from self._read_schema()
         except NotFound:
-            yield from self._create(kind, version, dense, manifest)
-            return
-        kind = schema.kind or kind
+            yield from self._create(version, dense, manifest)
+            schema = yield from self._read_schema()
+        kind = schema.kind or choose_kind(self._asked_kind, version, self.location)
         check_kind(self._asked_kind, kind, self._field, self.location)
         update: dict[str, Any] = {}
         if not schema.kind or not schema.marker:
             update["properties"] = properties(self._field, kind, version, {})
             if schema.kind:
                 del update["properties"][self._field]
-        if write_manifest:
+        if write_manifest and self._manifest_in(schema) != manifest.to_json():
             update["_meta"] = merged_meta(schema.meta, self._field, manifest.to_json())
         if update:
             yield HttpRequest("PUT", f"{self._path}/_mapping", update)
@@ -121,8 +126,9 @@ class ElasticsearchBackend:
         reserved = sorted(names & set(document.payload))
         if reserved:
             return f"the payload has the field {reserved[0]!r}, which holds vectors here; rename it"
-        if len(str(document.id).encode()) > _MAX_ID_BYTES:
-            return f"the id is longer than {_MAX_ID_BYTES} bytes"
+        reason = _id_reason(str(document.id))
+        if reason:
+            return reason
         for name, values in dense.items():
             reason = self._dense_reason(name or self._dense, len(values))
             if reason:
@@ -141,9 +147,7 @@ class ElasticsearchBackend:
 
     def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
         """One bulk request of index actions."""
-        sources = [
-            source(document, self._field, self._dense, self._keys) for document in documents
-        ]
+        sources = [source(document, self._field, self._dense, self._keys) for document in documents]
         lines = index_lines(documents, sources)
         answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines)
         return outcomes(documents, answer)
@@ -156,6 +160,7 @@ class ElasticsearchBackend:
         marker: str,
     ) -> Steps[None]:
         """One partial update. Object values are merged into stored ones: so `_update` does."""
+        self._check_update(payload)
         changes = dict(payload)
         if vector is not None:
             weights = features(vector, self._keys)
@@ -202,10 +207,12 @@ class ElasticsearchBackend:
             yield from self._read_schema()
         hidden = [name for name in self._hidden_fields() if name != self._field or not with_vectors]
         params = {"_source_excludes": ",".join(hidden)}
-        if with_vectors and self._version >= EXCLUDES_VECTORS:
-            params["_source_exclude_vectors"] = "false"
         body = {"ids": [str(id) for id in ids]}
-        answer = yield HttpRequest("POST", f"{self._path}/_mget", body, params)
+        request = HttpRequest("POST", f"{self._path}/_mget", body, params)
+        # A version that is not known (see _read_version) is taken for a new one.
+        if with_vectors and (not self._version or self._version >= EXCLUDES_VECTORS):
+            request = replace(request, params=params | {"_source_exclude_vectors": "false"})
+        answer = yield from self._first_accepted(request, replace(request, params=params))
         return [
             stored(found["_id"], found.get("_source") or {}, self._field, self._keys)
             for found in answer["docs"]
@@ -238,20 +245,33 @@ class ElasticsearchBackend:
             body = {"query": {"match_all": {}}}
         return int((yield HttpRequest("POST", f"{self._path}/_count", body))["count"])
 
+    def _first_accepted(self, request: HttpRequest, without: HttpRequest) -> Steps[Any]:
+        """The answer to a request; where the version is not known, perhaps to a simpler one."""
+        try:
+            return (yield request)
+        except RequestRejected:
+            if self._version or request == without:
+                raise
+        return (yield without)
+
     def _create(
         self,
-        kind: Kind,
         version: tuple[int, ...],
         dense: Mapping[str, int],
         manifest: IndexManifest,
     ) -> Steps[None]:
+        kind = choose_kind(self._asked_kind, version, self.location)
         texts = {name: {"type": "text"} for name in manifest.text_fields}
         mapping = {
             "_meta": merged_meta({}, self._field, manifest.to_json()),
             "properties": {**texts, **properties(self._field, kind, version, dense)},
         }
-        yield HttpRequest("PUT", self._path, {"mappings": mapping})
-        yield from self._read_schema()
+        try:
+            yield HttpRequest("PUT", self._path, {"mappings": mapping})
+        except RequestRejected as error:
+            # Made by somebody else just now, or by us, if the answer to the first try was lost.
+            if "resource_already_exists" not in str(error):
+                raise
 
     def _read_schema(self) -> Steps[Schema]:
         answer = yield HttpRequest("GET", self._path)
@@ -259,23 +279,32 @@ class ElasticsearchBackend:
         return self._schema
 
     def _read_version(self) -> Steps[tuple[int, ...]]:
-        """From the root; some builds do not answer there, all say it under _nodes."""
+        """Kept once it is known; () for users without the cluster privilege `monitor`.
+
+        They may still read and write an index that is there.
+        """
         if not self._version:
             try:
-                number = (yield HttpRequest("GET", "/"))["version"]["number"]
-            except RequestRejected as error:
-                if error.status != _NOT_ALLOWED:
-                    raise
-                params = {"filter_path": "nodes.*.version"}
-                nodes = (yield HttpRequest("GET", "/_nodes", None, params))["nodes"]
-                number = min((node["version"] for node in nodes.values()), key=_version)
-            self._version = _version(number)
+                self._version = _version((yield from self._version_number()))
+            except AccessDenied:
+                return ()
         return self._version
+
+    def _version_number(self) -> Steps[str]:
+        """From the root; some builds do not answer there, all say it under _nodes."""
+        try:
+            return str((yield HttpRequest("GET", "/"))["version"]["number"])
+        except RequestRejected as error:
+            if error.status != _NOT_ALLOWED:
+                raise
+        params = {"filter_path": "nodes.*.version"}
+        nodes = (yield HttpRequest("GET", "/_nodes", None, params))["nodes"]
+        return str(min((node["version"] for node in nodes.values()), key=_version))
 
     def _capabilities(
         self, version: tuple[int, ...], schema: Schema | None, documents: int | None
     ) -> Capabilities:
-        details = {"field": self._field}
+        details: dict[str, Any] = {"field": self._field}
         if schema:
             details |= {
                 "index": schema.index,
@@ -298,7 +327,23 @@ class ElasticsearchBackend:
 
     def _hidden_fields(self) -> list[str]:
         assert self._schema is not None
-        return [self._field, marker_name(self._field), *self._schema.dense]
+        names = [self._field, marker_name(self._field), *self._schema.hidden]
+        return list(dict.fromkeys(names))
+
+    def _manifest_in(self, schema: Schema) -> Any:
+        return (schema.meta.get(MANIFEST_KEY) or {}).get(self._field)
+
+    def _check_update(self, changes: Mapping[str, Any]) -> None:
+        assert self._schema is not None
+        reserved = sorted({self._field, marker_name(self._field)} & set(changes))
+        if reserved:
+            raise InvalidDocument(f"the field {reserved[0]!r} holds vectors here; change the text")
+        if not self._schema.whole_source:
+            # `_update` reads `_source`, changes it and writes all fields anew (7.17 and 9.3.2).
+            raise NotSupported(
+                f"{self.location} leaves fields out of _source, and an update would erase them; "
+                "index the document again instead"
+            )
 
     def _dense_reason(self, name: str, dimensions: int) -> str | None:
         assert self._schema is not None
@@ -312,6 +357,14 @@ class ElasticsearchBackend:
                 f"{known[name]}"
             )
         return None
+
+
+def _id_reason(id: str) -> str | None:
+    try:
+        size = len(id.encode())
+    except UnicodeEncodeError as error:  # 9.3.2 and 7.17 would store it under another id
+        return f"the id is no valid Unicode: {error.reason}"
+    return f"the id is longer than {_MAX_ID_BYTES} bytes" if size > _MAX_ID_BYTES else None
 
 
 def _version(text: str) -> tuple[int, ...]:

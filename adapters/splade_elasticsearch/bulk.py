@@ -7,7 +7,8 @@ from typing import Any
 
 from splade_connectors.backend import EncodedDocument, Outcome, Rejected, Written
 
-_TOO_MANY_REQUESTS = 429
+# Too many requests, and (after a restart) shards that have not come up yet.
+_RETRYABLE = (429, 503)
 
 
 def index_lines(
@@ -29,7 +30,7 @@ def outcomes(documents: Sequence[EncodedDocument], answer: Mapping[str, Any]) ->
         if error is None:
             found.append(Written(id=document.id))
             continue
-        retryable = result["status"] == _TOO_MANY_REQUESTS
+        retryable = result["status"] in _RETRYABLE
         found.append(Rejected(id=document.id, reason=reason(error), retryable=retryable))
     return found
 
@@ -39,5 +40,8 @@ def reason(error: Any) -> str:
     if not isinstance(error, Mapping):
         return str(error)
     text = f"{error.get('type')}: {error.get('reason')}"
-    cause = error.get("caused_by")
-    return f"{text} ({reason(cause)})" if cause else text
+    cause = reason(error["caused_by"]) if error.get("caused_by") else ""
+    # 9.x repeats an error as its own cause; the innermost text stands for both.
+    if cause.startswith(text):
+        return cause
+    return f"{text} ({cause})" if cause else text

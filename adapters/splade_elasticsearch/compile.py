@@ -95,7 +95,7 @@ def filter_json(given: Any) -> Mapping[str, Any]:
         given = given.to_dict()
     if not isinstance(given, Mapping) or len(given) != 1 or set(given) & _NOT_A_QUERY:
         raise ConfigurationError(
-            'a filter is one Elasticsearch query such as {"term": {"lang": "en"}} or {"bool": {…}}, '
+            'a filter is one Elasticsearch query, {"term": {"lang": "en"}} or {"bool": {…}}, '
             f"not {given!r}"
         )
     return given

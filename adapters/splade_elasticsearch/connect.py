@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from splade_connectors.backend import ConnectOptions, Opened
 from splade_connectors.errors import ConfigurationError
@@ -13,7 +13,7 @@ from splade_connectors.targets import Target
 from splade_elasticsearch.backend import ElasticsearchBackend
 from splade_elasticsearch.client import ClientCalls
 from splade_elasticsearch.fields import DEFAULT_DENSE
-from splade_elasticsearch.schema import KINDS, Kind, check_field_name, check_index_name
+from splade_elasticsearch.schema import KINDS, check_field_name, check_index_name
 
 DEFAULT_FIELD = "splade"
 _PORT = 9200
@@ -98,14 +98,14 @@ def _opened(
         )
     field = target.parameters.get("field", DEFAULT_FIELD)
     kind = target.parameters.get("kind")
-    if kind is not None and kind not in KINDS:
+    if kind not in (None, *KINDS):
         raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
     check_index_name(target.path)
     check_field_name(field)
     backend = ElasticsearchBackend(
         target.path,
         field=field,
-        kind=cast(Kind | None, kind),
+        kind=kind,
         dense_name=target.parameters.get("dense", DEFAULT_DENSE),
         keys=keys,
         location=str(target),

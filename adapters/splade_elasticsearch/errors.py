@@ -16,9 +16,14 @@ from splade_connectors.errors import (
     Unavailable,
 )
 from splade_elasticsearch.bulk import reason
+from splade_elasticsearch.schema import KINDS
 
-_COMPATIBILITY = re.compile(r"compatible-with=(\d+)|found (\d+)")
-_NO_HANDLER = re.compile(r"[Nn]o (?:handler for type|field data type|type handler) \[([\w.]+)\]")
+# "No handler for type" up to 7.x, "The mapper type … does not exist" from 8.x on.
+_NO_TYPE = re.compile(
+    r"No handler for type \[(\w+)\]|mapper type \[(\w+)\] declared on field \[.*?\] does not exist"
+)
+# Statuses with which a web server or a proxy says that it knows nothing of Elasticsearch.
+_OF_WEB_SERVERS = (301, 302, 307, 308, 400, 404, 501)
 
 
 def from_client(error: Exception, location: str, client_major: int) -> SpladeConnectorsError:
@@ -34,10 +39,7 @@ def from_client(error: Exception, location: str, client_major: int) -> SpladeCon
         getattr(raw, "meta", None), "status", None
     )
     if type(error).__name__ == "UnsupportedProductError":
-        return ConfigurationError(
-            f"what answers at {location} is not Elasticsearch (OpenSearch has a scheme of its own: "
-            "opensearch://); check host, port and scheme"
-        )
+        return _not_elasticsearch(location)
     if status:
         headers = getattr(getattr(raw, "meta", None), "headers", None) or {}
         return from_status(int(status), getattr(raw, "body", None), headers, location, client_major)
@@ -48,6 +50,8 @@ def from_status(
     status: int, body: Any, headers: Mapping[str, str], location: str, client_major: int
 ) -> SpladeConnectorsError:
     """The error for an HTTP status and its body."""
+    if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
+        return _not_elasticsearch(location)
     text = _explanation(body)
     if "media_type_header_exception" in text or "compatible-with" in text:
         return NotSupported(
@@ -66,13 +70,27 @@ def from_status(
     if status in (429, 502, 503, 504):
         wait = _seconds(headers.get("retry-after"))
         return Unavailable(f"{location} is not available ({status}): {text}", retry_after_s=wait)
-    missing_type = _NO_HANDLER.search(text)
-    if missing_type:
-        return NotSupported(
-            f"{location} has no {missing_type[1]} fields (the mapper-extras module is missing, or "
-            "the version is too old); try the other kind: kind=sparse_vector or kind=rank_features"
-        )
+    missing = _NO_TYPE.search(text)
+    if missing:
+        return _missing_type(missing[1] or missing[2], location)
     return RequestRejected(f"{location} refused the request ({status}): {text}", status=status)
+
+
+def _not_elasticsearch(location: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"what answers at {location} is not Elasticsearch (nor is OpenSearch, to its client); "
+        "check host, port (9200) and scheme (elasticsearch+https for TLS)"
+    )
+
+
+def _missing_type(kind: str, location: str) -> NotSupported:
+    if kind not in KINDS:
+        return NotSupported(f"{location} has no {kind} fields: a module is missing there")
+    (other,) = set(KINDS) - {kind}
+    return NotSupported(
+        f"{location} has no {kind} fields (a module is missing there, or the version is too old "
+        f"or too new); try kind={other}"
+    )
 
 
 def _from_transport(error: Exception, location: str) -> SpladeConnectorsError:
@@ -88,6 +106,10 @@ def _from_transport(error: Exception, location: str) -> SpladeConnectorsError:
         return ConfigurationError(
             f"the TLS connection to {location} failed ({text}); name the certificate authority "
             "with --ca-certs FILE"
+        )
+    if type(error).__name__ == "ConnectionTimeout":
+        return Unavailable(
+            f"{location} did not answer in time; ConnectOptions(timeout_s=…) waits longer"
         )
     if type(error).__name__ == "SerializationError" or "BadStatusLine" in text:
         return ConfigurationError(
@@ -113,7 +135,8 @@ def _explanation(body: Any) -> str:
 
 def _short(text: str) -> str:
     """Without the connection objects' reprs that urllib3 puts into its messages."""
-    return re.sub(r"<[^>]*>:? ?|\(?Caused by.*", "", text).strip(" (") or "no connection"
+    found = re.sub(r"<[^>]*>:? ?|\w+\([^)]*\): |\(?Caused by.*", "", text)
+    return found.strip(" (") or "no connection"
 
 
 def _seconds(header: str | None) -> float | None:

@@ -15,9 +15,7 @@ from splade_elasticsearch.schema import marker_name
 DEFAULT_DENSE = "dense"
 
 
-def source(
-    document: EncodedDocument, field: str, dense_name: str, keys: Keys
-) -> dict[str, Any]:
+def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -> dict[str, Any]:
     """The `_source` of a document."""
     dense = {
         name or dense_name: [float(value) for value in values]

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from splade_connectors.errors import ConfigurationError, NotSupported, SchemaConflict
+from splade_connectors.errors import (
+    AccessDenied,
+    ConfigurationError,
+    NotSupported,
+    SchemaConflict,
+)
 from splade_connectors.manifest import MANIFEST_KEY
 
 Kind = Literal["rank_features", "sparse_vector"]
@@ -31,6 +36,7 @@ class Schema:
         dense: `dense_vector` field -> dimensions.
         sparse: names of all sparse fields.
         meta: the owner's `_meta`, our part included.
+        whole_source: whether `_source` keeps every field.
     """
 
     index: str
@@ -39,6 +45,13 @@ class Schema:
     dense: Mapping[str, int]
     sparse: Sequence[str]
     meta: Mapping[str, Any]
+    whole_source: bool
+
+    @property
+    def hidden(self) -> list[str]:
+        """Fields that are no payload: vectors, and the markers beside those that we wrote."""
+        ours = self.meta.get(MANIFEST_KEY) or {}
+        return [*self.sparse, *map(marker_name, ours), *self.dense]
 
 
 def check_index_name(name: str) -> None:
@@ -67,10 +80,10 @@ def check_field_name(name: str) -> None:
     Raises:
         ConfigurationError: for an empty name, one of a metadata field, or a path.
     """
-    if not name or name.startswith("_") or "." in name or "*" in name:
+    if not name or name.startswith("_") or "." in name or set(name) & {"*", ","}:
         raise ConfigurationError(
-            f"the field name {name!r} is refused: a name at the top level, without '.', '*' or a "
-            "leading '_'"
+            f"the field name {name!r} is refused: a name at the top level, without '.', '*', ',' "
+            "or a leading '_'"
         )
 
 
@@ -103,6 +116,7 @@ def parse_index(answer: Mapping[str, Any], field: str, location: str) -> Schema:
         },
         sparse=[name for name, kind in types.items() if kind in KINDS],
         meta=mapping.get("_meta") or {},
+        whole_source=_is_whole(mapping.get("_source") or {}),
     )
 
 
@@ -111,7 +125,13 @@ def choose_kind(asked: Kind | None, version: tuple[int, ...], location: str) -> 
 
     Raises:
         NotSupported: when `sparse_vector` was asked of a server that cannot query it.
+        AccessDenied: when the version is not known.
     """
+    if not version:
+        raise AccessDenied(
+            f"{location}: a new sparse field depends on the server's version, and to read that "
+            "this user needs the cluster privilege monitor"
+        )
     if asked == "sparse_vector" and version < SPARSE_VECTOR_QUERY:
         shown = ".".join(map(str, version))
         raise NotSupported(
@@ -131,8 +151,8 @@ def check_kind(asked: Kind | None, found: Kind, field: str, location: str) -> No
     """
     if asked and asked != found:
         raise SchemaConflict(
-            f"the field {field!r} of {location} is {found}, not {asked}; leave kind away, or choose "
-            "another field: ?field=NAME"
+            f"the field {field!r} of {location} is {found}, not {asked}; leave kind away, or "
+            "choose another field: ?field=NAME"
         )
 
 
@@ -141,6 +161,8 @@ def properties(
 ) -> dict[str, Any]:
     """Mapping properties for the sparse field, its marker, and dense vectors."""
     sparse: dict[str, Any] = {"type": kind}
+    # 7.x knows nothing of a dense_vector but its dimensions.
+    searched = {"index": True, "similarity": "cosine"} if version >= (8,) else {}
     if kind == "sparse_vector" and _prunes_by_default(version):
         # Its thresholds were tuned for another model and would change SPLADE's scores.
         sparse["index_options"] = {"prune": False}
@@ -148,8 +170,7 @@ def properties(
         field: sparse,
         marker_name(field): {"type": "keyword"},
         **{
-            name: {"type": "dense_vector", "dims": size, "index": True, "similarity": "cosine"}
-            for name, size in dense.items()
+            name: {"type": "dense_vector", "dims": size, **searched} for name, size in dense.items()
         },
     }
 
@@ -164,6 +185,11 @@ def _prunes_by_default(version: tuple[int, ...]) -> bool:
     return version >= (9, 1) or (8, 19) <= version < (9, 0)
 
 
+def _is_whole(source: Mapping[str, Any]) -> bool:
+    cut = source.get("excludes") or source.get("includes")
+    return not cut and source.get("enabled") is not False
+
+
 def _kind(found: str | None, field: str, types: Mapping[str, str], location: str) -> Kind | None:
     for kind in KINDS:
         if found == kind:
@@ -172,6 +198,6 @@ def _kind(found: str | None, field: str, types: Mapping[str, str], location: str
         return None
     others = ", ".join(name for name, kind in types.items() if kind in KINDS) or "none"
     raise SchemaConflict(
-        f"the field {field!r} of {location} is {found}, neither rank_features nor sparse_vector; "
+        f"the field {field!r} of {location} is {found}, not rank_features or sparse_vector; "
         f"choose another: ?field=NAME (sparse fields there: {others})"
     )

@@ -72,7 +72,7 @@ class QdrantBackend:
             details={
                 "vector": self._vector,
                 "sparse_fields": sorted(schema.sparse),
-                "dense_fields": {name: size for name, size in sorted(schema.dense.items())},
+                "dense_fields": dict(sorted(schema.dense.items())),
             },
         )
 
@@ -88,7 +88,9 @@ class QdrantBackend:
         self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
     ) -> Steps[None]:
         """Create what is absent. As `Backend.prepare`."""
-        version = _version((yield self._request("version"))["version"])
+        engine = yield self._request("version")
+        # The embedded engine counts its own versions and says which server's it matches.
+        version = _version(engine.get("like_server", engine["version"]))
         if write_manifest and not self._manifest_file and version < _METADATA:
             raise NotSupported(
                 f"{self.location}: Qdrant {_text(version)} cannot keep a manifest (collection "
@@ -127,9 +129,7 @@ class QdrantBackend:
         return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
 
     def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
-        """Upsert the points, waiting until they are applied: with wait=false Qdrant drops bad
-        ones behind a 200.
-        """
+        """Upsert the points, and wait: with wait=false Qdrant drops bad ones behind a 200."""
         points = [point(document, self._vector, self._dense) for document in documents]
         yield self._request("upsert", {"points": points})
         return [Written(id=document.id) for document in documents]
@@ -170,14 +170,15 @@ class QdrantBackend:
         self, ids: Sequence[DocumentId], *, with_vectors: bool
     ) -> Steps[list[StoredDocument]]:
         """Retrieve by point id."""
+        points = [point_id(id) for id in ids]
         body = {
-            "ids": [point_id(id) for id in ids],
+            "ids": points,
             "with_payload": True,
             "with_vector": [self._vector] if with_vectors else False,
         }
         answer = yield self._request("retrieve", body)
         found = {str(item["id"]): stored(item, self._vector) for item in answer}
-        return [found[str(point)] for point in body["ids"] if str(point) in found]
+        return [found[str(point)] for point in points if str(point) in found]
 
     def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
         """Delete the points."""

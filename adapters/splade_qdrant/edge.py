@@ -54,7 +54,7 @@ class EdgeEngine:
                 raise
             except OSError as error:
                 raise StorageFull(
-                    f"{self._location} cannot be written: {error}; make room or choose another folder"
+                    f"{self._location} cannot be written: {error}; make room or choose another"
                 ) from error
             except Exception as error:  # the engine raises bare Exception
                 raise from_engine(error, self._location) from error
@@ -67,7 +67,8 @@ class EdgeEngine:
                 self._shard = None
 
     def _version(self, body: Mapping[str, Any]) -> dict[str, str]:
-        return {"title": f"qdrant-edge {version('qdrant-edge-py')}", "version": _LIKE_SERVER}
+        own = version("qdrant-edge-py")
+        return {"title": "qdrant-edge", "version": own, "like_server": _LIKE_SERVER}
 
     def _exists(self, body: Mapping[str, Any]) -> bool:
         return (self._path / CONFIG_FILE).is_file()
@@ -85,8 +86,8 @@ class EdgeEngine:
     def _create(self, body: Mapping[str, Any]) -> None:
         if self._path.exists() and (not self._path.is_dir() or any(self._path.iterdir())):
             raise SchemaConflict(
-                f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing was "
-                "changed there: choose a new or an empty folder"
+                f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
+                "was changed there: choose a new or an empty folder"
             )
         engine = self._engine
         dense = {

@@ -60,8 +60,8 @@ def _field_arguments(given: Json) -> dict[str, Any]:
     unknown = sorted(set(found) - set(_FIELD))
     if unknown or not found:
         raise ConfigurationError(
-            f"the filter condition on {given['key']!r} has {', '.join(unknown) or 'no test'}; known "
-            f"are {', '.join(sorted(_FIELD))}"
+            f"the filter condition on {given['key']!r} has {', '.join(unknown) or 'no test'}; "
+            f"known are {', '.join(sorted(_FIELD))}"
         )
     return {name: _FIELD[name](value) for name, value in found.items()}
 

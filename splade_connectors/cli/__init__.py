@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _fail("stopped", INTERRUPTED)
     except SpladeConnectorsError as error:
-        _fail(str(error), REFUSED)
+        _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), REFUSED)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone: no error; and nothing may be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -78,7 +78,7 @@ def make_encoder(
 @contextmanager
 def open_store(
     target: str,
-    encoder: Callable[[], SparseEncoder] | SparseEncoder | None = None,
+    encoder: SparseEncoder | None = None,
     *,
     username: str | None = None,
     ca_certs: str | None = None,
@@ -130,7 +130,13 @@ def progress_bar(
         label: what is being done.
         fraction: how much of the input has been read, where the number of documents is unknown.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     screen = console(stderr=True)
     columns = (
@@ -142,9 +148,7 @@ def progress_bar(
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(
-        *columns, console=screen, transient=True, disable=not screen.is_terminal
-    ) as bar:
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task(label, total=None, done=0, rate="-")
 
         def show(step: Any) -> None:

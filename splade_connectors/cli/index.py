@@ -16,7 +16,8 @@ _SHOWN = 10
 
 def command(
     file: Annotated[
-        str, typer.Argument(help="JSONL, CSV, TSV or Parquet (.gz allowed), or - for JSONL on stdin.")
+        str,
+        typer.Argument(help="JSONL, CSV, TSV or Parquet (.gz allowed), or - for JSONL on stdin."),
     ],
     target: common.TargetArgument,
     text: Annotated[

@@ -158,9 +158,7 @@ class TokenizingEncoder(SparseEncoder):
             rows += self._forward_all(windows, owners, part.stop - part.start, report)
         return SparseBatch.from_vectors(rows)
 
-    def _tokenize(
-        self, texts: Sequence[str], stats: EncodeStats
-    ) -> tuple[list[Tokens], list[int]]:
+    def _tokenize(self, texts: Sequence[str], stats: EncodeStats) -> tuple[list[Tokens], list[int]]:
         """Token ids of every window, and the text that each belongs to."""
         windows: list[Tokens] = []
         owners: list[int] = []

@@ -124,9 +124,7 @@ def add_pooling(graph: Path, out: Path, activation: Activation) -> None:
 
 
 def _logits_name(model: Any, graph: Path) -> str:
-    ranks = {
-        output.name: len(output.type.tensor_type.shape.dim) for output in model.graph.output
-    }
+    ranks = {output.name: len(output.type.tensor_type.shape.dim) for output in model.graph.output}
     for name, rank in ranks.items():
         if rank == 3 and (name == "logits" or len(ranks) == 1):
             return str(name)

@@ -27,7 +27,13 @@ _MODELS = Path(__file__).parent.parent / "models"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 # Pickled weights (*.bin, *.pt) and code are never fetched.
-_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "model.onnx", "onnx/model.onnx"]
+_HUB_FILES = [
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.json",
+    "model.onnx",
+    "onnx/model.onnx",
+]
 
 
 def load_encoder(
@@ -107,9 +113,7 @@ def _download(model: str, revision: str | None) -> tuple[Path, str]:
     return Path(found), Path(found).name
 
 
-def _pooled_graph(
-    folder: Path, spec: EncoderSpec, activation: Activation
-) -> tuple[Path, Path]:
+def _pooled_graph(folder: Path, spec: EncoderSpec, activation: Activation) -> tuple[Path, Path]:
     """Folder and file of a graph that pools, converted into the cache when there is none."""
     graph = onnx_file(folder)
     if graph and (folder / RECORD_FILE).is_file() and activation == spec.activation:
@@ -120,7 +124,9 @@ def _pooled_graph(
 
     spec = replace(spec, activation=activation)
     name = re.sub(r"[^\w.-]+", "--", spec.model)
-    cached = user_cache_path("splade-connectors") / "models" / f"{name}-{spec.revision}-{activation}"
+    cached = (
+        user_cache_path("splade-connectors") / "models" / f"{name}-{spec.revision}-{activation}"
+    )
     if not (cached / "model.onnx").is_file():
         has_weights = any(folder.glob("model*.safetensors"))
         convert(folder, None if has_weights and not graph else graph, spec, cached)

@@ -22,8 +22,10 @@ _BATCH_TOKENS = 2048
 
 
 class OnnxEncoder(TokenizingEncoder):
-    """Runs a graph whose output is already pooled: the (batch, tokens, vocabulary) array of
-    logits, 15 GiB for 256 texts of 512 tokens, never exists outside it.
+    """Runs a graph whose output is already pooled.
+
+    The (batch, tokens, vocabulary) array of logits, 15 GiB for 256 texts of 512 tokens, never
+    exists outside it.
 
     Args:
         folder: holds tokenizer.json.
@@ -36,7 +38,9 @@ class OnnxEncoder(TokenizingEncoder):
         ModelError: when the graph cannot be loaded or does not fit the spec.
     """
 
-    def __init__(self, folder: Path, graph: Path, spec: EncoderSpec, options: EncodeOptions) -> None:
+    def __init__(
+        self, folder: Path, graph: Path, spec: EncoderSpec, options: EncodeOptions
+    ) -> None:
         super().__init__(folder, spec, options, _BATCH_TOKENS)
         runtime = require("onnxruntime", "onnx", "the ONNX encoder")
         settings = runtime.SessionOptions()

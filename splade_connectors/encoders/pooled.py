@@ -33,7 +33,9 @@ def load_masked_lm(folder: Path) -> Any:
             local_files_only=True,
             attn_implementation="eager",
         )
-    except Exception as error:  # safetensors, transformers and torch each raise classes of their own
+    except (
+        Exception
+    ) as error:  # safetensors, transformers and torch each raise classes of their own
         raise ModelError(f"the model in {folder} cannot be loaded: {error}") from error
     return model.float().eval()
 
@@ -55,7 +57,7 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
     """
     import torch
 
-    class Nothing(torch.nn.Module):
+    class Nothing(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
         # Some models tie a bias to their head's when it is replaced.
         weight = None
         bias = None
@@ -63,7 +65,7 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
         def forward(self, hidden: torch.Tensor) -> torch.Tensor:
             return hidden
 
-    class Pooled(torch.nn.Module):
+    class Pooled(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
         def __init__(self) -> None:
             super().__init__()
             decoder = model.get_output_embeddings()

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from splade_connectors.errors import ModelError
 from splade_connectors.options import LongText
@@ -16,6 +16,9 @@ Activation = Literal["log1p", "log1p_log1p"]
 
 # Written beside an ONNX file whose graph already pools: ours, exported or bundled.
 RECORD_FILE = "splade_connectors.json"
+
+# What BERT and nearly all of its kin have, for files that do not say it.
+_POSITIONS = 512
 
 # RoBERTa's position ids begin after the padding id: two of its positions are never used.
 _POSITIONS_AFTER_PADDING = {"roberta", "xlm-roberta", "camembert", "mpnet"}
@@ -59,15 +62,19 @@ def read_spec(folder: Path, *, name: str | None = None, revision: str | None = N
         raise ModelError(f"there is no model folder {folder}")
     label = name or folder.resolve().name
     tokenizer = folder / "tokenizer.json"
+    recorded = (folder / RECORD_FILE).is_file()
+    if not recorded:
+        # First of all: models of other kinds may keep their tokenizer elsewhere.
+        _refuse_other_modules(folder, label)
     if not tokenizer.is_file():
         raise ModelError(
             f"the model folder {folder} has no tokenizer.json; save it there with "
             "AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained(…)"
         )
-    if (folder / RECORD_FILE).is_file():
+    if recorded:
         return _recorded(folder)
     config = _json(folder / "config.json")
-    _refuse_other_models(folder, label, config)
+    _refuse_other_architectures(label, config)
     return EncoderSpec(
         model=label,
         revision=revision or _weights_hash(folder),
@@ -76,6 +83,13 @@ def read_spec(folder: Path, *, name: str | None = None, revision: str | None = N
         activation=_activation(folder, label),
         max_length=_max_length(folder, config),
     )
+
+
+def positions(folder: Path) -> int:
+    """Most tokens that the model of a folder has positions for, special tokens included."""
+    if (folder / RECORD_FILE).is_file():
+        return int(_json(folder / RECORD_FILE).get("positions") or _POSITIONS)
+    return _positions(_json(folder / "config.json"))
 
 
 def onnx_file(folder: Path) -> Path | None:
@@ -101,8 +115,15 @@ def _recorded(folder: Path) -> EncoderSpec:
 
 
 def _json(path: Path) -> dict[str, Any]:
+    value = _parsed(path)
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} holds {type(value).__name__}, not a JSON object")
+    return value
+
+
+def _parsed(path: Path) -> Any:
     try:
-        return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"the model folder {path.parent} has no {path.name}") from error
     except ValueError as error:
@@ -111,21 +132,30 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _modules(folder: Path) -> list[Mapping[str, str]]:
     path = folder / "modules.json"
-    return cast(list[Mapping[str, str]], _json(path)) if path.is_file() else []
+    if not path.is_file():
+        return []
+    try:
+        return [{"type": str(entry["type"]), "path": str(entry["path"])} for entry in _parsed(path)]
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path} is no list of modules with type and path") from error
 
 
-def _refuse_other_models(folder: Path, label: str, config: Mapping[str, Any]) -> None:
+def _refuse_other_modules(folder: Path, label: str) -> None:
     kinds = [module["type"].rpartition(".")[2] for module in _modules(folder)]
     if "Router" in kinds or "SparseStaticEmbedding" in kinds:
         raise ModelError(
             f"{label} is an inference-free model ({', '.join(kinds)}); this version encodes "
             "models that use the masked-language-model head for documents and queries alike"
         )
-    if kinds and kinds != ["MLMTransformer", "SpladePooling"]:
+    # sentence-transformers 5.4 and later save the masked-language model as "Transformer".
+    if kinds and kinds not in (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"]):
         raise ModelError(
             f"{label} is a sentence-transformers model of {' + '.join(kinds)}, not a SPLADE model "
             "(MLMTransformer + SpladePooling)"
         )
+
+
+def _refuse_other_architectures(label: str, config: Mapping[str, Any]) -> None:
     architectures = config.get("architectures") or []
     if not any(architecture.endswith("ForMaskedLM") for architecture in architectures):
         what = ", ".join(architectures) or f"a {config.get('model_type', 'nameless')} without head"
@@ -150,11 +180,9 @@ def _activation(folder: Path, label: str) -> Activation:
 
 
 def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
-    lengths = [int(config.get("max_position_embeddings") or 512)]
-    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
-        lengths[0] -= int(config.get("pad_token_id") or 0) + 1
+    lengths = [_positions(config)]
     if (folder / "tokenizer_config.json").is_file():
-        lengths.append(int(_json(folder / "tokenizer_config.json").get("model_max_length") or 512))
+        lengths.append(int(_json(folder / "tokenizer_config.json").get("model_max_length") or lengths[0]))
     for module in _modules(folder)[:1]:
         path = folder / module["path"] / "sentence_bert_config.json"
         if path.is_file():
@@ -165,10 +193,20 @@ def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
     return min(lengths)
 
 
+def _positions(config: Mapping[str, Any]) -> int:
+    count = int(config.get("max_position_embeddings") or _POSITIONS)
+    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
+        count -= int(config.get("pad_token_id") or 0) + 1
+    return count
+
+
 def _weights_hash(folder: Path) -> str:
-    for path in (folder / "model.safetensors", folder / "model.safetensors.index.json"):
-        if path.is_file():
-            return file_hash(path)
+    if (folder / "model.safetensors").is_file():
+        return file_hash(folder / "model.safetensors")
+    if (folder / "model.safetensors.index.json").is_file():
+        # The index alone is the same before and after a training: the shards count.
+        shards = "".join(file_hash(path) for path in sorted(folder.glob("model-*.safetensors")))
+        return hashlib.sha256(shards.encode()).hexdigest()[:16]
     graph = onnx_file(folder)
     if graph is None:
         raise ModelError(
@@ -181,6 +219,7 @@ def _weights_hash(folder: Path) -> str:
 def overridden(
     spec: EncoderSpec,
     *,
+    positions: int,
     activation: Activation | None,
     max_length: int | None,
     long_text: LongText,
@@ -188,12 +227,12 @@ def overridden(
     """The spec with what the caller asked for instead of what the folder says.
 
     Raises:
-        ModelError: when `max_length` exceeds what the model has positions for.
+        ModelError: when `max_length` exceeds `positions`, what the model has positions for.
     """
-    if max_length is not None and max_length > 512 and max_length > spec.max_length:
+    if max_length is not None and max_length > positions:
         raise ModelError(
-            f"max_length={max_length} is more than the {spec.max_length} tokens of {spec.model}; "
-            "long_text='windows' encodes longer texts"
+            f"max_length={max_length} is more than the {positions} tokens that {spec.model} has "
+            "positions for; long_text='windows' encodes longer texts"
         )
     return replace(
         spec,

@@ -34,4 +34,5 @@ def measure(
     found = library.calc_aggregate(
         measures, graded, {query: dict(scores) for query, scores in run.items()}
     )
-    return {LABELS[str(measure)]: float(value) for measure, value in found.items()}
+    values = {str(measure): float(value) for measure, value in found.items()}
+    return {LABELS[name]: values[name] for name in MEASURES}

@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -71,7 +72,8 @@ class FileReader:
         self._is_input = str(path) == "-"
         self._file: IO[bytes] | None = None
         self._dense_field = dense_field
-        self._rows = self._open(format or _format_of(self._path, self._is_input))
+        rows = self._open(format or _format_of(self._path, self._is_input))
+        self._rows = _guarded(rows, self._path)
         first = self._first_rows()
         sample = next((row for _, row in first if isinstance(row, Mapping)), None)
         if sample is None:
@@ -102,7 +104,7 @@ class FileReader:
             self._file = sys.stdin.buffer
         else:
             try:
-                self._file = self._path.open("rb")
+                self._file = self._path.open("rb")  # read lazily, see close()
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 raise ConfigurationError(f"cannot read {self._path}: {reason}") from error
@@ -141,6 +143,14 @@ class FileReader:
             return Rejected(id=known, line=line, reason=str(error))
 
 
+def _guarded(rows: Iterator[NumberedRow], path: Path) -> Iterator[NumberedRow]:
+    """The rows; a file that cannot be read to its end is named."""
+    try:
+        yield from rows
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError(f"{path} cannot be read to its end: {error}") from error
+
+
 def _format_of(path: Path, is_input: bool) -> Format:
     if is_input:
         return "jsonl"
@@ -175,13 +185,14 @@ def _csv_rows(data: IO[bytes], delimiter: str, path: Path) -> Iterator[NumberedR
     reader = csv.DictReader(text, delimiter=delimiter)
     try:
         for row in reader:
-            extra = row.pop(None, None)  # type: ignore[call-overload]  # None collects extra cells
+            cells: dict[Any, Any] = dict(row)
+            extra = cells.pop(None, None)  # the key under which the library puts them
             line = reader.line_num
             if extra:
                 reason = f"line {line} has {len(extra)} more cells than the header"
                 yield line, Rejected(id=None, line=line, reason=reason)
             else:
-                yield line, {name: value for name, value in row.items() if value is not None}
+                yield line, {name: value for name, value in cells.items() if value is not None}
     except UnicodeDecodeError as error:
         where = f"after line {reader.line_num}"
         raise ConfigurationError(f"{path} is not UTF-8 {where}: {error.reason}") from error

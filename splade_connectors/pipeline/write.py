@@ -180,7 +180,10 @@ def document_vectors(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[SparseVector]:
     """The vector of each document: its own, an empty one for blank text, or an encoded one."""
-    vectors = [document.vector or SparseVector.empty() for document in documents]
+    vectors = [
+        SparseVector.empty() if document.vector is None else document.vector
+        for document in documents
+    ]
     rows = [
         row
         for row, document in enumerate(documents)

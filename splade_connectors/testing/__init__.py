@@ -1,4 +1,4 @@
-"""For tests: a store in memory, the suite that every adapter passes, exact scores, a tiny encoder."""
+"""For tests: a store in memory, the suite for adapters, exact scores, an encoder without model."""
 
 from splade_connectors.testing.contract import StoreContract
 from splade_connectors.testing.encoder import HashEncoder

@@ -88,7 +88,7 @@ class MemoryBackend:
         yield from ()
         old = self._documents[id]
         self._documents[id] = replace(
-            old, payload={**old.payload, **payload}, vector=vector or old.vector
+            old, payload={**old.payload, **payload}, vector=old.vector if vector is None else vector
         )
 
     def refresh(self) -> Steps[None]:
@@ -118,7 +118,7 @@ class MemoryBackend:
             for document in self._documents.values()
             if all(document.payload.get(name) == value for name, value in wanted)
         ]
-        vectors = SparseBatch.from_vectors(item.vector or SparseVector.empty() for item in found)
+        vectors = SparseBatch.from_vectors(_vector(item) for item in found)
         scores = exact_scores(plan.body["query"], vectors)
         ranking = exact_ranking([item.id for item in found], scores, options.offset + options.limit)
         payloads = {item.id: item.payload if options.with_payload else {} for item in found}
@@ -146,6 +146,10 @@ class MemoryBackend:
         """As `Backend.count`."""
         yield from ()
         return len(self._documents)
+
+
+def _vector(document: StoredDocument) -> SparseVector:
+    return SparseVector.empty() if document.vector is None else document.vector
 
 
 class MemoryStore(Store):

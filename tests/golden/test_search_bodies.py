@@ -1,0 +1,106 @@
+"""Search requests of every backend, compared whole with files that are reviewed in the diff.
+
+`SPLADE_UPDATE_GOLDEN=1` writes the files anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splade_connectors import SparseVector
+from splade_connectors.backend import Plan
+from splade_connectors.keys import Keys
+from splade_connectors.options import SearchOptions
+from splade_elasticsearch.compile import compile_search as compile_elasticsearch
+from splade_elasticsearch.schema import Kind
+from splade_qdrant.compile import compile_search as compile_qdrant
+
+FILES = Path(__file__).parent / "search"
+
+# "" is no token of BERT, but of tokenizers that end a text with it.
+TOKENS = ("coffee", "##s", ".", "%", "a.b", "%2E", " ", "", "\u00a0", "é", "日", '"', "_", "\\")
+
+
+class Vocabulary:
+    """A handful of tokens, most of which are awkward as field names."""
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        return [TOKENS[index] for index in ids]
+
+    def token_id(self, token: str) -> int | None:
+        return TOKENS.index(token) if token in TOKENS else None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A search; filters are in the language of the store, so each backend has its own."""
+
+    weights: dict[int, float]
+    options: dict[str, Any] = field(default_factory=dict)
+    elasticsearch_filter: Any = None
+    qdrant_filter: Any = None
+
+
+# 1.1 is no float32: the file shows that weights of queries are sent as float32, never rounded more.
+FEW_TERMS = {0: 2.5, 1: 1.1}
+CASES = {
+    "plain": Case(FEW_TERMS),
+    "filter": Case(
+        FEW_TERMS,
+        elasticsearch_filter={"bool": {"must_not": [{"term": {"lang": "en"}}]}},
+        qdrant_filter={"must_not": [{"key": "lang", "match": {"value": "en"}}]},
+    ),
+    "offset": Case(FEW_TERMS, {"limit": 5, "offset": 20}),
+    "no-payload": Case(FEW_TERMS, {"with_payload": False}),
+    "tokens-that-need-escaping": Case({index: 1.0 + index for index in range(len(TOKENS))}),
+}
+
+
+def elasticsearch(kind: Kind) -> Callable[[Case], Plan]:
+    def compiled(case: Case) -> Plan:
+        vector, _ = SparseVector.from_pairs(case.weights)
+        options = SearchOptions(**case.options, filter=case.elasticsearch_filter)
+        hidden = ["splade", "splade_marker", "dense"]
+        keys = Keys(Vocabulary)
+        return compile_elasticsearch("articles", "splade", kind, keys, vector, options, hidden)
+
+    return compiled
+
+
+def qdrant(case: Case) -> Plan:
+    vector, _ = SparseVector.from_pairs(case.weights)
+    options = SearchOptions(**case.options, filter=case.qdrant_filter)
+    return compile_qdrant("articles", "splade", vector, options)
+
+
+BACKENDS: dict[str, Callable[[Case], Plan]] = {
+    "elasticsearch-rank_features": elasticsearch("rank_features"),
+    "elasticsearch-sparse_vector": elasticsearch("sparse_vector"),
+    "qdrant": qdrant,
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", CASES)
+def test_the_request_is_the_one_in_the_file(name: str, backend: str) -> None:
+    plan = BACKENDS[backend](CASES[name])
+    request = {"method": plan.method, "path": plan.url_path, "body": plan.body}
+    file = FILES / name / f"{backend}.json"
+    if os.environ.get("SPLADE_UPDATE_GOLDEN") == "1":
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(request, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write_text(f"{text}\n", encoding="utf-8")
+    assert file.is_file(), "no such file: SPLADE_UPDATE_GOLDEN=1 writes it, then review it"
+    assert request == json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_every_file_belongs_to_a_case() -> None:
+    wanted = {FILES / name / f"{backend}.json" for name in CASES for backend in BACKENDS}
+    assert set(FILES.rglob("*.json")) == wanted
