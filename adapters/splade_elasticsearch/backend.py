@@ -122,10 +122,9 @@ class ElasticsearchBackend:
         """Reserved fields, wrong dense vectors, ids that are too long."""
         assert self._schema is not None
         dense = document.document.dense_vectors()
-        names = {self._field, marker_name(self._field), *(name or self._dense for name in dense)}
-        reserved = sorted(names & set(document.payload))
+        reserved = self._reserved(document.payload, [name or self._dense for name in dense])
         if reserved:
-            return f"the payload has the field {reserved[0]!r}, which holds vectors here; rename it"
+            return f"the payload has the field {reserved!r}, which holds vectors here; rename it"
         reason = _id_reason(str(document.id))
         if reason:
             return reason
@@ -333,11 +332,16 @@ class ElasticsearchBackend:
     def _manifest_in(self, schema: Schema) -> Any:
         return (schema.meta.get(MANIFEST_KEY) or {}).get(self._field)
 
+    def _reserved(self, payload: Mapping[str, Any], dense: Sequence[str] = ()) -> str | None:
+        """The first payload field in the way of our own; 8.19 and 9.3.2 take "splade.x" for one."""
+        ours = {self._field, marker_name(self._field), *dense}
+        return next((name for name in sorted(payload) if name.split(".")[0] in ours), None)
+
     def _check_update(self, changes: Mapping[str, Any]) -> None:
         assert self._schema is not None
-        reserved = sorted({self._field, marker_name(self._field)} & set(changes))
+        reserved = self._reserved(changes)
         if reserved:
-            raise InvalidDocument(f"the field {reserved[0]!r} holds vectors here; change the text")
+            raise InvalidDocument(f"the field {reserved!r} holds vectors here; change the text")
         if not self._schema.whole_source:
             # `_update` reads `_source`, changes it and writes all fields anew (7.17 and 9.3.2).
             raise NotSupported(

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).parent.parent / "sample"
 QUERIES = (
     "why does dough rise",
-    "what to do when someone stops breathing",
-    "how can I find my way without a map",
+    "coffee keeps me awake",
+    "saving money for emergencies",
 )
 _HITS = 3
 _TERMS = 6

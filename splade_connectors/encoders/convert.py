@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from splade_connectors.encoders.onnx import OUTPUT
 from splade_connectors.encoders.pooled import load_masked_lm, pooled_module, uses_token_types
-from splade_connectors.encoders.spec import RECORD_FILE, Activation, EncoderSpec
+from splade_connectors.encoders.spec import RECORD_FILE, Activation, EncoderSpec, positions
 from splade_connectors.errors import ModelError
 from splade_connectors.registry import require
 
@@ -39,7 +40,8 @@ def convert(folder: Path, graph: Path | None, spec: EncoderSpec, out: Path) -> N
         MissingDependency: without onnx, or torch and transformers where they are needed.
         ModelError: when the model cannot be loaded, exported, or the result is not the same.
     """
-    unfinished = out.with_name(f"{out.name}.unfinished")
+    # Its own name: another process may be converting the same model.
+    unfinished = out.with_name(f"{out.name}.{os.getpid()}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
@@ -48,12 +50,21 @@ def convert(folder: Path, graph: Path | None, spec: EncoderSpec, out: Path) -> N
         else:
             add_pooling(graph, unfinished / "model.onnx", spec.activation)
         shutil.copy(folder / "tokenizer.json", unfinished)
-        record = {"spec": spec.to_json()}
+        record = {"spec": spec.to_json(), "positions": positions(folder)}
         (unfinished / RECORD_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
-        shutil.rmtree(out, ignore_errors=True)
-        unfinished.rename(out)
+        _replace(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _replace(unfinished: Path, out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        unfinished.rename(out)
+    except OSError:
+        if not (out / "model.onnx").is_file():
+            raise
+        # Another process has just finished the same conversion: one is as good as the other.
 
 
 def export(folder: Path, out: Path, activation: Activation) -> None:
@@ -143,13 +154,16 @@ def _pooling_nodes(
         array(np.asarray(one), "pool_one"),
         array(np.asarray(lowest), "pool_lowest"),
     ]
-    axes = {"axes": [1]} if opset < 18 else {}
-    maximum = ["pool_masked"] if opset < 18 else ["pool_masked", "pool_tokens"]
+    # Axes became inputs in operator set 13 (Unsqueeze) and 18 (ReduceMax).
+    last, last_axes = (["pool_last"], {}) if opset >= 13 else ([], {"axes": [2]})
+    tokens, tokens_axes = (["pool_tokens"], {}) if opset >= 18 else ([], {"axes": [1]})
     nodes = [
         node("Cast", ["attention_mask"], ["pool_bool"], to=onnx.TensorProto.BOOL),
-        node("Unsqueeze", ["pool_bool", "pool_last"], ["pool_mask"]),
-        node("Where", ["pool_mask", logits, "pool_lowest"], ["pool_masked"]),
-        node("ReduceMax", maximum, ["pool_max"], keepdims=0, **axes),
+        node("Unsqueeze", ["pool_bool", *last], ["pool_mask"], **last_axes),
+        # Graphs in half precision pool in single precision, like everything else here.
+        node("Cast", [logits], ["pool_logits"], to=onnx.TensorProto.FLOAT),
+        node("Where", ["pool_mask", "pool_logits", "pool_lowest"], ["pool_masked"]),
+        node("ReduceMax", ["pool_masked", *tokens], ["pool_max"], keepdims=0, **tokens_axes),
         node("Relu", ["pool_max"], ["pool_relu"]),
         node("Add", ["pool_relu", "pool_one"], ["pool_plus"]),
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +15,10 @@ from splade_connectors.encoders.spec import (
     RECORD_FILE,
     Activation,
     EncoderSpec,
+    file_hash,
     onnx_file,
     overridden,
+    positions,
     read_spec,
 )
 from splade_connectors.errors import ConfigurationError, ModelError
@@ -24,7 +28,7 @@ Source = Literal["onnx", "torch"]
 
 BUNDLED = "splade-tiny"
 _MODELS = Path(__file__).parent.parent / "models"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 # Pickled weights (*.bin, *.pt) and code are never fetched.
 _HUB_FILES = [
@@ -69,7 +73,11 @@ def load_encoder(
         raise ConfigurationError("device is for backend='torch'; the ONNX encoder runs on the CPU")
     folder, found = _locate(model, revision)
     spec = overridden(
-        found, activation=activation, max_length=options.max_length, long_text=options.long_text
+        found,
+        positions=positions(folder),
+        activation=activation,
+        max_length=options.max_length,
+        long_text=options.long_text,
     )
     if backend == "torch":
         from splade_connectors.encoders.torch import TorchEncoder
@@ -77,7 +85,7 @@ def load_encoder(
         return TorchEncoder(folder, spec, options, device)
     from splade_connectors.encoders.onnx import OnnxEncoder
 
-    folder, graph = _pooled_graph(folder, found, spec.activation)
+    graph = _pooled_graph(folder, found, spec.activation)
     return OnnxEncoder(folder, graph, spec, options)
 
 
@@ -106,28 +114,45 @@ def _download(model: str, revision: str | None) -> tuple[Path, str]:
     try:
         found = snapshot_download(model, revision=revision, allow_patterns=_HUB_FILES)
     except Exception as error:  # a dozen classes of three libraries: hub, HTTP client, cache
+        reason = str(error).partition("\n")[0]
         raise ModelError(
             f"{model} could not be fetched from the Hugging Face hub ({type(error).__name__}: "
-            f"{str(error).splitlines()[0]}); download it elsewhere and pass the folder"
+            f"{reason}); download it elsewhere and pass the folder"
         ) from error
     return Path(found), Path(found).name
 
 
-def _pooled_graph(folder: Path, spec: EncoderSpec, activation: Activation) -> tuple[Path, Path]:
-    """Folder and file of a graph that pools, converted into the cache when there is none."""
+def _pooled_graph(folder: Path, spec: EncoderSpec, activation: Activation) -> Path:
+    """A graph that pools: the folder's own, or one converted into the cache."""
     graph = onnx_file(folder)
-    if graph and (folder / RECORD_FILE).is_file() and activation == spec.activation:
-        return folder, graph
-    from dataclasses import replace
-
+    if (folder / RECORD_FILE).is_file():
+        return _recorded_graph(folder, graph, spec, activation)
     from splade_connectors.encoders.convert import convert
 
     spec = replace(spec, activation=activation)
-    name = re.sub(r"[^\w.-]+", "--", spec.model)
-    cached = (
-        user_cache_path("splade-connectors") / "models" / f"{name}-{spec.revision}-{activation}"
-    )
+    cached = _cache_folder(folder, graph, spec)
     if not (cached / "model.onnx").is_file():
-        has_weights = any(folder.glob("model*.safetensors"))
-        convert(folder, None if has_weights and not graph else graph, spec, cached)
-    return cached, cached / "model.onnx"
+        convert(folder, graph, spec, cached)
+    return cached / "model.onnx"
+
+
+def _recorded_graph(
+    folder: Path, graph: Path | None, spec: EncoderSpec, activation: Activation
+) -> Path:
+    if graph is None:
+        raise ModelError(f"the model folder {folder} has no model.onnx")
+    if activation != spec.activation:
+        raise ModelError(
+            f"the graph of {spec.model} has the activation {spec.activation!r} built in; load the "
+            f"folder with the model's weights for {activation!r}"
+        )
+    return graph
+
+
+def _cache_folder(folder: Path, graph: Path | None, spec: EncoderSpec) -> Path:
+    """Another one for everything that the conversion reads."""
+    name = re.sub(r"[^\w.-]+", "--", spec.model)
+    read = [folder / "config.json", *([graph] if graph else [])]
+    state = hashlib.sha256("".join(file_hash(path) for path in read).encode()).hexdigest()[:8]
+    folder_name = f"{name}-{spec.revision}-{spec.activation}-{state}"
+    return user_cache_path("splade-connectors") / "models" / folder_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splade_connectors.encoders.spec import Activation
+from splade_connectors.encoders.spec import Activation, has_weights
 from splade_connectors.errors import ModelError
 from splade_connectors.registry import require
 
@@ -20,23 +20,33 @@ def load_masked_lm(folder: Path) -> Any:
     """The transformers model of a folder, from safetensors, without remote code.
 
     Raises:
-        ModelError: when the weights are missing or corrupt.
+        ModelError: when the weights are missing, incomplete or corrupt.
     """
+    if not has_weights(folder):
+        raise ModelError(f"the model folder {folder} has no model.safetensors, which torch needs")
     transformers = require("transformers", "torch", "the torch encoder")
     require("torch", "torch", "the torch encoder")
     transformers.utils.logging.disable_progress_bar()
     try:
-        model = transformers.AutoModelForMaskedLM.from_pretrained(
+        model, found = transformers.AutoModelForMaskedLM.from_pretrained(
             str(folder),
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             attn_implementation="eager",
+            output_loading_info=True,
         )
     except (
         Exception
     ) as error:  # safetensors, transformers and torch each raise classes of their own
-        raise ModelError(f"the model in {folder} cannot be loaded: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"the model in {folder} cannot be loaded: {reason}") from error
+    if missing := sorted(found["missing_keys"]):
+        # transformers fills them with random numbers, other ones each time.
+        raise ModelError(
+            f"the weights in {folder} lack {len(missing)} tensors of the model, "
+            f"{missing[0]} for one: they may belong to another model"
+        )
     return model.float().eval()
 
 

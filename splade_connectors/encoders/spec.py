@@ -20,6 +20,9 @@ RECORD_FILE = "splade_connectors.json"
 # What BERT and nearly all of its kin have, for files that do not say it.
 _POSITIONS = 512
 
+# sentence-transformers 5.4 and later save the masked-language model as "Transformer".
+_SPLADE_MODULES = (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"])
+
 # RoBERTa's position ids begin after the padding id: two of its positions are never used.
 _POSITIONS_AFTER_PADDING = {"roberta", "xlm-roberta", "camembert", "mpnet"}
 
@@ -75,6 +78,7 @@ def read_spec(folder: Path, *, name: str | None = None, revision: str | None = N
         return _recorded(folder)
     config = _json(folder / "config.json")
     _refuse_other_architectures(label, config)
+    _refuse_without_weights(folder)
     return EncoderSpec(
         model=label,
         revision=revision or _weights_hash(folder),
@@ -98,6 +102,11 @@ def onnx_file(folder: Path) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a model folder has weights that torch can load without unpickling."""
+    return any(folder.glob("model*.safetensors"))
 
 
 def file_hash(path: Path) -> str:
@@ -147,8 +156,7 @@ def _refuse_other_modules(folder: Path, label: str) -> None:
             f"{label} is an inference-free model ({', '.join(kinds)}); this version encodes "
             "models that use the masked-language-model head for documents and queries alike"
         )
-    # sentence-transformers 5.4 and later save the masked-language model as "Transformer".
-    if kinds and kinds not in (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"]):
+    if kinds and kinds not in _SPLADE_MODULES:
         raise ModelError(
             f"{label} is a sentence-transformers model of {' + '.join(kinds)}, not a SPLADE model "
             "(MLMTransformer + SpladePooling)"
@@ -182,7 +190,8 @@ def _activation(folder: Path, label: str) -> Activation:
 def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
     lengths = [_positions(config)]
     if (folder / "tokenizer_config.json").is_file():
-        lengths.append(int(_json(folder / "tokenizer_config.json").get("model_max_length") or lengths[0]))
+        settings = _json(folder / "tokenizer_config.json")
+        lengths.append(int(settings.get("model_max_length") or lengths[0]))
     for module in _modules(folder)[:1]:
         path = folder / module["path"] / "sentence_bert_config.json"
         if path.is_file():
@@ -200,6 +209,14 @@ def _positions(config: Mapping[str, Any]) -> int:
     return count
 
 
+def _refuse_without_weights(folder: Path) -> None:
+    if not has_weights(folder) and onnx_file(folder) is None:
+        raise ModelError(
+            f"the model folder {folder} has neither model.safetensors nor an ONNX file "
+            "(pickled weights such as pytorch_model.bin are not read)"
+        )
+
+
 def _weights_hash(folder: Path) -> str:
     if (folder / "model.safetensors").is_file():
         return file_hash(folder / "model.safetensors")
@@ -208,11 +225,7 @@ def _weights_hash(folder: Path) -> str:
         shards = "".join(file_hash(path) for path in sorted(folder.glob("model-*.safetensors")))
         return hashlib.sha256(shards.encode()).hexdigest()[:16]
     graph = onnx_file(folder)
-    if graph is None:
-        raise ModelError(
-            f"the model folder {folder} has neither model.safetensors nor an ONNX file "
-            "(pickled weights such as pytorch_model.bin are not read)"
-        )
+    assert graph is not None  # _refuse_without_weights
     return file_hash(graph)
 
 

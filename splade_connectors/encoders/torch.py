@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,12 @@ class TorchEncoder(TokenizingEncoder):
         name = device or ("cuda" if torch.cuda.is_available() else "cpu")
         if name.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigurationError(f"device {name!r} asked for, but torch sees no CUDA device")
+        self._device = _usable_device(torch, name)
         budget = _BATCH_TOKENS_CUDA if name.startswith("cuda") else _BATCH_TOKENS
         super().__init__(folder, spec, options, budget)
         if options.threads:
             torch.set_num_threads(options.threads)
         self._torch = torch
-        self._device = torch.device(name)
         self._module = pooled_module(load_masked_lm(folder), spec.activation).to(self._device)
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
@@ -57,3 +58,13 @@ class TorchEncoder(TokenizingEncoder):
             mask = torch.from_numpy(attention_mask).to(self._device)
             pooled: NDArray[np.float32] = self._module(ids, mask).cpu().numpy()
         return pooled
+
+
+def _usable_device(torch: Any, name: str) -> Any:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # which of them depends on the kind of device
+        reason = str(error).partition(". ")[0]
+        raise ConfigurationError(f"device {name!r} cannot be used: {reason}") from error
+    return device

@@ -104,7 +104,7 @@ class FileReader:
             self._file = sys.stdin.buffer
         else:
             try:
-                self._file = self._path.open("rb")  # read lazily, see close()
+                self._file = open(self._path, "rb")  # noqa: SIM115  # closed by close()
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 raise ConfigurationError(f"cannot read {self._path}: {reason}") from error

@@ -40,7 +40,8 @@ class Collection:
 @pytest.fixture(scope="module")
 def collection(scifact: Path, encoder: SparseEncoder) -> Collection:
     """Encoded once for all stores: that is the long part."""
-    rows = [json.loads(line) for line in (scifact / "corpus.jsonl").open(encoding="utf-8")]
+    with (scifact / "corpus.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
     texts = [f"{row['title']} {row['text']}" for row in rows]
     vectors = encoder.encode_documents(texts)
     documents = [

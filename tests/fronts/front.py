@@ -1,0 +1,303 @@
+"""What both fronts share: options, access, faults, records, and the engine that does the work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from qdrant_client import QdrantClient
+from qdrant_client.http import models
+
+T = TypeVar("T")
+
+# The first servers with collection metadata, and with vectors added to a collection that exists.
+_METADATA = (1, 16)
+_ADD_VECTOR = (1, 18)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A request as it came over the wire; `method` is "gRPC" for all of that protocol's."""
+
+    method: str
+    path: str
+    body: Any
+
+
+class Refused(Exception):
+    """An answer other than success.
+
+    Attributes:
+        status: the HTTP status.
+        message: Qdrant's own words.
+        headers: additional headers of the answer.
+        plain: the body is the message itself, without the usual envelope.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        plain: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = dict(headers or {})
+        self.plain = plain
+
+
+@dataclass
+class _Fault:
+    refusal: Refused
+    path: str
+    executed: bool
+
+
+@dataclass
+class _Faults:
+    waiting: list[_Fault] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, path: str, *, executed: bool) -> Refused | None:
+        with self.lock:
+            for fault in self.waiting:
+                if fault.path in path and fault.executed == executed:
+                    self.waiting.remove(fault)
+                    return fault.refusal
+        return None
+
+
+class Front:
+    """A server on a free port of this machine, up inside its `with` block.
+
+    Args:
+        version: what it says it is. Below 1.16 it knows no collection metadata, below 1.18 it
+            cannot add a vector to a collection.
+        api_key: asked of every request when set.
+        read_only_key: allows reading only.
+
+    Attributes:
+        requests: everything that was asked, in order, refused requests included.
+        engine: what answers; tests may look behind the wire with `engine.client`.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str = "1.18.3",
+        api_key: str | None = None,
+        read_only_key: str | None = None,
+    ) -> None:
+        self.requests: list[Recorded] = []
+        self.engine = Engine(version)
+        self._api_key = api_key
+        self._read_only_key = read_only_key
+        self._faults = _Faults()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        raise NotImplementedError
+
+    @property
+    def host(self) -> str:
+        """HOST:PORT."""
+        return f"127.0.0.1:{self.port}"
+
+    def fail_next(
+        self,
+        n: int = 1,
+        status: int = 503,
+        headers: Mapping[str, str] | None = None,
+        *,
+        path: str = "",
+        message: str = "Service unavailable",
+        executed: bool = False,
+    ) -> None:
+        """Answer the next `n` requests with an error.
+
+        Args:
+            n: how many.
+            status: HTTP status, or the one that the gRPC code stands for.
+            headers: of the answer; trailing metadata in gRPC.
+            path: only requests whose path contains this.
+            message: what the error says.
+            executed: the request is carried out, only its answer is lost.
+        """
+        refusal = Refused(status, message, headers)
+        self._faults.waiting += [_Fault(refusal, path, executed) for _ in range(n)]
+
+    def answer(
+        self, request: Recorded, key: str | None, *, writes: bool, work: Callable[[], T]
+    ) -> T:
+        """Record a request, apply keys and faults, and do its work.
+
+        Raises:
+            Refused: in place of an answer.
+        """
+        self.requests.append(request)
+        self._admit(key, writes=writes)
+        if fault := self._faults.take(request.path, executed=False):
+            raise fault
+        answer = self.engine.run(work)
+        if fault := self._faults.take(request.path, executed=True):
+            raise fault
+        return answer
+
+    def start(self) -> None:
+        """Listen."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Close the port and all connections."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self.engine.client.close()
+
+    def _admit(self, key: str | None, *, writes: bool) -> None:
+        if self._api_key is None or key == self._api_key:
+            return
+        if key is None:
+            message = "Must provide an API key or an Authorization bearer token"
+            raise Refused(401, message, plain=True)
+        if self._read_only_key is None or key != self._read_only_key:
+            raise Refused(401, "Invalid API key or JWT", plain=True)
+        if writes:
+            raise Refused(403, "Forbidden: Global access is required")
+
+
+class Engine:
+    """Qdrant's operations on REST models, carried out by qdrant-client's local mode.
+
+    Local mode raises `ValueError`s; here they are told apart as a server does.
+    """
+
+    def __init__(self, version: str) -> None:
+        self.client = QdrantClient(":memory:")
+        self._version = version
+        self._lock = threading.Lock()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do one piece of work at a time; local mode is not made for threads."""
+        with self._lock:
+            try:
+                return work()
+            except KeyError as error:
+                raise Refused(404, f"Not found: No point with id {error} found") from error
+            except ValueError as error:
+                raise Refused(400, f"Wrong input: {error}") from error
+
+    def version(self) -> models.VersionInfo:
+        """What GET / says."""
+        return models.VersionInfo(title="qdrant - vector search engine", version=self._version)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a collection."""
+        return self.client.collection_exists(name)
+
+    def info(self, name: str) -> models.CollectionInfo:
+        """Schema and size."""
+        self._find(name)
+        return self.client.get_collection(name)
+
+    def create(self, name: str, asked: models.CreateCollection) -> bool:
+        """Create a collection."""
+        if self.exists(name):
+            raise Refused(409, f"Wrong input: Collection `{name}` already exists!")
+        return self.client.create_collection(
+            name,
+            vectors_config=asked.vectors or {},
+            sparse_vectors_config=asked.sparse_vectors,
+            metadata=asked.metadata if self._at_least(_METADATA) else None,
+        )
+
+    def change(self, name: str, asked: models.UpdateCollection) -> bool:
+        """Change its metadata."""
+        self._find(name)
+        if not self._at_least(_METADATA):
+            return True  # an unknown field is ignored
+        return self.client.update_collection(name, metadata=asked.metadata)
+
+    def drop(self, name: str) -> bool:
+        """Delete a collection."""
+        return self.client.delete_collection(name)
+
+    def add_vector(self, name: str, vector: str, config: Any) -> models.UpdateResult:
+        """Add a vector name to a collection."""
+        if not self._at_least(_ADD_VECTOR):
+            raise Refused(404, "", plain=True)  # no such path
+        self._find(name)
+        return self.client.create_vector_name(name, vector, config)
+
+    def upsert(self, name: str, points: list[models.PointStruct]) -> models.UpdateResult:
+        """Store points whole."""
+        self._find(name)
+        return self.client.upsert(name, points)
+
+    def query(self, name: str, asked: models.QueryRequest) -> models.QueryResponse:
+        """Search."""
+        self._find(name)
+        return self.client.query_points(
+            name,
+            query=asked.query,
+            using=asked.using,
+            query_filter=asked.filter,
+            limit=10 if asked.limit is None else asked.limit,
+            offset=asked.offset,
+            with_payload=False if asked.with_payload is None else asked.with_payload,
+            with_vectors=False if asked.with_vector is None else asked.with_vector,
+        )
+
+    def retrieve(self, name: str, asked: models.PointRequest) -> list[models.Record]:
+        """Points by id."""
+        self._find(name)
+        return self.client.retrieve(
+            name,
+            ids=asked.ids,
+            with_payload=True if asked.with_payload is None else asked.with_payload,
+            with_vectors=False if asked.with_vector is None else asked.with_vector,
+        )
+
+    def delete(self, name: str, selector: models.PointsSelector) -> models.UpdateResult:
+        """Delete points."""
+        self._find(name)
+        return self.client.delete(name, selector)
+
+    def set_payload(self, name: str, asked: models.SetPayload) -> models.UpdateResult:
+        """Set some keys."""
+        self._find(name)
+        return self.client.set_payload(name, payload=asked.payload, points=asked.points or [])
+
+    def update_vectors(self, name: str, points: list[models.PointVectors]) -> models.UpdateResult:
+        """Set some vectors."""
+        self._find(name)
+        return self.client.update_vectors(name, points)
+
+    def count(self, name: str, asked: models.CountRequest) -> models.CountResult:
+        """Count points."""
+        self._find(name)
+        return self.client.count(name, count_filter=asked.filter, exact=asked.exact is not False)
+
+    def _find(self, name: str) -> None:
+        if not self.exists(name):
+            raise Refused(404, f"Not found: Collection `{name}` doesn't exist!")
+
+    def _at_least(self, wanted: tuple[int, int]) -> bool:
+        return tuple(int(part) for part in self._version.split(".")[:2]) >= wanted
