@@ -16,6 +16,7 @@ Dense = Sequence[float] | Mapping[str, Sequence[float]]
 
 # Fixed for ever: the point id of a document must be the same in every run and every version.
 _POINT_ID_NAMESPACE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
+_INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
 _LARGEST_POINT_ID = 2**64 - 1
 
 
@@ -52,8 +53,14 @@ class Document:
             kind = type(self.payload).__name__
             raise InvalidDocument(f"the payload of document {self.id!r} is {kind}, not a mapping")
         for name, vector in self.dense_vectors().items():
-            if not all(math.isfinite(value) for value in vector):
-                where = f" {name!r}" if name else ""
+            where = f" {name!r}" if name else ""
+            try:
+                finite = all(math.isfinite(value) for value in vector)
+            except (TypeError, OverflowError) as error:
+                raise InvalidDocument(
+                    f"the dense vector{where} of document {self.id!r} holds no numbers: {error}"
+                ) from error
+            if not finite:
                 raise InvalidDocument(
                     f"the dense vector{where} of document {self.id!r} holds NaN or infinity"
                 )
@@ -150,18 +157,29 @@ def check_id(value: object) -> None:
         raise InvalidDocument(f"a document id must be a string or an integer, not {value!r}")
     if value == "":
         raise InvalidDocument("a document id must not be the empty string")
+    if isinstance(value, str) and not _is_unicode(value):
+        raise InvalidDocument(f"the document id {value!r} is no valid Unicode (half a surrogate)")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def point_id(value: DocumentId) -> int | str:
     """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
 
     Integers from 0 to 2^64 - 1 and UUIDs in their usual spelling are themselves; anything else
-    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run.
+    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run; that of
+    integers is another one, so that -3 and "-3" are two documents.
     """
     if isinstance(value, int):
         if 0 <= value <= _LARGEST_POINT_ID:
             return value
-        return str(uuid.uuid5(_POINT_ID_NAMESPACE, f"int:{value}"))
+        return str(uuid.uuid5(_INTEGER_NAMESPACE, str(value)))
     if is_uuid(value):
         return value
     return str(uuid.uuid5(_POINT_ID_NAMESPACE, value))

@@ -16,18 +16,27 @@ KeyStyle = Literal["token", "id", "other"]
 _EMPTY = "%empty"
 # The dot separates field levels, "%" is the escape itself, and names of white space or control
 # characters alone are refused by some versions.
-_UNSAFE = re.compile(r"[.%\x00-\x20\x7f]")
-_ESCAPED = re.compile(r"%([0-9A-F]{2})")
+_UNSAFE = re.compile(r"[.%\s\x00-\x1f\x7f]")
+_ESCAPED = re.compile(r"(?:%[0-9A-F]{2})+")
 
 
 def encode_key(token: str) -> str:
     """The feature name of a token: "." -> "%2E", "%" -> "%25", "" -> "%empty"."""
-    return _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", token) if token else _EMPTY
+    return _UNSAFE.sub(lambda found: _escape(found[0]), token) if token else _EMPTY
 
 
 def decode_key(name: str) -> str:
     """The token of a feature name; the inverse of `encode_key`."""
-    return "" if name == _EMPTY else _ESCAPED.sub(lambda found: chr(int(found[1], 16)), name)
+    return "" if name == _EMPTY else _ESCAPED.sub(lambda found: _unescape(found[0]), name)
+
+
+def _escape(character: str) -> str:
+    """The bytes of its UTF-8, as URLs spell them."""
+    return "".join(f"%{byte:02X}" for byte in character.encode())
+
+
+def _unescape(escaped: str) -> str:
+    return bytes.fromhex(escaped.replace("%", "")).decode("utf-8", "replace")
 
 
 class Vocabulary(Protocol):

@@ -20,7 +20,7 @@ from tenacity import (
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
-    stop_after_delay,
+    stop_before_delay,
     wait_random_exponential,
 )
 
@@ -158,7 +158,7 @@ def _policy(retry: RetryOptions) -> dict[str, Any]:
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after_s if isinstance(error, Unavailable) else None
-        return exponential(state) if asked is None else min(asked, retry.total_s)
+        return exponential(state) if asked is None else asked
 
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -167,7 +167,7 @@ def _policy(retry: RetryOptions) -> dict[str, Any]:
 
     return {
         "retry": retry_if_exception_type(Unavailable),
-        "stop": stop_after_attempt(retry.attempts) | stop_after_delay(retry.total_s),
+        "stop": stop_after_attempt(retry.attempts) | stop_before_delay(retry.total_s),
         "wait": wait,
         "before_sleep": warn,
         "reraise": True,

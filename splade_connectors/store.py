@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from splade_connectors.backend import Opened, Plan
-from splade_connectors.documents import DocumentId, Explanation, StoredDocument
+from splade_connectors.documents import DocumentId, Explanation, StoredDocument, check_id
 from splade_connectors.errors import ConfigurationError, IndexingInterrupted, SpladeConnectorsError
 from splade_connectors.options import (
     OnProgress,
@@ -323,6 +323,8 @@ def _search_options(
 def _id_list(ids: Sequence[DocumentId]) -> list[DocumentId]:
     if isinstance(ids, str | int):
         raise ConfigurationError(f"expected a list of ids, got {ids!r}: pass [{ids!r}]")
+    for id in ids:
+        check_id(id)
     return list(ids)
 
 

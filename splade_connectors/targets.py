@@ -35,12 +35,19 @@ class Target:
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.parameters) - _PARAMETERS)
+        if unknown:
+            known = ", ".join(sorted(_PARAMETERS))
+            raise ConfigurationError(f"unknown target parameter {unknown[0]!r}; known are {known}")
+
     def __str__(self) -> str:
         scheme = f"{self.scheme}+{self.transport}" if self.transport else self.scheme
         if not self.host:
             return f"{scheme}:{self.path}"
         port = f":{self.port}" if self.port else ""
-        return f"{scheme}://{self.host}{port}/{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}{port}/{self.path}"
 
 
 def parse_target(text: str) -> Target:
@@ -59,6 +66,8 @@ def parse_target(text: str) -> Target:
             "elasticsearch+https://HOST/INDEX or qdrant+https://HOST/COLLECTION (or without +https)"
         )
     if base == "edge":
+        if transport:
+            raise ConfigurationError(f"an embedded target is written edge:PATH, not {scheme}:PATH")
         return _embedded(base, rest)
     return _remote(base, transport, text)
 
@@ -77,8 +86,12 @@ def _remote(scheme: str, transport: str, text: str) -> Target:
     try:
         parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{shown} is not a target: {error}") from error
+    except ValueError:
+        # The library's sentence repeats what stands around the "@": a password, perhaps.
+        raise ConfigurationError(
+            f"{shown} is not a target: its host or port cannot be read; write special characters "
+            "of a user name or password percent-encoded (/ as %2F)"
+        ) from None
     if not parts.hostname:
         raise ConfigurationError(f"{shown} names no host; targets look like {_EXAMPLES}")
     path = unquote(parts.path.strip("/"))
@@ -100,9 +113,4 @@ def _remote(scheme: str, transport: str, text: str) -> Target:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    found = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(set(found) - _PARAMETERS)
-    if unknown:
-        known = ", ".join(sorted(_PARAMETERS))
-        raise ConfigurationError(f"unknown target parameter {unknown[0]!r}; known are {known}")
-    return found
+    return dict(parse_qsl(query, keep_blank_values=True))

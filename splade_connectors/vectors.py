@@ -203,8 +203,10 @@ class SparseBatch(Sequence[SparseVector]):
         """Rows of a scipy CSR matrix; explicit zeros are dropped, duplicates are summed."""
         csr = matrix.tocsr(copy=True)
         csr.sum_duplicates()
+        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+            csr.data = csr.data.astype(np.float32)
         csr.eliminate_zeros()
-        return cls(csr.indptr, csr.indices.astype(np.uint32), csr.data.astype(np.float32))
+        return cls(csr.indptr, csr.indices.astype(np.uint32), csr.data)
 
     def to_scipy(self, vocabulary: int) -> csr_matrix:
         """A float32 scipy CSR matrix of shape (n, vocabulary)."""
@@ -278,7 +280,7 @@ def prune(vector: SparseVector, options: PruneOptions) -> SparseVector:
 def _kept_terms(values: Weights, options: PruneOptions) -> NDArray[np.intp]:
     kept = np.arange(values.size)
     if options.max_ratio > 0 and values.size:
-        kept = np.flatnonzero(values >= options.max_ratio * values.max())
+        kept = np.flatnonzero(values >= np.float32(options.max_ratio) * values.max())
     if options.top_k is not None and kept.size > options.top_k:
         heaviest = np.argsort(-values[kept], kind="stable")[: options.top_k]
         kept = np.sort(kept[heaviest])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+from pathlib import Path
 from typing import Any, ClassVar
 
 from splade_connectors.backend import ConnectOptions, Opened
@@ -39,7 +41,7 @@ class ElasticsearchAdapter:
             f"{scheme}://{_host(target.host)}:{target.port or _PORT}",
             request_timeout=options.timeout_s,
             **_credentials(target, options),
-            **({"ca_certs": options.ca_certs} if options.ca_certs else {}),
+            **_certificates(target, options.ca_certs),
         )
         return _opened(client, target, keys, options, asynchronous, client.close)
 
@@ -66,18 +68,40 @@ def _host(host: str) -> str:
 def _credentials(target: Target, options: ConnectOptions) -> dict[str, Any]:
     """Arguments win over the URL, the URL over the environment."""
     if options.api_key:
-        return {"api_key": options.api_key}
+        return _api_key(options.api_key)
     username = options.username or target.username
     password = options.password or target.password
     if not username and os.environ.get("ELASTICSEARCH_API_KEY"):
-        return {"api_key": os.environ["ELASTICSEARCH_API_KEY"]}
+        return _api_key(os.environ["ELASTICSEARCH_API_KEY"])
     username = username or os.environ.get("ELASTICSEARCH_USERNAME")
     password = password or os.environ.get("ELASTICSEARCH_PASSWORD")
     if username and not password:
         raise ConfigurationError(
             f"there is no password for the user {username!r}: set ELASTICSEARCH_PASSWORD"
         )
-    return {"basic_auth": (username, password)} if username else {}
+    # Encoded here: elasticsearch-py 9.5 takes pairs of ASCII strings only.
+    pair = f"{username}:{password}".encode()
+    return {"basic_auth": base64.b64encode(pair).decode()} if username else {}
+
+
+def _certificates(target: Target, path: str | None) -> dict[str, str]:
+    if not path:
+        return {}
+    if not target.transport:
+        raise ConfigurationError("ca_certs (--ca-certs) is for TLS: write elasticsearch+https://")
+    if not Path(path).is_file():
+        raise ConfigurationError(f"there is no file {path} with certificates (--ca-certs)")
+    return {"ca_certs": path}
+
+
+def _api_key(key: str) -> dict[str, str]:
+    # The HTTP library would repeat the whole key in its complaint.
+    if not key.isascii() or not key.isprintable():
+        raise ConfigurationError(
+            "the API key has characters that no key has (a line break at its end?); it is the "
+            "string 'encoded' that Elasticsearch answered with when it was made"
+        )
+    return {"api_key": key}
 
 
 def _opened(

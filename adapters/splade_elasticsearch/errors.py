@@ -22,6 +22,8 @@ from splade_elasticsearch.schema import KINDS
 _NO_TYPE = re.compile(
     r"No handler for type \[(\w+)\]|mapper type \[(\w+)\] declared on field \[.*?\] does not exist"
 )
+# urllib3's and aiohttp's words for it.
+_NO_HTTP = re.compile("BadStatusLine|Bad status line")
 # Statuses with which a web server or a proxy says that it knows nothing of Elasticsearch.
 _OF_WEB_SERVERS = (301, 302, 307, 308, 400, 404, 501)
 
@@ -111,7 +113,7 @@ def _from_transport(error: Exception, location: str) -> SpladeConnectorsError:
         return Unavailable(
             f"{location} did not answer in time; ConnectOptions(timeout_s=…) waits longer"
         )
-    if type(error).__name__ == "SerializationError" or "BadStatusLine" in text:
+    if type(error).__name__ == "SerializationError" or _NO_HTTP.search(text):
         return ConfigurationError(
             f"what answers at {location} does not answer as Elasticsearch does; check host, port "
             "(9200) and scheme (elasticsearch+https for TLS)"
@@ -134,8 +136,8 @@ def _explanation(body: Any) -> str:
 
 
 def _short(text: str) -> str:
-    """Without the connection objects' reprs that urllib3 puts into its messages."""
-    found = re.sub(r"<[^>]*>:? ?|\w+\([^)]*\): |\(?Caused by.*", "", text)
+    """Without what urllib3 and aiohttp put into their messages beside the reason."""
+    found = re.sub(r"<[^>]*>:? ?|\w+\([^)]*\): |\(?Caused by.*| ssl:default", "", text)
     return found.strip(" (") or "no connection"
 
 

@@ -117,9 +117,13 @@ class QdrantBackend:
         if ID_KEY in document.payload:
             return f"the payload has the key {ID_KEY!r}, which holds ids here; rename it"
         try:
-            json.dumps(document.payload, allow_nan=False)
+            # Encoded as well: half a surrogate is a Python string, but no text.
+            json.dumps(document.payload, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             return f"the payload is not JSON: {error}"
+        large = _large_integer(document.payload)
+        if large is not None:
+            return f"the payload holds {large}: Qdrant makes a float of an integer beyond 2^63"
         return None
 
     def size(self, document: EncodedDocument) -> int:
@@ -245,6 +249,20 @@ class QdrantBackend:
                 f"{known[name]}"
             )
         return None
+
+
+def _large_integer(value: Any) -> int | None:
+    """The first integer that does not fit into 64 bits, sign included; None without one."""
+    match value:
+        case int():
+            return None if -(2**63) <= value < 2**63 else value
+        case Mapping():
+            parts = list(value.values())
+        case list() | tuple():
+            parts = list(value)
+        case _:
+            return None
+    return next((found for part in parts if (found := _large_integer(part)) is not None), None)
 
 
 def _version(text: str) -> tuple[int, ...]:

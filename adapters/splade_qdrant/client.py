@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from splade_connectors.errors import NotSupported
+from splade_connectors.errors import (
+    ConfigurationError,
+    NotSupported,
+    RequestRejected,
+    SpladeConnectorsError,
+)
 from splade_connectors.registry import require
 from splade_qdrant.errors import from_client
 from splade_qdrant.requests import QdrantRequest
@@ -33,7 +38,7 @@ class ClientCalls:
         try:
             return self._parse(request, self._call(request))
         except Exception as error:  # several transports, each with classes of its own
-            raise from_client(error, self.location) from error
+            return self._handled(request, error)
 
     async def asend(self, request: QdrantRequest) -> Any:
         """Execute with an awaiting client."""
@@ -42,16 +47,22 @@ class ClientCalls:
         try:
             return self._parse(request, await self._call(request))
         except Exception as error:  # several transports, each with classes of its own
-            raise from_client(error, self.location) from error
+            return self._handled(request, error)
+
+    def _handled(self, request: QdrantRequest, error: Exception) -> None:
+        if isinstance(error, SpladeConnectorsError):
+            raise error
+        known = from_client(error, self.location)
+        # The collection is there: made by an earlier try whose answer got lost, or by another
+        # process. Whether it fits is checked next, as with any that exists.
+        conflict = isinstance(known, RequestRejected) and known.status == 409
+        if not (request.operation == "create" and conflict):
+            raise known from error
 
     def _call(self, request: QdrantRequest) -> Any:
         """The client's result, or its awaitable."""
         name, arguments = getattr(self, f"_{request.operation}")(request.body)
-        method = getattr(self.client, name, None)
-        if method is None:
-            raise NotSupported(
-                f"this qdrant-client has no {name}: pip install -U 'splade-connectors[qdrant]'"
-            )
+        method = getattr(self.client, name)
         if name == "info":
             return method()
         return method(collection_name=self._collection, **arguments)
@@ -92,6 +103,11 @@ class ClientCalls:
         return "create_collection", {"vectors_config": vectors, "sparse_vectors_config": sparse}
 
     def _add_sparse_vector(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if not hasattr(self._models, "SparseVectorNameConfig"):
+            raise NotSupported(
+                "this qdrant-client cannot add a vector to a collection that exists: "
+                "pip install -U 'qdrant-client>=1.18'"
+            )
         config = self._models.SparseVectorNameConfig(sparse=self._models.SparseVectorConfig())
         return "create_vector_name", {
             "vector_name": body["name"],
@@ -110,7 +126,7 @@ class ClientCalls:
         return "query_points", {
             "query": self._models.SparseVector.model_validate(body["query"]),
             "using": body["using"],
-            "query_filter": condition and self._models.Filter.model_validate(condition),
+            "query_filter": None if condition is None else self._filter(condition),
             "limit": body["limit"],
             "offset": body.get("offset"),
             "with_payload": body["with_payload"],
@@ -134,8 +150,13 @@ class ClientCalls:
         return "update_vectors", {"points": points, "wait": True}
 
     def _count(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        condition = self._models.Filter.model_validate(body["filter"])
-        return "count", {"count_filter": condition, "exact": body["exact"]}
+        return "count", {"count_filter": self._filter(body["filter"]), "exact": body["exact"]}
+
+    def _filter(self, condition: Mapping[str, Any]) -> Any:
+        try:
+            return self._models.Filter.model_validate(condition)
+        except ValueError as error:  # pydantic's, with a line for each kind of condition
+            raise ConfigurationError(f"this is no Qdrant filter: {dict(condition)!r}") from error
 
 
 def _json(value: Any) -> Any:

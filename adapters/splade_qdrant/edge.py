@@ -8,14 +8,21 @@ edge_config.json. It keeps no metadata: that lies beside the shard's files.
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import threading
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from splade_connectors.errors import SchemaConflict, SpladeConnectorsError, StorageFull
+from splade_connectors.errors import (
+    ConfigurationError,
+    SchemaConflict,
+    SpladeConnectorsError,
+    StorageFull,
+)
 from splade_connectors.pipeline.manifest_file import read_json_object, write_json_object
 from splade_connectors.registry import require
 from splade_qdrant.edge_filter import edge_filter
@@ -24,6 +31,9 @@ from splade_qdrant.requests import QdrantRequest
 
 CONFIG_FILE = "edge_config.json"
 METADATA_FILE = "splade_connectors.json"
+# Lies in the folder while the shard is made: whoever is killed then leaves a folder without a
+# configuration, which the next run must tell from a folder of somebody else.
+UNFINISHED_FILE = ".splade_connectors.unfinished"
 
 # What the engine can do, in terms of server versions: metadata (here) and added vectors.
 _LIKE_SERVER = "1.18.0"
@@ -53,9 +63,7 @@ class EdgeEngine:
             except SpladeConnectorsError:
                 raise
             except OSError as error:
-                raise StorageFull(
-                    f"{self._location} cannot be written: {error}; make room or choose another"
-                ) from error
+                raise _from_disk(error, self._location) from error
             except Exception as error:  # the engine raises bare Exception
                 raise from_engine(error, self._location) from error
 
@@ -84,7 +92,8 @@ class EdgeEngine:
         }
 
     def _create(self, body: Mapping[str, Any]) -> None:
-        if self._path.exists() and (not self._path.is_dir() or any(self._path.iterdir())):
+        unfinished = self._path / UNFINISHED_FILE
+        if self._is_taken() and not unfinished.is_file():
             raise SchemaConflict(
                 f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
                 "was changed there: choose a new or an empty folder"
@@ -98,8 +107,22 @@ class EdgeEngine:
         }
         sparse = {name: engine.EdgeSparseVectorParams() for name in body["sparse_vectors"]}
         self._path.mkdir(parents=True, exist_ok=True)
+        unfinished.touch()
+        self._clear(unfinished)
         config = engine.EdgeConfig(vectors=dense or None, sparse_vectors=sparse)
         self._shard = engine.EdgeShard.create(str(self._path), config)
+        unfinished.unlink()
+
+    def _is_taken(self) -> bool:
+        return self._path.exists() and (not self._path.is_dir() or any(self._path.iterdir()))
+
+    def _clear(self, unfinished: Path) -> None:
+        """Remove what a creation that was killed has left; nothing was acknowledged by then."""
+        for left in self._path.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left != unfinished:
+                left.unlink()
 
     def _add_sparse_vector(self, body: Mapping[str, Any]) -> None:
         self._update(self._engine.UpdateOperation.create_sparse_vector(body["name"]))
@@ -174,6 +197,15 @@ class EdgeEngine:
 
     def _sparse(self, given: Mapping[str, Any]) -> Any:
         return self._engine.SparseVector(given["indices"], given["values"])
+
+
+def _from_disk(error: OSError, location: str) -> SpladeConnectorsError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(
+            f"the disk of {location} is full: {error}. What was acknowledged is kept; make room "
+            "and run the same command again"
+        )
+    return ConfigurationError(f"{location} cannot be read or written: {error}")
 
 
 def _id(value: Any) -> int | str:

@@ -11,13 +11,15 @@ from splade_connectors.registry import require
 Json = Mapping[str, Any]
 
 
-def edge_filter(given: Json) -> Any:
+def edge_filter(given: Any) -> Any:
     """The engine's `Filter` for a filter in JSON.
 
     Raises:
         ConfigurationError: for a condition that is no Qdrant condition.
     """
     engine = require("qdrant_edge", "qdrant", "edge: targets")
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"this is no Qdrant filter: {given!r}")
     minimum = given.get("min_should")
     return engine.Filter(
         must=_conditions(given.get("must")),
@@ -35,7 +37,7 @@ def _conditions(given: Any) -> list[Any] | None:
     return [_condition(item) for item in (given if isinstance(given, list) else [given])]
 
 
-def _condition(given: Json) -> Any:
+def _condition(given: Any) -> Any:
     engine = require("qdrant_edge", "qdrant", "edge: targets")
     match given:
         case {"has_id": ids}:
@@ -52,7 +54,7 @@ def _condition(given: Json) -> Any:
             return engine.FieldCondition(key, **_field_arguments(given))
         case {"must": _} | {"should": _} | {"must_not": _} | {"min_should": _}:
             return edge_filter(given)
-    raise ConfigurationError(f"this is no Qdrant filter condition: {dict(given)!r}")
+    raise ConfigurationError(f"this is no Qdrant condition: {given!r}")
 
 
 def _field_arguments(given: Json) -> dict[str, Any]:
@@ -63,7 +65,11 @@ def _field_arguments(given: Json) -> dict[str, Any]:
             f"the filter condition on {given['key']!r} has {', '.join(unknown) or 'no test'}; "
             f"known are {', '.join(sorted(_FIELD))}"
         )
-    return {name: _FIELD[name](value) for name, value in found.items()}
+    try:
+        return {name: _FIELD[name](value) for name, value in found.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigurationError(f"this is no Qdrant condition: {given!r} ({reason})") from error
 
 
 def _match(given: Json) -> Any:

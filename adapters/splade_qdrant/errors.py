@@ -21,6 +21,8 @@ _GRPC_STATUS = {
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "OUT_OF_RANGE": 413,  # the message is too long
     "RESOURCE_EXHAUSTED": 429,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
@@ -29,28 +31,38 @@ _GRPC_STATUS = {
     "FAILED_PRECONDITION": 400,
 }
 
+# What gRPC says of a port that speaks something else, in old and new versions.
+_NO_GRPC = ("Failed parsing HTTP/2", "http1.x server", "http2 header with status: 404")
+
+# Why gRPC got no connection at all.
+_NO_CONNECTION = ("failed to connect", "DNS resolution failed")
+
 
 def from_client(error: Exception, location: str) -> SpladeConnectorsError:
     """The error of a client call, whichever transport it came over."""
     kind = type(error).__name__
     if kind == "UnexpectedResponse":
-        raw: Any = error
-        return from_status(int(raw.status_code or 0), _message(raw.content), location)
+        return _from_response(error, location)
     if kind == "ResourceExhaustedResponse":
         wait = float(getattr(error, "retry_after_s", 0) or 0)
-        return Unavailable(f"{location} asks to slow down", retry_after_s=wait)
+        return Unavailable(f"{location} asks to slow down: {_line(error)}", retry_after_s=wait)
+    if kind == "QdrantException" and "Retry-After" in str(error):
+        # A date instead of seconds, which the client cannot read: the usual waits will do.
+        return Unavailable(f"{location} asks to slow down")
     if kind == "ResponseHandlingException":
         return _from_transport(getattr(error, "source", error), location)
+    if kind == "JSONDecodeError":
+        return _no_qdrant(location)
     if hasattr(error, "code") and hasattr(error, "details"):
-        details: Any = error
-        status = _GRPC_STATUS.get(details.code().name, 500)
-        return from_status(status, str(details.details()), location)
+        return _from_grpc(error, location)
     if isinstance(error, ValueError) and "not found" in str(error):
         return NotFound(f"{location}: {error}")
     return RequestRejected(f"{location} refused the request: {_line(error)}")
 
 
-def from_status(status: int, message: str, location: str) -> SpladeConnectorsError:
+def from_status(
+    status: int, message: str, location: str, retry_after_s: float | None = None
+) -> SpladeConnectorsError:
     """The error for an HTTP status."""
     if status in (401, 403):
         return AccessDenied(
@@ -61,8 +73,16 @@ def from_status(status: int, message: str, location: str) -> SpladeConnectorsErr
         return NotFound(f"{location} was not found (404): {message}")
     if status == 501:
         return NotSupported(f"{location} does not know this call (501): {message}")
-    if status == 429 or status >= 500:
-        return Unavailable(f"{location} is not available ({status}): {message}")
+    if status == 507:
+        return StorageFull(
+            f"{location} has no room left (507): {message}. What was acknowledged is kept; make "
+            "room and run the same command again"
+        )
+    # 408 is the server's own timeout: it was busy, the request was well.
+    if status in (408, 429) or status >= 500:
+        return Unavailable(
+            f"{location} is not available ({status}): {message}", retry_after_s=retry_after_s
+        )
     return RequestRejected(f"{location} refused the request ({status}): {message}", status=status)
 
 
@@ -82,8 +102,36 @@ def from_engine(error: Exception, location: str) -> SpladeConnectorsError:
     return RequestRejected(f"{location} refused the request: {text}")
 
 
+def _from_response(response: Any, location: str) -> SpladeConnectorsError:
+    """The error of an answer over REST that is not a success."""
+    status = int(response.status_code or 0)
+    message = _own_words(response.content)
+    # Qdrant explains in JSON why it found nothing; another service does not have our paths. With
+    # other statuses it may be a proxy before Qdrant that speaks.
+    if message is None and status in (404, 405, 501):
+        return _no_qdrant(location, status)
+    wait = str(response.headers.get("retry-after", ""))
+    return from_status(
+        status,
+        _plain_text(response.content) if message is None else message,
+        location,
+        retry_after_s=float(wait) if wait.isdecimal() else None,
+    )
+
+
+def _from_grpc(error: Any, location: str) -> SpladeConnectorsError:
+    code, text = error.code().name, str(error.details())
+    if any(said in text for said in _NO_GRPC):
+        return _no_qdrant(location)
+    if code == "UNAVAILABLE" and any(said in text for said in _NO_CONNECTION):
+        # "failed to connect to all addresses; last error: UNKNOWN: …: Connection refused"
+        return _unreachable(location, text.rpartition(": ")[2])
+    return from_status(_GRPC_STATUS.get(code, 500), text, location)
+
+
 def _from_transport(error: Any, location: str) -> SpladeConnectorsError:
     text = _line(error)
+    kind = type(error).__name__
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text.lower():
         return ConfigurationError(
             f"{location} does not speak TLS on this port; write qdrant:// instead of qdrant+https://"
@@ -93,23 +141,40 @@ def _from_transport(error: Any, location: str) -> SpladeConnectorsError:
             f"the certificate of {location} is not trusted ({text}); name its authority: "
             "--ca-certs FILE"
         )
-    if type(error).__name__ in ("ValidationError", "JSONDecodeError", "RemoteProtocolError"):
-        return ConfigurationError(
-            f"what answers at {location} does not answer as Qdrant does; check host, port "
-            "(6333, or 6334 for qdrant+grpc) and scheme (qdrant+https for TLS)"
-        )
+    if kind in ("ValidationError", "JSONDecodeError"):
+        return _no_qdrant(location)
+    # Other protocol errors are servers that hang up, for example while they restart.
+    if kind == "RemoteProtocolError" and "illegal" in text:
+        return _no_qdrant(location)
+    return _unreachable(location, text)
+
+
+def _no_qdrant(location: str, status: int | None = None) -> ConfigurationError:
+    shown = f" ({status})" if status else ""
+    return ConfigurationError(
+        f"what answers at {location} does not answer as Qdrant does{shown}; check host, port "
+        "(6333, or 6334 for qdrant+grpc) and scheme (qdrant+https for TLS)"
+    )
+
+
+def _unreachable(location: str, text: str) -> Unavailable:
     return Unavailable(
         f"{location} cannot be reached ({text}); is Qdrant running there? The port is 6333 for "
         "REST, 6334 for qdrant+grpc"
     )
 
 
-def _message(content: Any) -> str:
-    text = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+def _own_words(content: bytes) -> str | None:
+    """What Qdrant says went wrong, None where the answer is not in its form."""
     try:
-        return str(json.loads(text)["status"]["error"])
+        return str(json.loads(content)["status"]["error"])
     except (ValueError, TypeError, KeyError):
-        return text[:300] or "no explanation"
+        return None
+
+
+def _plain_text(content: bytes) -> str:
+    text = content.decode("utf-8", "replace").strip()
+    return "an HTML page" if text.startswith("<") else text[:300] or "no explanation"
 
 
 def _line(error: object) -> str:

@@ -11,6 +11,7 @@ from splade_connectors.vectors import SparseVector
 
 # Qdrant's own ids are integers and UUIDs; any other id is kept in the payload under this key.
 ID_KEY = "_splade_id"
+_INT64 = range(-(2**63), 2**63)
 
 
 def point(document: EncodedDocument, vector_name: str, dense_name: str) -> dict[str, Any]:
@@ -35,20 +36,28 @@ def sparse_json(vector: SparseVector) -> dict[str, Any]:
 
 def id_payload(id: DocumentId) -> dict[str, Any]:
     """What to keep in the payload so that the id comes back."""
-    return {} if point_id(id) == id else {ID_KEY: id}
+    if point_id(id) == id:
+        return {}
+    # Numbers beyond 64 bits would come back as floats.
+    return {ID_KEY: id if isinstance(id, str) or id in _INT64 else {"int": str(id)}}
+
+
+def _original_id(payload: dict[str, Any], point: int | str) -> DocumentId:
+    kept: Any = payload.pop(ID_KEY, point)
+    return int(kept["int"]) if isinstance(kept, Mapping) else kept
 
 
 def hit(found: Mapping[str, Any], with_payload: bool) -> Hit:
     """The hit in a scored point."""
     payload = dict(found.get("payload") or {})
-    id = payload.pop(ID_KEY, found["id"])
+    id = _original_id(payload, found["id"])
     return Hit(id=id, score=float(found["score"]), payload=payload if with_payload else {})
 
 
 def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
     """The document in a retrieved point."""
     payload = dict(found.get("payload") or {})
-    id = payload.pop(ID_KEY, found["id"])
+    id = _original_id(payload, found["id"])
     vectors = found.get("vector")
     raw = vectors.get(vector_name) if isinstance(vectors, Mapping) else None
     vector = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from splade_connectors.cli import demo, encode, evaluate, explain, index, inspect, search
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
@@ -14,7 +16,33 @@ from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
 REFUSED = 2
 INTERRUPTED = 130
 
+
+class _Commands(TyperGroup):
+    """Turns this package's errors into a sentence and an exit code, before typer sees them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; exit with its code."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()  # here, where a broken pipe can still be handled
+        except IndexingInterrupted as stop:
+            _fail(str(stop), INTERRUPTED)
+        except KeyboardInterrupt:
+            _fail("stopped", INTERRUPTED)
+        except SpladeConnectorsError as error:
+            _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), REFUSED)
+        except BrokenPipeError:
+            # The reader of a pipe (head, less) has gone: no error; nothing may be flushed to it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            _fail(str(error), REFUSED)
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -52,17 +80,7 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    try:
-        app(arguments, prog_name="splade-connectors")
-    except IndexingInterrupted as stop:
-        _fail(str(stop), INTERRUPTED)
-    except KeyboardInterrupt:
-        _fail("stopped", INTERRUPTED)
-    except SpladeConnectorsError as error:
-        _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), REFUSED)
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has gone: no error; and nothing may be flushed to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    app(arguments, prog_name="splade-connectors")
 
 
 def _fail(message: str, code: int) -> None:

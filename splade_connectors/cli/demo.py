@@ -47,8 +47,8 @@ def command(
         reader.close()
         screen.print(
             f"Indexed [bold]{report.written}[/bold] sample passages into edge:{path} in "
-            f"{report.seconds:.1f} s: {report.terms / report.written:.0f} terms each, with "
-            f"{encoder.spec.model} on the CPU.\n"
+            f"{report.seconds:.1f} s.\nThe model {encoder.spec.model} gave each of them "
+            f"{report.terms / report.written:.0f} terms.\n"
         )
         for query in QUERIES:
             show_query(screen, store, encoder, query)

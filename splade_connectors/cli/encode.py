@@ -150,7 +150,9 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
     try:
         with unfinished.open("w", encoding="utf-8") as file:
             yield file
+        unfinished.replace(output)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(f"cannot write {output}: {reason}") from error
-    unfinished.replace(output)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -55,8 +55,10 @@ def command(
     The collection or index is created when it is absent; nothing is ever dropped. Rows that cannot
     be indexed are reported with line and reason, and the rest goes on (exit code 1).
     """
+    from splade_connectors.errors import IndexingInterrupted
     from splade_connectors.options import PruneOptions, WriteOptions
     from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.pipeline.report import IndexReport
 
     reader = FileReader(
         file,
@@ -86,9 +88,13 @@ def command(
         ) as store,
         common.progress_bar("indexing", lambda: reader.fraction) as show,
     ):
-        report = store.index(
-            reader, options=WriteOptions(text_fields=reader.text_fields), on_progress=show
-        )
+        options = WriteOptions(text_fields=reader.text_fields)
+        try:
+            report = store.index(reader, options=options, on_progress=show)
+        except IndexingInterrupted as stop:
+            if json and isinstance(stop.report, IndexReport):
+                common.print_json(stop.report.to_json())
+            raise
     reader.close()
     if json:
         common.print_json(report.to_json())

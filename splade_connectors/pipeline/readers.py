@@ -72,15 +72,16 @@ class FileReader:
         self._is_input = str(path) == "-"
         self._file: IO[bytes] | None = None
         self._dense_field = dense_field
-        rows = self._open(format or _format_of(self._path, self._is_input))
-        self._rows = _guarded(rows, self._path)
-        first = self._first_rows()
-        sample = next((row for _, row in first if isinstance(row, Mapping)), None)
-        if sample is None:
-            raise ConfigurationError(f"{path} has no readable row: {_first_reason(first)}")
-        self._id_field = id_field or _found(_ID_FIELDS, sample, "id", "--id-field", self._path)
-        self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._path)
-        self._rows = chain(first, self._rows)
+        self._format = _format_of(self._path, self._is_input) if format is None else format
+        if self._format not in _FORMATS.values():
+            known = ", ".join(dict.fromkeys(_FORMATS.values()))
+            raise ConfigurationError(f"the format {format!r} is not known; known are {known}")
+        self._rows = _guarded(self._open(self._format), self._path)
+        try:
+            self._begin(id_field, text_fields)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def fraction(self) -> float | None:
@@ -111,10 +112,23 @@ class FileReader:
         if format == "parquet":
             return _parquet_rows(self._file, self._path)
         packed = self._path.suffix == ".gz"
-        data = cast(IO[bytes], gzip.open(self._file)) if packed else self._file
+        data = cast(IO[bytes], gzip.open(self._file)) if packed else self._file  # noqa: SIM115
         if format == "jsonl":
             return _json_rows(data)
         return _csv_rows(data, "\t" if format == "tsv" else ",", self._path)
+
+    def _begin(self, id_field: str | None, text_fields: Sequence[str]) -> None:
+        """Find the fields in the first row that can be read."""
+        first = self._first_rows()
+        sample = next((row for _, row in first if isinstance(row, Mapping)), None)
+        if sample is None:
+            raise ConfigurationError(f"{self._path} has no readable row: {_first_reason(first)}")
+        ids = (id_field,) if id_field else _ID_FIELDS
+        self._id_field = _found(ids, sample, "id", "--id-field", self._path)
+        if text_fields:
+            _found(text_fields, sample, "text", "--text", self._path)
+        self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._path)
+        self._rows = chain(first, self._rows)
 
     def _first_rows(self) -> list[NumberedRow]:
         """Rows up to the first one that can be read, at most a hundred."""
@@ -127,6 +141,9 @@ class FileReader:
 
     def _document(self, line: int, row: Mapping[str, Any]) -> Row:
         fields = dict(row)
+        if self._format != "jsonl":
+            # A cell without a value is no field. JSON can say null, and is taken at its word.
+            fields = {name: value for name, value in fields.items() if value is not None}
         id = fields.pop(self._id_field, None)
         if id is None:
             return Rejected(id=None, line=line, reason=f"the row has no id ({self._id_field!r})")
@@ -168,7 +185,7 @@ def _json_rows(data: Iterable[bytes]) -> Iterator[NumberedRow]:
             continue
         try:
             row = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
-        except ValueError as error:  # undecodable bytes and broken JSON alike
+        except (ValueError, RecursionError) as error:  # undecodable, broken, or nested too deep
             yield line, Rejected(id=None, line=line, reason=f"line {line} is not JSON: {error}")
             continue
         if isinstance(row, dict):
@@ -185,17 +202,23 @@ def _csv_rows(data: IO[bytes], delimiter: str, path: Path) -> Iterator[NumberedR
     reader = csv.DictReader(text, delimiter=delimiter)
     try:
         for row in reader:
-            cells: dict[Any, Any] = dict(row)
+            cells: dict[Any, Any] = dict(row)  # None where the line has fewer cells
             extra = cells.pop(None, None)  # the key under which the library puts them
             line = reader.line_num
             if extra:
                 reason = f"line {line} has {len(extra)} more cells than the header"
                 yield line, Rejected(id=None, line=line, reason=reason)
             else:
-                yield line, {name: value for name, value in cells.items() if value is not None}
+                yield line, cells
     except UnicodeDecodeError as error:
         where = f"after line {reader.line_num}"
         raise ConfigurationError(f"{path} is not UTF-8 {where}: {error.reason}") from error
+    except csv.Error as error:
+        where = f"after line {reader.line_num}"
+        raise ConfigurationError(f"{path} cannot be read {where}: {error}") from error
+    finally:
+        if not data.closed:
+            text.detach()  # or it closes the file, which `fraction` still asks
 
 
 def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[NumberedRow]:
@@ -205,10 +228,19 @@ def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[NumberedRow]:
     except Exception as error:  # pyarrow's error classes come with pyarrow
         raise ConfigurationError(f"{path} is no Parquet file: {error}") from error
     number = 0
-    for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
-        for row in batch.to_pylist():
+    batches = table.iter_batches(batch_size=_PARQUET_ROWS)
+    while True:
+        try:
+            batch = next(batches, None)
+            rows = [] if batch is None else batch.to_pylist()
+        except Exception as error:
+            where = f"after row {number}"
+            raise ConfigurationError(f"{path} cannot be read {where}: {error}") from error
+        if batch is None:
+            return
+        for row in rows:
             number += 1
-            yield number, {name: value for name, value in row.items() if value is not None}
+            yield number, row
 
 
 def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -255,7 +287,8 @@ def _found(
 
 
 def _names(fields: Mapping[str, Any]) -> str:
-    return ", ".join(map(repr, fields)) or "no fields"
+    present = [repr(name) for name, value in fields.items() if value is not None]
+    return ", ".join(present) or "no fields"
 
 
 def _first_reason(rows: Sequence[NumberedRow]) -> str:

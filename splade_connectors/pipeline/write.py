@@ -41,6 +41,7 @@ class Indexing:
         self._capabilities: Capabilities | None = None
         # Digests instead of the ids: millions of documents must fit beside the model.
         self._seen: set[int] = set()
+        self._told = 0
 
     def window(self, rows: Sequence[Row]) -> Steps[None]:
         """Encode and write these rows."""
@@ -165,7 +166,9 @@ class Indexing:
         self._tell_at(self.report.done)
 
     def _tell_at(self, done: int) -> None:
-        self._on_progress(Progress(done=done, rejected=self.report.rejected_count))
+        # Encoded documents count, and stay counted while they wait to be written.
+        self._told = max(self._told, done)
+        self._on_progress(Progress(done=self._told, rejected=self.report.rejected_count))
 
 
 def _digest(id: DocumentId) -> int:

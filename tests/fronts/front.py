@@ -64,10 +64,11 @@ class _Faults:
     waiting: list[_Fault] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, path: str, *, executed: bool) -> Refused | None:
+    def take(self, request: Recorded, *, executed: bool) -> Refused | None:
         with self.lock:
             for fault in self.waiting:
-                if fault.path in path and fault.executed == executed:
+                asked = f"{request.method} {request.path}"
+                if fault.path in asked and fault.executed == executed:
                     self.waiting.remove(fault)
                     return fault.refusal
         return None
@@ -126,7 +127,7 @@ class Front:
             n: how many.
             status: HTTP status, or the one that the gRPC code stands for.
             headers: of the answer; trailing metadata in gRPC.
-            path: only requests whose path contains this.
+            path: only requests whose "METHOD PATH" contains this.
             message: what the error says.
             executed: the request is carried out, only its answer is lost.
         """
@@ -134,19 +135,33 @@ class Front:
         self._faults.waiting += [_Fault(refusal, path, executed) for _ in range(n)]
 
     def answer(
-        self, request: Recorded, key: str | None, *, writes: bool, work: Callable[[], T]
+        self,
+        request: Recorded,
+        key: str | None,
+        *,
+        public: bool,
+        writes: bool,
+        work: Callable[[], T],
     ) -> T:
         """Record a request, apply keys and faults, and do its work.
+
+        Args:
+            request: as it came.
+            key: that came with it.
+            public: answered without a key; a server tells its version to everybody.
+            writes: needs a key that may write.
+            work: makes the answer.
 
         Raises:
             Refused: in place of an answer.
         """
         self.requests.append(request)
-        self._admit(key, writes=writes)
-        if fault := self._faults.take(request.path, executed=False):
+        if not public:
+            self._admit(key, writes=writes)
+        if fault := self._faults.take(request, executed=False):
             raise fault
         answer = self.engine.run(work)
-        if fault := self._faults.take(request.path, executed=True):
+        if fault := self._faults.take(request, executed=True):
             raise fault
         return answer
 
@@ -246,10 +261,10 @@ class Engine:
         self._find(name)
         return self.client.create_vector_name(name, vector, config)
 
-    def upsert(self, name: str, points: list[models.PointStruct]) -> models.UpdateResult:
+    def upsert(self, name: str, asked: models.PointsList) -> models.UpdateResult:
         """Store points whole."""
         self._find(name)
-        return self.client.upsert(name, points)
+        return self.client.upsert(name, asked.points)
 
     def query(self, name: str, asked: models.QueryRequest) -> models.QueryResponse:
         """Search."""
@@ -285,10 +300,10 @@ class Engine:
         self._find(name)
         return self.client.set_payload(name, payload=asked.payload, points=asked.points or [])
 
-    def update_vectors(self, name: str, points: list[models.PointVectors]) -> models.UpdateResult:
+    def update_vectors(self, name: str, asked: models.UpdateVectors) -> models.UpdateResult:
         """Set some vectors."""
         self._find(name)
-        return self.client.update_vectors(name, points)
+        return self.client.update_vectors(name, asked.points)
 
     def count(self, name: str, asked: models.CountRequest) -> models.CountResult:
         """Count points."""

@@ -5,7 +5,6 @@ The generated servicers are untyped; their requests become REST models at once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -26,6 +25,7 @@ _CODES = {
     401: transport.StatusCode.UNAUTHENTICATED,
     403: transport.StatusCode.PERMISSION_DENIED,
     404: transport.StatusCode.NOT_FOUND,
+    408: transport.StatusCode.DEADLINE_EXCEEDED,
     409: transport.StatusCode.ALREADY_EXISTS,
     413: transport.StatusCode.OUT_OF_RANGE,
     429: transport.StatusCode.RESOURCE_EXHAUSTED,
@@ -49,9 +49,9 @@ class QdrantGrpcFront(Front):
         """Listen."""
         self._threads = ThreadPoolExecutor(4)
         self._server = transport.server(self._threads, interceptors=[_Gate(self)])
-        add_QdrantServicer_to_server(_Root(self), self._server)
-        add_CollectionsServicer_to_server(_Collections(self), self._server)
-        add_PointsServicer_to_server(_Points(self), self._server)
+        add_QdrantServicer_to_server(_Root(self), self._server)  # type: ignore[no-untyped-call]
+        add_CollectionsServicer_to_server(_Collections(self), self._server)  # type: ignore[no-untyped-call]
+        add_PointsServicer_to_server(_Points(self), self._server)  # type: ignore[no-untyped-call]
         self._port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
 
@@ -88,8 +88,8 @@ class _Gate(transport.ServerInterceptor):  # type: ignore[misc]
         try:
             return self._front.answer(
                 Recorded("gRPC", details.method, body),
-                # The version is told to everybody.
-                self._front._api_key if name == "HealthCheck" else given.get("api-key") or bearer or None,
+                given.get("api-key") or bearer or None,
+                public=name == "HealthCheck",
                 writes=name not in _READS,
                 work=lambda: work(request, context),
             )
@@ -107,12 +107,12 @@ class _Servicer:
         self.engine = front.engine
 
 
-class _Root(_Servicer, grpc.QdrantServicer):  # type: ignore[misc]
+class _Root(_Servicer, grpc.QdrantServicer):
     def HealthCheck(self, request: Any, context: Any) -> Any:  # noqa: N802
         return RestToGrpc.convert_health_check_reply(self.engine.version())
 
 
-class _Collections(_Servicer, grpc.CollectionsServicer):  # type: ignore[misc]
+class _Collections(_Servicer, grpc.CollectionsServicer):
     def CollectionExists(self, request: Any, context: Any) -> Any:  # noqa: N802
         exists = self.engine.exists(request.collection_name)
         return grpc.CollectionExistsResponse(result=grpc.CollectionExists(exists=exists))
@@ -139,7 +139,7 @@ class _Collections(_Servicer, grpc.CollectionsServicer):  # type: ignore[misc]
         return _done(self.engine.drop(request.collection_name))
 
 
-class _Points(_Servicer, grpc.PointsServicer):  # type: ignore[misc]
+class _Points(_Servicer, grpc.PointsServicer):
     def CreateVectorName(self, request: Any, context: Any) -> Any:  # noqa: N802
         sparse = models.SparseVectorConfig(
             modifier=_set(request.sparse_config, "modifier", GrpcToRest.convert_modifier)
@@ -151,7 +151,9 @@ class _Points(_Servicer, grpc.PointsServicer):  # type: ignore[misc]
 
     def Upsert(self, request: Any, context: Any) -> Any:  # noqa: N802
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
-        return _updated(self.engine.upsert(request.collection_name, points))
+        return _updated(
+            self.engine.upsert(request.collection_name, models.PointsList(points=points))
+        )
 
     def Query(self, request: Any, context: Any) -> Any:  # noqa: N802
         asked = GrpcToRest.convert_query_points(request)
@@ -162,9 +164,7 @@ class _Points(_Servicer, grpc.PointsServicer):  # type: ignore[misc]
     def Get(self, request: Any, context: Any) -> Any:  # noqa: N802
         asked = models.PointRequest(
             ids=[GrpcToRest.convert_point_id(id) for id in request.ids],
-            with_payload=_set(
-                request, "with_payload", GrpcToRest.convert_with_payload_interface
-            ),
+            with_payload=_set(request, "with_payload", GrpcToRest.convert_with_payload_interface),
             with_vector=_set(request, "with_vectors", GrpcToRest.convert_with_vectors_selector)
             or False,
         )
@@ -185,7 +185,9 @@ class _Points(_Servicer, grpc.PointsServicer):  # type: ignore[misc]
 
     def UpdateVectors(self, request: Any, context: Any) -> Any:  # noqa: N802
         points = [GrpcToRest.convert_point_vectors(point) for point in request.points]
-        return _updated(self.engine.update_vectors(request.collection_name, points))
+        return _updated(
+            self.engine.update_vectors(request.collection_name, models.UpdateVectors(points=points))
+        )
 
     def Count(self, request: Any, context: Any) -> Any:  # noqa: N802
         condition = _set(request, "filter", GrpcToRest.convert_filter)
@@ -204,6 +206,5 @@ def _done(result: bool) -> Any:
 
 
 def _updated(result: models.UpdateResult) -> Any:
-    now = time.perf_counter()
     converted = RestToGrpc.convert_update_result(result)
-    return grpc.PointsOperationResponse(result=converted, time=time.perf_counter() - now)
+    return grpc.PointsOperationResponse(result=converted, time=0.0)

@@ -8,15 +8,13 @@ import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from qdrant_client.http import models
 
 from tests.fronts.front import Engine, Front, Recorded, Refused
-
-Work = Callable[[Engine, tuple[str, ...], Any], Any]
 
 
 class QdrantRestFront(Front):
@@ -60,15 +58,22 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
-    def do_GET(self) -> None:
-        self._handle()
+    def do_PUT(self) -> None:
+        self.do_GET()
 
-    do_PUT = do_PATCH = do_POST = do_DELETE = do_GET
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Tests look at `requests` instead."""
 
-    def _handle(self) -> None:
+    def do_GET(self) -> None:  # the name is the base class's
         began = time.perf_counter()
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
@@ -81,14 +86,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, path: str, raw: bytes) -> Any:
         body = json.loads(raw) if raw else None
-        work, names = _route(self.command, path)
         front = self.server.front
         return front.answer(
             Recorded(self.command, self.path, body),
-            # The version is told to everybody.
-            front._api_key if path == "/" else self._key(),
+            self._key(),
+            public=path == "/",
             writes=not _reads(self.command, path),
-            work=lambda: _plain(work(front.engine, names, body)),
+            work=_work(front.engine, self.command, path, body),
         )
 
     def _key(self) -> str | None:
@@ -117,14 +121,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _reads(method: str, path: str) -> bool:
-    return method == "GET" or path.endswith(("/points", "/query", "/count")) and method == "POST"
+    asks = method == "POST" and path.endswith(("/points", "/query", "/count"))
+    return asks or method == "GET"
 
 
-def _route(method: str, path: str) -> tuple[Work, tuple[str, ...]]:
-    for known, pattern, work in _ROUTES:
+def _work(engine: Engine, method: str, path: str, body: Any) -> Callable[[], Any]:
+    """What the engine is to do for a request."""
+    for known, pattern, kind, work in _ROUTES:
         found = re.fullmatch(pattern, path)
         if found and known == method:
-            return work, tuple(unquote(name) for name in found.groups())
+            names = [unquote(name) for name in found.groups()]
+            given = [] if kind is None else [(kind, body)]
+            return lambda: _plain(work(engine, *names, *(_read(*item) for item in given)))
     raise Refused(404, "", plain=True)
 
 
@@ -143,69 +151,22 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def _collection(*path: str) -> str:
-    return "/".join((r"/collections/([^/]+)", *path))
+_COLLECTION = r"/collections/([^/]+)"
 
-
-_ROUTES: list[tuple[Literal["GET", "PUT", "PATCH", "POST", "DELETE"], str, Work]] = [
-    ("GET", r"/", lambda engine, names, body: engine.version()),
-    (
-        "GET",
-        _collection("exists"),
-        lambda engine, names, body: {"exists": engine.exists(*names)},
-    ),
-    ("GET", _collection(), lambda engine, names, body: engine.info(*names)),
-    (
-        "PUT",
-        _collection(),
-        lambda engine, names, body: engine.create(*names, _read(models.CreateCollection, body)),
-    ),
-    (
-        "PATCH",
-        _collection(),
-        lambda engine, names, body: engine.change(*names, _read(models.UpdateCollection, body)),
-    ),
-    ("DELETE", _collection(), lambda engine, names, body: engine.drop(*names)),
-    (
-        "PUT",
-        _collection("vectors", "([^/]+)"),
-        lambda engine, names, body: engine.add_vector(*names, _read(models.VectorNameConfig, body)),
-    ),
-    (
-        "PUT",
-        _collection("points"),
-        lambda engine, names, body: engine.upsert(*names, _read(models.PointsList, body).points),
-    ),
-    (
-        "POST",
-        _collection("points", "query"),
-        lambda engine, names, body: engine.query(*names, _read(models.QueryRequest, body)),
-    ),
-    (
-        "POST",
-        _collection("points"),
-        lambda engine, names, body: engine.retrieve(*names, _read(models.PointRequest, body)),
-    ),
-    (
-        "POST",
-        _collection("points", "delete"),
-        lambda engine, names, body: engine.delete(*names, _read(models.PointsSelector, body)),
-    ),
-    (
-        "POST",
-        _collection("points", "payload"),
-        lambda engine, names, body: engine.set_payload(*names, _read(models.SetPayload, body)),
-    ),
-    (
-        "PUT",
-        _collection("points", "vectors"),
-        lambda engine, names, body: engine.update_vectors(
-            *names, _read(models.UpdateVectors, body).points
-        ),
-    ),
-    (
-        "POST",
-        _collection("points", "count"),
-        lambda engine, names, body: engine.count(*names, _read(models.CountRequest, body)),
-    ),
+# Method, path, what the body is, and what to do with the names in the path and the body.
+_ROUTES: list[tuple[str, str, Any, Callable[..., Any]]] = [
+    ("GET", "/", None, Engine.version),
+    ("GET", f"{_COLLECTION}/exists", None, lambda engine, name: {"exists": engine.exists(name)}),
+    ("GET", _COLLECTION, None, Engine.info),
+    ("PUT", _COLLECTION, models.CreateCollection, Engine.create),
+    ("PATCH", _COLLECTION, models.UpdateCollection, Engine.change),
+    ("DELETE", _COLLECTION, None, Engine.drop),
+    ("PUT", f"{_COLLECTION}/vectors/([^/]+)", models.VectorNameConfig, Engine.add_vector),
+    ("PUT", f"{_COLLECTION}/points", models.PointsList, Engine.upsert),
+    ("POST", f"{_COLLECTION}/points", models.PointRequest, Engine.retrieve),
+    ("POST", f"{_COLLECTION}/points/query", models.QueryRequest, Engine.query),
+    ("POST", f"{_COLLECTION}/points/count", models.CountRequest, Engine.count),
+    ("POST", f"{_COLLECTION}/points/delete", models.PointsSelector, Engine.delete),
+    ("POST", f"{_COLLECTION}/points/payload", models.SetPayload, Engine.set_payload),
+    ("PUT", f"{_COLLECTION}/points/vectors", models.UpdateVectors, Engine.update_vectors),
 ]

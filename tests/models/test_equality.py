@@ -95,14 +95,8 @@ def test_a_lone_surrogate_counts_as_a_question_mark(
     encoder: SparseEncoder, torch_encoder: SparseEncoder
 ) -> None:
     for one in (encoder, torch_encoder):
-        broken, mended = one.encode_documents(["a \ud83d smile", "a ? smile"])
-        assert broken == mended
-
-
-def test_long_and_strange_texts_have_terms(encoder: SparseEncoder) -> None:
-    vectors = encoder.encode_documents(list(HAND_MADE.values()))
-    assert all(len(vectors[row]) > 0 for row, name in enumerate(HAND_MADE) if name == "long")
-    assert vectors.term_counts.size == len(HAND_MADE)
+        vectors = dense(one.encode_documents(["a \ud83d smile", "a ? smile"]), 30_522)
+        assert_same(vectors[:1], vectors[1:], tolerance=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +121,7 @@ def test_torch_alone_equals_torch_in_a_batch(
     torch_encoder: SparseEncoder, texts: list[str]
 ) -> None:
     some = [*HAND_MADE.values(), *texts[-20:]]
-    alone = np.concatenate(
-        [dense(torch_encoder.encode_documents([text]), 30_522) for text in some]
-    )
+    alone = np.concatenate([dense(torch_encoder.encode_documents([text]), 30_522) for text in some])
     together = dense(torch_encoder.encode_documents(some), 30_522)
     assert_same(together, alone, tolerance=1e-4)
 

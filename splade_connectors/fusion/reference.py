@@ -1,0 +1,124 @@
+"""The definition of every fusion, exact, in numpy. Stores are held to it; clients fuse with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splade_connectors.documents import DocumentId
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.fusion.spec import (
+    DistributionBased,
+    Fusion,
+    Rrf,
+    WeightedSum,
+    scales_of,
+    weights_of,
+)
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LegRanking:
+    """What one leg found: its window of candidates.
+
+    Attributes:
+        name: "sparse", "dense" or "text".
+        ids: best first; ties by id as text.
+        scores: float64[n], in the same order. Dense similarity counts from 0 to 1.
+    """
+
+    name: str
+    ids: Sequence[DocumentId]
+    scores: Values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LegScore:
+    """A document's place in one leg: rank from 1, and score."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FusedHit:
+    """A document after fusion, with its place in each leg that has it."""
+
+    id: DocumentId
+    score: float
+    legs: Mapping[str, LegScore] = field(default_factory=dict)
+
+
+def leg_ranking(name: str, ids: Sequence[DocumentId], scores: Sequence[float]) -> LegRanking:
+    """A leg's ranking in its defined order: by score, ties by id as text."""
+    order = sorted(range(len(ids)), key=lambda at: (-scores[at], str(ids[at])))
+    values = np.array([scores[at] for at in order], np.float64)
+    return LegRanking(name=name, ids=[ids[at] for at in order], scores=values)
+
+
+def fuse(fusion: Fusion, legs: Sequence[LegRanking]) -> list[FusedHit]:
+    """All documents of all legs, best first; ties by id as text.
+
+    Raises:
+        ConfigurationError: when weights and legs differ in number.
+    """
+    parts = contributions(fusion, legs)
+    totals: dict[DocumentId, float] = {}
+    places: dict[DocumentId, dict[str, LegScore]] = {}
+    for leg, values in zip(legs, parts, strict=True):
+        for rank, (id, value, score) in enumerate(
+            zip(leg.ids, values, leg.scores, strict=True), start=1
+        ):
+            totals[id] = totals.get(id, 0.0) + float(value)
+            places.setdefault(id, {})[leg.name] = LegScore(rank=rank, score=float(score))
+    order = sorted(totals, key=lambda id: (-totals[id], str(id)))
+    return [FusedHit(id=id, score=totals[id], legs=places[id]) for id in order]
+
+
+def contributions(fusion: Fusion, legs: Sequence[LegRanking]) -> list[NDArray[Any]]:
+    """What each leg adds to each of its candidates: float64[n] per leg, in the leg's order."""
+    if not legs:
+        raise ConfigurationError("a fusion needs at least one leg")
+    weights = weights_of(fusion, len(legs))
+    match fusion:
+        case Rrf():
+            return [
+                weight / (fusion.k + np.arange(1.0, len(leg.ids) + 1.0))
+                for weight, leg in zip(weights, legs, strict=True)
+            ]
+        case WeightedSum():
+            scales = scales_of(fusion, len(legs))
+            return [
+                weight * _normalized(fusion, leg.scores) / scale
+                for weight, scale, leg in zip(weights, scales, legs, strict=True)
+            ]
+        case DistributionBased():
+            return [
+                weight * _distribution(leg.scores)
+                for weight, leg in zip(weights, legs, strict=True)
+            ]
+
+
+def _normalized(fusion: WeightedSum, scores: Values) -> Values:
+    if fusion.normalize is None or not scores.size:
+        return scores
+    # The least possible score is 0 for every kind of leg: dense similarity counts from 0 to 1.
+    least = scores.min() if fusion.normalize == "minmax" else 0.0
+    span = scores.max() - least
+    return (scores - least) / span if span > 0 else np.ones_like(scores)
+
+
+def _distribution(scores: Values) -> Values:
+    if scores.size < 2:
+        return np.full_like(scores, 0.5)
+    mean, deviation = scores.mean(), scores.std(ddof=1)
+    if deviation == 0:
+        return np.full_like(scores, 0.5)
+    values: Values = (scores - (mean - 3 * deviation)) / (6 * deviation)
+    return values

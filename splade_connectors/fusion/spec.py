@@ -1,0 +1,160 @@
+"""The fusions, as values. Each has one definition, which `reference` computes in numpy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from splade_connectors.errors import ConfigurationError
+
+Weights = tuple[float, ...]
+Normalize = Literal["minmax", "theoretical-minmax"]
+
+_NORMALIZATIONS = ("minmax", "theoretical-minmax")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rrf:
+    """Reciprocal rank fusion: Σ w / (k + rank), rank from 1, over the legs that have the document.
+
+    Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
+    Learning Methods", SIGIR 2009; the weights are the usual extension. Qdrant's own RRF counts
+    ranks from 0 and has another formula for weights: here it means the same everywhere.
+
+    Attributes:
+        k: how little the first ranks stand out; > 0.
+        weights: one per leg, in the order of the legs; None for equal ones.
+    """
+
+    k: float = 60.0
+    weights: Weights | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.k) or self.k <= 0:
+            raise ConfigurationError(f"k of Rrf must be greater than 0, not {self.k!r}")
+        _check_weights(self.weights)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeightedSum:
+    """A linear combination of scores: Σ w · s / scale; a leg without the document adds nothing.
+
+    With `normalize`, s is first brought into [0, 1] within the leg's window of candidates:
+
+    - "minmax": (s - min) / (max - min) over the window; 1 where all its scores are equal.
+    - "theoretical-minmax": (s - least) / (max - least), where least is the smallest score that
+      the leg can give at all: 0 for sparse and text legs, and for dense ones, whose similarity is
+      counted from 0 to 1 here.
+
+    Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023.
+
+    Attributes:
+        weights: one per leg, in the order of the legs; None for equal ones.
+        scale: one per leg, > 0; what its scores are divided by. None for 1.
+        normalize: None takes scores as they are.
+    """
+
+    weights: Weights | None = None
+    scale: Weights | None = None
+    normalize: Normalize | None = None
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+        if self.normalize not in (None, *_NORMALIZATIONS):
+            known = " or ".join(map(repr, _NORMALIZATIONS))
+            raise ConfigurationError(f"normalize must be {known}, not {self.normalize!r}")
+        for scale in self.scale or ():
+            if not math.isfinite(scale) or scale <= 0:
+                raise ConfigurationError(f"a scale must be greater than 0, not {scale!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DistributionBased:
+    """Distribution-based score fusion: Σ w · (s - (μ - 3σ)) / 6σ, with μ and σ of the leg's window.
+
+    σ is the sample's (divided by n - 1), as in Qdrant; where all scores of a window are equal, each
+    counts 0.5. Nothing is cut off at 0 or 1. Mazzeschi, "Distribution-Based Score Fusion (DBSF), a
+    new approach to Vector Search Ranking", 2023.
+
+    Attributes:
+        weights: one per leg, in the order of the legs; None for equal ones.
+    """
+
+    weights: Weights | None = None
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+
+
+Fusion = Rrf | WeightedSum | DistributionBased
+
+
+def weights_of(fusion: Fusion, legs: int) -> Weights:
+    """One weight per leg.
+
+    Raises:
+        ConfigurationError: when there are more or fewer weights (or scales) than legs.
+    """
+    _check_count("weights", fusion.weights, legs)
+    return fusion.weights or (1.0,) * legs
+
+
+def scales_of(fusion: WeightedSum, legs: int) -> Weights:
+    """One scale per leg. As `weights_of`."""
+    _check_count("scales", fusion.scale, legs)
+    return fusion.scale or (1.0,) * legs
+
+
+def parse_fusion(text: str) -> Fusion:
+    """A fusion from its short form, as on the command line.
+
+    "rrf", "rrf:k=60,weights=2:1", "sum:weights=1:10,scale=20:1", "sum:normalize=minmax", "dbsf".
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    name, _, rest = text.partition(":")
+    known: dict[str, tuple[Callable[..., Fusion], set[str]]] = {
+        "rrf": (Rrf, {"k", "weights"}),
+        "sum": (WeightedSum, {"weights", "scale", "normalize"}),
+        "dbsf": (DistributionBased, {"weights"}),
+    }
+    if name not in known:
+        raise ConfigurationError(f"the fusion must be one of {', '.join(known)}, not {name!r}")
+    make, settings = known[name]
+    arguments: dict[str, object] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or key not in settings:
+            raise ConfigurationError(
+                f"{name} has the settings {', '.join(sorted(settings))}, not {part!r}; for example "
+                "rrf:k=60,weights=2:1"
+            )
+        arguments[key] = _parsed(key, value)
+    return make(**arguments)
+
+
+def _parsed(key: str, value: str) -> object:
+    if key == "normalize":
+        return value
+    try:
+        numbers = tuple(float(part) for part in value.split(":"))
+    except ValueError as error:
+        raise ConfigurationError(f"{key}={value} is not made of numbers") from error
+    return numbers[0] if key == "k" else numbers
+
+
+def _check_weights(weights: Weights | None) -> None:
+    if weights is None:
+        return
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise ConfigurationError(f"weights must be finite and not negative, not {weights!r}")
+    if not any(weights):
+        raise ConfigurationError(f"at least one weight must be greater than 0, not {weights!r}")
+
+
+def _check_count(what: str, given: Weights | None, legs: int) -> None:
+    if given is not None and len(given) != legs:
+        raise ConfigurationError(f"{len(given)} {what} for {legs} legs: give one for each, or none")
