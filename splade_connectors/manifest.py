@@ -80,7 +80,7 @@ class IndexManifest:
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in raw.items() if name in known}
         try:
-            return cls(**values | {"text_fields": tuple(raw.get("text_fields", ("text",)))})
+            return cls(**values | {"text_fields": _field_names(raw.get("text_fields", ["text"]))})
         except TypeError as error:
             raise ManifestMismatch(f"the index has an unreadable manifest: {error}") from error
 
@@ -112,6 +112,12 @@ class IndexManifest:
                 "override_manifest=True (--override-manifest) to mix them anyway",
                 differences=differences,
             )
+
+
+def _field_names(raw: object) -> tuple[str, ...]:
+    if not isinstance(raw, list | tuple):
+        raise TypeError(f"text_fields is {raw!r}, not a list")
+    return tuple(raw)
 
 
 def parse_manifest(raw: object, where: str) -> IndexManifest | None:

@@ -94,6 +94,8 @@ def _remote(scheme: str, transport: str, text: str) -> Target:
         ) from None
     if not parts.hostname:
         raise ConfigurationError(f"{shown} names no host; targets look like {_EXAMPLES}")
+    if parts.fragment:
+        raise ConfigurationError(f"{shown}: a # in a name is written %23")
     path = unquote(parts.path.strip("/"))
     if not path or "/" in path:
         raise ConfigurationError(

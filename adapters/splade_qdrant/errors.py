@@ -70,7 +70,7 @@ def from_status(
             "key that may read and write this collection"
         )
     if status == 404:
-        return NotFound(f"{location} was not found (404): {message}")
+        return NotFound(f"{location}: {message} (404)")
     if status == 501:
         return NotSupported(f"{location} does not know this call (501): {message}")
     if status == 507:

@@ -146,10 +146,11 @@ class TokenizingEncoder(SparseEncoder):
         if isinstance(texts, str):
             raise ConfigurationError("expected a list of texts, got one string: pass [text]")
         rows: list[SparseVector] = []
-        sizes = [len(text) for text in texts]
+        cleaned = [_clean(text) for text in texts]
+        sizes = [len(text) for text in cleaned]
         for part in slices_by_size(sizes, _TOKENIZER_CHARACTERS):
             done = len(rows)
-            windows, owners = self._tokenize(texts[part], stats)
+            windows, owners = self._tokenize(cleaned[part], stats)
 
             def report(encoded: int, done: int = done) -> None:
                 if on_progress:
@@ -162,9 +163,7 @@ class TokenizingEncoder(SparseEncoder):
         """Token ids of every window, and the text that each belongs to."""
         windows: list[Tokens] = []
         owners: list[int] = []
-        for owner, encoding in enumerate(
-            self._tokenizer.encode_batch_fast([_clean(text) for text in texts])
-        ):
+        for owner, encoding in enumerate(self._tokenizer.encode_batch_fast(texts)):
             parts = [encoding]
             if encoding.overflowing and self.options.long_text == "windows":
                 parts += encoding.overflowing

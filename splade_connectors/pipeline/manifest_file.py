@@ -21,8 +21,17 @@ def read_manifest_file(path: Path, field: str) -> IndexManifest | None:
 
 
 def write_manifest_file(path: Path, field: str, manifest: IndexManifest) -> None:
-    """Add the manifest of a field to a file, keeping those of others."""
-    write_json_object(path, {**read_json_object(path), field: manifest.to_json()})
+    """Add the manifest of a field to a file, keeping those of others.
+
+    Raises:
+        ConfigurationError: when the file is no JSON object, or cannot be written.
+    """
+    whole = {**read_json_object(path), field: manifest.to_json()}
+    try:
+        write_json_object(path, whole)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"cannot write {path}: {reason}") from error
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -45,8 +54,12 @@ def read_json_object(path: Path) -> dict[str, Any]:
 def write_json_object(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON object whole or not at all."""
     unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            json.dump(value, file, indent=2)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -73,7 +73,7 @@ def tokens() -> SearchStrategy[str]:
     """Tokens as vocabularies have them, and as they might: dots, escapes, white space, nothing."""
     st = _strategies()
     awkward = ["", ".", "..", "%", "%2E", "%25", "%empty", "empty", " ", "\t", "\u00a0", "\u2028"]
-    pieces = st.sampled_from(["a", "##a", ".", "%", "2E", "%2E", "C2A0", " ", "\x00", "é", "文", "😀"])
+    pieces = st.sampled_from(["a", "##a", ".", "%", "2E", "C2A0", " ", "\x00", "é", "文", "😀"])
     made: SearchStrategy[str] = st.one_of(
         st.sampled_from(awkward), st.lists(pieces, max_size=6).map("".join), st.text(max_size=12)
     )

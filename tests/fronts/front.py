@@ -85,6 +85,7 @@ class Front:
 
     Attributes:
         requests: everything that was asked, in order, refused requests included.
+        port: where it listens; the same again when it is stopped and started.
         engine: what answers; tests may look behind the wire with `engine.client`.
     """
 
@@ -96,15 +97,11 @@ class Front:
         read_only_key: str | None = None,
     ) -> None:
         self.requests: list[Recorded] = []
+        self.port = 0
         self.engine = Engine(version)
         self._api_key = api_key
         self._read_only_key = read_only_key
         self._faults = _Faults()
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        raise NotImplementedError
 
     @property
     def host(self) -> str:
@@ -166,7 +163,7 @@ class Front:
         return answer
 
     def start(self) -> None:
-        """Listen."""
+        """Listen; on the port it had, after a `stop`."""
         raise NotImplementedError
 
     def stop(self) -> None:

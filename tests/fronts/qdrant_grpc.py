@@ -38,13 +38,6 @@ _READS = ("HealthCheck", "CollectionExists", "Get", "Query", "Count")
 class QdrantGrpcFront(Front):
     """gRPC on a free port. As `Front`."""
 
-    _port = 0
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._port
-
     def start(self) -> None:
         """Listen."""
         self._threads = ThreadPoolExecutor(4)
@@ -52,7 +45,7 @@ class QdrantGrpcFront(Front):
         add_QdrantServicer_to_server(_Root(self), self._server)  # type: ignore[no-untyped-call]
         add_CollectionsServicer_to_server(_Collections(self), self._server)  # type: ignore[no-untyped-call]
         add_PointsServicer_to_server(_Points(self), self._server)  # type: ignore[no-untyped-call]
-        self._port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = self._server.add_insecure_port(self.host)
         self._server.start()
 
     def stop(self) -> None:

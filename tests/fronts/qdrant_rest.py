@@ -23,11 +23,6 @@ class QdrantRestFront(Front):
     _server: _Server
 
     @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._server.server_port
-
-    @property
     def url(self) -> str:
         """http://HOST:PORT."""
         return f"http://{self.host}"
@@ -35,6 +30,7 @@ class QdrantRestFront(Front):
     def start(self) -> None:
         """Listen."""
         self._server = _Server(self)
+        self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
@@ -47,7 +43,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, front: QdrantRestFront) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", front.port), _Handler)
         self.front = front
 
     def handle_error(self, request: Any, client_address: Any) -> None:

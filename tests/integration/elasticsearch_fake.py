@@ -29,6 +29,7 @@ class Asked:
 
     method: str
     path: str
+    query: str
     authorization: str
     body: Any
     size: int
@@ -98,9 +99,17 @@ class FakeElasticsearch:
                 return self.written(asked, {}).body
             case "_count":
                 return {"count": len(self.documents)}
+            case "_mget":
+                found = {id: self.documents.get(id) for id in asked.body["ids"]}
+                return {
+                    "docs": [
+                        {"_id": id, "found": source is not None, "_source": source}
+                        for id, source in found.items()
+                    ]
+                }
             case "_search":
-                found = self.documents.items()
-                hits = [{"_id": id, "_score": 1.0, "_source": source} for id, source in found]
+                items = self.documents.items()
+                hits = [{"_id": id, "_score": 1.0, "_source": source} for id, source in items]
                 return {"hits": {"hits": hits}}
             case _:
                 return {}
@@ -118,11 +127,11 @@ def fake_elasticsearch(
 
         def handle_any(self) -> None:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = self.path.partition("?")[0]
+            path, _, query = self.path.partition("?")
             lines = [json.loads(line) for line in raw.splitlines()]
             body = lines if path.endswith("/_bulk") else (lines[0] if lines else None)
             authorization = self.headers.get("Authorization") or ""
-            asked = Asked(self.command, path, authorization, body, len(raw))
+            asked = Asked(self.command, path, query, authorization, body, len(raw))
             send(self, fake.answer(asked))
 
         do_GET = do_PUT = do_POST = handle_any  # noqa: N815

@@ -314,6 +314,32 @@ async def test_vectors_for_a_reader(secured: Secured) -> None:
     assert len(document.vector) > 0
 
 
+async def test_vectors_for_a_reader_of_an_older_server(asynchronous: bool) -> None:
+    """The parameter that 9.2 and later need is refused by those before (400 on 8.19 and 7.17)."""
+    denied = Answer(403, error("security_exception", "granted by the cluster privileges [monitor]"))
+    sent = []
+
+    def script(asked: Asked) -> Answer | None:
+        if asked.method == "GET" and asked.path == "/":
+            return denied if fake.documents else None
+        if asked.path.endswith("/_mget"):
+            sent.append(asked.query)
+            if "exclude_vectors" in asked.query:
+                reason = "contains unrecognized parameter: [_source_exclude_vectors]"
+                return Answer(400, error("illegal_argument_exception", reason))
+        return None
+
+    with fake_elasticsearch(script) as (address, fake):
+        target = f"elasticsearch://{address}/articles"
+        await run(target, asynchronous, index)
+        outcome, _ = await run(
+            target, asynchronous, lambda store: store.get(["1"], with_vectors=True)
+        )
+    (document,) = outcome
+    assert len(document.vector) > 0
+    assert ["exclude_vectors" in query for query in sent] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("verb", "privileges"),
     [

@@ -33,7 +33,7 @@ HAND_MADE = {
     "empty": "",
     "whitespace": " \n\t\u00a0 ",
     "emoji": "👍🏽 great 🎉🎉 👩‍👩‍👧‍👦",
-    "chinese": "疫苗如何工作？它们训练免疫系统。",
+    "chinese": "疫苗如何工作\uff1f它们训练免疫系统。",
     "arabic": "كيف تعمل اللقاحات؟",
     "long": " ".join(f"word{number % 977} of the year {number}" for number in range(2000)),
     "control characters": "one\x01two\x1bthree\x7f four\x85five",

@@ -1,0 +1,90 @@
+"""What the benchmarks share: the collection they run on, and a process with its costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+SAMPLE = ROOT / "splade_connectors" / "sample"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished process.
+
+    Attributes:
+        output: its stdout.
+        wall_s: from start to end.
+        cpu_s: user and system time, its children included.
+        peak_mib: the largest resident set that it had.
+    """
+
+    output: str
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+def run(command: Sequence[str]) -> Run:
+    """Run a process to its end and measure it; stop the benchmark when it fails.
+
+    The measures are the kernel's, of this one process: `resource.RUSAGE_CHILDREN` would give the
+    largest of all so far.
+    """
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        assert process.stdout
+        with process.stdout:
+            output = process.stdout.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            errors.seek(0)
+            sys.exit(f"{' '.join(command)}\nended with {process.returncode}:\n{errors.read()}")
+    return Run(
+        output=output,
+        wall_s=time.perf_counter() - begun,
+        cpu_s=used.ru_utime + used.ru_stime,
+        peak_mib=_mib(used),
+    )
+
+
+def _mib(used: resource.struct_rusage) -> float:
+    # Linux counts in KiB, macOS in bytes.
+    return used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def command_line(*arguments: str) -> list[str]:
+    """`splade-connectors …`, the one installed beside this Python."""
+    return [str(Path(sys.executable).with_name("splade-connectors")), *arguments]
+
+
+def beir_folder() -> Path:
+    """`$SPLADE_SCIFACT`, or where the project's CI has SciFact, or the sample collection."""
+    given = os.environ.get("SPLADE_SCIFACT")
+    folder = Path(given) if given else SHARED / "data" / "scifact"
+    return folder if given or (folder / "corpus.jsonl").is_file() else SAMPLE
+
+
+def weights_folder() -> Path:
+    """`$SPLADE_TINY`, or where the project's CI has the weights of the bundled model."""
+    return Path(os.environ.get("SPLADE_TINY", SHARED / "models" / "splade-tiny"))
+
+
+def texts(path: Path, count: int) -> list[str]:
+    """The first texts of a BEIR file, title and text joined; from the start again if too few."""
+    with path.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
+    found = [f"{row.get('title', '')} {row['text']}".strip() for row in rows]
+    return [found[at % len(found)] for at in range(count)]

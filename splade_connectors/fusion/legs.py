@@ -1,0 +1,126 @@
+"""The legs of a hybrid search: what is looked for, in which field, and how deep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from splade_connectors.errors import ConfigurationError
+
+# Independent of the page that is asked for: with a window that grew, pages would disagree.
+DEFAULT_CANDIDATES = 200
+
+DenseSource = Sequence[float] | Callable[[str], Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SparseLeg:
+    """The SPLADE vector of the query against the store's sparse field.
+
+    Attributes:
+        candidates: the window: best documents that take part in the fusion. None is every
+            matching document, which only some fusions on some servers can do.
+        filter: for this leg, beside the search's own, in the store's language.
+    """
+
+    candidates: int | None = DEFAULT_CANDIDATES
+    filter: Any = None
+    name: str = "sparse"
+
+    def __post_init__(self) -> None:
+        _check_window(self.candidates)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseLeg:
+    """A dense vector against a dense field. Its similarity counts from 0 to 1: (1 + cosine) / 2.
+
+    Attributes:
+        vector: the query's vector; or what makes one of the query's text: a callable, or an object
+            of sentence-transformers (`encode`) or fastembed (`query_embed`).
+        field: Qdrant's vector name ("" for the unnamed one) or Elasticsearch's field; None takes
+            the target's `dense=`, or the only one that there is.
+        candidates: as in `SparseLeg`, never None.
+        exact: compare with every vector instead of walking the graph.
+        breadth: how many neighbours the graph search keeps (`hnsw_ef`, `num_candidates`).
+        filter: as in `SparseLeg`.
+    """
+
+    vector: Any
+    field: str | None = None
+    candidates: int = DEFAULT_CANDIDATES
+    exact: bool = False
+    breadth: int | None = None
+    filter: Any = None
+    name: str = "dense"
+
+    def __post_init__(self) -> None:
+        _check_window(self.candidates)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextLeg:
+    """The query's words against text fields, by BM25, as the server's analyzers see them.
+
+    Attributes:
+        fields: text fields to match.
+        text: other words than the query's.
+        candidates: as in `SparseLeg`.
+        filter: as in `SparseLeg`.
+    """
+
+    fields: tuple[str, ...] = ("text",)
+    text: str | None = None
+    candidates: int | None = DEFAULT_CANDIDATES
+    filter: Any = None
+    name: str = "text"
+
+    def __post_init__(self) -> None:
+        _check_window(self.candidates)
+
+
+Leg = SparseLeg | DenseLeg | TextLeg
+
+
+def dense_vector(source: Any, text: str) -> list[float]:
+    """The query's dense vector, from whatever the caller gave.
+
+    Raises:
+        ConfigurationError: when it is no vector and makes none, or holds NaN.
+    """
+    made: Any = source
+    if hasattr(source, "query_embed"):
+        made = next(iter(source.query_embed(text)))
+    elif hasattr(source, "encode"):
+        made = source.encode(text)
+    elif callable(source):
+        made = source(text)
+    try:
+        vector = [float(value) for value in made]
+    except (TypeError, ValueError) as error:
+        kind = type(made).__name__
+        raise ConfigurationError(f"the dense leg got a {kind}, not a vector of numbers") from error
+    if not vector or not all(math.isfinite(value) for value in vector):
+        raise ConfigurationError("the dense vector is empty or holds NaN or infinity")
+    return vector
+
+
+def check_page(legs: Sequence[Leg], limit: int, offset: int) -> None:
+    """Refuse a page beyond the windows.
+
+    Raises:
+        ConfigurationError: naming the leg and the option that makes its window larger.
+    """
+    for leg in legs:
+        if leg.candidates is not None and limit + offset > leg.candidates:
+            raise ConfigurationError(
+                f"limit + offset is {limit + offset}, the window of the {leg.name} leg is "
+                f"{leg.candidates}: raise candidates to at least {limit + offset}"
+            )
+
+
+def _check_window(candidates: int | None) -> None:
+    if candidates is not None and candidates < 1:
+        raise ConfigurationError(f"candidates must be at least 1, not {candidates!r}")

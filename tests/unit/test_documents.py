@@ -1,0 +1,141 @@
+"""Documents and their ids."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import uuid
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splade_connectors import Document
+from splade_connectors.documents import is_uuid, point_id
+from splade_connectors.errors import InvalidDocument
+
+TEXT_IDS = st.text(min_size=1, max_size=20)
+IDS = st.one_of(TEXT_IDS, st.integers(), st.integers(-3, 3).map(str), st.uuids().map(str))
+
+
+@pytest.mark.parametrize("id", ["a", " ", "Ünïcode ✓", "a" * 5000, 0, -1, 2**200, "0"])
+def test_strings_and_integers_are_ids(id: Any) -> None:
+    assert Document(id=id).id == id
+
+
+@pytest.mark.parametrize(
+    ("id", "sentence"),
+    [
+        (True, "a document id must be a string or an integer, not True"),
+        (None, "not None"),
+        (1.0, r"not 1\.0"),
+        (b"a", "not b'a'"),
+        (["a"], r"not \['a'\]"),
+        ("", "a document id must not be the empty string"),
+        ("\ud800", "no valid Unicode"),
+    ],
+)
+def test_anything_else_is_refused(id: Any, sentence: str) -> None:
+    with pytest.raises(InvalidDocument, match=sentence):
+        Document(id=id)
+
+
+@pytest.mark.parametrize(
+    ("id", "point"),
+    [
+        (0, 0),
+        (5, 5),
+        (2**64 - 1, 2**64 - 1),
+        (2**64, "1e94a6f0-a546-5bbf-a204-4b41abe5abeb"),
+        (-1, "247f5c47-0875-5c17-80a8-7633c647dae2"),
+        ("5", "511f15e0-c675-5509-bf00-fc9a0ee63e87"),
+        ("bread", "4eec1eb8-4d66-5761-9dd8-b4946606abda"),
+        ("apple.pie/1", "5469b056-50e3-5033-bfe5-bd0b45d412a6"),
+        ("Ünïcode id ✓", "9cfc3ef0-adf3-5286-b105-37875e932ce0"),
+        ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000001"),
+    ],
+)
+def test_the_point_of_an_id_is_the_same_for_ever(id: Any, point: int | str) -> None:
+    assert point_id(id) == point
+
+
+@given(IDS)
+def test_a_point_id_is_one_that_qdrant_takes(id: int | str) -> None:
+    found = point_id(id)
+    if isinstance(found, int):
+        assert 0 <= found < 2**64
+    else:
+        assert str(uuid.UUID(found)) == found
+    assert found == point_id(id)
+
+
+@given(st.sets(IDS, max_size=30))
+def test_different_ids_have_different_points(ids: set[int | str]) -> None:
+    assert len({point_id(id) for id in ids}) == len(ids)
+
+
+@given(st.integers())
+def test_a_number_and_its_text_are_two_documents(number: int) -> None:
+    assert len({point_id(number), point_id(str(number)), point_id(f"int:{number}")}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11", True),
+        ("6C1D2F0A-0D3B-5C55-9B50-5B1F6A3F9E11", False),
+        ("6c1d2f0a0d3b5c559b505b1f6a3f9e11", False),
+        ("{6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11}", False),
+        ("urn:uuid:6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11", False),
+        ("", False),
+        ("bread", False),
+    ],
+)
+def test_only_the_usual_spelling_is_a_uuid(text: str, is_one: bool) -> None:
+    assert is_uuid(text) == is_one
+
+
+def test_other_spellings_of_a_uuid_are_documents_of_their_own() -> None:
+    plain = "6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11"
+    assert len({point_id(plain), point_id(plain.upper()), point_id(plain.replace("-", ""))}) == 3
+
+
+@pytest.mark.parametrize("text", [None, 5, b"x", ["x"]])
+def test_a_text_that_is_no_string_is_refused(text: Any) -> None:
+    kind = type(text).__name__
+    with pytest.raises(InvalidDocument, match=f"text of document 'a' is {kind}, not a string"):
+        Document(id="a", text=text)
+
+
+def test_a_payload_that_is_no_mapping_is_refused() -> None:
+    with pytest.raises(InvalidDocument, match="payload of document 'a' is list, not a mapping"):
+        Document(id="a", payload=[1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_dense_vector_with_nan_or_infinity_is_refused(value: float) -> None:
+    with pytest.raises(InvalidDocument, match=r"the dense vector of document 'a' holds NaN or inf"):
+        Document(id="a", dense=[0.0, value])
+    with pytest.raises(InvalidDocument, match="the dense vector 'title' of document 'a' holds NaN"):
+        Document(id="a", dense={"text": [0.0], "title": np.array([value])})
+
+
+@pytest.mark.parametrize("dense", ["[0.1]", [None], [[0.1]], [10**400], 3, {"text": 3}])
+def test_a_dense_vector_without_numbers_is_refused(dense: Any) -> None:
+    with pytest.raises(
+        InvalidDocument, match=r"the dense vector.* of document 'a' holds no numbers"
+    ):
+        Document(id="a", dense=dense)
+
+
+def test_dense_vectors_by_name() -> None:
+    assert Document(id="a").dense_vectors() == {}
+    assert Document(id="a", dense=[1.0, 2.0]).dense_vectors() == {"": [1.0, 2.0]}
+    assert Document(id="a", dense={"title": [1.0]}).dense_vectors() == {"title": [1.0]}
+
+
+def test_a_document_survives_pickling() -> None:
+    document = Document(id="a", text="b", payload={"c": [1]}, dense={"d": [0.5]}, line=3)
+    assert pickle.loads(pickle.dumps(document)) == document

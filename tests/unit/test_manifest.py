@@ -1,0 +1,180 @@
+"""What an index was written with: kept, read back, compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splade_connectors.errors import ConfigurationError, ManifestMismatch
+from splade_connectors.manifest import IndexManifest, parse_manifest
+from splade_connectors.pipeline.manifest_file import read_manifest_file, write_manifest_file
+
+MINE = IndexManifest(
+    model="splade-tiny", revision="abc", tokenizer="def", activation="log1p", max_length=256
+)
+NAMES = st.text(max_size=20)
+MANIFESTS = st.builds(
+    IndexManifest,
+    model=NAMES,
+    revision=NAMES,
+    tokenizer=NAMES,
+    activation=st.sampled_from(["log1p", "log1p_log1p"]),
+    max_length=st.integers(8, 8192),
+    long_text=st.sampled_from(["truncate", "windows"]),
+    prune_top_k=st.none() | st.integers(1, 1000),
+    prune_max_ratio=st.floats(0, 0.999),
+    key_style=st.sampled_from(["token", "id"]),
+    text_fields=st.lists(NAMES, min_size=1, max_size=3).map(tuple),
+)
+
+# Setting -> another value, and whether a query depends on it.
+OTHERS: list[tuple[str, Any, bool]] = [
+    ("model", "another", True),
+    ("revision", "123", True),
+    ("tokenizer", "456", True),
+    ("activation", "log1p_log1p", True),
+    ("key_style", "token", True),
+    ("max_length", 128, False),
+    ("long_text", "windows", False),
+    ("prune_top_k", 64, False),
+    ("prune_max_ratio", 0.1, False),
+    ("text_fields", ("title", "text"), False),
+]
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    known = {field.name for field in dataclasses.fields(IndexManifest)}
+    assert known == {name for name, _, _ in OTHERS} | {"format"}
+
+
+@given(MANIFESTS)
+def test_a_manifest_survives_json(manifest: IndexManifest) -> None:
+    assert IndexManifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+
+
+@given(MANIFESTS, MANIFESTS)
+def test_fingerprints_differ_exactly_where_settings_differ(
+    left: IndexManifest, right: IndexManifest
+) -> None:
+    assert (left.fingerprint() == right.fingerprint()) == (left == right)
+    assert len(left.fingerprint()) == 8
+
+
+@pytest.mark.parametrize(("name", "value", "_"), OTHERS)
+def test_any_setting_changes_the_fingerprint(name: str, value: Any, _: bool) -> None:
+    assert dataclasses.replace(MINE, **{name: value}).fingerprint() != MINE.fingerprint()
+
+
+@given(MANIFESTS)
+def test_the_same_settings_may_write_and_query(manifest: IndexManifest) -> None:
+    manifest.check(dataclasses.replace(manifest), use="write", where="here")
+    manifest.check(dataclasses.replace(manifest), use="query", where="here")
+
+
+@pytest.mark.parametrize(("name", "value", "for_queries"), OTHERS)
+def test_writing_with_another_setting_is_refused_with_both_values(
+    name: str, value: Any, for_queries: bool
+) -> None:
+    theirs = dataclasses.replace(MINE, **{name: value})
+    with pytest.raises(ManifestMismatch) as caught:
+        theirs.check(MINE, use="write", where="edge:index")
+    mine = getattr(MINE, name)
+    assert f"{name}: the index has {value!r}, you have {mine!r}" in str(caught.value)
+    assert "edge:index" in str(caught.value)
+    assert "override_manifest=True (--override-manifest)" in str(caught.value)
+    assert caught.value.differences == {name: (value, mine)}
+
+
+@pytest.mark.parametrize(("name", "value", "for_queries"), OTHERS)
+def test_a_query_is_refused_only_where_it_depends_on_the_setting(
+    name: str, value: Any, for_queries: bool
+) -> None:
+    theirs = dataclasses.replace(MINE, **{name: value})
+    if not for_queries:
+        theirs.check(MINE, use="query", where="here")
+        return
+    with pytest.raises(ManifestMismatch, match=name) as caught:
+        theirs.check(MINE, use="query", where="here")
+    assert caught.value.differences == {name: (value, getattr(MINE, name))}
+
+
+def test_all_differences_are_named_at_once() -> None:
+    theirs = dataclasses.replace(MINE, model="another", max_length=128)
+    with pytest.raises(ManifestMismatch) as caught:
+        theirs.check(MINE, use="write", where="here")
+    assert set(caught.value.differences) == {"model", "max_length"}
+    with pytest.raises(ManifestMismatch) as caught:
+        theirs.check(MINE, use="query", where="here")
+    assert set(caught.value.differences) == {"model"}
+
+
+def test_a_later_format_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ManifestMismatch, match=r"format 2, this .* format 1: pip install -U spl"):
+        IndexManifest.from_json(MINE.to_json() | {"format": 2})
+
+
+def test_entries_of_later_versions_are_ignored() -> None:
+    assert IndexManifest.from_json(MINE.to_json() | {"later": [1]}) == MINE
+
+
+def test_what_has_a_default_may_be_absent() -> None:
+    required = {"model", "revision", "tokenizer", "activation", "max_length"}
+    raw = {name: value for name, value in MINE.to_json().items() if name in required}
+    assert IndexManifest.from_json(raw) == MINE
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        ({}, "unreadable manifest: .*missing 5 required"),
+        ({"model": "x"}, "unreadable manifest: .*'tokenizer'"),
+        (MINE.to_json() | {"text_fields": 3}, "unreadable manifest"),
+        (MINE.to_json() | {"text_fields": "text"}, "unreadable manifest: text_fields"),
+        ("x", "no JSON object: 'x'"),
+        ([1], r"no JSON object: \[1\]"),
+        (MINE.to_json() | {"format": 99}, "format 99"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_naming_the_index(raw: Any, sentence: str) -> None:
+    with pytest.raises(ManifestMismatch, match=f"edge:index.*{sentence}"):
+        parse_manifest(raw, "edge:index")
+
+
+def test_no_manifest_is_none() -> None:
+    assert parse_manifest(None, "here") is None
+
+
+def test_a_file_keeps_one_manifest_for_each_field(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    assert read_manifest_file(path, "a") is None
+    write_manifest_file(path, "a", MINE)
+    other = dataclasses.replace(MINE, model="another")
+    write_manifest_file(path, "b", other)
+    assert read_manifest_file(path, "a") == MINE
+    assert read_manifest_file(path, "b") == other
+    assert read_manifest_file(path, "c") is None
+    assert [entry.name for entry in tmp_path.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[1]", b""])
+def test_a_file_that_is_no_json_object_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(content)
+    with pytest.raises(
+        ConfigurationError, match=r"manifest\.json (cannot be read as|holds no) JSON"
+    ):
+        read_manifest_file(path, "a")
+    with pytest.raises(ConfigurationError, match="JSON"):
+        write_manifest_file(path, "a", MINE)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot write .*nowhere.manifest\.json: No such"):
+        write_manifest_file(tmp_path / "nowhere" / "manifest.json", "a", MINE)
