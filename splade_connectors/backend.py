@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from splade_connectors.documents import Document, DocumentId, Hit, StoredDocument
+from splade_connectors.fusion.reference import LegRanking
+from splade_connectors.fusion.request import HybridQuery, Path
 from splade_connectors.keys import Keys, KeyStyle
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import SearchOptions
@@ -116,6 +118,8 @@ class Plan:
         url_path: path of the request below the server's address.
         body: the JSON body, ready to paste into curl.
         warnings: what was changed, e.g. query terms left out.
+        fused_by: of a hybrid search: "server" in this one request, or "client" from the answers.
+        not_taken: of a hybrid search: better paths, and why they were not taken.
     """
 
     path: str
@@ -124,6 +128,8 @@ class Plan:
     url_path: str
     body: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
+    fused_by: Literal["", "server", "client"] = ""
+    not_taken: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -191,6 +197,31 @@ class Backend(Protocol):
 
     def count(self) -> Steps[int]:
         """Number of documents that have a sparse vector, empty ones included."""
+
+
+@runtime_checkable
+class HybridBackend(Protocol):
+    """The further verbs of a backend that can combine several legs."""
+
+    def dense_field(self, asked: str | None) -> Steps[str]:
+        """The dense field of a leg: the one asked for, the target's, or the only one there is.
+
+        Raises:
+            ConfigurationError: when there is none, or several to choose from.
+        """
+
+    def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+        """The best request for this fusion that does not change its meaning.
+
+        Raises:
+            NotSupported: when `path` is "server" and the server cannot, or when nothing can.
+        """
+
+    def search_fused(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send the one request of a plan that the server fuses."""
+
+    def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
+        """The window of every leg, in one request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,18 +88,30 @@ class StoredDocument:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LegScore:
+    """A document's place in one leg of a hybrid search: rank from 1, and score."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
     """One search result.
 
     Attributes:
         id: the document's id.
-        score: the dot product of query and document, as the store computed it.
+        score: the dot product of query and document, as the store computed it; the fused score
+            of a hybrid search.
         payload: the stored fields; empty when `with_payload` was off.
+        legs: for a hybrid search, the places in the legs that have the document; empty where the
+            server fused and its answer does not say.
     """
 
     id: DocumentId
     score: float
     payload: Mapping[str, Any] = field(default_factory=dict)
+    legs: Mapping[str, LegScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

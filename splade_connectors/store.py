@@ -9,6 +9,10 @@ from typing import Any, Self, TypeVar
 from splade_connectors.backend import Opened, Plan
 from splade_connectors.documents import DocumentId, Explanation, StoredDocument, check_id
 from splade_connectors.errors import ConfigurationError, IndexingInterrupted, SpladeConnectorsError
+from splade_connectors.fusion.legs import Leg
+from splade_connectors.fusion.request import Path
+from splade_connectors.fusion.spec import Fusion
+from splade_connectors.hybrid import Hybrid, resolve_legs
 from splade_connectors.options import (
     OnProgress,
     Progress,
@@ -73,7 +77,7 @@ class Store:
                 self._run(indexing.window(window))
             return self._run(indexing.finish())
         except SpladeConnectorsError as error:
-            error.add_note(_how_far(indexing.report))
+            _say_how_far(error, indexing.report)
             raise
         except KeyboardInterrupt as stop:
             report = indexing.interrupt()
@@ -83,47 +87,61 @@ class Store:
         self,
         query: Query,
         *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        fusion: Fusion | None = None,
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
+        with_legs: bool = False,
+        path: Path = "auto",
     ) -> Hits:
-        """The best documents by dot product, best first.
+        """The best documents: by dot product, or of several legs after fusion.
 
         Args:
-            query: a text, or a vector of the same encoder.
+            query: a text, or (without other legs) a vector of the same encoder.
+            dense: adds a dense leg: the query's dense vector, or what makes one of its text.
+            legs: the legs in full, instead of `dense`.
+            fusion: how legs become one ranking; None is `Rrf()`. Its weights go by the legs' order.
             limit: most hits.
-            offset: hits to skip.
-            filter: a condition in the store's own language.
+            offset: hits to skip; `limit + offset` must fit into every leg's window.
+            filter: a condition in the store's own language, for every leg.
             with_payload: return the stored fields.
             max_query_terms: most terms sent, the heaviest.
+            with_legs: obtain each leg's rank and score also where the server fuses.
+            path: "auto" takes the best exact path; "server" refuses where the server cannot.
 
         Returns:
             Hits in a tuple; its attribute `plan` holds the request and any warnings.
         """
-        return self._run(
-            self._verbs.search(
-                query, _search_options(limit, offset, filter, with_payload, max_query_terms)
-            )
-        )
+        options = _search_options(limit, offset, filter, with_payload, max_query_terms)
+        if _is_hybrid(dense, legs, fusion):
+            hybrid = _hybrid(self._verbs, query, dense, legs, fusion, options, path, with_legs)
+            return self._run(hybrid.search(str(query)))
+        return self._run(self._verbs.search(query, options))
 
     def plan(
         self,
         query: Query,
         *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        fusion: Fusion | None = None,
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
+        path: Path = "auto",
     ) -> Plan:
         """The request that `search` would send with these arguments, and why."""
-        return self._run(
-            self._verbs.plan(
-                query, _search_options(limit, offset, filter, with_payload, max_query_terms)
-            )
-        )
+        options = _search_options(limit, offset, filter, with_payload, max_query_terms)
+        if _is_hybrid(dense, legs, fusion):
+            hybrid = _hybrid(self._verbs, query, dense, legs, fusion, options, path, False)
+            return self._run(hybrid.plan(str(query)))
+        return self._run(self._verbs.plan(query, options))
 
     def explain(self, query: str, id: DocumentId) -> Explanation:
         """Why a document has its score: each shared term with both weights."""
@@ -213,42 +231,51 @@ class AsyncStore:
                 await self._run(indexing.window(window))
             return await self._run(indexing.finish())
         except SpladeConnectorsError as error:
-            error.add_note(_how_far(indexing.report))
+            _say_how_far(error, indexing.report)
             raise
 
     async def search(
         self,
         query: Query,
         *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        fusion: Fusion | None = None,
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
+        with_legs: bool = False,
+        path: Path = "auto",
     ) -> Hits:
         """As `Store.search`."""
-        return await self._run(
-            self._verbs.search(
-                query, _search_options(limit, offset, filter, with_payload, max_query_terms)
-            )
-        )
+        options = _search_options(limit, offset, filter, with_payload, max_query_terms)
+        if _is_hybrid(dense, legs, fusion):
+            hybrid = _hybrid(self._verbs, query, dense, legs, fusion, options, path, with_legs)
+            return await self._run(hybrid.search(str(query)))
+        return await self._run(self._verbs.search(query, options))
 
     async def plan(
         self,
         query: Query,
         *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        fusion: Fusion | None = None,
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
+        path: Path = "auto",
     ) -> Plan:
         """As `Store.plan`."""
-        return await self._run(
-            self._verbs.plan(
-                query, _search_options(limit, offset, filter, with_payload, max_query_terms)
-            )
-        )
+        options = _search_options(limit, offset, filter, with_payload, max_query_terms)
+        if _is_hybrid(dense, legs, fusion):
+            hybrid = _hybrid(self._verbs, query, dense, legs, fusion, options, path, False)
+            return await self._run(hybrid.plan(str(query)))
+        return await self._run(self._verbs.plan(query, options))
 
     async def explain(self, query: str, id: DocumentId) -> Explanation:
         """As `Store.explain`."""
@@ -320,12 +347,36 @@ def _search_options(
     )
 
 
+def _is_hybrid(dense: Any, legs: Sequence[Leg] | None, fusion: Fusion | None) -> bool:
+    return dense is not None or legs is not None or fusion is not None
+
+
+def _hybrid(
+    verbs: Verbs,
+    query: Query,
+    dense: Any,
+    legs: Sequence[Leg] | None,
+    fusion: Fusion | None,
+    options: SearchOptions,
+    path: Path,
+    with_legs: bool,
+) -> Hybrid:
+    if not isinstance(query, str):
+        raise ConfigurationError("a hybrid search needs the query's text, not its sparse vector")
+    return Hybrid(verbs, resolve_legs(legs, dense), fusion, options, path, with_legs)
+
+
 def _id_list(ids: Sequence[DocumentId]) -> list[DocumentId]:
     if isinstance(ids, str | int):
         raise ConfigurationError(f"expected a list of ids, got {ids!r}: pass [{ids!r}]")
     for id in ids:
         check_id(id)
     return list(ids)
+
+
+def _say_how_far(error: SpladeConnectorsError, report: IndexReport) -> None:
+    if report.written:
+        error.add_note(_how_far(report))
 
 
 def _how_far(report: IndexReport) -> str:

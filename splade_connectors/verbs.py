@@ -205,11 +205,21 @@ class Verbs:
     def _planned(
         self, query: str | SparseVector, options: SearchOptions
     ) -> Steps[tuple[SparseVector, Plan]]:
+        vector, warnings = yield from self.query_terms(query, options)
+        if not len(vector):
+            return vector, _no_terms(warnings)
+        plan = yield from self.backend.plan(vector, options)
+        return vector, replace(plan, warnings=warnings + plan.warnings)
+
+    def query_terms(
+        self, query: str | SparseVector, options: SearchOptions
+    ) -> Steps[tuple[SparseVector, tuple[str, ...]]]:
+        """The query's vector as it is sent, after checking the index; and what to warn of."""
         found = yield from self.capabilities()
         warnings = yield from self._check_for_queries(found)
         vector = yield from self._query_vector(query)
         if not len(vector):
-            return vector, _no_terms(warnings)
+            return vector, warnings
         limit = min(options.max_query_terms or len(vector), found.max_query_terms or len(vector))
         vector, dropped = cap_terms(vector, limit)
         if dropped:
@@ -217,8 +227,7 @@ class Verbs:
                 f"the query has {len(vector) + dropped} terms; the {len(vector)} heaviest are "
                 "sent (the limit of clauses in a query, or max_query_terms)",
             )
-        plan = yield from self.backend.plan(vector, options)
-        return vector, replace(plan, warnings=warnings + plan.warnings)
+        return vector, warnings
 
     def _query_vector(self, query: str | SparseVector) -> Steps[SparseVector]:
         if isinstance(query, SparseVector):

@@ -125,9 +125,8 @@ class ElasticsearchBackend:
         reserved = self._reserved(document.payload, [name or self._dense for name in dense])
         if reserved:
             return f"the payload has the field {reserved!r}, which holds vectors here; rename it"
-        reason = _id_reason(str(document.id))
-        if reason:
-            return reason
+        if len(str(document.id).encode()) > _MAX_ID_BYTES:
+            return f"the id is longer than {_MAX_ID_BYTES} bytes"
         for name, values in dense.items():
             reason = self._dense_reason(name or self._dense, len(values))
             if reason:
@@ -361,14 +360,6 @@ class ElasticsearchBackend:
                 f"{known[name]}"
             )
         return None
-
-
-def _id_reason(id: str) -> str | None:
-    try:
-        size = len(id.encode())
-    except UnicodeEncodeError as error:  # 9.3.2 and 7.17 would store it under another id
-        return f"the id is no valid Unicode: {error.reason}"
-    return f"the id is longer than {_MAX_ID_BYTES} bytes" if size > _MAX_ID_BYTES else None
 
 
 def _version(text: str) -> tuple[int, ...]:

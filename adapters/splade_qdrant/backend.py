@@ -58,7 +58,7 @@ class QdrantBackend:
     def describe(self) -> Steps[Capabilities]:
         """Version, vectors and size. As `Backend.describe`."""
         engine = yield self._request("version")
-        version = _version(engine["version"])
+        version = version_of(engine["version"])
         if not (yield self._request("exists")):
             return Capabilities(backend=engine["title"], version=version)
         schema = yield from self._read_schema()
@@ -90,7 +90,7 @@ class QdrantBackend:
         """Create what is absent. As `Backend.prepare`."""
         engine = yield self._request("version")
         # The embedded engine counts its own versions and says which server's it matches.
-        version = _version(engine.get("like_server", engine["version"]))
+        version = version_of(engine.get("like_server", engine["version"]))
         if write_manifest and not self._manifest_file and version < _METADATA:
             raise NotSupported(
                 f"{self.location}: Qdrant {_text(version)} cannot keep a manifest (collection "
@@ -265,7 +265,8 @@ def _large_integer(value: Any) -> int | None:
     return next((found for part in parts if (found := _large_integer(part)) is not None), None)
 
 
-def _version(text: str) -> tuple[int, ...]:
+def version_of(text: str) -> tuple[int, ...]:
+    """A version's numbers; what follows a hyphen is left out."""
     return tuple(int(part) for part in text.split("-")[0].split(".") if part.isdecimal())
 
 

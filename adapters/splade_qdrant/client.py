@@ -75,6 +75,8 @@ class ClientCalls:
                 return bool(result)
             case "query":
                 return [_json(point) for point in result.points]
+            case "batch_query":
+                return [[_json(point) for point in answer.points] for answer in result]
             case "retrieve":
                 return [_json(point) for point in result]
             case "schema" | "count":
@@ -122,15 +124,27 @@ class ClientCalls:
         return "upsert", {"points": points, "wait": True}
 
     def _query(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        condition = body.get("filter")
+        request = self._query_request(body)
         return "query_points", {
-            "query": self._models.SparseVector.model_validate(body["query"]),
-            "using": body["using"],
-            "query_filter": None if condition is None else self._filter(condition),
+            "query": request.query,
+            "prefetch": request.prefetch,
+            "using": request.using,
+            "query_filter": request.filter,
+            "search_params": request.params,
             "limit": body["limit"],
             "offset": body.get("offset"),
             "with_payload": body["with_payload"],
         }
+
+    def _batch_query(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "query_batch_points", {
+            "requests": [self._query_request(search) for search in body["searches"]]
+        }
+
+    def _query_request(self, body: Mapping[str, Any]) -> Any:
+        if "filter" in body:
+            self._filter(body["filter"])  # a sentence for a filter that is none
+        return self._models.QueryRequest.model_validate(body)
 
     def _retrieve(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "retrieve", {

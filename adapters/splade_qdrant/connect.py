@@ -12,9 +12,9 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
 from splade_connectors.targets import Target
-from splade_qdrant.backend import QdrantBackend
 from splade_qdrant.client import ClientCalls
 from splade_qdrant.edge import EdgeEngine
+from splade_qdrant.hybrid_backend import QdrantHybridBackend
 
 DEFAULT_VECTOR = "splade"
 _PORTS = {"": 6333, "https": 6333, "grpc": 6334}
@@ -104,13 +104,13 @@ def _opened(
     return Opened(backend=backend, send=calls.asend if asynchronous else calls.send, close=close)
 
 
-def _backend(target: Target, options: ConnectOptions, collection: str) -> QdrantBackend:
+def _backend(target: Target, options: ConnectOptions, collection: str) -> QdrantHybridBackend:
     for name in ("field", "kind"):
         if name in target.parameters:
             raise ConfigurationError(
                 f"{name}= is for Elasticsearch; Qdrant's sparse vector is named by vector=NAME"
             )
-    return QdrantBackend(
+    return QdrantHybridBackend(
         collection,
         vector_name=target.parameters.get("vector", DEFAULT_VECTOR),
         dense_name=target.parameters.get("dense", ""),

@@ -141,19 +141,20 @@ def _from_transport(error: Any, location: str) -> SpladeConnectorsError:
             f"the certificate of {location} is not trusted ({text}); name its authority: "
             "--ca-certs FILE"
         )
-    if kind in ("ValidationError", "JSONDecodeError"):
-        return _no_qdrant(location)
+    if kind == "ValidationError":
+        # JSON, but of another service, or of a server that is much newer than the client.
+        return _no_qdrant(location, more="; if all are right, update qdrant-client")
     # Other protocol errors are servers that hang up, for example while they restart.
     if kind == "RemoteProtocolError" and "illegal" in text:
         return _no_qdrant(location)
     return _unreachable(location, text)
 
 
-def _no_qdrant(location: str, status: int | None = None) -> ConfigurationError:
+def _no_qdrant(location: str, status: int | None = None, *, more: str = "") -> ConfigurationError:
     shown = f" ({status})" if status else ""
     return ConfigurationError(
         f"what answers at {location} does not answer as Qdrant does{shown}; check host, port "
-        "(6333, or 6334 for qdrant+grpc) and scheme (qdrant+https for TLS)"
+        f"(6333, or 6334 for qdrant+grpc) and scheme (qdrant+https for TLS){more}"
     )
 
 

@@ -8,8 +8,10 @@ that is fused by rank or distribution is wrapped into a fusion of one leg, which
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
+from splade_connectors.backend import Plan
 from splade_connectors.fusion.request import HybridQuery, ResolvedLeg
 from splade_connectors.fusion.spec import (
     DistributionBased,
@@ -54,12 +56,12 @@ def server_refusal(
     return _similarity_refusal(query, distances)
 
 
-def server_body(query: HybridQuery, vector_name: str, distances: Mapping[str, str]) -> dict[str, Any]:
+def server_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
     """The body of the one request; `server_refusal` must have been None."""
     legs = [leg_body(leg, vector_name) for leg in query.legs]
     body: dict[str, Any] = {
         "prefetch": [_wrapped(leg, query) for leg in legs],
-        "query": _formula(query, distances),
+        "query": _formula(query),
         "limit": query.limit,
         "with_payload": True if query.with_payload else [ID_KEY],
     }
@@ -71,10 +73,30 @@ def server_body(query: HybridQuery, vector_name: str, distances: Mapping[str, st
 def batch_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
     """One batch with a query per leg, to be fused by the client."""
     return {
-        "searches": [
-            {**leg_body(leg, vector_name), "with_payload": [ID_KEY]} for leg in query.legs
-        ]
+        "searches": [{**leg_body(leg, vector_name), "with_payload": [ID_KEY]} for leg in query.legs]
     }
+
+
+def hybrid_plan(
+    collection: str,
+    body: Mapping[str, Any],
+    *,
+    fused_by: Literal["server", "client"],
+    not_taken: tuple[str, ...],
+) -> Plan:
+    """The plan for a body made here."""
+    one = fused_by == "server"
+    return Plan(
+        path="prefetch + formula" if one else "batch query, fused by the client",
+        reason="one request; ranks and weights mean what they mean on every store"
+        if one
+        else "the definition itself, over the windows of the legs",
+        method="POST",
+        url_path=f"/collections/{quote(collection, safe='')}/points/query{'' if one else '/batch'}",
+        body=body,
+        fused_by=fused_by,
+        not_taken=not_taken,
+    )
 
 
 def leg_body(leg: ResolvedLeg, vector_name: str) -> dict[str, Any]:
@@ -115,7 +137,7 @@ def _wrapped(leg: dict[str, Any], query: HybridQuery) -> dict[str, Any]:
     return leg
 
 
-def _formula(query: HybridQuery, distances: Mapping[str, str]) -> dict[str, Any]:
+def _formula(query: HybridQuery) -> dict[str, Any]:
     weights = weights_of(query.fusion, len(query.legs))
     terms: list[Any] = []
     defaults: dict[str, float] = {}

@@ -17,6 +17,7 @@ Operation = Literal[
     "set_metadata",
     "upsert",
     "query",
+    "batch_query",
     "retrieve",
     "delete",
     "set_payload",

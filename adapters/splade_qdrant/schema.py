@@ -15,12 +15,14 @@ class Schema:
 
     Attributes:
         dense: name -> dimensions; the unnamed vector is "".
+        distances: name -> "Cosine", "Dot", "Euclid" or "Manhattan".
         sparse: name -> modifier, None for none.
         points: number of points, None when not known.
         metadata: what the collection keeps for its users.
     """
 
     dense: Mapping[str, int]
+    distances: Mapping[str, str]
     sparse: Mapping[str, str | None]
     points: int | None = None
     metadata: Mapping[str, Any] | None = None
@@ -72,6 +74,7 @@ def _schema(
     named = {"": vectors} if unnamed else (vectors or {})
     return Schema(
         dense={name: int(params["size"]) for name, params in named.items()},
+        distances={name: str(params["distance"]) for name, params in named.items()},
         sparse={name: _modifier(params) for name, params in (sparse or {}).items()},
         points=points,
         metadata=metadata,

@@ -77,4 +77,6 @@ def _missing(store: Store, judged: Judged) -> int:
     wanted = {
         document for grades in judged.qrels.values() for document, grade in grades.items() if grade
     }
-    return len(wanted) - len(store.known(sorted(wanted)))
+    # Judgements are text: integer ids look alike there.
+    numbers = [int(id) for id in wanted if id.removeprefix("-").isdecimal() and len(id) < 20]
+    return len(wanted - {str(id) for id in store.known([*sorted(wanted), *sorted(numbers)])})

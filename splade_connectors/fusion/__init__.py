@@ -1,6 +1,8 @@
 """Fusion: several rankings of the same documents into one, with one meaning on every store."""
 
-from splade_connectors.fusion.reference import FusedHit, LegRanking, LegScore, fuse
+from splade_connectors.documents import LegScore
+from splade_connectors.fusion.legs import DenseLeg, SparseLeg, TextLeg
+from splade_connectors.fusion.reference import FusedHit, LegRanking, fuse
 from splade_connectors.fusion.spec import (
     DistributionBased,
     Fusion,
@@ -10,12 +12,15 @@ from splade_connectors.fusion.spec import (
 )
 
 __all__ = [
+    "DenseLeg",
     "DistributionBased",
     "FusedHit",
     "Fusion",
     "LegRanking",
     "LegScore",
     "Rrf",
+    "SparseLeg",
+    "TextLeg",
     "WeightedSum",
     "fuse",
     "parse_fusion",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splade_connectors.documents import DocumentId
+from splade_connectors.documents import DocumentId, LegScore
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.spec import (
     DistributionBased,
@@ -36,14 +36,6 @@ class LegRanking:
     name: str
     ids: Sequence[DocumentId]
     scores: Values
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LegScore:
-    """A document's place in one leg: rank from 1, and score."""
-
-    rank: int
-    score: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,9 @@ from splade_connectors.vectors import SparseVector
 
 LegKind = Literal["sparse", "dense", "text"]
 
+# Who fuses: whoever does it best, or the server in one request, or the client.
+Path = Literal["auto", "server", "client"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedLeg:

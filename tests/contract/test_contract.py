@@ -68,7 +68,7 @@ class TestQdrantServer(StoreContract):
         self._target = qdrant_url.replace("http", "qdrant+http", 1).replace("+http:", ":")
         self._collection = f"splade-test-{uuid.uuid4().hex}"
         yield
-        client = QdrantClient(qdrant_url)
+        client = QdrantClient(qdrant_url, check_compatibility=False)
         client.delete_collection(self._collection)
         client.close()
 

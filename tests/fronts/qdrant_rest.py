@@ -142,6 +142,11 @@ def _read(kind: Any, body: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Models as JSON."""
+    if isinstance(value, models.CollectionInfo):
+        # A server leaves out what is not set, and clients older than a setting rely on that.
+        params = value.config.params.model_dump(mode="json", exclude_none=True)
+        whole = value.model_dump(mode="json")
+        return {**whole, "config": {**whole["config"], "params": params}}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -630,8 +630,12 @@ async def test_something_else_listens(way: str, handler: type[BaseHTTPRequestHan
         scheme = "qdrant+grpc" if way.startswith("grpc") else "qdrant"
         target = f"{scheme}://{address}/articles"
         message = await failure(target, way, ConfigurationError)
-    shown = " (404)" if handler is NotFoundPage and scheme == "qdrant" else ""
-    assert message == (f"what answers at {target} does not answer as Qdrant does{shown}{NO_QDRANT}")
+    rest = scheme == "qdrant"
+    shown = " (404)" if rest and handler is NotFoundPage else ""
+    more = "; if all are right, update qdrant-client" if rest and handler is OtherDatabase else ""
+    assert message == (
+        f"what answers at {target} does not answer as Qdrant does{shown}{NO_QDRANT}{more}"
+    )
 
 
 @pytest.mark.parametrize("way", ["rest-sync", "rest-async"])

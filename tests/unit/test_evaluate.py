@@ -184,7 +184,7 @@ def filled() -> MemoryStore:
 
 
 def judged_by(qrels: Qrels, **more: Any) -> Judged:
-    queries = {query["_id"]: query["text"] for query in QUERIES}
+    queries = {"q1": "apples and pears", "q2": "bread and butter"}
     return Judged(queries={id: queries[id] for id in qrels}, qrels=qrels, **more)
 
 

@@ -1,0 +1,91 @@
+"""The verbs of a hybrid search on a Qdrant collection."""
+
+from __future__ import annotations
+
+from splade_connectors.backend import Plan
+from splade_connectors.documents import Hit
+from splade_connectors.errors import ConfigurationError, NotSupported
+from splade_connectors.fusion.reference import LegRanking, leg_ranking
+from splade_connectors.fusion.request import HybridQuery, Path
+from splade_connectors.steps import Steps
+from splade_qdrant.backend import QdrantBackend, version_of
+from splade_qdrant.hybrid import (
+    batch_body,
+    hybrid_plan,
+    server_body,
+    server_refusal,
+    similarity,
+)
+from splade_qdrant.points import hit
+from splade_qdrant.schema import Schema
+
+
+class QdrantHybridBackend(QdrantBackend):
+    """A collection that is searched by several legs at once. Arguments as `QdrantBackend`."""
+
+    def dense_field(self, asked: str | None) -> Steps[str]:
+        """As `HybridBackend.dense_field`."""
+        schema = self._schema or (yield from self._read_schema())
+        name = asked if asked is not None else self._dense
+        if name in schema.dense:
+            return name
+        if asked is None and len(schema.dense) == 1:
+            return next(iter(schema.dense))
+        names = ", ".join(repr(other) for other in sorted(schema.dense)) or "none"
+        raise ConfigurationError(
+            f"{self.location} has no dense vector {name!r}; it has {names}: name one with "
+            "?dense=NAME or DenseLeg(field=…)"
+        )
+
+    def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+        """One query with prefetches and a formula, else a batch and fusion here."""
+        schema = self._schema or (yield from self._read_schema())
+        self._check_legs(query, schema)
+        engine = yield self._request("version")
+        version = version_of(engine.get("like_server", engine["version"]))
+        refusal = server_refusal(query, version, schema.distances)
+        if path == "client":
+            refusal = "the client was asked for"
+        if refusal is None:
+            body = server_body(query, self._vector)
+            return hybrid_plan(self._collection, body, fused_by="server", not_taken=())
+        if path == "server":
+            raise NotSupported(f"{self.location} cannot fuse this in one request: {refusal}")
+        if any(leg.candidates is None for leg in query.legs):
+            raise NotSupported(f"{self.location}: Qdrant needs a window for every leg: {refusal}")
+        body = batch_body(query, self._vector)
+        not_taken = (f"one query with a formula: {refusal}",)
+        return hybrid_plan(self._collection, body, fused_by="client", not_taken=not_taken)
+
+    def search_fused(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send the one query."""
+        answer = yield self._request("query", plan.body)
+        with_payload = plan.body["with_payload"] is True
+        return [hit(found, with_payload) for found in answer]
+
+    def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
+        """One batch of queries; dense scores become similarities from 0 to 1."""
+        schema = self._schema or (yield from self._read_schema())
+        answers = yield self._request("batch_query", batch_body(query, self._vector))
+        rankings = []
+        for leg, answer in zip(query.legs, answers, strict=True):
+            hits = [hit(found, False) for found in answer]
+            scores = [found.score for found in hits]
+            if leg.kind == "dense":
+                distance = schema.distances[leg.field or ""]
+                scores = [similarity(score, distance) for score in scores]
+            rankings.append(leg_ranking(leg.name, [found.id for found in hits], scores))
+        return rankings
+
+    def _check_legs(self, query: HybridQuery, schema: Schema) -> None:
+        for leg in query.legs:
+            if leg.kind == "text":
+                raise NotSupported(
+                    f"{self.location}: Qdrant has no BM25 over text fields; leave the text leg away"
+                )
+            if leg.dense is not None and len(leg.dense) != schema.dense[leg.field or ""]:
+                raise ConfigurationError(
+                    f"the dense vector of the query has {len(leg.dense)} dimensions, "
+                    f"{leg.field or 'the unnamed vector'!r} of {self.location} has "
+                    f"{schema.dense[leg.field or '']}"
+                )

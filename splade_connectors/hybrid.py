@@ -1,0 +1,195 @@
+"""The hybrid search verb: resolve the legs, plan, and fuse where the server cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from splade_connectors.backend import HybridBackend, Plan
+from splade_connectors.documents import Hit
+from splade_connectors.errors import ConfigurationError, NotSupported
+from splade_connectors.fusion.legs import (
+    DenseLeg,
+    Leg,
+    SparseLeg,
+    TextLeg,
+    check_page,
+    dense_vector,
+)
+from splade_connectors.fusion.reference import FusedHit, fuse
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.spec import Fusion, Rrf, weights_of
+from splade_connectors.options import SearchOptions
+from splade_connectors.steps import Compute, Steps
+from splade_connectors.verbs import Hits, Verbs
+
+
+def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
+    """The legs of a search: those given, or sparse, and dense where there is a vector.
+
+    Raises:
+        ConfigurationError: for both at once, an unknown leg, or two legs of one name.
+    """
+    if legs is None:
+        return (SparseLeg(),) if dense is None else (SparseLeg(), DenseLeg(vector=dense))
+    if dense is not None:
+        raise ConfigurationError("pass either dense=… or legs=[…], not both")
+    for leg in legs:
+        if not isinstance(leg, SparseLeg | DenseLeg | TextLeg):
+            raise ConfigurationError(
+                f"a leg is a SparseLeg, a DenseLeg or a TextLeg, not {type(leg).__name__}"
+            )
+    names = [leg.name for leg in legs]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ConfigurationError(f"two legs are named {repeated[0]!r}: give one another name=")
+    return tuple(legs)
+
+
+class Hybrid:
+    """A hybrid search over the verbs of a store.
+
+    Args:
+        verbs: of the store.
+        legs: in the order of the fusion's weights.
+        fusion: None is `Rrf()`.
+        options: page and filter of the search.
+        path: who fuses.
+        with_legs: obtain every leg's rank and score, also where the server fuses.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        legs: tuple[Leg, ...],
+        fusion: Fusion | None,
+        options: SearchOptions,
+        path: Path = "auto",
+        with_legs: bool = False,
+    ) -> None:
+        if path not in ("auto", "server", "client"):
+            raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
+        self._verbs = verbs
+        self._legs = legs
+        self._fusion = fusion or Rrf()
+        weights_of(self._fusion, len(legs))
+        check_page(legs, options.limit, options.offset)
+        self._options = options
+        self._path: Path = path
+        self._with_legs = with_legs
+
+    def plan(self, text: str) -> Steps[Plan]:
+        """The request that the search would send."""
+        query, warnings = yield from self._resolve(text)
+        return (yield from self._planned(query, warnings))
+
+    def search(self, text: str) -> Steps[Hits]:
+        """The best documents after fusion."""
+        query, warnings = yield from self._resolve(text)
+        plan = yield from self._planned(query, warnings)
+        if not query.legs:
+            return Hits.of((), plan)
+        if plan.fused_by == "client":
+            return Hits.of((yield from self._fused_here(query)), plan)
+        backend = self._backend()
+        hits = yield from backend.search_fused(plan)
+        if self._with_legs:
+            places = {hit.id: hit.legs for hit in (yield from self._fused_ranking(query))}
+            hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
+        return Hits.of(hits, plan)
+
+    def _resolve(self, text: str) -> Steps[tuple[HybridQuery, tuple[str, ...]]]:
+        """Every leg with its query; those that have none are left out, with their weights."""
+        resolved: list[ResolvedLeg | None] = []
+        warnings: tuple[str, ...] = ()
+        for leg in self._legs:
+            found, more = yield from self._resolved(leg, text)
+            resolved.append(found)
+            warnings += more
+        kept = [at for at, leg in enumerate(resolved) if leg is not None]
+        options = self._options
+        query = HybridQuery(
+            fusion=without_legs(self._fusion, kept, len(resolved)),
+            legs=tuple(leg for leg in resolved if leg is not None),
+            limit=options.limit,
+            offset=options.offset,
+            with_payload=options.with_payload,
+        )
+        return query, warnings
+
+    def _resolved(self, leg: Leg, text: str) -> Steps[tuple[ResolvedLeg | None, tuple[str, ...]]]:
+        given = (self._options.filter, leg.filter)
+        filters = tuple(condition for condition in given if condition is not None)
+        resolved = ResolvedLeg(
+            name=leg.name, kind="sparse", candidates=leg.candidates, filters=filters
+        )
+        if isinstance(leg, SparseLeg):
+            vector, warnings = yield from self._verbs.query_terms(text, self._options)
+            if not len(vector):
+                return None, (*warnings, f"the query has no terms: the {leg.name} leg is left out")
+            return replace(resolved, sparse=vector), warnings
+        if isinstance(leg, DenseLeg):
+            field = yield from self._backend().dense_field(leg.field)
+            vector = yield Compute(lambda: dense_vector(leg.vector, text))
+            return replace(
+                resolved,
+                kind="dense",
+                dense=vector,
+                field=field,
+                exact=leg.exact,
+                breadth=leg.breadth,
+            ), ()
+        words = leg.text if leg.text is not None else text
+        if not words.strip():
+            return None, (f"the query has no words: the {leg.name} leg is left out",)
+        return replace(resolved, kind="text", text=words, fields=leg.fields), ()
+
+    def _planned(self, query: HybridQuery, warnings: tuple[str, ...]) -> Steps[Plan]:
+        if not query.legs:
+            return Plan(
+                path="none",
+                reason="no leg has a query: nothing is sent",
+                method="",
+                url_path="",
+                body={},
+                warnings=warnings,
+            )
+        plan = yield from self._backend().plan_hybrid(query, self._path)
+        return replace(plan, warnings=warnings + plan.warnings)
+
+    def _fused_ranking(self, query: HybridQuery) -> Steps[list[FusedHit]]:
+        return fuse(query.fusion, (yield from self._backend().search_legs(query)))
+
+    def _fused_here(self, query: HybridQuery) -> Steps[list[Hit]]:
+        ranking = yield from self._fused_ranking(query)
+        page = ranking[query.offset : query.offset + query.limit]
+        payloads: dict[str, Any] = {}
+        if query.with_payload and page:
+            ids = [hit.id for hit in page]
+            documents = yield from self._verbs.backend.fetch(ids, with_vectors=False)
+            payloads = {str(document.id): document.payload for document in documents}
+        return [
+            Hit(id=hit.id, score=hit.score, payload=payloads.get(str(hit.id), {}), legs=hit.legs)
+            for hit in page
+        ]
+
+    def _backend(self) -> HybridBackend:
+        backend = self._verbs.backend
+        if not isinstance(backend, HybridBackend):
+            raise NotSupported(f"{backend.location} cannot combine several legs")
+        return backend
+
+
+def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
+    """The fusion of the legs that are left; their weights and scales stay with them."""
+    changes: dict[str, Any] = {}
+    if len(kept) == legs or not kept:
+        return fusion
+    for name in ("weights", "scale"):
+        values = getattr(fusion, name, None)
+        if values is not None:
+            changes[name] = tuple(values[at] for at in kept)
+    if "weights" in changes and not any(changes["weights"]):
+        raise ConfigurationError("the only legs with a query have the weight 0")
+    return replace(fusion, **changes)
