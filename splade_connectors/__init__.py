@@ -2,6 +2,7 @@
 
 import logging as _logging
 
+from splade_connectors.async_store import AsyncStore
 from splade_connectors.connect import aconnect, connect
 from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
 from splade_connectors.encoders import EncoderSpec, EncodeStats, SparseEncoder, load_encoder
@@ -14,7 +15,7 @@ from splade_connectors.options import (
     WriteOptions,
 )
 from splade_connectors.pipeline.report import IndexReport
-from splade_connectors.store import AsyncStore, Store
+from splade_connectors.store import Store
 from splade_connectors.vectors import SparseBatch, SparseVector, dot, prune
 
 __version__ = "0.1.0"

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from splade_connectors.async_store import AsyncStore
 from splade_connectors.backend import ConnectOptions, Opened
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.load import load_encoder
@@ -13,7 +14,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.options import PruneOptions, RetryOptions
 from splade_connectors.registry import adapter_for_client, adapter_for_scheme, is_async_client
-from splade_connectors.store import AsyncStore, Store
+from splade_connectors.store import Store
 from splade_connectors.targets import Target, parse_target
 from splade_connectors.verbs import Verbs
 

@@ -12,9 +12,9 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
 from splade_connectors.targets import Target
-from splade_elasticsearch.backend import ElasticsearchBackend
 from splade_elasticsearch.client import ClientCalls
 from splade_elasticsearch.fields import DEFAULT_DENSE
+from splade_elasticsearch.hybrid_backend import ElasticsearchHybridBackend
 from splade_elasticsearch.schema import KINDS, check_field_name, check_index_name
 
 DEFAULT_FIELD = "splade"
@@ -126,7 +126,7 @@ def _opened(
         raise ConfigurationError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
     check_index_name(target.path)
     check_field_name(field)
-    backend = ElasticsearchBackend(
+    backend = ElasticsearchHybridBackend(
         target.path,
         field=field,
         kind=kind,

@@ -54,10 +54,11 @@ class QdrantBackend:
         self._dense = dense_name
         self._manifest_file = manifest_file
         self._schema: Schema | None = None
+        self._engine: Mapping[str, str] | None = None
 
     def describe(self) -> Steps[Capabilities]:
         """Version, vectors and size. As `Backend.describe`."""
-        engine = yield self._request("version")
+        engine = yield from self._read_engine()
         version = version_of(engine["version"])
         if not (yield self._request("exists")):
             return Capabilities(backend=engine["title"], version=version)
@@ -88,9 +89,7 @@ class QdrantBackend:
         self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
     ) -> Steps[None]:
         """Create what is absent. As `Backend.prepare`."""
-        engine = yield self._request("version")
-        # The embedded engine counts its own versions and says which server's it matches.
-        version = version_of(engine.get("like_server", engine["version"]))
+        version = yield from self._read_version()
         if write_manifest and not self._manifest_file and version < _METADATA:
             raise NotSupported(
                 f"{self.location}: Qdrant {_text(version)} cannot keep a manifest (collection "
@@ -204,6 +203,17 @@ class QdrantBackend:
         self, operation: Operation, body: Mapping[str, Any] | None = None
     ) -> QdrantRequest:
         return QdrantRequest(operation, body or {})
+
+    def _read_engine(self) -> Steps[Mapping[str, str]]:
+        """Title and version, asked for once."""
+        if self._engine is None:
+            self._engine = yield self._request("version")
+        return self._engine
+
+    def _read_version(self) -> Steps[tuple[int, ...]]:
+        """The server's version; the embedded engine counts its own and says whose it matches."""
+        engine = yield from self._read_engine()
+        return version_of(engine.get("like_server", engine["version"]))
 
     def _read_schema(self) -> Steps[Schema]:
         if not (yield self._request("exists")):

@@ -8,7 +8,7 @@ from splade_connectors.errors import ConfigurationError, NotSupported
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path
 from splade_connectors.steps import Steps
-from splade_qdrant.backend import QdrantBackend, version_of
+from splade_qdrant.backend import QdrantBackend
 from splade_qdrant.hybrid import (
     batch_body,
     hybrid_plan,
@@ -41,8 +41,7 @@ class QdrantHybridBackend(QdrantBackend):
         """One query with prefetches and a formula, else a batch and fusion here."""
         schema = self._schema or (yield from self._read_schema())
         self._check_legs(query, schema)
-        engine = yield self._request("version")
-        version = version_of(engine.get("like_server", engine["version"]))
+        version = yield from self._read_version()
         refusal = server_refusal(query, version, schema.distances)
         if path == "client":
             refusal = "the client was asked for"

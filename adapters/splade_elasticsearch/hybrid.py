@@ -1,0 +1,286 @@
+"""A hybrid search as Elasticsearch requests. Pure: nothing is sent here.
+
+Three ways, best first: a retriever (`rrf`, `linear`), where version and licence have it; `bool`
+with a top-level `knn`, for a weighted sum whose sparse and text legs have no window; else one
+`_msearch` with a search per leg, and the fusion on the client.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from splade_connectors.backend import Plan
+from splade_connectors.errors import NotSupported
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.spec import Rrf, WeightedSum, scales_of, weights_of
+from splade_connectors.keys import Keys
+from splade_elasticsearch.compile import filter_json, rank_feature_clauses, sparse_vector_clause
+from splade_elasticsearch.schema import Kind
+
+Version = tuple[int, ...]
+
+# First versions: the `rrf` retriever as it is now, its weights, and the `linear` retriever.
+_RRF: Version = (8, 16)
+_RRF_WEIGHTS: Version = (9, 2)
+_LINEAR: Version = (8, 18)
+# `knn` beside `query` in one search, its scores added up.
+_KNN: Version = (8, 4)
+_LICENSES = ("trial", "enterprise", "platinum")
+
+_MOST_CANDIDATES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """What decides about the path.
+
+    Attributes:
+        version: of the server.
+        license: its type: "basic", "enterprise", …
+        index: name of the index.
+        field: the sparse field.
+        kind: its type.
+        hidden_fields: left out of payloads.
+    """
+
+    version: Version
+    license: str
+    index: str
+    field: str
+    kind: Kind
+    hidden_fields: Sequence[str]
+
+
+def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: Path) -> Plan:
+    """The best request that does not change the fusion's meaning.
+
+    Raises:
+        NotSupported: when `path` is "server" and the server cannot, or when no path can.
+    """
+    retriever = _retriever_refusal(query, server)
+    if path != "client" and retriever is None:
+        return _retriever_plan(query, server, keys)
+    summed = _sum_refusal(query, server)
+    if path != "client" and summed is None:
+        return _sum_plan(query, server, keys, (f"a retriever: {retriever}",))
+    reasons: tuple[str, ...] = (f"a retriever: {retriever}", f"bool with knn: {summed}")
+    if path == "client":
+        reasons = ("a request fused by the server: the client was asked for",)
+    if path == "server":
+        raise NotSupported(f"this server cannot fuse this in one request: {'; '.join(reasons)}")
+    if any(leg.candidates is None for leg in query.legs):
+        raise NotSupported(
+            f"a leg without a window needs bool with knn, which cannot be taken: {summed}"
+        )
+    return Plan(
+        path="_msearch, fused by the client",
+        reason="the definition itself, over the windows of the legs",
+        method="POST",
+        url_path=f"/{quote(server.index, safe='')}/_msearch",
+        body={"searches": leg_searches(query, server, keys)},
+        fused_by="client",
+        not_taken=reasons,
+    )
+
+
+def leg_searches(query: HybridQuery, server: Server, keys: Keys) -> list[dict[str, Any]]:
+    """One search body per leg, for its window of candidates."""
+    common = {"_source": False, "track_total_hits": False}
+    found = []
+    for leg in query.legs:
+        body: dict[str, Any] = {"size": leg.candidates, **common}
+        if leg.kind == "dense" and not leg.exact:
+            body["knn"] = _knn(leg)
+        else:
+            body["query"] = _leg_query(leg, server, keys)
+        found.append(body)
+    return found
+
+
+def msearch_lines(searches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The NDJSON lines of an `_msearch`."""
+    return [line for search in searches for line in ({}, search)]
+
+
+def _retriever_refusal(query: HybridQuery, server: Server) -> str | None:
+    fusion = query.fusion
+    windows = {leg.candidates for leg in query.legs}
+    if isinstance(fusion, WeightedSum):
+        name, first = "linear", _LINEAR
+    else:
+        name, first = "rrf", _RRF_WEIGHTS if getattr(fusion, "weights", None) else _RRF
+    if not isinstance(fusion, Rrf | WeightedSum):
+        return f"there is none for {type(fusion).__name__}"
+    if server.version < first:
+        return f"this use of {name} needs Elasticsearch {_text(first)}, the server is " + _text(
+            server.version
+        )
+    if server.license not in _LICENSES:
+        return f"the {name} retriever needs an Enterprise licence; this cluster is {server.license}"
+    if isinstance(fusion, WeightedSum) and fusion.normalize:
+        return f"its normalizers differ from normalize={fusion.normalize!r} where scores are equal"
+    if isinstance(fusion, Rrf) and not float(fusion.k).is_integer():
+        return f"rank_constant is a whole number, k is {fusion.k}"
+    if len(windows) > 1 or None in windows:
+        return "it has one window for all legs"
+    return None
+
+
+def _retriever_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
+    weights = weights_of(query.fusion, len(query.legs))
+    legs = [_retriever(leg, server, keys) for leg in query.legs]
+    window = {"rank_window_size": query.legs[0].candidates}
+    if isinstance(query.fusion, WeightedSum):
+        name = "linear"
+        scales = scales_of(query.fusion, len(legs))
+        parts: list[Any] = [
+            {"retriever": leg, "weight": weight / scale, "normalizer": "none"}
+            for leg, weight, scale in zip(legs, weights, scales, strict=True)
+        ]
+        settings: dict[str, Any] = window
+    else:
+        assert isinstance(query.fusion, Rrf)
+        name = "rrf"
+        weighted = query.fusion.weights is not None
+        parts = (
+            [{"retriever": leg, "weight": w} for leg, w in zip(legs, weights, strict=True)]
+            if weighted
+            else legs
+        )
+        settings = {"rank_constant": int(query.fusion.k), **window}
+    body = {"retriever": {name: {"retrievers": parts, **settings}}, **_page(query, server)}
+    return _server_plan(f"{name} retriever", "one request, fused by the server", body, server, ())
+
+
+def _retriever(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
+    if leg.kind == "dense" and not leg.exact:
+        return {"knn": _knn(leg)}
+    return {"standard": {"query": _leg_query(leg, server, keys)}}
+
+
+def _sum_refusal(query: HybridQuery, server: Server) -> str | None:
+    fusion = query.fusion
+    dense = [leg for leg in query.legs if leg.kind == "dense"]
+    if not isinstance(fusion, WeightedSum) or fusion.normalize:
+        return "it adds up raw scores only"
+    if len(dense) != 1 or dense[0].exact:
+        return "it has one approximate dense leg"
+    if server.version < _KNN:
+        return f"knn beside a query needs Elasticsearch 8.4, the server is {_text(server.version)}"
+    if any(leg.candidates is not None for leg in query.legs if leg.kind != "dense"):
+        return (
+            "every matching document keeps its sparse and text score there, which is another "
+            "ranking than that of a window; candidates=None asks for it"
+        )
+    return None
+
+
+def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[str, ...]) -> Plan:
+    assert isinstance(query.fusion, WeightedSum)
+    weights = weights_of(query.fusion, len(query.legs))
+    scales = scales_of(query.fusion, len(query.legs))
+    should: list[dict[str, Any]] = []
+    knn: dict[str, Any] = {}
+    for leg, weight, scale in zip(query.legs, weights, scales, strict=True):
+        factor = weight / scale
+        if leg.kind == "dense":
+            knn = {**_knn(leg), "boost": factor}
+        elif factor:
+            should.append({"bool": {"must": [_leg_query(leg, server, keys)], "boost": factor}})
+    body = {
+        "query": {"bool": {"should": should, "minimum_should_match": 1}},
+        "knn": knn,
+        **_page(query, server),
+    }
+    return _server_plan(
+        "bool with knn",
+        "a weighted sum on every licence; sparse and text scores of all matching documents",
+        body,
+        server,
+        not_taken,
+    )
+
+
+def _server_plan(
+    path: str, reason: str, body: Mapping[str, Any], server: Server, not_taken: tuple[str, ...]
+) -> Plan:
+    return Plan(
+        path=path,
+        reason=reason,
+        method="POST",
+        url_path=f"/{quote(server.index, safe='')}/_search",
+        body=body,
+        fused_by="server",
+        not_taken=not_taken,
+    )
+
+
+def _page(query: HybridQuery, server: Server) -> dict[str, Any]:
+    payload = {"excludes": list(server.hidden_fields)} if query.with_payload else False
+    page: dict[str, Any] = {"size": query.limit, "track_total_hits": False, "_source": payload}
+    return page | ({"from": query.offset} if query.offset else {})
+
+
+def _knn(leg: ResolvedLeg) -> dict[str, Any]:
+    assert leg.candidates is not None
+    breadth = max(leg.candidates, leg.breadth or 2 * leg.candidates)
+    body: dict[str, Any] = {
+        "field": leg.field,
+        "query_vector": list(leg.dense or ()),
+        "k": leg.candidates,
+        "num_candidates": min(breadth, _MOST_CANDIDATES),
+    }
+    return body | ({"filter": _conditions(leg)} if leg.filters else {})
+
+
+def _leg_query(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
+    condition: dict[str, Any]
+    if leg.kind == "dense":
+        return _exact_similarity(leg)
+    if leg.kind == "text":
+        condition = {"must": [_match(leg)]}
+    else:
+        assert leg.sparse is not None
+        names = keys.names(leg.sparse.indices.tolist())
+        weights = dict(zip(names, leg.sparse.values.tolist(), strict=True))
+        clauses = rank_feature_clauses(server.field, weights)
+        if server.kind == "sparse_vector":
+            clauses = [sparse_vector_clause(server.field, weights)]
+        condition = {"should": clauses, "minimum_should_match": 1}
+    return {"bool": condition | ({"filter": _conditions(leg)} if leg.filters else {})}
+
+
+def _match(leg: ResolvedLeg) -> dict[str, Any]:
+    if len(leg.fields) == 1:
+        return {"match": {leg.fields[0]: {"query": leg.text}}}
+    return {"multi_match": {"query": leg.text, "fields": list(leg.fields)}}
+
+
+def _exact_similarity(leg: ResolvedLeg) -> dict[str, Any]:
+    """Every vector compared: (1 + cosine) / 2, by a script that all releases allow."""
+    present = {"exists": {"field": leg.field}}
+    script = {
+        "source": "(1 + cosineSimilarity(params.vector, params.field)) / 2",
+        "params": {"vector": list(leg.dense or ()), "field": leg.field},
+    }
+    inner = {"bool": {"filter": [present, *_conditions(leg)]}}
+    return {"script_score": {"query": inner, "script": script}}
+
+
+def _conditions(leg: ResolvedLeg) -> list[Mapping[str, Any]]:
+    return [filter_json(given) for given in leg.filters]
+
+
+def _text(version: Version) -> str:
+    return ".".join(map(str, version))
+
+
+def as_json(plan: Plan) -> str:
+    """A plan's body as it would be pasted into curl."""
+    if "searches" in plan.body:
+        return "\n".join(json.dumps(line) for line in msearch_lines(plan.body["searches"]))
+    return json.dumps(plan.body)

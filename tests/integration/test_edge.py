@@ -1,0 +1,821 @@
+"""`edge:`, the embedded engine: what only it can get wrong, on real shards in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import qdrant_edge
+from qdrant_client import QdrantClient, models
+
+from splade_connectors import Document, SparseVector, Store, WriteOptions, aconnect, connect
+from splade_connectors.backend import ConnectOptions
+from splade_connectors.errors import (
+    ConfigurationError,
+    InvalidVector,
+    ManifestMismatch,
+    NotFound,
+    RequestRejected,
+    SchemaConflict,
+    StorageFull,
+    StoreLocked,
+)
+from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
+
+TEXTS = [
+    f"document number {number} about water and {'salt' * (number % 3)}" for number in range(30)
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "shard"
+
+
+def opened(path: Path, **options: Any) -> Store:
+    return connect(f"edge:{path}", encoder=HashEncoder(), **options)
+
+
+def documents(**more: Any) -> list[Document]:
+    return [Document(id=f"d{number}", text=text, **more) for number, text in enumerate(TEXTS)]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (entry for entry in folder.rglob("*") if entry.is_file())
+    return {str(entry.relative_to(folder)): entry.read_bytes() for entry in files}
+
+
+def engine_shard(path: Path, vectors: Any, sparse: Any) -> Any:
+    """A shard that somebody else has made."""
+    path.mkdir()
+    config = qdrant_edge.EdgeConfig(vectors=vectors, sparse_vectors=sparse)
+    return qdrant_edge.EdgeShard.create(str(path), config)
+
+
+def dense_params(size: int = 4) -> Any:
+    return qdrant_edge.EdgeVectorParams(size=size, distance=qdrant_edge.Distance.Dot)
+
+
+class Child:
+    """A process that runs a script; its lines are read one at a time."""
+
+    def __init__(self, script: str, *arguments: object) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-c", script, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline().strip()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def finish(self) -> int:
+        self._process.communicate("\n", timeout=60)
+        return self._process.returncode
+
+
+HOLD = """
+import sys
+from splade_connectors import connect, Document
+from splade_connectors.testing import HashEncoder
+with connect(f"edge:{sys.argv[1]}", encoder=HashEncoder()) as store:
+    store.index([Document(id="theirs", text="water")])
+    print("open")
+    sys.stdin.readline()
+"""
+
+
+def test_a_shard_that_another_process_has_open_is_named(path: Path) -> None:
+    child = Child(HOLD, path)
+    try:
+        assert child.line() == "open"
+        with opened(path) as store:
+            for verb in (
+                lambda: store.index(documents()),
+                lambda: store.search("water"),
+                lambda: store.inspect(),
+            ):
+                with pytest.raises(StoreLocked) as caught:
+                    verb()
+                assert f"edge:{path} is open in another process; stop that one" in str(caught.value)
+                assert "run a Qdrant server for several processes" in str(caught.value)
+            assert child.finish() == 0
+            # The other one has gone: the same store works, and finds what was written.
+            assert [hit.id for hit in store.search("water")] == ["theirs"]
+    finally:
+        child.kill()
+
+
+def test_closing_lets_another_process_in(path: Path) -> None:
+    with opened(path) as store:
+        store.index(documents())
+    child = Child(HOLD, path)
+    assert child.line() == "open"
+    assert child.finish() == 0
+    with opened(path) as store:
+        assert store.count() == len(TEXTS) + 1
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"notes.txt": "mine"},
+        {"wal/open-1": "somebody's"},
+        {".hidden": ""},
+        {"splade_connectors.json": "{}"},
+    ],
+)
+def test_a_folder_that_is_no_shard_is_refused_and_untouched(
+    path: Path, files: dict[str, str]
+) -> None:
+    for name, text in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    before = contents(path)
+    with opened(path) as store:
+        with pytest.raises(
+            SchemaConflict, match=r"exists and is no Qdrant shard \(it has no edge_c"
+        ):
+            store.index(documents())
+        with pytest.raises(NotFound, match="does not exist; `splade-connectors index` creates it"):
+            store.search("water")
+    assert contents(path) == before
+
+
+def test_a_file_in_the_way_is_refused_and_untouched(path: Path) -> None:
+    path.write_text("mine")
+    with opened(path) as store, pytest.raises(SchemaConflict, match="is no Qdrant shard"):
+        store.index(documents())
+    assert path.read_text() == "mine"
+
+
+def test_a_file_in_place_of_a_parent_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with (
+        opened(tmp_path / "file" / "shard") as store,
+        pytest.raises(ConfigurationError, match=r"cannot be read or written: .*Not a directory"),
+    ):
+        store.index(documents())
+
+
+def test_an_empty_folder_becomes_a_shard(path: Path) -> None:
+    path.mkdir()
+    with opened(path) as store:
+        assert store.index(documents()).written == len(TEXTS)
+
+
+def test_parents_are_made(tmp_path: Path) -> None:
+    with opened(tmp_path / "a" / "b" / "shard") as store:
+        assert store.index(documents()).written == len(TEXTS)
+
+
+def test_searching_where_nothing_is_makes_no_folder(path: Path) -> None:
+    with opened(path) as store:
+        for verb in (lambda: store.search("x"), store.count, lambda: store.delete(["x"])):
+            with pytest.raises(NotFound, match="does not exist"):
+                verb()
+        assert not store.inspect().capabilities.exists
+    assert not path.exists()
+
+
+def test_the_name_of_a_dense_vector_is_refused(path: Path) -> None:
+    engine_shard(path, {"splade": dense_params()}, {"other": None}).close()
+    before = (path / "edge_config.json").read_bytes()
+    with opened(path) as store:
+        for verb in (lambda: store.index(documents()), lambda: store.search("water")):
+            with pytest.raises(SchemaConflict) as caught:
+                verb()
+            assert "has a dense vector named 'splade'; choose another name" in str(caught.value)
+            assert "?vector=NAME (sparse ones there: other)" in str(caught.value)
+    assert (path / "edge_config.json").read_bytes() == before
+
+
+def test_a_sparse_vector_with_the_idf_modifier_is_refused(path: Path) -> None:
+    idf = qdrant_edge.EdgeSparseVectorParams(modifier=qdrant_edge.Modifier.Idf)
+    engine_shard(path, None, {"splade": idf}).close()
+    with opened(path) as store:
+        for verb in (lambda: store.index(documents()), lambda: store.search("water")):
+            with pytest.raises(SchemaConflict) as caught:
+                verb()
+            assert "has the modifier 'idf'" in str(caught.value)
+            assert "inverse document frequencies" in str(caught.value)
+            assert "?vector=NAME" in str(caught.value)
+    with opened(path, vector="mine") as store:
+        assert store.index(documents()).written == len(TEXTS)
+
+
+def filled_by_somebody(path: Path, vectors: Any) -> tuple[dict[int, Any], dict[int, Any]]:
+    """A shard with 20 points of dense vectors and payload; what it holds."""
+    shard = engine_shard(path, vectors, None)
+    rng = np.random.default_rng(7)
+    values = {id: [float(value) for value in rng.normal(size=4)] for id in range(20)}
+    payloads = {id: {"n": id, "nested": {"list": [id, None, "é"]}} for id in values}
+    name = next(iter(vectors))
+    points = [
+        qdrant_edge.Point(id, {name: values[id]} if name else values[id], payloads[id])
+        for id in values
+    ]
+    shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
+    shard.close()
+    return read_points(path, list(values))
+
+
+def read_points(path: Path, ids: list[int]) -> tuple[dict[int, Any], dict[int, Any]]:
+    shard = qdrant_edge.EdgeShard.load(str(path))
+    records = {record.id: record for record in shard.retrieve(ids, True, True)}
+    shard.close()
+    vectors = {id: record.vector for id, record in records.items()}
+    return {id: record.payload for id, record in records.items()}, vectors
+
+
+@pytest.mark.parametrize("name", ["", "text"])
+def test_a_shard_of_somebody_gets_the_vector_and_keeps_its_points_exactly(
+    path: Path, name: str
+) -> None:
+    payloads, vectors = filled_by_somebody(path, {name: dense_params()})
+    ids = list(payloads)
+    assert len(ids) == 20
+    with opened(path) as store:
+        with pytest.raises(NotFound, match="has no sparse vectors under this name; it has none"):
+            store.search("water")
+        report = store.index(documents())
+        assert report.written == len(TEXTS)
+        assert store.count() == len(TEXTS)
+        inspection = store.inspect().capabilities
+        assert inspection.documents == len(TEXTS) + 20
+        assert inspection.details["sparse_fields"] == ["splade"]
+        assert inspection.details["dense_fields"] == {name: 4}
+        assert {hit.id for hit in store.search("water", limit=100)} == {
+            doc.id for doc in documents()
+        }
+    assert read_points(path, ids) == (payloads, vectors)
+
+
+def test_two_sparse_vectors_live_side_by_side(path: Path) -> None:
+    with opened(path) as store:
+        store.index(documents())
+    with opened(path, vector="second") as store:
+        store.index([Document(id="other", text="salt")])
+        assert [hit.id for hit in store.search("salt")] == ["other"]
+        assert store.inspect().capabilities.details["sparse_fields"] == ["second", "splade"]
+    with opened(path) as store:
+        assert store.count() == len(TEXTS)
+    kept = json.loads((path / "splade_connectors.json").read_text())
+    assert set(kept["splade_connectors"]) == {"splade", "second"}
+
+
+def test_the_manifest_lies_beside_the_shard(path: Path) -> None:
+    with opened(path) as store:
+        store.index(documents())
+        manifest = store.inspect().manifest
+    assert manifest
+    kept = json.loads((path / "splade_connectors.json").read_text(encoding="utf-8"))
+    assert kept == {"splade_connectors": {"splade": manifest.to_json()}}
+    assert not [entry.name for entry in path.iterdir() if entry.name.startswith(".")]
+
+
+def test_the_manifest_may_lie_elsewhere(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    options = ConnectOptions(manifest_file=str(file))
+    with opened(path, options=options) as store:
+        store.index(documents())
+        assert store.search("water").plan.warnings == ()
+    assert not (path / "splade_connectors.json").exists()
+    assert json.loads(file.read_text())["splade"]["model"] == "hash"
+
+
+def test_a_shard_without_manifest_is_not_added_to_and_searched_with_a_warning(path: Path) -> None:
+    with opened(path) as store:
+        store.index(documents())
+    (path / "splade_connectors.json").unlink()
+    with opened(path) as store:
+        hits = store.search("water")
+        assert len(hits) == 10
+        assert any("no manifest" in warning for warning in hits.plan.warnings)
+        with pytest.raises(
+            ManifestMismatch, match=r"30 sparse vectors and no manifest .*--override"
+        ):
+            store.index(documents())
+    with opened(path, override_manifest=True) as store:
+        assert store.index(documents()).written == len(TEXTS)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"splade_connectors": {"splade": {"model": 1}}}'])
+def test_a_damaged_manifest_is_named(path: Path, text: str) -> None:
+    with opened(path) as store:
+        store.index(documents())
+    (path / "splade_connectors.json").write_text(text)
+    with (
+        opened(path) as store,
+        pytest.raises((ConfigurationError, ManifestMismatch), match="JSON|unreadable manifest"),
+    ):
+        store.search("water")
+
+
+INDEX = """
+import sys, time
+from splade_connectors import connect, Document, WriteOptions
+from splade_connectors.testing import HashEncoder
+def rows():
+    for number in range(2000):
+        yield Document(id=f"d{number}", text=f"water and word{number} " * 20, payload={"n": number})
+with connect(f"edge:{sys.argv[1]}", encoder=HashEncoder()) as store:
+    print("begin")
+    options = WriteOptions(window_documents=100, chunk_documents=50)
+    report = store.index(rows(), options=options, on_progress=lambda step: print(step.done))
+    print("written", report.written)
+"""
+
+
+def complete(path: Path) -> None:
+    """The same command again, and everything is there."""
+    child = Child(INDEX, path)
+    lines = iter(child.line, "")
+    assert list(lines)[-1] == "written 2000"
+    assert child.finish() == 0
+    with opened(path) as store:
+        assert store.count() == 2000
+        assert store.get(["d1999"])[0].payload["n"] == 1999
+        assert [hit.id for hit in store.search("word777", limit=1)] == ["d777"]
+    assert not [entry.name for entry in path.iterdir() if entry.name.startswith(".splade")]
+
+
+@pytest.mark.parametrize("moment", ["50", "500", "1950"])
+def test_a_process_killed_while_it_indexes_loses_nothing_acknowledged(
+    path: Path, moment: str
+) -> None:
+    child = Child(INDEX, path)
+    while (line := child.line()) != moment:
+        assert line
+    child.kill()
+    with opened(path) as store:
+        # Told of in windows of 100 before they are written: the window before is acknowledged.
+        acknowledged = max(0, int(moment) - 100)
+        assert store.count() >= acknowledged
+        assert len(store.known([f"d{number}" for number in range(acknowledged)])) == acknowledged
+    complete(path)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 2, 4, 8, 12, 20, 30])
+def test_a_process_killed_while_it_makes_the_shard_is_no_obstacle(
+    path: Path, delay_ms: int
+) -> None:
+    child = Child(INDEX, path)
+    assert child.line() == "begin"
+    time.sleep(delay_ms / 1000)
+    child.kill()
+    complete(path)
+
+
+@pytest.mark.parametrize("left", [[], ["wal"], ["wal", "segments/x", ".atomicwriteABC"]])
+def test_what_a_killed_creation_leaves_is_made_anew(path: Path, left: list[str]) -> None:
+    path.mkdir()
+    (path / ".splade_connectors.unfinished").touch()
+    for name in left:
+        if name.startswith("."):
+            (path / name).write_text("{")
+        else:
+            (path / name).mkdir(parents=True)
+    with opened(path) as store:
+        assert not store.inspect().capabilities.exists
+        assert store.index(documents()).written == len(TEXTS)
+    with opened(path) as store:
+        assert store.count() == len(TEXTS)
+    assert not (path / ".splade_connectors.unfinished").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 MB."""
+    if os.name != "posix" or os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("mounting a small file system needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting is not allowed here, not even for root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_what_was_acknowledged_is_kept(small_disk: Path) -> None:
+    path, filler = small_disk / "shard", small_disk / "filler"
+    with opened(path) as store:
+        store.index(documents())
+        filler.write_bytes(b"\0" * (100 * 2**20))
+        options = WriteOptions(window_documents=200, chunk_documents=100)
+        large = (
+            Document(id=number, text=" ".join(f"w{number}x{at}" for at in range(400)))
+            for number in range(100_000)
+        )
+        with pytest.raises(StorageFull) as caught:
+            store.index(large, options=options)
+        assert f"the disk of edge:{path} is full" in str(caught.value)
+        assert "What was acknowledged is kept; make room and run the same command" in str(
+            caught.value
+        )
+        (note,) = caught.value.__notes__
+        written = int(note.partition(" ")[0])
+        assert written >= 100
+        assert note.endswith("stores nothing twice")
+        assert store.count() == len(TEXTS) + written
+        with pytest.raises(StorageFull):
+            store.update("d1", payload={"n": 1})
+        assert len(store.search("water", limit=100)) == len(TEXTS)
+    filler.unlink()
+    with opened(path) as store:
+        assert store.count() == len(TEXTS) + written
+        assert store.get(["d3"])[0].payload["text"] == TEXTS[3]
+        assert store.get([written - 1])[0].id == written - 1
+        store.index([Document(id="more", text="water")])
+        assert len(store.search("water", limit=100)) == len(TEXTS) + 1
+
+
+def test_a_disk_without_room_gets_no_shard(small_disk: Path) -> None:
+    (small_disk / "filler").write_bytes(b"\0" * (180 * 2**20))
+    with opened(small_disk / "shard") as store:
+        with pytest.raises(StorageFull, match="MB are left, and the embedded engine needs 64 MB"):
+            store.index(documents())
+        assert not store.inspect().capabilities.exists
+        (small_disk / "filler").unlink()
+        assert store.index(documents()).written == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("indices", "values"),
+    [([1], [np.nan]), ([1], [np.inf]), ([1], [-1.0]), ([1], [0.0]), ([1, 1], [1.0, 2.0])],
+)
+def test_a_vector_that_the_engine_would_take_in_silence_never_reaches_it(
+    path: Path, indices: list[int], values: list[float]
+) -> None:
+    def rows() -> Iterator[Document]:
+        yield Document(id="fine", text="water")
+        yield Document(id="bad", vector=SparseVector(np.array(indices), np.array(values)))
+
+    with opened(path) as store:
+        with pytest.raises(InvalidVector, match="is not allowed|strictly ascending and unique"):
+            store.index(rows())
+        with pytest.raises(InvalidVector):
+            store.search(SparseVector(np.array(indices), np.array(values)))
+        with pytest.raises(NotFound):
+            store.count()
+
+
+def test_weights_that_others_wrote_do_not_break_reading(path: Path) -> None:
+    with opened(path) as store:
+        store.index(documents())
+    shard = qdrant_edge.EdgeShard.load(str(path))
+    vector = {"splade": qdrant_edge.SparseVector([5, 9], [-1.0, 0.5])}
+    point = qdrant_edge.Point(77, vector, {})
+    shard.update(qdrant_edge.UpdateOperation.upsert_points([point]))
+    shard.close()
+    with opened(path) as store:
+        (document,) = store.get([77], with_vectors=True)
+        assert document.vector == SparseVector.from_pairs({9: 0.5})[0]
+
+
+def test_scores_are_exact_for_real_vectors_at_the_edges(path: Path) -> None:
+    rng = np.random.default_rng(3)
+    vectors = [
+        SparseVector.from_pairs(
+            {
+                int(index): float(weight)
+                for index, weight in zip(
+                    rng.choice(2**32, 40, replace=False), rng.gamma(1, 2, 40) + 1e-6, strict=True
+                )
+            }
+            | {0: 1.5, 2**32 - 1: float(weight)}
+        )[0]
+        for weight in rng.gamma(2, 1, 200) + 1e-6
+    ]
+    with opened(path) as store:
+        store.index(Document(id=n, vector=vector) for n, vector in enumerate(vectors))
+        for query in vectors[:20]:
+            from splade_connectors import SparseBatch
+
+            exact = exact_scores(query, SparseBatch.from_vectors(vectors))
+            hits = [(hit.id, hit.score) for hit in store.search(query, limit=150)]
+            assert_same_ranking(hits, dict(enumerate(exact.tolist())), limit=150)
+        assert store.get([7], with_vectors=True)[0].vector == vectors[7]
+
+
+def test_dense_vectors_are_stored_beside_the_sparse_one(path: Path) -> None:
+    dense = {"title": [0.6, 0.8], "body": [0.0, 1.0, 0.0]}
+    with opened(path) as store:
+        store.index(documents(dense=dense))
+        bad = store.index(
+            [
+                Document(id="size", text="x", dense={"title": [1.0]}),
+                Document(id="name", text="x", dense={"other": [1.0]}),
+                Document(id="none", text="x", dense=[1.0, 2.0]),
+                Document(id="fine", text="x"),
+            ]
+        )
+        assert bad.written == 1
+        reasons = {item.id: item.reason for item in bad.rejected}
+        assert reasons == {
+            "size": "the dense vector 'title' has 1 dimensions, the collection's has 2",
+            "name": "the collection has no dense vector 'other'; it has 'body', 'title'",
+            "none": "the collection has no dense vector without a name; it has 'body', 'title'",
+        }
+        before = store.inspect().capabilities.details["dense_fields"]
+        store.update("d1", text="changed", payload={"n": 1})
+    assert before == {"title": 2, "body": 3}
+    shard = qdrant_edge.EdgeShard.load(str(path))
+    from splade_connectors.documents import point_id
+
+    (record,) = shard.retrieve([point_id("d1")], True, True)
+    shard.close()
+    assert record.vector["title"] == pytest.approx(dense["title"])
+    assert record.vector["body"] == pytest.approx(dense["body"])
+    assert record.payload["text"] == "changed"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({"n": float("nan")}, "the payload is not JSON"),
+        ({"n": object()}, "the payload is not JSON"),
+        ({"n": "\ud800"}, "the payload is not JSON"),
+        ({"n": [{"m": 2**70}]}, f"the payload holds {2**70}"),
+        ({"_splade_id": 1}, "the payload has the key '_splade_id', which holds ids here"),
+    ],
+)
+def test_payload_that_would_be_changed_or_lost_is_reported(
+    path: Path, payload: dict[str, Any], reason: str
+) -> None:
+    with opened(path) as store:
+        report = store.index([Document(id=1, text="x", payload=payload), Document(id=2, text="y")])
+        assert report.written == 1
+        assert reason in report.rejected[0].reason
+
+
+@pytest.mark.parametrize(
+    "id", [2**64 - 1, 2**64, 2**200, -1, -(2**63), -(2**63) - 1, "5", "é" * 900]
+)
+def test_any_id_comes_back_as_it_was(path: Path, id: Any) -> None:
+    with opened(path) as store:
+        store.index([Document(id=id, text="water"), Document(id=5, text="salt")])
+        (hit,) = store.search("water")
+        assert hit.id == id
+        assert type(hit.id) is type(id)
+        assert hit.payload == {"text": "water"}
+        assert store.get([id])[0].id == id
+        assert store.search("water", with_payload=False)[0].id == id
+
+
+PLACES = {
+    1: {"lat": 52.52, "lon": 13.40},
+    2: {"lat": 48.85, "lon": 2.35},
+    3: {"lat": 40.71, "lon": -74.0},
+}
+PAYLOADS: dict[int, dict[str, Any]] = {
+    1: {"lang": "en", "n": 1, "price": 0.5, "tags": ["a", "b"], "when": "2024-01-01T00:00:00Z"},
+    2: {"lang": "de", "n": 2, "price": 1.5, "tags": ["b"], "when": "2024-06-01T00:00:00Z"},
+    3: {"lang": "en", "n": 3, "price": 2.5, "tags": [], "when": "2025-01-01T00:00:00Z"},
+    4: {"lang": "fr", "n": 4, "price": 3.5, "tags": None, "body": "fresh water from a deep well"},
+    5: {"n": 5, "people": [{"name": "Ada", "age": 36}, {"name": "Bob", "age": 20}], "ok": True},
+    6: {"n": 6, "people": [{"name": "Ada", "age": 20}], "body": "well water", "ok": False},
+    7: {"nested": {"deep": "x"}, "lang": ""},
+}
+PAYLOADS = {id: payload | {"place": PLACES.get(id)} for id, payload in PAYLOADS.items()}
+
+SQUARE = [(0, 40), (20, 40), (20, 60), (0, 60), (0, 40)]
+HOLE = [(10, 50), (15, 50), (15, 55), (10, 55), (10, 50)]
+
+
+def ring(corners: list[tuple[int, int]]) -> dict[str, Any]:
+    return {"points": [{"lon": lon, "lat": lat} for lon, lat in corners]}
+
+
+def match(key: str, value: Any, kind: str = "value") -> dict[str, Any]:
+    return {"key": key, "match": {kind: value}}
+
+
+EN = match("lang", "en")
+FILTERS: dict[str, dict[str, Any]] = {
+    "text": {"must": [EN]},
+    "empty text": {"must": [match("lang", "")]},
+    "integer": {"must": [match("n", 3)]},
+    "boolean": {"must": [match("ok", False)]},
+    "in a list": {"must": [match("tags", "b")]},
+    "nested key": {"must": [match("nested.deep", "x")]},
+    "key in a list": {"must": [match("people[].name", "Ada")]},
+    "any": {"must": [match("lang", ["en", "fr"], "any")]},
+    "any integer": {"must": [match("n", [1, 6], "any")]},
+    "none of": {"must": [match("lang", ["en"], "except")]},
+    "full text": {"must": [match("body", "water", "text")]},
+    "range": {"must": [{"key": "price", "range": {"gte": 1.5, "lt": 3.5}}]},
+    "range of integers": {"must": [{"key": "n", "range": {"gt": 2, "lte": 5}}]},
+    "range with nulls": {"must": [{"key": "n", "range": {"gt": 2, "lt": None}}]},
+    "dates": {
+        "must": [{"key": "when", "range": {"gte": "2024-03-01T00:00:00Z", "lt": "2025-01-01"}}]
+    },
+    "date": {"must": [{"key": "when", "range": {"gt": "2024-06-01"}}]},
+    "count": {"must": [{"key": "tags", "values_count": {"gte": 2}}]},
+    "count of few": {"must": [{"key": "people", "values_count": {"lt": 2, "gt": 0}}]},
+    "empty": {"must": [{"is_empty": {"key": "tags"}}]},
+    "null": {"must": [{"is_null": {"key": "tags"}}]},
+    "id": {"must": [{"has_id": [1, 5, 99]}]},
+    "no id": {"must_not": [{"has_id": [1, 5]}]},
+    "vector": {"must": [{"has_vector": "splade"}]},
+    "radius": {
+        "must": [
+            {
+                "key": "place",
+                "geo_radius": {"center": {"lat": 50, "lon": 8}, "radius": 500_000.0},
+            }
+        ]
+    },
+    "box": {
+        "must": [
+            {
+                "key": "place",
+                "geo_bounding_box": {
+                    "top_left": {"lat": 60, "lon": 0},
+                    "bottom_right": {"lat": 50, "lon": 20},
+                },
+            }
+        ]
+    },
+    "polygon": {"must": [{"key": "place", "geo_polygon": {"exterior": ring(SQUARE)}}]},
+    "polygon with a hole": {
+        "must": [
+            {"key": "place", "geo_polygon": {"exterior": ring(SQUARE), "interiors": [ring(HOLE)]}}
+        ]
+    },
+    "in one element": {
+        "must": [
+            {
+                "nested": {
+                    "key": "people",
+                    "filter": {"must": [match("name", "Ada"), {"key": "age", "range": {"lt": 30}}]},
+                }
+            }
+        ]
+    },
+    "all": {"must": [EN, {"key": "n", "range": {"gt": 1}}]},
+    "one of": {"should": [EN, match("n", 5)]},
+    "none": {"must_not": [EN, match("n", 5)]},
+    "together": {
+        "must": [{"key": "n", "range": {"lt": 5}}],
+        "should": [EN],
+        "must_not": [match("n", 1)],
+    },
+    "inside": {"must": [{"should": [EN, {"must_not": [{"key": "n", "range": {"gte": 0}}]}]}]},
+    "some of": {
+        "min_should": {
+            "conditions": [EN, match("n", 1), match("n", 2), match("tags", "b")],
+            "min_count": 2,
+        }
+    },
+    "some of, inside": {
+        "must": [{"min_should": {"conditions": [EN, match("tags", "b")], "min_count": 2}}]
+    },
+    "one condition alone": {"must": EN},
+    "nothing asked": {},
+    "nobody": {"must": [match("lang", "xx")]},
+}
+# Where local mode is known to differ, what a server does [Qdrant's documentation of filters].
+LOCAL_DIFFERS: dict[str, set[int]] = {}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, Store]]:
+    """The same points in the embedded engine and in qdrant-client's local mode."""
+    client = QdrantClient(":memory:")
+    stores = (
+        opened(tmp_path_factory.mktemp("filters") / "shard"),
+        connect(client, "points", encoder=HashEncoder()),
+    )
+    for store in stores:
+        store.index(
+            Document(id=id, text=f"water {id}", payload=payload) for id, payload in PAYLOADS.items()
+        )
+    yield stores
+    stores[0].close()
+    client.close()
+
+
+def found(store: Store, condition: Any) -> dict[Any, float]:
+    return {
+        hit.id: round(hit.score, 5) for hit in store.search("water", filter=condition, limit=99)
+    }
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_means_in_the_engine_what_it_means_to_the_client(
+    pair: tuple[Store, Store], name: str
+) -> None:
+    condition = FILTERS[name]
+    embedded, local = pair
+    expected = found(local, condition)
+    if name in LOCAL_DIFFERS:
+        assert set(expected) != LOCAL_DIFFERS[name]
+        expected = {
+            id: score for id, score in found(local, None).items() if id in LOCAL_DIFFERS[name]
+        }
+    assert found(embedded, condition) == expected
+
+
+def test_the_filters_tell_documents_apart(pair: tuple[Store, Store]) -> None:
+    everything, nothing = {"vector", "nothing asked"}, {"nobody"}
+    for name, condition in FILTERS.items():
+        count = len(found(pair[0], condition))
+        assert (count == len(PAYLOADS)) == (name in everything), name
+        assert (count == 0) == (name in nothing), name
+
+
+@pytest.mark.parametrize("name", sorted(set(FILTERS) - {"one condition alone"}))
+def test_a_filter_may_be_an_object_of_the_client(pair: tuple[Store, Store], name: str) -> None:
+    condition = models.Filter.model_validate(FILTERS[name])
+    assert found(pair[0], condition) == found(pair[0], FILTERS[name])
+
+
+@pytest.mark.parametrize(
+    ("condition", "sentence"),
+    [
+        ("lang = en", "a Qdrant filter is a models.Filter or its JSON, not str"),
+        ([EN], "a Qdrant filter is a models.Filter or its JSON, not list"),
+        ({"term": {"lang": "en"}}, "has must, should, must_not or min_should, not 'term'; for ex"),
+        ({"must": ["lang"]}, "this is no Qdrant condition: 'lang'"),
+        ({"must": 5}, "this is no Qdrant condition: 5"),
+        ({"must": [{}]}, "this is no Qdrant condition: {}"),
+        ({"must": [{"match": {"value": 1}}]}, "this is no Qdrant condition"),
+        ({"must": [{"key": "lang"}]}, "the filter condition on 'lang' has no test; known are"),
+        ({"must": [{"key": "lang", "matches": 1}]}, "condition on 'lang' has matches; known are"),
+        ({"must": [{"key": "lang", "match": {}}]}, "a match condition has one of value, any, exc"),
+        ({"must": [{"key": "lang", "match": {"is": 1}}]}, "one of value, .*, not is"),
+        ({"must": [{"key": "lang", "match": 5}]}, "this is no Qdrant condition: .*'match': 5"),
+        ({"must": [{"key": "n", "range": {"above": 5}}]}, "this is no Qdrant condition: .*'above'"),
+        ({"must": [{"key": "p", "geo_radius": {"radius": 1}}]}, r"this is no .* \('center'\)"),
+        ({"must": [{"nested": {"key": "p", "filter": 5}}]}, "this is no Qdrant filter: 5"),
+        ({"min_should": {"conditions": [EN]}}, "min_should has conditions and min_count"),
+    ],
+)
+def test_what_is_no_filter_is_refused_with_a_sentence(
+    pair: tuple[Store, Store], condition: Any, sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        pair[0].search("water", filter=condition)
+
+
+def test_a_date_that_is_none_is_refused(pair: tuple[Store, Store]) -> None:
+    condition = {"must": [{"key": "when", "range": {"gt": "tomorrow"}}]}
+    with pytest.raises((ConfigurationError, RequestRejected), match="date"):
+        pair[0].search("water", filter=condition)
+
+
+async def test_the_awaiting_store_does_the_same(path: Path) -> None:
+    store = await aconnect(f"edge:{path}", encoder=HashEncoder())
+    async with store:
+        with pytest.raises(NotFound):
+            await store.search("water")
+        report = await store.index(documents(payload={"lang": "en"}))
+        assert report.written == len(TEXTS) == await store.count()
+        hits = await store.search("water salt", limit=5, filter={"must": [EN]})
+        await store.update("d1", text="cats")
+        assert [hit.id for hit in await store.search("cats")] == ["d1"]
+        explanation = await store.explain("water", hits[0].id)
+        assert explanation.terms
+        await store.delete(["d1"])
+        assert await store.known(["d0", "d1"]) == ["d0"]
+        assert (await store.get(["d0"]))[0].payload["lang"] == "en"
+        assert (await store.plan("water")).path == "sparse query"
+        assert (await store.inspect()).capabilities.backend == "qdrant-edge"
+    with opened(path) as blocking:
+        assert blocking.count() == len(TEXTS) - 1
+
+
+async def test_many_awaited_searches_at_once_are_right(path: Path) -> None:
+    import asyncio
+
+    async with await aconnect(f"edge:{path}", encoder=HashEncoder()) as store:
+        await store.index(documents())
+        queries = [f"number {number}" for number in range(len(TEXTS))]
+        found = await asyncio.gather(*(store.search(query, limit=1) for query in queries))
+        assert [hits[0].id for hits in found] == [f"d{number}" for number in range(len(TEXTS))]
+
+
+def test_a_client_object_is_no_embedded_store(path: Path) -> None:
+    shard = engine_shard(path, None, {"splade": None})
+    with pytest.raises(
+        ConfigurationError, match="cannot connect with a .*EdgeShard: pass a target"
+    ):
+        connect(shard, "x")
+    shard.close()
