@@ -16,12 +16,13 @@ from splade_connectors.arguments import (
     silent,
 )
 from splade_connectors.backend import Opened, Plan
-from splade_connectors.documents import DocumentId, Explanation, StoredDocument
+from splade_connectors.documents import DocumentId, Explanation, HybridExplanation, StoredDocument
 from splade_connectors.errors import SpladeConnectorsError
 from splade_connectors.fusion.legs import Leg
+from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import Path
 from splade_connectors.fusion.spec import Fusion
-from splade_connectors.options import OnProgress, RetryOptions, WriteOptions
+from splade_connectors.options import OnProgress, RetryOptions, SearchOptions, WriteOptions
 from splade_connectors.pipeline.chunks import windows
 from splade_connectors.pipeline.report import IndexReport
 from splade_connectors.pipeline.write import Indexing, Row
@@ -108,9 +109,38 @@ class AsyncStore:
             return await self._run(hybrid.plan(str(query)))
         return await self._run(self._verbs.plan(query, options))
 
+    async def windows(
+        self,
+        query: str,
+        *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        filter: Any = None,
+        max_query_terms: int | None = None,
+    ) -> list[LegRanking]:
+        """As `Store.windows`."""
+        options = search_options(1, 0, filter, False, max_query_terms)
+        hybrid = hybrid_search(self._verbs, query, dense, legs, None, options, "client", True)
+        return await self._run(hybrid.windows(query))
+
     async def explain(self, query: str, id: DocumentId) -> Explanation:
         """As `Store.explain`."""
         return await self._run(self._verbs.explain(query, id))
+
+    async def explain_hybrid(
+        self,
+        query: str,
+        id: DocumentId,
+        *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        fusion: Fusion | None = None,
+        filter: Any = None,
+    ) -> HybridExplanation:
+        """As `Store.explain_hybrid`."""
+        options = SearchOptions(limit=1, filter=filter)
+        hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, "client", False)
+        return await self._run(hybrid.explain(query, id))
 
     async def get(
         self, ids: Sequence[DocumentId], *, with_vectors: bool = False

@@ -217,8 +217,8 @@ class HybridBackend(Protocol):
             NotSupported: when `path` is "server" and the server cannot, or when nothing can.
         """
 
-    def search_fused(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the one request of a plan that the server fuses."""
+    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
+        """Send the request of a plan that the server fuses; the query's page of it."""
 
     def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
         """The window of every leg, in one request."""

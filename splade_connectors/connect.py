@@ -121,7 +121,7 @@ def _with_parameters(
 def _check_client(client: Any, collection: str | None, asynchronous: bool) -> None:
     kind = type(client).__name__
     if not collection:
-        raise ConfigurationError(f"with a {kind}, name the collection: connect(client, 'NAME')")
+        raise ConfigurationError(f"with your {kind}, name the collection: connect(client, 'NAME')")
     if is_async_client(client) != asynchronous:
         wanted = "await aconnect(…)" if is_async_client(client) else "connect(…)"
-        raise ConfigurationError(f"a {kind} goes with {wanted}")
+        raise ConfigurationError(f"your {kind} goes with {wanted}")

@@ -159,6 +159,42 @@ class Explanation:
     document_terms: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LegContribution:
+    """What one leg adds to a fused score.
+
+    Attributes:
+        leg: its name.
+        rank: the document's rank in the leg's window, from 1; None when it is not in the window.
+        score: the leg's score, None likewise.
+        contribution: what it adds to the fused score; 0 when the document is not in the window.
+    """
+
+    leg: str
+    rank: int | None
+    score: float | None
+    contribution: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HybridExplanation:
+    """Why a document has its fused score.
+
+    Attributes:
+        id: the document's id.
+        query: the query's text.
+        score: the sum of the legs' contributions.
+        legs: in the order of the search.
+        sparse: the sparse leg's score term by term; None without a sparse leg.
+    """
+
+    id: DocumentId
+    query: str
+    score: float
+    legs: tuple[LegContribution, ...]
+    sparse: Explanation | None = None
+
+
 def check_id(value: object) -> None:
     """Refuse what cannot be a document's id.
 

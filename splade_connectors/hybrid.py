@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from splade_connectors.backend import HybridBackend, Plan
-from splade_connectors.documents import Hit
+from splade_connectors.documents import DocumentId, Hit, HybridExplanation, LegContribution
 from splade_connectors.errors import ConfigurationError, NotSupported
 from splade_connectors.fusion.legs import (
     DenseLeg,
@@ -17,7 +17,13 @@ from splade_connectors.fusion.legs import (
     check_page,
     dense_vector,
 )
-from splade_connectors.fusion.reference import FusedHit, fuse
+from splade_connectors.fusion.reference import (
+    FusedHit,
+    LegRanking,
+    contributions,
+    fuse,
+    leg_ranking,
+)
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import Fusion, Rrf, weights_of
 from splade_connectors.options import SearchOptions
@@ -93,11 +99,44 @@ class Hybrid:
         if plan.fused_by == "client":
             return Hits.of((yield from self._fused_here(query)), plan)
         backend = self._backend()
-        hits = yield from backend.search_fused(plan)
+        hits = yield from backend.search_fused(plan, query)
         if self._with_legs:
             places = {hit.id: hit.legs for hit in (yield from self._fused_ranking(query))}
             hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
         return Hits.of(hits, plan)
+
+    def windows(self, text: str) -> Steps[list[LegRanking]]:
+        """What every leg finds, in the legs' order; a leg without a query found nothing."""
+        query, _ = yield from self._resolve(text)
+        found: dict[str, LegRanking] = {}
+        if query.legs:
+            # Refuses what cannot be searched, as a search would.
+            yield from self._backend().plan_hybrid(query, "client")
+            rankings = yield from self._backend().search_legs(query)
+            found = {ranking.name: ranking for ranking in rankings}
+        return [found.get(leg.name) or leg_ranking(leg.name, (), ()) for leg in self._legs]
+
+    def explain(self, text: str, id: DocumentId) -> Steps[HybridExplanation]:
+        """What each leg adds to the score of a document, and the sparse leg's terms."""
+        query, _ = yield from self._resolve(text)
+        rankings = (yield from self._backend().search_legs(query)) if query.legs else []
+        parts = contributions(query.fusion, rankings) if rankings else []
+        legs = tuple(
+            _contribution(ranking, values.tolist(), id)
+            for ranking, values in zip(rankings, parts, strict=True)
+        )
+        sparse = None
+        if any(isinstance(leg, SparseLeg) for leg in self._legs):
+            sparse = yield from self._verbs.explain(text, id)
+        else:
+            yield from self._verbs.get([id], with_vectors=False)  # refuses what is not there
+        return HybridExplanation(
+            id=id,
+            query=text,
+            score=sum(leg.contribution for leg in legs),
+            legs=legs,
+            sparse=sparse,
+        )
 
     def _resolve(self, text: str) -> Steps[tuple[HybridQuery, tuple[str, ...]]]:
         """Every leg with its query; those that have none are left out, with their weights."""
@@ -179,6 +218,19 @@ class Hybrid:
         if not isinstance(backend, HybridBackend):
             raise NotSupported(f"{backend.location} cannot combine several legs")
         return backend
+
+
+def _contribution(ranking: LegRanking, values: Sequence[float], id: DocumentId) -> LegContribution:
+    ids = [str(found) for found in ranking.ids]
+    if str(id) not in ids:
+        return LegContribution(leg=ranking.name, rank=None, score=None, contribution=0.0)
+    at = ids.index(str(id))
+    return LegContribution(
+        leg=ranking.name,
+        rank=at + 1,
+        score=float(ranking.scores[at]),
+        contribution=values[at],
+    )
 
 
 def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:

@@ -13,6 +13,8 @@ Precision = Literal["float32", "lucene"]
 # Lucene's FeatureField keeps the 16 upper bits of a float's 31 magnitude bits as a term frequency:
 # 8 bits of exponent and 8 of mantissa, 9 significant bits with the implicit one.
 _DROPPED_BITS = 15
+# Rounding up from above it would give infinity.
+_LARGEST = np.float32(np.ldexp(511.0, 127 - 8))
 _SMALLEST_NORMAL = np.float32(np.finfo(np.float32).tiny)
 
 
@@ -28,7 +30,7 @@ def lucene_nearest(values: Weights) -> Weights:
     Sending these halves the rounding error of `lucene_stored` and removes its bias, and what
     `_source` shows is then what is scored.
     """
-    bits = values.astype(np.float32).view(np.uint32)
+    bits = np.minimum(values.astype(np.float32), _LARGEST).view(np.uint32)
     half = np.uint32(1 << (_DROPPED_BITS - 1))
     return lucene_stored((bits + half).view(np.float32))
 

@@ -33,10 +33,11 @@ def adapter_for_client(client: object) -> tuple[str, Adapter]:
     Raises:
         ConfigurationError: when no adapter knows the object's class.
     """
-    module = type(client).__module__.partition(".")[0]
+    # A subclass of a client's class, in somebody's own module, is that client too.
+    modules = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
     for scheme, entry in sorted(_entry_points().items()):
         adapter = cast(Adapter, entry.load())
-        if module in adapter.client_modules:
+        if modules & set(adapter.client_modules):
             return scheme, adapter
     kind = f"{type(client).__module__}.{type(client).__qualname__}"
     raise ConfigurationError(
@@ -68,4 +69,4 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 def is_async_client(client: Any) -> bool:
     """Whether a client object is of the awaiting kind, by the name all of them share."""
-    return type(client).__name__.startswith("Async")
+    return any(kind.__name__.startswith("Async") for kind in type(client).__mro__)

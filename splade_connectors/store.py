@@ -17,14 +17,16 @@ from splade_connectors.arguments import (
     silent,
 )
 from splade_connectors.backend import Opened, Plan
-from splade_connectors.documents import DocumentId, Explanation, StoredDocument
+from splade_connectors.documents import DocumentId, Explanation, HybridExplanation, StoredDocument
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
 from splade_connectors.fusion.legs import Leg
+from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import Path
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.options import (
     OnProgress,
     RetryOptions,
+    SearchOptions,
     WriteOptions,
 )
 from splade_connectors.pipeline.chunks import windows
@@ -146,9 +148,49 @@ class Store:
             return self._run(hybrid.plan(str(query)))
         return self._run(self._verbs.plan(query, options))
 
+    def windows(
+        self,
+        query: str,
+        *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        filter: Any = None,
+        max_query_terms: int | None = None,
+    ) -> list[LegRanking]:
+        """What every leg finds, before any fusion: what `fuse` and `tune` work on.
+
+        Args:
+            query: a text.
+            dense: as in `search`.
+            legs: as in `search`; each brings its whole window.
+            filter: as in `search`.
+            max_query_terms: as in `search`.
+
+        Returns:
+            One ranking per leg, in the legs' order.
+        """
+        options = search_options(1, 0, filter, False, max_query_terms)
+        hybrid = hybrid_search(self._verbs, query, dense, legs, None, options, "client", True)
+        return self._run(hybrid.windows(query))
+
     def explain(self, query: str, id: DocumentId) -> Explanation:
         """Why a document has its score: each shared term with both weights."""
         return self._run(self._verbs.explain(query, id))
+
+    def explain_hybrid(
+        self,
+        query: str,
+        id: DocumentId,
+        *,
+        dense: Any = None,
+        legs: Sequence[Leg] | None = None,
+        fusion: Fusion | None = None,
+        filter: Any = None,
+    ) -> HybridExplanation:
+        """Why a document has its fused score: what each leg adds. Arguments as in `search`."""
+        options = SearchOptions(limit=1, filter=filter)
+        hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, "client", False)
+        return self._run(hybrid.explain(query, id))
 
     def get(self, ids: Sequence[DocumentId], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by id, in this order; `NotFound` names those that are not there."""

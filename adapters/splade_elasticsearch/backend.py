@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +38,8 @@ from splade_elasticsearch.schema import (
     parse_index,
     properties,
 )
+
+log = logging.getLogger(__name__)
 
 # The clause limit is at least 1,024 on every version; some of it is left to the user's filter.
 MAX_QUERY_TERMS = 1000
@@ -169,8 +172,15 @@ class ElasticsearchBackend:
         yield HttpRequest("POST", path, {"doc": changes}, params)
 
     def refresh(self) -> Steps[None]:
-        """Make everything written visible to searches."""
-        yield HttpRequest("POST", f"{self._path}/_refresh")
+        """Make everything written visible to searches.
+
+        Who may write may not always refresh (the privilege is `maintenance`): then the documents
+        are visible at the index's own next refresh, a second later by default.
+        """
+        try:
+            yield HttpRequest("POST", f"{self._path}/_refresh")
+        except AccessDenied as error:
+            log.info("no refresh: %s", error)
 
     def plan(self, query: SparseVector, options: SearchOptions) -> Steps[Plan]:
         """The dot product as the field's kind allows it."""

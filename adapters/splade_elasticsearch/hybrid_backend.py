@@ -49,8 +49,8 @@ class ElasticsearchHybridBackend(ElasticsearchBackend):
         self._check_legs(query, server)
         return compile_hybrid(query, server, self._keys, path)
 
-    def search_fused(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the one request."""
+    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
+        """Send the one request; equal scores are in the order of shards and segments."""
         return (yield from self.search(plan))
 
     def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:

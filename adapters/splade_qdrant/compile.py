@@ -43,7 +43,7 @@ def filter_json(given: Any) -> Mapping[str, Any]:
         ConfigurationError: for anything else, or JSON that is no Qdrant filter.
     """
     if hasattr(given, "model_dump"):
-        given = given.model_dump(mode="json", exclude_none=True)
+        given = given.model_dump(mode="json", exclude_none=True, by_alias=True)
     if not isinstance(given, Mapping):
         raise ConfigurationError(
             f"a Qdrant filter is a models.Filter or its JSON, not {type(given).__name__}"

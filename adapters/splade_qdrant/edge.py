@@ -183,6 +183,8 @@ class EdgeEngine:
     def _open(self) -> Any:
         if self._shard is None:
             self._shard = self._engine.EdgeShard.load(str(self._path))
+            # Its maker was killed after the shard was complete.
+            (self._path / UNFINISHED_FILE).unlink(missing_ok=True)
         return self._shard
 
     def _update(self, operation: Any) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.registry import require
 
@@ -20,14 +22,22 @@ def edge_filter(given: Any) -> Any:
     engine = require("qdrant_edge", "qdrant", "edge: targets")
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"this is no Qdrant filter: {given!r}")
-    minimum = given.get("min_should")
     return engine.Filter(
         must=_conditions(given.get("must")),
         should=_conditions(given.get("should")),
         must_not=_conditions(given.get("must_not")),
-        min_should=minimum
-        and engine.MinShould(_conditions(minimum["conditions"]), minimum["min_count"]),
+        min_should=_min_should(given.get("min_should")),
     )
+
+
+def _min_should(given: Any) -> Any:
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    match given:
+        case None:
+            return None
+        case {"conditions": conditions, "min_count": int(count)}:
+            return engine.MinShould(_conditions(conditions), count)
+    raise ConfigurationError(f"min_should has conditions and min_count, not {given!r}")
 
 
 def _conditions(given: Any) -> list[Any] | None:
@@ -84,7 +94,9 @@ def _match(given: Json) -> Any:
     }
     for name, kind in kinds.items():
         if name in given:
-            return kind(given[name])
+            value = given[name]
+            # The engine takes Python's booleans for the numbers 1 and 0, but not numpy's [0.9.0].
+            return kind(np.bool_(value) if isinstance(value, bool) else value)
     raise ConfigurationError(
         f"a match condition has one of {', '.join(kinds)}, not {', '.join(given) or 'nothing'}"
     )

@@ -59,15 +59,14 @@ def server_refusal(
 def server_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
     """The body of the one request; `server_refusal` must have been None."""
     legs = [leg_body(leg, vector_name) for leg in query.legs]
-    body: dict[str, Any] = {
+    return {
         "prefetch": [_wrapped(leg, query) for leg in legs],
         "query": _formula(query),
-        "limit": query.limit,
-        "with_payload": True if query.with_payload else [ID_KEY],
+        # Always the whole window, ids only: Qdrant's order among equal scores depends on the limit
+        # [edge 0.9.0], and pages would disagree where they cut through a tie.
+        "limit": max(leg["limit"] for leg in legs),
+        "with_payload": [ID_KEY],
     }
-    if query.offset:
-        body["offset"] = query.offset
-    return body
 
 
 def batch_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from splade_connectors.backend import Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError, NotSupported
@@ -56,11 +58,17 @@ class QdrantHybridBackend(QdrantBackend):
         not_taken = (f"one query with a formula: {refusal}",)
         return hybrid_plan(self._collection, body, fused_by="client", not_taken=not_taken)
 
-    def search_fused(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the one query."""
+    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
+        """Send the one query, put ties in order, and read the payload of the page."""
         answer = yield self._request("query", plan.body)
-        with_payload = plan.body["with_payload"] is True
-        return [hit(found, with_payload) for found in answer]
+        hits = sorted((hit(found, False) for found in answer), key=lambda h: (-h.score, str(h.id)))
+        page = hits[query.offset : query.offset + query.limit]
+        if not query.with_payload or not page:
+            return page
+        stored = yield from self.fetch([found.id for found in page], with_vectors=False)
+        payloads = {str(document.id): document.payload for document in stored}
+        # A document deleted between the two requests has no payload any more.
+        return [replace(found, payload=payloads.get(str(found.id), {})) for found in page]
 
     def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
         """One batch of queries; dense scores become similarities from 0 to 1."""

@@ -39,12 +39,13 @@ def command(
 
     screen = common.console(stderr=json)
     encoder = load_encoder()
-    reader = FileReader(SAMPLE / "corpus.jsonl")
     with common.open_store(f"edge:{path}", encoder) as store:
-        with common.progress_bar("indexing", lambda: reader.fraction) as show:
+        with (
+            FileReader(SAMPLE / "corpus.jsonl") as reader,
+            common.progress_bar("indexing", lambda: reader.fraction) as show,
+        ):
             options = WriteOptions(text_fields=reader.text_fields)
             report = store.index(reader, options=options, on_progress=show)
-        reader.close()
         screen.print(
             f"Indexed [bold]{report.written}[/bold] sample passages into edge:{path} in "
             f"{report.seconds:.1f} s.\nThe model {encoder.spec.model} gave each of them "

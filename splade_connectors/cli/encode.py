@@ -66,15 +66,17 @@ def command(
         return
     from splade_connectors.pipeline.readers import FileReader
 
-    reader = FileReader(
-        file or "-",
-        format=format,  # type: ignore[arg-type]  # an unknown one is refused there
-        id_field=id_field,
-        text_fields=text or (),
-    )
-    with _opened(output) as out, common.progress_bar("encoding", lambda: reader.fraction) as show:
+    with (
+        FileReader(
+            file or "-",
+            format=format,  # type: ignore[arg-type]  # an unknown one is refused there
+            id_field=id_field,
+            text_fields=text or (),
+        ) as reader,
+        _opened(output) as out,
+        common.progress_bar("encoding", lambda: reader.fraction) as show,
+    ):
         rejected = _encode_file(encoder, reader, out, ids, json, show)
-    reader.close()
     for item in rejected:
         common.warn(f"line {item.line}: {item.reason}")
     if rejected:

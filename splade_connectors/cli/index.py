@@ -60,42 +60,41 @@ def command(
     from splade_connectors.pipeline.readers import FileReader
     from splade_connectors.pipeline.report import IndexReport
 
-    reader = FileReader(
+    with FileReader(
         file,
         format=format,  # type: ignore[arg-type]  # an unknown one is refused there
         id_field=id_field,
         text_fields=text or (),
         dense_field=dense_field,
-    )
-    encoder = common.make_encoder(
-        model,
-        backend,
-        batch_size=batch_size,
-        threads=threads,
-        max_length=max_length,
-        long_text=long_text,
-    )
-    with (
-        common.open_store(
-            target,
-            encoder,
-            username=username,
-            ca_certs=ca_certs,
-            timeout=timeout,
-            manifest=manifest,
-            override_manifest=override_manifest,
-            prune=PruneOptions(top_k=prune_top_k, max_ratio=prune_max_ratio),
-        ) as store,
-        common.progress_bar("indexing", lambda: reader.fraction) as show,
-    ):
-        options = WriteOptions(text_fields=reader.text_fields)
-        try:
-            report = store.index(reader, options=options, on_progress=show)
-        except IndexingInterrupted as stop:
-            if json and isinstance(stop.report, IndexReport):
-                common.print_json(stop.report.to_json())
-            raise
-    reader.close()
+    ) as reader:
+        encoder = common.make_encoder(
+            model,
+            backend,
+            batch_size=batch_size,
+            threads=threads,
+            max_length=max_length,
+            long_text=long_text,
+        )
+        with (
+            common.open_store(
+                target,
+                encoder,
+                username=username,
+                ca_certs=ca_certs,
+                timeout=timeout,
+                manifest=manifest,
+                override_manifest=override_manifest,
+                prune=PruneOptions(top_k=prune_top_k, max_ratio=prune_max_ratio),
+            ) as store,
+            common.progress_bar("indexing", lambda: reader.fraction) as show,
+        ):
+            options = WriteOptions(text_fields=reader.text_fields)
+            try:
+                report = store.index(reader, options=options, on_progress=show)
+            except IndexingInterrupted as stop:
+                if json and isinstance(stop.report, IndexReport):
+                    common.print_json(stop.report.to_json())
+                raise
     if json:
         common.print_json(report.to_json())
     else:

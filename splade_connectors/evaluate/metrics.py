@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from splade_connectors.registry import require
 
@@ -36,3 +36,33 @@ def measure(
     )
     values = {str(measure): float(value) for measure, value in found.items()}
     return {LABELS[name]: values[name] for name in MEASURES}
+
+
+def measure_each(
+    qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
+) -> dict[str, dict[str, float]]:
+    """Every judged query's own values; one that found nothing counts as zero.
+
+    Returns:
+        "nDCG@10", "recall@100" and "MRR@10", each query -> value.
+
+    Raises:
+        MissingDependency: without ir-measures.
+    """
+    library = require("ir_measures", "evaluate", "evaluation")
+    measures = [library.parse_measure(name) for name in MEASURES]
+    graded = {query: dict(grades) for query, grades in qrels.items()}
+    values = {LABELS[name]: dict.fromkeys(graded, 0.0) for name in MEASURES}
+    for found in library.iter_calc(
+        measures, graded, {query: dict(scores) for query, scores in run.items()}
+    ):
+        values[LABELS[str(found.measure)]][found.query_id] = float(found.value)
+    return values
+
+
+def as_run(rankings: Mapping[str, Sequence[object]]) -> dict[str, dict[str, float]]:
+    """Rankings with scores that keep their order: ties have been broken already."""
+    return {
+        query: {str(id): float(len(ids) - at) for at, id in enumerate(ids)}
+        for query, ids in rankings.items()
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +48,25 @@ class Evaluation:
         }
 
 
-def evaluate(store: Store, judged: Judged, on_progress: OnProgress | None = None) -> Evaluation:
+def evaluate(
+    store: Store,
+    judged: Judged,
+    on_progress: OnProgress | None = None,
+    *,
+    run: dict[str, dict[str, float]] | None = None,
+) -> Evaluation:
     """Search the best 100 documents for every judged query and measure the rankings.
+
+    Args:
+        store: to search.
+        judged: queries and judgements.
+        on_progress: called after each query.
+        run: filled with the rankings: query -> document -> score, best first.
 
     Raises:
         MissingDependency: without ir-measures.
     """
-    run: dict[str, dict[str, float]] = {}
+    run = {} if run is None else run
     times: list[float] = []
     for done, (id, text) in enumerate(judged.queries.items(), start=1):
         began = time.perf_counter()
@@ -66,13 +79,18 @@ def evaluate(store: Store, judged: Judged, on_progress: OnProgress | None = None
         measures=measure(judged.qrels, run),
         queries=len(run),
         p50_ms=statistics.median(times),
-        p95_ms=statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0],
+        p95_ms=percentile_95(times),
         unknown_queries=len(judged.unknown_queries),
-        missing_documents=_missing(store, judged),
+        missing_documents=missing_documents(store, judged),
     )
 
 
-def _missing(store: Store, judged: Judged) -> int:
+def percentile_95(times: Sequence[float]) -> float:
+    """The 95th percentile of at least one time."""
+    return statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
+
+
+def missing_documents(store: Store, judged: Judged) -> int:
     """Relevant documents that the store does not have: a wrong file is noticed here."""
     wanted = {
         document for grades in judged.qrels.values() for document, grade in grades.items() if grade

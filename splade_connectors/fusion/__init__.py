@@ -8,6 +8,7 @@ from splade_connectors.fusion.spec import (
     Fusion,
     Rrf,
     WeightedSum,
+    format_fusion,
     parse_fusion,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     "SparseLeg",
     "TextLeg",
     "WeightedSum",
+    "format_fusion",
     "fuse",
     "parse_fusion",
 ]

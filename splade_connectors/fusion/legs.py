@@ -91,6 +91,8 @@ def dense_vector(source: Any, text: str) -> list[float]:
         ConfigurationError: when it is no vector and makes none, or holds NaN.
     """
     made: Any = source
+    if isinstance(source, str | bytes):
+        raise ConfigurationError("the dense leg got text, not a vector of numbers")
     if hasattr(source, "query_embed"):
         made = next(iter(source.query_embed(text)))
     elif hasattr(source, "encode"):

@@ -136,6 +136,31 @@ def parse_fusion(text: str) -> Fusion:
     return make(**arguments)
 
 
+def format_fusion(fusion: Fusion) -> str:
+    """The short form of a fusion, which `parse_fusion` reads back to an equal one."""
+    parts = []
+    match fusion:
+        case Rrf():
+            name = "rrf"
+            parts.append(f"k={_number(fusion.k)}")
+        case WeightedSum():
+            name = "sum"
+        case DistributionBased():
+            name = "dbsf"
+    for key in ("weights", "scale"):
+        values = getattr(fusion, key, None)
+        if values:
+            parts.append(f"{key}={':'.join(map(_number, values))}")
+    if isinstance(fusion, WeightedSum) and fusion.normalize:
+        parts.append(f"normalize={fusion.normalize}")
+    return f"{name}:{','.join(parts)}" if parts else name
+
+
+def _number(value: float) -> str:
+    """The shortest text that is this number: 2 rather than 2.0."""
+    return repr(float(value)).removesuffix(".0")
+
+
 def _parsed(key: str, value: str) -> object:
     if key == "normalize":
         return value

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal, Self, cast
 
 from splade_connectors.backend import Rejected
 from splade_connectors.documents import Document
@@ -42,6 +42,8 @@ NumberedRow = tuple[int, Mapping[str, Any] | Rejected]
 
 class FileReader:
     """The documents of a file, read as they are asked for; can be read once.
+
+    Usable as a context manager, which closes the file.
 
     Args:
         path: a file, or "-" for JSONL on the standard input.
@@ -99,6 +101,12 @@ class FileReader:
         """Close the file."""
         if self._file is not None and not self._is_input:
             self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def _open(self, format: Format) -> Iterator[NumberedRow]:
         if self._is_input:

@@ -71,7 +71,7 @@ def test_a_store_that_was_opened_by_url_is_closed_with_it(server: Server) -> Non
 async def test_clients_go_with_their_own_way_to_connect(server: Server) -> None:
     with (
         client_for(server.url, server.major) as client,
-        pytest.raises(ConfigurationError, match=r"^a Elasticsearch goes with connect\(…\)$"),
+        pytest.raises(ConfigurationError, match=r"^your Elasticsearch goes with connect\(…\)$"),
     ):
         await aconnect(client, "articles")
     async with client_for(server.url, server.major, async_=True) as client:

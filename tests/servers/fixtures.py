@@ -21,6 +21,7 @@ import pytest
 
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.errors import ServerUnavailable
+from tests.servers.opensearch import OpenSearchServer
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +42,18 @@ def rank_features_url() -> Iterator[str]:
 def elasticsearch_8_url() -> Iterator[str]:
     """Elasticsearch 8.19.21."""
     with _started("8.19.21") as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def opensearch_url() -> Iterator[str]:
+    """OpenSearch 3.6.0 with k-NN and neural search, or the server at `$OPENSEARCH_URL`."""
+    if given := os.environ.get("OPENSEARCH_URL"):
+        yield given
+        return
+    with skip_when_unavailable(", or set OPENSEARCH_URL"):
+        server = OpenSearchServer.start()
+    with server:
         yield server.url
 
 

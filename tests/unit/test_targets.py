@@ -267,5 +267,5 @@ def test_a_client_needs_a_collection_and_the_right_function() -> None:
 async def test_a_blocking_client_is_refused_by_aconnect() -> None:
     from qdrant_client import QdrantClient
 
-    with pytest.raises(ConfigurationError, match=r"a QdrantClient goes with connect"):
+    with pytest.raises(ConfigurationError, match=r"your QdrantClient goes with connect"):
         await aconnect(QdrantClient(":memory:"), "articles")

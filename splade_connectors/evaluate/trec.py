@@ -1,0 +1,44 @@
+"""Run files as trec_eval reads them: query Q0 document rank score tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from splade_connectors.documents import DocumentId
+from splade_connectors.errors import ConfigurationError
+
+Ranking = Iterable[tuple[DocumentId, float]]
+
+
+def write_run(path: Path, rankings: Mapping[str, Ranking], tag: str) -> None:
+    """Write rankings, each best first. Tools that read them sort by score, ties as they like.
+
+    Args:
+        path: the file; replaced where it exists.
+        rankings: query id -> documents with their scores.
+        tag: the system's name.
+
+    Raises:
+        ConfigurationError: when an id is empty or has a space in it, which the format cannot hold,
+            or the file cannot be written.
+    """
+    lines = [
+        f"{_word(query)} Q0 {_word(id)} {rank} {float(score)!r} {_word(tag)}\n"
+        for query, ranking in rankings.items()
+        for rank, (id, score) in enumerate(ranking, start=1)
+    ]
+    try:
+        path.write_text("".join(lines), encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise ConfigurationError(f"cannot write {path}: {reason}") from error
+
+
+def _word(value: DocumentId) -> str:
+    text = str(value)
+    if len(text.split()) != 1 or text != text.strip():
+        raise ConfigurationError(
+            f"{text!r} cannot stand in a TREC run file: its columns are parted by spaces"
+        )
+    return text

@@ -1,0 +1,827 @@
+"""The command line: every command, its exit codes, and a sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import qdrant_edge
+
+from splade_connectors import SparseEncoder, connect
+from splade_connectors.cli import main
+
+SCRIPT = Path(sys.executable).with_name("splade-connectors")
+COMMANDS = ["demo", "encode", "index", "search", "explain", "inspect", "evaluate"]
+BUNDLED = Path(__file__).parents[2] / "splade_connectors" / "models" / "splade-tiny"
+ROWS: list[dict[str, Any]] = [
+    {"_id": "1", "title": "Bread", "text": "Flour, water, salt and time make bread.", "lang": "en"},
+    {
+        "_id": "2",
+        "title": "Hearts",
+        "text": "The heart pumps blood through the body.",
+        "lang": "en",
+    },
+    {"_id": "3", "title": "Navigation", "text": "Stars show the way at night.", "lang": "de"},
+    {"_id": 4, "title": "", "text": "A vaccine trains the immune system.", "lang": "de"},
+]
+
+
+@dataclass
+class Done:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process."""
+
+    def do(*arguments: object) -> Done:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return Done(stop.value.code if isinstance(stop.value.code, int) else 0, out, err)
+
+    return do
+
+
+def real(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Runs the installed script."""
+    command = [str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **more)
+
+
+def jsonl(path: Path, rows: list[Any]) -> Path:
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return jsonl(tmp_path / "corpus.jsonl", ROWS)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, encoder: SparseEncoder) -> Path:
+    """A store with the rows above, indexed by the command line; read only."""
+    folder = tmp_path_factory.mktemp("filled")
+    done = real("index", jsonl(folder / "corpus.jsonl", ROWS), f"edge:{folder}/shard")
+    assert done.returncode == 0, done.stderr
+    jsonl(folder / "queries.jsonl", [{"_id": "q1", "text": "how do I bake bread"}])
+    (folder / "qrels").mkdir()
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\t1\t1\n")
+    return folder
+
+
+def target(folder: Path) -> str:
+    return f"edge:{folder}/shard"
+
+
+def one_document(text: str) -> Any:
+    """The one JSON document on standard output."""
+    found = json.loads(text)
+    assert text.endswith("\n")
+    return found
+
+
+def refusal(done: Done) -> str:
+    """The sentence of a command that was refused."""
+    assert done.code == 2
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert done.err.startswith("error: ")
+    return done.err.removeprefix("error: ")
+
+
+def test_the_version_is_printed() -> None:
+    import splade_connectors
+
+    done = real("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        f"{splade_connectors.__version__}\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run: Run, command: str) -> None:
+    for option in ("--help", "-h"):
+        done = run(command, option)
+        assert (done.code, done.err) == (0, "")
+        assert f"Usage: splade-connectors {command}" in done.out
+        assert "--json" in done.out
+    described = re.findall(r"^  (--[\w-]+)[^\n]*", done.out, re.M)
+    assert len(described) >= 2
+
+
+def test_help_lists_the_commands_and_exit_codes(run: Run) -> None:
+    done = run("--help")
+    assert done.code == 0
+    for command in COMMANDS:
+        assert re.search(rf"^  {command}  +\w", done.out, re.M), command
+    assert "130 interrupted" in done.out
+    bare = run()
+    assert bare.code in (0, 2)  # typer's choice, by version
+    assert (bare.out + bare.err).startswith("Usage: splade-connectors")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["search"],
+        ["search", "edge:x"],
+        ["index", "x.jsonl"],
+        ["search", "edge:x", "y", "--limit", "0"],
+        ["search", "edge:x", "y", "--limit", "many"],
+        ["search", "edge:x", "y", "--offset", "-1"],
+        ["index", "x.jsonl", "edge:x", "--batch-size", "0"],
+        ["index", "x.jsonl", "edge:x", "--max-length", "1"],
+        ["inspect", "edge:x", "--nonsense"],
+        ["evaluate", "edge:x"],
+    ],
+)
+def test_wrong_usage_exits_with_2(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "Usage: splade-connectors" in done.err
+
+
+def test_indexing_says_what_it_did(run: Run, corpus: Path, tmp_path: Path) -> None:
+    done = run("index", corpus, target(tmp_path))
+    assert done.code == 0
+    assert re.match(r"4 documents written in \d+\.\d s \(\d+/s\), \d+ terms each\n", done.out)
+    assert done.err == ""
+
+
+def test_indexing_as_json(run: Run, corpus: Path, tmp_path: Path) -> None:
+    done = run("index", corpus, target(tmp_path), "--json")
+    report = one_document(done.out)
+    assert done.code == 0
+    assert (report["written"], report["rejected"], report["rejections"]) == (4, 0, [])
+    assert report["interrupted"] is False
+    assert report["terms_per_document"] > 10
+    assert report["tokens"] > 20
+
+
+def test_rows_that_were_rejected_make_exit_code_1(run: Run, tmp_path: Path) -> None:
+    bad = ["{", {"text": "no id"}, {"_id": "1", "text": "again"}, {"_id": "5", "text": 5}]
+    path = jsonl(tmp_path / "x.jsonl", [*ROWS, *bad, {"_id": "6", "text": ""}])
+    done = run("index", path, target(tmp_path))
+    assert done.code == 1
+    assert "5 documents written" in done.out
+    assert "1 without text: stored, never found" in done.out
+    assert "4 rejected:" in done.err
+    assert "line 5: line 5 is not JSON" in done.err
+    assert "line 6: the row has no id ('_id')" in done.err
+    assert "line 7 id '1': the id '1' was given to an earlier document of this run" in done.err
+    assert "line 8 id '5': the field 'text' is a number, not text" in done.err
+    done = run("index", path, target(tmp_path), "--json")
+    assert done.code == 1
+    rejections = one_document(done.out)["rejections"]
+    assert [(item["line"], item["id"]) for item in rejections] == [
+        (5, None),
+        (6, None),
+        (8, "5"),
+        (7, "1"),
+    ]
+
+
+def test_only_the_first_rejections_are_shown(run: Run, tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [ROWS[0], *["{"] * 50])
+    done = run("index", path, target(tmp_path))
+    assert done.code == 1
+    assert done.err.count("is not JSON") == 10
+    assert "and 40 more (--json lists up to 1,000)" in done.err
+
+
+def test_texts_beyond_the_maximum_are_counted(run: Run, tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "x.jsonl", [{"id": 1, "text": "word " * 2000}])
+    options = ("--max-length", 64, "--batch-size", 2, "--threads", 1)
+    done = run("index", path, target(tmp_path), *options)
+    assert "1 longer than the model's maximum: their end is not encoded" in done.out
+    done = run("index", path, f"edge:{tmp_path}/windows", *options, "--long-text", "windows")
+    assert "1 longer than the model's maximum: encoded in windows" in done.out
+
+
+def test_other_fields_and_a_dense_vector(run: Run, tmp_path: Path) -> None:
+    rows = [{"key": "a", "body": "bread", "head": "food", "v": [0.6, 0.8]}]
+    path = jsonl(tmp_path / "x.data", rows)
+    fields = ("--text", "head", "--text", "body", "--id-field", "key", "--dense-field", "v")
+    done = run("index", path, target(tmp_path), *fields, "--format", "jsonl")
+    assert done.code == 0
+    found = run("search", target(tmp_path), "bread", "--json").json
+    assert [hit["id"] for hit in found] == ["a"]
+    assert found[0]["payload"] == {"body": "bread", "head": "food"}
+    details = run("inspect", target(tmp_path), "--json").json
+    assert details["dense_fields"] == {"": 2}
+    assert details["manifest"]["text_fields"] == ["head", "body"]
+
+
+def test_the_standard_input_is_indexed(tmp_path: Path) -> None:
+    lines = "".join(f"{json.dumps(row)}\n" for row in ROWS)
+    done = real("index", "-", target(tmp_path), "--json", input=lines)
+    assert (done.returncode, one_document(done.stdout)["written"]) == (0, 4)
+
+
+def test_searching_as_json(run: Run, filled: Path) -> None:
+    done = run("search", target(filled), "how do I bake bread", "--json", "--limit", 2)
+    hits = one_document(done.out)
+    assert (done.code, done.err) == (0, "")
+    assert [set(hit) >= {"id", "score", "payload"} for hit in hits] == [True, True]
+    assert hits[0]["id"] == "1"
+    assert hits[0]["payload"] == {name: ROWS[0][name] for name in ("title", "text", "lang")}
+    assert hits[0]["score"] > hits[1]["score"] > 0
+
+
+def test_searching_as_a_table(run: Run, filled: Path) -> None:
+    done = run("search", target(filled), "how do I bake bread")
+    assert done.code == 0
+    assert re.search(r"^1 +\d+\.\d{3} +1 +Bread - Flour, water, salt", done.out, re.M)
+
+
+def test_search_options(run: Run, filled: Path) -> None:
+    every = run("search", target(filled), "the way to make a vaccine", "--json").json
+    later = run(
+        "search", target(filled), "the way to make a vaccine", "--json", "--offset", 1, "--limit", 1
+    ).json
+    assert later == every[1:2]
+    bare = run("search", target(filled), "the way to make a vaccine", "--json", "--no-payload").json
+    assert [hit["payload"] for hit in bare] == [{}] * len(every)
+    condition = json.dumps({"must": [{"key": "lang", "match": {"value": "de"}}]})
+    some = run(
+        "search", target(filled), "the way to make a vaccine", "--json", "--filter", condition
+    ).json
+    assert some == [hit for hit in every if hit["payload"]["lang"] == "de"]
+    assert some
+
+
+def test_a_search_may_be_shown_instead_of_sent(run: Run, filled: Path) -> None:
+    plan = one_document(run("search", target(filled), "bread", "--dry-run", "--json").out)
+    assert plan["method"] == "POST"
+    assert plan["body"]["using"] == "splade"
+    assert plan["body"]["limit"] == 10
+    shown = run("search", target(filled), "bread", "--dry-run").out
+    assert shown.startswith(f"# {plan['path']}: {plan['reason']}\nPOST ")
+    assert json.loads(shown[shown.index("{") :]) == plan["body"]
+
+
+def test_a_query_without_terms_finds_nothing_and_says_so(run: Run, filled: Path) -> None:
+    done = run("search", target(filled), "  ")
+    assert (done.code, done.out) == (0, "no hits\n")
+    assert done.err == "warning: the query has no terms: nothing is sent, nothing is found\n"
+    assert run("search", target(filled), "  ", "--json").json == []
+
+
+@pytest.mark.parametrize("id", ["1", "4"])
+def test_explaining_as_json_adds_up(run: Run, filled: Path, id: str) -> None:
+    query = "bread for the immune system"
+    explanation = one_document(run("explain", target(filled), query, id, "--json").out)
+    assert explanation["id"] == next(row["_id"] for row in ROWS if str(row["_id"]) == id)
+    total = sum(term["contribution"] for term in explanation["terms"])
+    assert total == pytest.approx(explanation["score"])
+    hits = run("search", target(filled), query, "--json").json
+    score = next(hit["score"] for hit in hits if str(hit["id"]) == id)
+    assert explanation["score"] == pytest.approx(score, rel=1e-5)
+
+
+def test_explaining_as_a_table(run: Run, filled: Path) -> None:
+    done = run("explain", target(filled), "bread", "1")
+    assert done.code == 0
+    assert re.search(r"^bread +\d\.\d{3} +\d\.\d{3} +\d+\.\d{3} +\d+%", done.out, re.M)
+    assert re.search(r"\d\.\d{3}\+", done.out)
+    assert "+ is a term that the text does not have" in " ".join(done.out.split())
+
+
+def test_inspecting(run: Run, filled: Path) -> None:
+    found = one_document(run("inspect", target(filled), "--json").out)
+    assert (found["exists"], found["has_field"], found["documents"]) == (True, True, 4)
+    assert found["manifest"]["model"] == "splade-tiny"
+    shown = run("inspect", target(filled)).out
+    assert re.search(r"^documents +4 *$", shown, re.M)
+    assert re.search(r"^manifest: model +splade-tiny *$", shown, re.M)
+
+
+def test_inspecting_what_is_not_there(run: Run, tmp_path: Path) -> None:
+    done = run("inspect", target(tmp_path), "--json")
+    assert (done.code, done.json["exists"], done.json["manifest"]) == (0, False, None)
+    assert re.search(r"^manifest +none *$", run("inspect", target(tmp_path)).out, re.M)
+    assert not (tmp_path / "shard").exists()
+
+
+def test_evaluating(run: Run, filled: Path) -> None:
+    found = one_document(run("evaluate", target(filled), "--beir", filled, "--json").out)
+    assert {name: found[name] for name in ("nDCG@10", "recall@100", "MRR@10", "queries")} == {
+        "nDCG@10": 1.0,
+        "recall@100": 1.0,
+        "MRR@10": 1.0,
+        "queries": 1,
+    }
+    assert found["missing_documents"] == found["unknown_queries"] == 0
+    shown = run("evaluate", target(filled), "--beir", filled)
+    assert re.search(r"nDCG@10 +recall@100 +MRR@10 +queries", shown.out)
+    assert shown.err == ""
+
+
+def test_evaluating_warns_of_what_does_not_fit_together(
+    run: Run, filled: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(filled / "qrels", tmp_path / "qrels")
+    shutil.copy(filled / "queries.jsonl", tmp_path)
+    with (tmp_path / "qrels" / "test.tsv").open("a") as file:
+        file.write("q1\tgone\t1\nq9\t1\t1\n")
+    done = run("evaluate", target(filled), "--beir", tmp_path)
+    assert done.code == 0
+    assert "1 judged queries are not in queries.jsonl" in done.err
+    assert "1 relevant documents are not in the store" in done.err
+
+
+def test_encoding_a_query(run: Run, encoder: SparseEncoder) -> None:
+    found = one_document(run("encode", "--query", "bread", "--json").out)
+    vector = encoder.encode_queries(["bread"])[0]
+    assert found["query"] == "bread"
+    assert found["terms"] == pytest.approx(
+        dict(zip(encoder.tokens(vector.indices.tolist()), vector.values.tolist(), strict=True))
+    )
+    ids = run("encode", "--query", "bread", "--json", "--ids").json["terms"]
+    assert set(ids) == {str(index) for index in vector.indices.tolist()}
+    shown = run("encode", "--query", "bread").out
+    assert re.search(r"^bread +\d\.\d{3}", shown, re.M)
+    assert f"{len(vector)} terms; + is a term" in shown
+
+
+def test_encoding_a_file(run: Run, corpus: Path, tmp_path: Path) -> None:
+    done = run("encode", corpus)
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert [line["id"] for line in lines] == [row["_id"] for row in ROWS]
+    assert all(len(line["terms"]) > 5 for line in lines)
+    assert one_document(run("encode", corpus, "--json").out) == lines
+    output = tmp_path / "out.jsonl"
+    assert run("encode", corpus, "-o", output).out == ""
+    assert output.read_text(encoding="utf-8") == done.out
+
+
+def test_encoding_a_file_with_bad_rows(run: Run, tmp_path: Path) -> None:
+    done = run("encode", jsonl(tmp_path / "x.jsonl", [ROWS[0], "{", ROWS[1]]), "--json")
+    assert done.code == 1
+    assert [item["id"] for item in one_document(done.out)] == ["1", "2"]
+    assert "warning: line 2: line 2 is not JSON" in done.err
+
+
+def test_an_output_is_whole_or_absent(run: Run, corpus: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "x.jsonl.gz"
+    import gzip
+
+    data = gzip.compress(
+        "".join(
+            json.dumps(row | {"_id": n}) + "\n" for n in range(2000) for row in ROWS[:1]
+        ).encode()
+    )
+    packed.write_bytes(data[:-20])
+    output = tmp_path / "out.jsonl"
+    assert "cannot be read to its end" in refusal(run("encode", packed, "-o", output))
+    missing = tmp_path / "nowhere" / "out.jsonl"
+    assert "cannot write" in refusal(run("encode", corpus, "-o", missing))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["corpus.jsonl", "x.jsonl.gz"]
+
+
+BAD_FILES: list[tuple[str, bytes | None, list[str], str]] = [
+    ("none.jsonl", None, [], r"cannot read .*none\.jsonl: No such file"),
+    ("x.jsonl", b"", [], "has no readable row: it is empty"),
+    ("x.jsonl", b"{\n{\n", [], "has no readable row: line 1 is not JSON"),
+    ("x.jsonl", b'{"text": "x"}', [], r"has no id field \(_id or id\); it has 'text'.*--id-field"),
+    ("x.jsonl", b'{"id": 1, "body": "x"}', [], "has no field 'text'; it has 'id', 'body'"),
+    ("x.jsonl", b'{"id": 1, "text": "x"}', ["--text", "body"], r"no text field \(body\); it has"),
+    ("x.jsonl", b'{"id": 1, "text": "x"}', ["--id-field", "key"], r"no id field \(key\); it has"),
+    ("x.txt", b"text", [], r"format of .*x\.txt is not known .*--format jsonl\|csv\|tsv\|parquet"),
+    ("x.jsonl", b'{"id": 1, "text": "x"}', ["--format", "xml"], "format 'xml' is not known; known"),
+    ("x.parquet", b"text", [], "is no Parquet file"),
+    ("x.jsonl.gz", b"text", [], "cannot be read to its end: Not a gzipped file"),
+    ("x.csv", b"id,text\n1,\xff\n", [], "is not UTF-8 after line"),
+    (
+        "x.jsonl",
+        b'{"id": 1, "text": "x"}',
+        ["--long-text", "cut"],
+        "long_text must be 'truncate' or",
+    ),
+    (
+        "x.jsonl",
+        b'{"id": 1, "text": "x"}',
+        ["--backend", "tf"],
+        "backend must be 'onnx' or 'torch'",
+    ),
+    (
+        "x.jsonl",
+        b'{"id": 1, "text": "x"}',
+        ["--prune-max-ratio", "2"],
+        r"lie in \[0, 1\), not 2\.0",
+    ),
+    ("x.jsonl", b'{"id": 1, "text": "x"}', ["--max-length", "9000"], "max_length=9000"),
+    ("x.jsonl", b'{"id": 1, "text": "x"}', ["--model", "nowhere"], "there is no model 'nowhere'"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "options", "sentence"), BAD_FILES)
+def test_a_file_that_cannot_be_indexed_is_refused_and_nothing_is_made(
+    run: Run, tmp_path: Path, name: str, data: bytes | None, options: list[str], sentence: str
+) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    assert re.search(sentence, refusal(run("index", tmp_path / name, target(tmp_path), *options)))
+    assert not (tmp_path / "shard").exists()
+
+
+def test_an_archive_that_ends_too_early_says_how_far_it_got(run: Run, tmp_path: Path) -> None:
+    import gzip
+
+    rows = [{"id": n, "text": f"number {n * 7919}"} for n in range(3000)]
+    packed = gzip.compress("\n".join(map(json.dumps, rows)).encode())
+    (tmp_path / "x.jsonl.gz").write_bytes(packed[: len(packed) * 3 // 4])
+    sentence = refusal(run("index", tmp_path / "x.jsonl.gz", target(tmp_path)))
+    assert "cannot be read to its end: Compressed file ended" in sentence
+    written = int(re.findall(r"(\d+) documents were written before", sentence)[0])
+    assert written >= 512
+    with connect(target(tmp_path)) as store:
+        assert store.count() == written
+
+
+def break_model(folder: Path, file: str, size: int | None) -> None:
+    shutil.copytree(BUNDLED, folder)
+    if size is None:
+        (folder / file).unlink()
+    else:
+        os.truncate(folder / file, size)
+
+
+@pytest.mark.parametrize(
+    ("file", "size", "sentence"),
+    [
+        ("tokenizer.json", None, "has no tokenizer.json; save it there with"),
+        ("tokenizer.json", 1000, r"tokenizer\.json cannot be read"),
+        ("model.onnx", 10_000, r"model\.onnx"),
+        ("model.onnx", 0, r"model\.onnx"),
+        ("splade_connectors.json", 10, r"splade_connectors\.json is not valid JSON"),
+    ],
+)
+def test_a_broken_model_is_refused_and_nothing_is_made(
+    run: Run, corpus: Path, tmp_path: Path, file: str, size: int | None, sentence: str
+) -> None:
+    break_model(tmp_path / "model", file, size)
+    done = run("index", corpus, target(tmp_path), "--model", tmp_path / "model")
+    assert re.search(sentence, refusal(done))
+    assert not (tmp_path / "shard").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["search", "articles", "x"], "'articles' is not a target; targets look like edge:PATH"),
+        (["search", "http://localhost/x", "x"], "names its database in the scheme"),
+        (["search", "mydb://localhost/x", "x"], "no adapter for 'mydb'; installed are"),
+        (["search", "edge:FILLED?field=x", "x"], "field= is for Elasticsearch"),
+        (["search", "edge:FILLED?vectr=x", "x"], "unknown target parameter 'vectr'"),
+        (["search", "edge:NOWHERE", "x"], "does not exist; `splade-connectors index` creates it"),
+        (["search", "edge:FILLED?vector=other", "x"], "no sparse vectors under this name; it has"),
+        (["search", "edge:FILLED", "x", "--filter", "{"], "--filter is not JSON: Expecting"),
+        (["search", "edge:FILLED", "x", "--filter", "[]"], "a Qdrant filter is a models.Filter or"),
+        (["search", "edge:FILLED", "x", "--filter", '{"a": 1}'], "has must, should, must_not"),
+        (["explain", "edge:FILLED", "x", "nobody"], "has no document 'nobody'"),
+        (["explain", "edge:FILLED", "x", "77"], "has no document 77"),
+        (["explain", "edge:NOWHERE", "x", "1"], "does not exist"),
+        (["evaluate", "edge:FILLED", "--beir", "NOWHERE"], r"cannot read .*queries\.jsonl"),
+        (["evaluate", "edge:FILLED", "--beir", "BEIR", "--split", "dev"], r"dev\.tsv: .*No such"),
+        (["encode"], "give either a FILE or --query TEXT"),
+        (["encode", "x.jsonl", "--query", "x"], "give either a FILE or --query TEXT"),
+        (["encode", "--query", "x", "--model", "NOWHERE"], "there is no model"),
+    ],
+)
+def test_a_mistake_is_a_sentence_and_exit_code_2(
+    run: Run, filled: Path, tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    places = {"FILLED": filled / "shard", "BEIR": filled, "NOWHERE": tmp_path / "nowhere"}
+    for name, place in places.items():
+        arguments = [argument.replace(name, str(place)) for argument in arguments]
+    assert re.search(sentence, refusal(run(*arguments)))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_other_settings_are_refused_unless_overridden(
+    run: Run, corpus: Path, tmp_path: Path
+) -> None:
+    assert run("index", corpus, target(tmp_path)).code == 0
+    other = ("index", corpus, target(tmp_path), "--prune-top-k", 5)
+    sentence = refusal(run(*other))
+    assert "prune_top_k: the index has None, you have 5" in sentence
+    assert "--override-manifest" in sentence
+    assert run(*other, "--override-manifest").code == 0
+
+
+def test_another_model_is_refused_unless_overridden(run: Run, corpus: Path, tmp_path: Path) -> None:
+    model = tmp_path / "another"
+    shutil.copytree(BUNDLED, model)
+    record = json.loads((model / "splade_connectors.json").read_text())
+    record["spec"]["model"] = "another"
+    (model / "splade_connectors.json").write_text(json.dumps(record))
+    assert run("index", corpus, target(tmp_path), "--model", model).code == 0
+    for command in (["search", target(tmp_path), "bread"], ["explain", target(tmp_path), "x", "1"]):
+        sentence = refusal(run(*command))
+        assert "model: the index has 'another', you have 'splade-tiny'" in sentence
+        assert run(*command, "--override-manifest").code == 0
+        assert run(*command, "--model", model).code == 0
+
+
+def test_the_manifest_may_lie_in_a_file(run: Run, corpus: Path, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.json"
+    assert run("index", corpus, target(tmp_path), "--manifest", file).code == 0
+    assert json.loads(file.read_text())["splade"]["model"] == "splade-tiny"
+    assert run("search", target(tmp_path), "bread", "--manifest", file).err == ""
+    warned = run("search", target(tmp_path), "bread")
+    assert "warning: the index has no manifest" in warned.err
+    nowhere = tmp_path / "nowhere" / "manifest.json"
+    done = run("index", corpus, f"edge:{tmp_path}/other", "--manifest", nowhere)
+    assert re.search(r"cannot write .*nowhere.manifest\.json: No such file", refusal(done))
+
+
+def test_what_an_embedded_store_refuses(run: Run, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "shard").mkdir()
+    (tmp_path / "shard" / "notes.txt").write_text("mine")
+    assert "exists and is no Qdrant shard" in refusal(run("index", corpus, target(tmp_path)))
+    assert [entry.name for entry in (tmp_path / "shard").iterdir()] == ["notes.txt"]
+    idf = qdrant_edge.EdgeSparseVectorParams(modifier=qdrant_edge.Modifier.Idf)
+    config = qdrant_edge.EdgeConfig(vectors=None, sparse_vectors={"splade": idf})
+    (tmp_path / "idf").mkdir()
+    qdrant_edge.EdgeShard.create(str(tmp_path / "idf"), config).close()
+    for command in (
+        ["index", corpus, f"edge:{tmp_path}/idf"],
+        ["search", f"edge:{tmp_path}/idf", "x"],
+    ):
+        assert "has the modifier 'idf'" in refusal(run(*command))
+
+
+def test_a_store_that_is_open_elsewhere_is_named(
+    corpus: Path, tmp_path: Path, encoder: SparseEncoder
+) -> None:
+    with connect(target(tmp_path), encoder=encoder) as store:
+        store.index([])
+        from splade_connectors import Document
+
+        store.index([Document(id=1, text="bread")])
+        for command in (["index", corpus, target(tmp_path)], ["search", target(tmp_path), "x"]):
+            done = real(*command)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert "is open in another process; stop that one" in done.stderr
+    assert real("search", target(tmp_path), "bread").returncode == 0
+
+
+def disk_usage(folder: Path) -> int:
+    """Bytes on disk; the files of the engine are larger than what they hold."""
+    blocks = 0
+    for entry in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # it is written to meanwhile
+            blocks += entry.stat().st_blocks
+    return blocks * 512
+
+
+def interrupted(
+    arguments: list[object], ready: Callable[[], bool], **more: Any
+) -> tuple[int, str, str]:
+    """Exit code and outputs of a command that gets SIGINT as soon as it is ready."""
+    process = subprocess.Popen(
+        [str(SCRIPT), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("json_option", [[], ["--json"]])
+def test_ctrl_c_during_indexing_says_how_far_it_got_and_keeps_that(
+    tmp_path: Path, json_option: list[str], encoder: SparseEncoder
+) -> None:
+    total = 60_000
+    rows = [{"id": n, "text": f"number {n}"} for n in range(total)]
+    path = jsonl(tmp_path / "x.jsonl", rows)
+    shard = tmp_path / "shard"
+
+    def some_windows_are_written() -> bool:
+        return disk_usage(shard) > 1_500_000
+
+    arguments: list[object] = ["index", path, target(tmp_path), *json_option]
+    code, out, err = interrupted(arguments, some_windows_are_written)
+    assert code == 130
+    assert "Traceback" not in err
+    (shown,) = re.findall(r"^error: stopped: (\d+) documents were written before; ", err, re.M)
+    written = int(shown)
+    assert 0 < written < total
+    if json_option:
+        assert one_document(out)["written"] == written
+        assert one_document(out)["interrupted"] is True
+    else:
+        assert out == ""
+    with connect(target(tmp_path), encoder=encoder) as store:
+        # A request may have been acknowledged between its last count and the interrupt.
+        assert written <= store.count() <= written + 256
+        assert len(store.known(list(range(written)))) == written
+
+
+def test_ctrl_c_elsewhere_exits_with_130() -> None:
+    reader, writer = os.pipe()
+    began = time.monotonic()
+    try:
+        code, out, err = interrupted(
+            ["encode", "-"], lambda: time.monotonic() - began > 3, stdin=reader
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert (code, out, err) == (130, "", "error: stopped\n")
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PATH": f"{SCRIPT.parent}:{os.environ['PATH']}"},
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "splade-connectors search {target} bread | head -1",
+        "splade-connectors search {target} bread --json | head -c 5",
+        "splade-connectors search {target} bread --json | true",
+        "splade-connectors search {target} bread --dry-run | true",
+        "splade-connectors inspect {target} | true",
+        "splade-connectors encode {big} | head -1",
+        "splade-connectors encode {big} --json | true",
+        "splade-connectors --help | true",
+    ],
+)
+def test_a_reader_that_goes_away_is_no_error(filled: Path, tmp_path: Path, command: str) -> None:
+    big = jsonl(tmp_path / "big.jsonl", [{"id": n, "text": f"number {n}"} for n in range(1500)])
+    done = shell(command.format(target=target(filled), big=big))
+    assert done.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_an_output_that_cannot_be_written_is_a_sentence(filled: Path) -> None:
+    done = shell(f"splade-connectors search {target(filled)} bread --json > /dev/full")
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: .*No space left on device\n", done.stderr)
+
+
+def test_a_progress_bar_is_shown_on_a_terminal_only(corpus: Path, tmp_path: Path) -> None:
+    done = real("index", corpus, target(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [str(SCRIPT), "index", str(corpus), target(tmp_path), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    shown = b"".join(terminal_output(ours))
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert b"indexing" in shown
+    assert b"done" in shown
+    assert one_document(out)["written"] == 4
+
+
+def terminal_output(ours: int) -> Iterator[bytes]:
+    try:
+        while data := os.read(ours, 4096):
+            yield data
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    finally:
+        os.close(ours)
+
+
+BLOCKED = """
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Block())
+from splade_connectors.cli import main
+main(sys.argv[1:])
+"""
+
+
+def without(blocked: set[str], *arguments: object) -> Done:
+    """Runs a command where these packages are not installed."""
+    script = BLOCKED.replace("{blocked}", repr(blocked))
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("onnxruntime", ["encode", "--query", "x"], "onnx"),
+        ("qdrant_edge", ["inspect", "edge:FILLED"], "qdrant"),
+        ("qdrant_client", ["inspect", "qdrant://localhost/x"], "qdrant"),
+        ("elasticsearch", ["inspect", "elasticsearch://localhost/x"], "elasticsearch"),
+        ("torch", ["encode", "--query", "x", "--backend", "torch"], "torch"),
+        ("ir_measures", ["evaluate", "edge:FILLED", "--beir", "BEIR"], "evaluate"),
+        ("pyarrow", ["index", "PARQUET", "edge:NOWHERE"], "parquet"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_its_pip_line(
+    filled: Path, tmp_path: Path, package: str, arguments: list[str], extra: str
+) -> None:
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    places = {
+        "FILLED": filled / "shard",
+        "BEIR": filled,
+        "PARQUET": tmp_path / "x.parquet",
+        "NOWHERE": tmp_path / "nowhere",
+    }
+    for name, place in places.items():
+        arguments = [argument.replace(name, str(place)) for argument in arguments]
+    sentence = refusal(without({package}, *arguments))
+    assert f" needs {package}: pip install 'splade-connectors[{extra}]'" in sentence
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_demo_ends_with_the_measured_quality(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = real("demo", cwd=tmp_path)
+    assert time.monotonic() - began < 60
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"Indexed \d{3} sample passages into edge:splade-demo", done.stdout)
+    assert done.stdout.count("the model adds: ") >= 3
+    measured = re.findall(r"nDCG@10 (0\.\d{4})", done.stdout)
+    assert float(measured[0]) > 0.5
+    assert "Next: splade-connectors search edge:splade-demo" in done.stdout
+    again = real("search", "edge:splade-demo", "why does dough rise", "--json", cwd=tmp_path)
+    assert one_document(again.stdout)[0]["payload"]["text"]
+    second = real("demo", "--json", cwd=tmp_path)
+    assert second.returncode == 0
+    found = one_document(second.stdout)
+    assert f"{found['measures']['nDCG@10']:.4f}" == measured[0]
+    assert found["report"]["rejected"] == 0
+
+
+def test_the_demo_without_the_measures_package_says_so_and_goes_on(tmp_path: Path) -> None:
+    done = without({"ir_measures"}, "demo", "--path", tmp_path / "demo", "--json")
+    assert done.code == 0
+    assert done.json["measures"] == {}
+    assert "pip install 'splade-connectors[evaluate]'" in done.err
+
+
+def test_the_demo_touches_no_other_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "exists and is no Qdrant shard" in refusal(run("demo", "--path", tmp_path))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
