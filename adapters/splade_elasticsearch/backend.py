@@ -1,4 +1,4 @@
-"""The verbs of an Elasticsearch index."""
+"""The verbs of an index of Elasticsearch, or of OpenSearch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from splade_connectors.steps import Steps
 from splade_connectors.vectors import SparseVector
 from splade_elasticsearch.bulk import index_lines, outcomes
 from splade_elasticsearch.compile import compile_search
+from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
 from splade_elasticsearch.fields import features, source, stored
 from splade_elasticsearch.requests import HttpRequest
 from splade_elasticsearch.schema import (
     EXCLUDES_VECTORS,
-    Kind,
     Schema,
     check_kind,
     choose_kind,
@@ -55,9 +55,10 @@ class ElasticsearchBackend:
         index: its name, or an alias of one index.
         field: name of the sparse field.
         kind: its type; None takes what is there, or the best that the server has.
-        dense_name: `dense_vector` field that documents' unnamed dense vectors go to.
+        dense_name: field that documents' unnamed dense vectors go to.
         keys: feature names.
         location: the target, for messages.
+        dialect: which of the two servers it is.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class ElasticsearchBackend:
         dense_name: str,
         keys: Keys,
         location: str,
+        dialect: Dialect = ELASTICSEARCH,
     ) -> None:
         self.location = location
+        self._dialect = dialect
         self._index = index
         self._path = f"/{quote(index, safe='')}"
         self._field = field
@@ -108,11 +111,11 @@ class ElasticsearchBackend:
         except NotFound:
             yield from self._create(version, dense, manifest)
             schema = yield from self._read_schema()
-        kind = schema.kind or choose_kind(self._asked_kind, version, self.location)
+        kind = schema.kind or self._kind_for(version)
         check_kind(self._asked_kind, kind, self._field, self.location)
         update: dict[str, Any] = {}
         if not schema.kind or not schema.marker:
-            update["properties"] = properties(self._field, kind, version, {})
+            update["properties"] = properties(self._field, kind, version, {}, self._dialect)
             if schema.kind:
                 del update["properties"][self._field]
         if write_manifest and self._manifest_in(schema) != manifest.to_json():
@@ -218,7 +221,8 @@ class ElasticsearchBackend:
         body = {"ids": [str(id) for id in ids]}
         request = HttpRequest("POST", f"{self._path}/_mget", body, params)
         # A version that is not known (see _read_version) is taken for a new one.
-        if with_vectors and (not self._version or self._version >= EXCLUDES_VECTORS):
+        may_exclude = not self._version or self._version >= EXCLUDES_VECTORS
+        if with_vectors and may_exclude and self._dialect is ELASTICSEARCH:
             request = replace(request, params=params | {"_source_exclude_vectors": "false"})
         answer = yield from self._first_accepted(request, replace(request, params=params))
         return [
@@ -268,22 +272,31 @@ class ElasticsearchBackend:
         dense: Mapping[str, int],
         manifest: IndexManifest,
     ) -> Steps[None]:
-        kind = choose_kind(self._asked_kind, version, self.location)
+        kind = self._kind_for(version)
         texts = {name: {"type": "text"} for name in manifest.text_fields}
         mapping = {
             "_meta": merged_meta({}, self._field, manifest.to_json()),
-            "properties": {**texts, **properties(self._field, kind, version, dense)},
+            "properties": {
+                **texts,
+                **properties(self._field, kind, version, dense, self._dialect),
+            },
         }
+        body: dict[str, Any] = {"mappings": mapping}
+        if dense and self._dialect.dense_settings:
+            body["settings"] = dict(self._dialect.dense_settings)
         try:
-            yield HttpRequest("PUT", self._path, {"mappings": mapping})
+            yield HttpRequest("PUT", self._path, body)
         except RequestRejected as error:
             # Made by somebody else just now, or by us, if the answer to the first try was lost.
             if "resource_already_exists" not in str(error):
                 raise
 
+    def _kind_for(self, version: tuple[int, ...]) -> Kind:
+        return choose_kind(self._asked_kind, version, self.location, self._dialect)
+
     def _read_schema(self) -> Steps[Schema]:
         answer = yield HttpRequest("GET", self._path)
-        self._schema = parse_index(answer, self._field, self.location)
+        self._schema = parse_index(answer, self._field, self.location, self._dialect)
         return self._schema
 
     def _read_version(self) -> Steps[tuple[int, ...]]:
@@ -301,13 +314,17 @@ class ElasticsearchBackend:
     def _version_number(self) -> Steps[str]:
         """From the root; some builds do not answer there, all say it under _nodes."""
         try:
-            return str((yield HttpRequest("GET", "/"))["version"]["number"])
+            return self._number_in((yield HttpRequest("GET", "/"))["version"])
         except RequestRejected as error:
             if error.status != _NOT_ALLOWED:
                 raise
         params = {"filter_path": "nodes.*.version"}
         nodes = (yield HttpRequest("GET", "/_nodes", None, params))["nodes"]
         return str(min((node["version"] for node in nodes.values()), key=_version))
+
+    def _number_in(self, version: Mapping[str, Any]) -> str:
+        """The number in what the root says of its version."""
+        return str(version["number"])
 
     def _capabilities(
         self, version: tuple[int, ...], schema: Schema | None, documents: int | None
@@ -321,7 +338,7 @@ class ElasticsearchBackend:
                 "dense_fields": dict(schema.dense),
             }
         return Capabilities(
-            backend="elasticsearch",
+            backend=self._dialect.scheme,
             version=version,
             exists=schema is not None,
             has_field=schema is not None and schema.kind is not None,
@@ -363,7 +380,7 @@ class ElasticsearchBackend:
         known = self._schema.dense
         if name not in known:
             names = ", ".join(map(repr, sorted(known))) or "none"
-            return f"the index has no dense_vector field {name!r}; it has {names}"
+            return f"the index has no {self._dialect.dense_type} field {name!r}; it has {names}"
         if known[name] and dimensions != known[name]:
             return (
                 f"the dense vector {name!r} has {dimensions} dimensions, the index's field has "

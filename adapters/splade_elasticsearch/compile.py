@@ -11,7 +11,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.options import SearchOptions
 from splade_connectors.vectors import SparseVector
-from splade_elasticsearch.schema import Kind
+from splade_elasticsearch.dialect import Kind
 
 _REASONS = {
     "rank_features": (

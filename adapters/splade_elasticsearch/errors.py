@@ -1,4 +1,4 @@
-"""What elasticsearch-py raises, as this package's errors."""
+"""What elasticsearch-py raises, as this package's errors; statuses also for OpenSearch's client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from splade_connectors.errors import (
     Unavailable,
 )
 from splade_elasticsearch.bulk import reason
-from splade_elasticsearch.schema import KINDS
+from splade_elasticsearch.dialect import ELASTICSEARCH, KINDS, Dialect
 
 # "No handler for type" up to 7.x, "The mapper type … does not exist" from 8.x on.
 _NO_TYPE = re.compile(
@@ -24,7 +24,7 @@ _NO_TYPE = re.compile(
 )
 # urllib3's and aiohttp's words for it.
 _NO_HTTP = re.compile("BadStatusLine|Bad status line")
-# Statuses with which a web server or a proxy says that it knows nothing of Elasticsearch.
+# Statuses with which a web server or a proxy says that it knows nothing of these servers.
 _OF_WEB_SERVERS = (301, 302, 307, 308, 400, 404, 501)
 
 
@@ -41,30 +41,30 @@ def from_client(error: Exception, location: str, client_major: int) -> SpladeCon
         getattr(raw, "meta", None), "status", None
     )
     if type(error).__name__ == "UnsupportedProductError":
-        return _not_elasticsearch(location)
-    if status:
-        headers = getattr(getattr(raw, "meta", None), "headers", None) or {}
-        return from_status(int(status), getattr(raw, "body", None), headers, location, client_major)
-    return _from_transport(error, location)
-
-
-def from_status(
-    status: int, body: Any, headers: Mapping[str, str], location: str, client_major: int
-) -> SpladeConnectorsError:
-    """The error for an HTTP status and its body."""
-    if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
-        return _not_elasticsearch(location)
+        return not_this(location, ELASTICSEARCH)
+    if not status:
+        text = str(getattr(error, "message", None) or error)
+        return from_transport(type(error).__name__, text, location, ELASTICSEARCH)
+    body = getattr(raw, "body", None)
     text = _explanation(body)
     if "media_type_header_exception" in text or "compatible-with" in text:
         return NotSupported(
             f"the client is {client_major}.x, the server at {location} is older: "
             f"pip install 'elasticsearch>={client_major - 1},<{client_major}'"
         )
+    headers = getattr(getattr(raw, "meta", None), "headers", None) or {}
+    return from_status(int(status), body, headers, location, ELASTICSEARCH)
+
+
+def from_status(
+    status: int, body: Any, headers: Mapping[str, str], location: str, dialect: Dialect
+) -> SpladeConnectorsError:
+    """The error for an HTTP status and its body."""
+    if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
+        return not_this(location, dialect)
+    text = _explanation(body)
     if status == 401:
-        return AccessDenied(
-            f"{location} refused the credentials (401); set ELASTICSEARCH_API_KEY, or "
-            "ELASTICSEARCH_USERNAME and ELASTICSEARCH_PASSWORD"
-        )
+        return AccessDenied(f"{location} refused the credentials (401); set {dialect.credentials}")
     if status == 403:
         return AccessDenied(f"{location} does not allow this (403): {text}")
     if status == 404:
@@ -74,19 +74,20 @@ def from_status(
         return Unavailable(f"{location} is not available ({status}): {text}", retry_after_s=wait)
     missing = _NO_TYPE.search(text)
     if missing:
-        return _missing_type(missing[1] or missing[2], location)
+        return _missing_type(missing[1] or missing[2], location, dialect)
     return RequestRejected(f"{location} refused the request ({status}): {text}", status=status)
 
 
-def _not_elasticsearch(location: str) -> ConfigurationError:
+def not_this(location: str, dialect: Dialect) -> ConfigurationError:
+    """For answers of something else than the server."""
     return ConfigurationError(
-        f"what answers at {location} is not Elasticsearch (nor is OpenSearch, to its client); "
-        "check host, port (9200) and scheme (elasticsearch+https for TLS)"
+        f"what answers at {location} is not {dialect.not_this}; "
+        f"check host, port (9200) and scheme ({dialect.scheme}+https for TLS)"
     )
 
 
-def _missing_type(kind: str, location: str) -> NotSupported:
-    if kind not in KINDS:
+def _missing_type(kind: str, location: str, dialect: Dialect) -> NotSupported:
+    if kind not in KINDS or len(dialect.kinds) == 1:
         return NotSupported(f"{location} has no {kind} fields: a module is missing there")
     (other,) = set(KINDS) - {kind}
     return NotSupported(
@@ -95,36 +96,44 @@ def _missing_type(kind: str, location: str) -> NotSupported:
     )
 
 
-def _from_transport(error: Exception, location: str) -> SpladeConnectorsError:
-    text = str(getattr(error, "message", None) or error)
+def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> SpladeConnectorsError:
+    """The error for a request that got no answer.
+
+    Args:
+        kind: name of the client's error class.
+        text: what it says.
+        location: the target, for messages.
+        dialect: which server was expected.
+    """
+    scheme = dialect.scheme
     if "is closed" in text:
         return ConfigurationError(f"this store of {location} has been closed; connect again")
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text.lower():
         return ConfigurationError(
-            f"{location} does not speak TLS on this port; write elasticsearch:// instead of "
-            "elasticsearch+https://"
+            f"{location} does not speak TLS on this port; write {scheme}:// instead of "
+            f"{scheme}+https://"
         )
-    if "CERTIFICATE_VERIFY" in text or type(error).__name__ == "TlsError":
+    if "CERTIFICATE_VERIFY" in text or kind in ("TlsError", "SSLError"):
         return ConfigurationError(
             f"the TLS connection to {location} failed ({text}); name the certificate authority "
             "with --ca-certs FILE"
         )
-    if type(error).__name__ == "ConnectionTimeout":
+    if kind == "ConnectionTimeout":
         return Unavailable(
             f"{location} did not answer in time; ConnectOptions(timeout_s=…) waits longer"
         )
-    if type(error).__name__ == "SerializationError" or _NO_HTTP.search(text):
+    if kind == "SerializationError" or _NO_HTTP.search(text):
         return ConfigurationError(
-            f"what answers at {location} does not answer as Elasticsearch does; check host, port "
-            "(9200) and scheme (elasticsearch+https for TLS)"
+            f"what answers at {location} does not answer as {dialect.name} does; check host, port "
+            f"(9200) and scheme ({scheme}+https for TLS)"
         )
     if "RemoteDisconnected" in text or "Server disconnected" in text:
         return Unavailable(
             f"{location} closed the connection; does the server speak TLS? Then write "
-            "elasticsearch+https://"
+            f"{scheme}+https://"
         )
     return Unavailable(
-        f"{location} cannot be reached ({_short(text)}); is Elasticsearch running there? The "
+        f"{location} cannot be reached ({_short(text)}); is {dialect.name} running there? The "
         "usual port is 9200"
     )
 

@@ -19,7 +19,7 @@ from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import Rrf, WeightedSum, scales_of, weights_of
 from splade_connectors.keys import Keys
 from splade_elasticsearch.compile import filter_json, rank_feature_clauses, sparse_vector_clause
-from splade_elasticsearch.schema import Kind
+from splade_elasticsearch.dialect import Kind
 
 Version = tuple[int, ...]
 

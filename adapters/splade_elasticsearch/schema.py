@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from splade_connectors.errors import (
     AccessDenied,
@@ -13,9 +13,7 @@ from splade_connectors.errors import (
     SchemaConflict,
 )
 from splade_connectors.manifest import MANIFEST_KEY
-
-Kind = Literal["rank_features", "sparse_vector"]
-KINDS: tuple[Kind, ...] = ("rank_features", "sparse_vector")
+from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
 
 # The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
 # it off, with 8.19 and 9.1; leaving vectors out of `_source` in answers with 9.2.
@@ -33,10 +31,12 @@ class Schema:
         index: its concrete name, also when it was asked for by an alias.
         kind: type of the sparse field, None when the field is absent.
         marker: whether the marker field is mapped.
-        dense: `dense_vector` field -> dimensions.
+        dense: dense field -> dimensions.
         sparse: names of all sparse fields.
         meta: the owner's `_meta`, our part included.
         whole_source: whether `_source` keeps every field.
+        dense_mappings: dense field -> its mapping.
+        shards: number of primary shards.
     """
 
     index: str
@@ -46,6 +46,8 @@ class Schema:
     sparse: Sequence[str]
     meta: Mapping[str, Any]
     whole_source: bool
+    dense_mappings: Mapping[str, Mapping[str, Any]]
+    shards: int
 
     @property
     def hidden(self) -> list[str]:
@@ -55,7 +57,7 @@ class Schema:
 
 
 def check_index_name(name: str) -> None:
-    """Refuse what Elasticsearch refuses as the name of an index.
+    """Refuse what the servers refuse as the name of an index.
 
     Raises:
         ConfigurationError: saying what is wrong with it.
@@ -92,7 +94,9 @@ def marker_name(field: str) -> str:
     return f"{field}_marker"
 
 
-def parse_index(answer: Mapping[str, Any], field: str, location: str) -> Schema:
+def parse_index(
+    answer: Mapping[str, Any], field: str, location: str, dialect: Dialect = ELASTICSEARCH
+) -> Schema:
     """The schema in the answer of GET /INDEX.
 
     Raises:
@@ -105,28 +109,35 @@ def parse_index(answer: Mapping[str, Any], field: str, location: str) -> Schema:
     mapping = found.get("mappings") or {}
     properties = mapping.get("properties") or {}
     types = {name: str(entry.get("type", "object")) for name, entry in properties.items()}
+    dense = {name: properties[name] for name, kind in types.items() if kind == dialect.dense_type}
+    settings = (found.get("settings") or {}).get("index") or {}
     return Schema(
         index=index,
-        kind=_kind(types.get(field), field, types, location),
+        kind=_kind(types.get(field), field, types, location, dialect.kinds),
         marker=types.get(marker_name(field)) == "keyword",
-        dense={
-            name: int(properties[name].get("dims", 0))
-            for name, kind in types.items()
-            if kind == "dense_vector"
-        },
-        sparse=[name for name, kind in types.items() if kind in KINDS],
+        dense={name: int(entry.get(dialect.dimensions, 0)) for name, entry in dense.items()},
+        sparse=[name for name, kind in types.items() if kind in dialect.kinds],
         meta=mapping.get("_meta") or {},
         whole_source=_is_whole(mapping.get("_source") or {}),
+        dense_mappings=dense,
+        shards=int(settings.get("number_of_shards", 1)),
     )
 
 
-def choose_kind(asked: Kind | None, version: tuple[int, ...], location: str) -> Kind:
+def choose_kind(
+    asked: Kind | None,
+    version: tuple[int, ...],
+    location: str,
+    dialect: Dialect = ELASTICSEARCH,
+) -> Kind:
     """The type for a new sparse field: what was asked for, or the best that the server has.
 
     Raises:
         NotSupported: when `sparse_vector` was asked of a server that cannot query it.
         AccessDenied: when the version is not known.
     """
+    if len(dialect.kinds) == 1:
+        return dialect.kinds[0]
     if not version:
         raise AccessDenied(
             f"{location}: a new sparse field depends on the server's version, and to read that "
@@ -157,12 +168,14 @@ def check_kind(asked: Kind | None, found: Kind, field: str, location: str) -> No
 
 
 def properties(
-    field: str, kind: Kind, version: tuple[int, ...], dense: Mapping[str, int]
+    field: str,
+    kind: Kind,
+    version: tuple[int, ...],
+    dense: Mapping[str, int],
+    dialect: Dialect = ELASTICSEARCH,
 ) -> dict[str, Any]:
     """Mapping properties for the sparse field, its marker, and dense vectors."""
     sparse: dict[str, Any] = {"type": kind}
-    # 7.x knows nothing of a dense_vector but its dimensions.
-    searched = {"index": True, "similarity": "cosine"} if version >= (8,) else {}
     if kind == "sparse_vector" and _prunes_by_default(version):
         # Its thresholds were tuned for another model and would change SPLADE's scores.
         sparse["index_options"] = {"prune": False}
@@ -170,7 +183,12 @@ def properties(
         field: sparse,
         marker_name(field): {"type": "keyword"},
         **{
-            name: {"type": "dense_vector", "dims": size, **searched} for name, size in dense.items()
+            name: {
+                "type": dialect.dense_type,
+                dialect.dimensions: size,
+                **dialect.dense_mapping(version),
+            }
+            for name, size in dense.items()
         },
     }
 
@@ -190,14 +208,20 @@ def _is_whole(source: Mapping[str, Any]) -> bool:
     return not cut and source.get("enabled") is not False
 
 
-def _kind(found: str | None, field: str, types: Mapping[str, str], location: str) -> Kind | None:
-    for kind in KINDS:
+def _kind(
+    found: str | None,
+    field: str,
+    types: Mapping[str, str],
+    location: str,
+    kinds: Sequence[Kind],
+) -> Kind | None:
+    for kind in kinds:
         if found == kind:
             return kind
     if found is None:
         return None
-    others = ", ".join(name for name, kind in types.items() if kind in KINDS) or "none"
+    others = ", ".join(name for name, kind in types.items() if kind in kinds) or "none"
     raise SchemaConflict(
-        f"the field {field!r} of {location} is {found}, not rank_features or sparse_vector; "
+        f"the field {field!r} of {location} is {found}, not {' or '.join(kinds)}; "
         f"choose another: ?field=NAME (sparse fields there: {others})"
     )

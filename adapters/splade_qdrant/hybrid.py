@@ -8,11 +8,13 @@ that is fused by rank or distribution is wrapped into a fusion of one leg, which
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from splade_connectors.backend import Plan
-from splade_connectors.fusion.request import HybridQuery, ResolvedLeg
+from splade_connectors.errors import NotSupported
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import (
     DistributionBased,
     Rrf,
@@ -32,16 +34,59 @@ _RRF_K: Version = (1, 16)
 _ANGULAR = ("Cosine", "Dot")
 
 
-def server_refusal(
-    query: HybridQuery, version: Version, distances: Mapping[str, str]
-) -> str | None:
-    """Why this fusion cannot be computed exactly by one request, None when it can.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collection:
+    """What decides about the path.
 
-    Args:
-        query: the search.
+    Attributes:
+        name: of the collection.
+        vector: name of the sparse vector.
         version: the server's.
         distances: dense vector name -> distance.
     """
+
+    name: str
+    vector: str
+    version: Version
+    distances: Mapping[str, str]
+
+
+def compile_hybrid(query: HybridQuery, collection: Collection, path: Path) -> Plan:
+    """The best request that does not change the fusion's meaning.
+
+    Raises:
+        NotSupported: when `path` is "server" and the server cannot, or when no path can.
+    """
+    refusal = server_refusal(query, collection)
+    if path != "client" and refusal is None:
+        return Plan(
+            path="prefetch + formula",
+            reason="one query fuses; ranks and weights mean what they mean on every store",
+            method="POST",
+            url_path=_url_path(collection, "query"),
+            body=server_body(query, collection.vector),
+            fused_by="server",
+        )
+    if path == "client":
+        refusal = "the client was asked for"
+    if path == "server":
+        raise NotSupported(f"this server cannot fuse this in one request: {refusal}")
+    if any(leg.candidates is None for leg in query.legs):
+        raise NotSupported(f"Qdrant needs a window for every leg: {refusal}")
+    return Plan(
+        path="batch query, fused by the client",
+        reason="the definition itself, over the windows of the legs",
+        method="POST",
+        url_path=_url_path(collection, "query/batch"),
+        body=batch_body(query, collection.vector),
+        fused_by="client",
+        not_taken=(f"one query with a formula: {refusal}",),
+    )
+
+
+def server_refusal(query: HybridQuery, collection: Collection) -> str | None:
+    """Why this fusion cannot be computed exactly by one request, None when it can."""
+    version = collection.version
     if version < _FORMULA:
         return f"formulas need Qdrant 1.14, the server is {_text(version)}"
     if any(leg.candidates is None for leg in query.legs):
@@ -53,7 +98,7 @@ def server_refusal(
         return f"Qdrant takes whole numbers for k, not {fusion.k}"
     if isinstance(fusion, WeightedSum) and fusion.normalize:
         return f"normalize={fusion.normalize!r} needs each window's scores, which formulas lack"
-    return _similarity_refusal(query, distances)
+    return _similarity_refusal(query, collection.distances)
 
 
 def server_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
@@ -74,28 +119,6 @@ def batch_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
     return {
         "searches": [{**leg_body(leg, vector_name), "with_payload": [ID_KEY]} for leg in query.legs]
     }
-
-
-def hybrid_plan(
-    collection: str,
-    body: Mapping[str, Any],
-    *,
-    fused_by: Literal["server", "client"],
-    not_taken: tuple[str, ...],
-) -> Plan:
-    """The plan for a body made here."""
-    one = fused_by == "server"
-    return Plan(
-        path="prefetch + formula" if one else "batch query, fused by the client",
-        reason="one request; ranks and weights mean what they mean on every store"
-        if one
-        else "the definition itself, over the windows of the legs",
-        method="POST",
-        url_path=f"/collections/{quote(collection, safe='')}/points/query{'' if one else '/batch'}",
-        body=body,
-        fused_by=fused_by,
-        not_taken=not_taken,
-    )
 
 
 def leg_body(leg: ResolvedLeg, vector_name: str) -> dict[str, Any]:
@@ -164,6 +187,10 @@ def _similarity_refusal(query: HybridQuery, distances: Mapping[str, str]) -> str
         if leg.kind == "dense" and distance not in _ANGULAR:
             return f"a sum with {distance} distances needs their similarity, formulas have scores"
     return None
+
+
+def _url_path(collection: Collection, verb: str) -> str:
+    return f"/collections/{quote(collection.name, safe='')}/points/{verb}"
 
 
 def _text(version: Sequence[int]) -> str:

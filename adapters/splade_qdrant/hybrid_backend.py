@@ -11,13 +11,7 @@ from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path
 from splade_connectors.steps import Steps
 from splade_qdrant.backend import QdrantBackend
-from splade_qdrant.hybrid import (
-    batch_body,
-    hybrid_plan,
-    server_body,
-    server_refusal,
-    similarity,
-)
+from splade_qdrant.hybrid import Collection, batch_body, compile_hybrid, similarity
 from splade_qdrant.points import hit
 from splade_qdrant.schema import Schema
 
@@ -43,20 +37,13 @@ class QdrantHybridBackend(QdrantBackend):
         """One query with prefetches and a formula, else a batch and fusion here."""
         schema = self._schema or (yield from self._read_schema())
         self._check_legs(query, schema)
-        version = yield from self._read_version()
-        refusal = server_refusal(query, version, schema.distances)
-        if path == "client":
-            refusal = "the client was asked for"
-        if refusal is None:
-            body = server_body(query, self._vector)
-            return hybrid_plan(self._collection, body, fused_by="server", not_taken=())
-        if path == "server":
-            raise NotSupported(f"{self.location} cannot fuse this in one request: {refusal}")
-        if any(leg.candidates is None for leg in query.legs):
-            raise NotSupported(f"{self.location}: Qdrant needs a window for every leg: {refusal}")
-        body = batch_body(query, self._vector)
-        not_taken = (f"one query with a formula: {refusal}",)
-        return hybrid_plan(self._collection, body, fused_by="client", not_taken=not_taken)
+        collection = Collection(
+            name=self._collection,
+            vector=self._vector,
+            version=(yield from self._read_version()),
+            distances=schema.distances,
+        )
+        return compile_hybrid(query, collection, path)
 
     def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
         """Send the one query, put ties in order, and read the payload of the page."""

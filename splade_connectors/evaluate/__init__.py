@@ -1,6 +1,27 @@
-"""How good are the results: queries with judgements, and the usual measures."""
+"""How good are the results: queries with judgements, the usual measures, fusions, and tuning."""
 
+from splade_connectors.evaluate.compare import Comparison, Row, compare
 from splade_connectors.evaluate.data import Judged, read_beir
+from splade_connectors.evaluate.legs import LegRun, QueryVectors, collect
 from splade_connectors.evaluate.run import Evaluation, evaluate
+from splade_connectors.evaluate.trec import write_run
+from splade_connectors.evaluate.tune import calibrate, tune
+from splade_connectors.evaluate.tuning import Study, Tuning
 
-__all__ = ["Evaluation", "Judged", "evaluate", "read_beir"]
+__all__ = [
+    "Comparison",
+    "Evaluation",
+    "Judged",
+    "LegRun",
+    "QueryVectors",
+    "Row",
+    "Study",
+    "Tuning",
+    "calibrate",
+    "collect",
+    "compare",
+    "evaluate",
+    "read_beir",
+    "tune",
+    "write_run",
+]

@@ -1,0 +1,108 @@
+"""What targets of Elasticsearch and of OpenSearch say, checked before a client is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from splade_connectors.backend import ConnectOptions
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.keys import Keys
+from splade_connectors.targets import Target
+from splade_elasticsearch.dialect import Dialect
+from splade_elasticsearch.fields import DEFAULT_DENSE
+from splade_elasticsearch.schema import check_field_name, check_index_name
+
+DEFAULT_FIELD = "splade"
+
+
+def check_transport(target: Target) -> None:
+    """Refuse anything but HTTP and HTTPS."""
+    scheme = target.scheme
+    if target.transport not in ("", "https"):
+        raise ConfigurationError(
+            f"{scheme}+{target.transport} is not known; write {scheme} or {scheme}+https"
+        )
+
+
+def host_name(host: str) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+def user_and_password(target: Target, options: ConnectOptions, variables: str) -> bytes:
+    """ "user:password"; arguments win over the URL, the URL over the environment. b"" for none.
+
+    Args:
+        target: of the index.
+        options: of the caller.
+        variables: what the names of the environment variables begin with.
+    """
+    username = options.username or target.username or os.environ.get(f"{variables}_USERNAME")
+    password = options.password or target.password or os.environ.get(f"{variables}_PASSWORD")
+    if username and not password:
+        raise ConfigurationError(
+            f"there is no password for the user {username!r}: set {variables}_PASSWORD"
+        )
+    return f"{username}:{password}".encode() if username else b""
+
+
+def certificates(target: Target, path: str | None) -> dict[str, str]:
+    """The client's argument for certificate authorities, where there is one."""
+    if not path:
+        return {}
+    if not target.transport:
+        raise ConfigurationError(
+            f"ca_certs (--ca-certs) is for TLS: write {target.scheme}+https://"
+        )
+    if not Path(path).is_file():
+        raise ConfigurationError(f"there is no file {path} with certificates (--ca-certs)")
+    return {"ca_certs": path}
+
+
+def index_arguments(
+    target: Target, keys: Keys, options: ConnectOptions, dialect: Dialect
+) -> dict[str, Any]:
+    """The arguments of a backend, but for the name of the index.
+
+    Raises:
+        ConfigurationError: for names and parameters that these servers do not have.
+    """
+    if options.manifest_file:
+        raise ConfigurationError(
+            f"{dialect.name} keeps the manifest in the mapping; leave manifest_file away"
+        )
+    if "vector" in target.parameters:
+        raise ConfigurationError(
+            f"vector= is for Qdrant; {dialect.name}'s sparse field is named by field=NAME"
+        )
+    field = target.parameters.get("field", DEFAULT_FIELD)
+    kind = target.parameters.get("kind")
+    if kind not in (None, *dialect.kinds):
+        known = ", ".join(dialect.kinds)
+        known = f"one of {known}" if len(dialect.kinds) > 1 else f"{known} on {dialect.name}"
+        raise ConfigurationError(f"kind must be {known}, not {kind!r}")
+    check_index_name(target.path)
+    check_field_name(field)
+    return {
+        "field": field,
+        "kind": kind,
+        "dense_name": target.parameters.get("dense", DEFAULT_DENSE),
+        "keys": keys,
+        "location": str(target),
+        "dialect": dialect,
+    }
+
+
+def does_nothing(asynchronous: bool) -> Callable[[], Any]:
+    """What closes a client that is the user's own."""
+
+    def nothing() -> None:
+        return None
+
+    async def anothing() -> None:
+        return None
+
+    return anothing if asynchronous else nothing
