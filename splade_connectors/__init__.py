@@ -5,8 +5,9 @@ import logging as _logging
 from splade_connectors.async_store import AsyncStore
 from splade_connectors.connect import aconnect, connect
 from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
-from splade_connectors.encoders import EncoderSpec, EncodeStats, SparseEncoder, load_encoder
+from splade_connectors.encoders import EncodeStats, SparseEncoder, load_encoder
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
+from splade_connectors.fusion import DistributionBased, Rrf, WeightedSum
 from splade_connectors.options import (
     EncodeOptions,
     Progress,
@@ -22,10 +23,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncStore",
+    "DistributionBased",
     "Document",
     "EncodeOptions",
     "EncodeStats",
-    "EncoderSpec",
     "Explanation",
     "Hit",
     "IndexReport",
@@ -33,12 +34,14 @@ __all__ = [
     "Progress",
     "PruneOptions",
     "RetryOptions",
+    "Rrf",
     "SparseBatch",
     "SparseEncoder",
     "SparseVector",
     "SpladeConnectorsError",
     "Store",
     "StoredDocument",
+    "WeightedSum",
     "WriteOptions",
     "aconnect",
     "connect",

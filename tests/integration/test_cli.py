@@ -659,17 +659,19 @@ def test_ctrl_c_during_indexing_says_how_far_it_got_and_keeps_that(
         assert len(store.known(list(range(written)))) == written
 
 
-def test_ctrl_c_elsewhere_exits_with_130() -> None:
+def test_ctrl_c_elsewhere_exits_with_130_and_leaves_nothing_half_written(tmp_path: Path) -> None:
     reader, writer = os.pipe()
-    began = time.monotonic()
+    os.write(writer, f"{json.dumps(ROWS[0])}\n".encode() * 2)
+    output = tmp_path / "out.jsonl"
+    begun = tmp_path / "out.jsonl.unfinished"
     try:
-        code, out, err = interrupted(
-            ["encode", "-"], lambda: time.monotonic() - began > 3, stdin=reader
-        )
+        arguments: list[object] = ["encode", "-", "-o", output]
+        code, out, err = interrupted(arguments, begun.exists, stdin=reader)
     finally:
         os.close(reader)
         os.close(writer)
     assert (code, out, err) == (130, "", "error: stopped\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 def shell(command: str) -> subprocess.CompletedProcess[str]:
