@@ -33,7 +33,7 @@ def host_name(host: str) -> str:
 
 
 def user_and_password(target: Target, options: ConnectOptions, variables: str) -> bytes:
-    """ "user:password"; arguments win over the URL, the URL over the environment. b"" for none.
+    """Both with a colon between, or b""; arguments win over the URL, the URL over the environment.
 
     Args:
         target: of the index.

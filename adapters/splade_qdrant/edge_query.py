@@ -43,6 +43,8 @@ def _query(body: Json) -> Any:
     match body["query"]:
         case {"indices": indices, "values": values}:
             return engine.Query.Nearest(engine.SparseVector(indices, values), using=body["using"])
+        case {"text": text, "model": _}:
+            return engine.Query.Nearest(engine.Bm25().embed_query(text), using=body["using"])
         case list(vector):
             return engine.Query.Nearest(vector, using=body["using"])
         case {"rrf": {"k": k}}:

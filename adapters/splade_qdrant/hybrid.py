@@ -27,6 +27,9 @@ from splade_qdrant.points import ID_KEY, sparse_json
 
 Version = tuple[int, ...]
 
+# The name under which Qdrant knows its own BM25, for sparse vectors with the IDF modifier.
+BM25 = "qdrant/bm25"
+
 _FORMULA: Version = (1, 14)
 _RRF_K: Version = (1, 16)
 
@@ -127,6 +130,9 @@ def leg_body(leg: ResolvedLeg, vector_name: str) -> dict[str, Any]:
     if leg.kind == "sparse":
         assert leg.sparse is not None
         body |= {"query": sparse_json(leg.sparse), "using": vector_name}
+    elif leg.kind == "text":
+        # Words instead of a vector: the server (from 1.15.3 on) and the engine have BM25 built in.
+        body |= {"query": {"text": leg.text, "model": BM25}, "using": leg.fields[0]}
     else:
         assert leg.dense is not None
         body |= {"query": list(leg.dense), "using": leg.field or ""}

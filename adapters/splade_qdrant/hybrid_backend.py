@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from splade_connectors.backend import Plan
 from splade_connectors.documents import Hit
-from splade_connectors.errors import ConfigurationError, NotSupported
+from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
-from splade_connectors.fusion.request import HybridQuery, Path
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
 from splade_qdrant.backend import QdrantBackend
 from splade_qdrant.hybrid import Collection, batch_body, compile_hybrid, similarity
@@ -74,12 +74,21 @@ class QdrantHybridBackend(QdrantBackend):
     def _check_legs(self, query: HybridQuery, schema: Schema) -> None:
         for leg in query.legs:
             if leg.kind == "text":
-                raise NotSupported(
-                    f"{self.location}: Qdrant has no BM25 over text fields; leave the text leg away"
-                )
+                self._check_text(leg, schema)
             if leg.dense is not None and len(leg.dense) != schema.dense[leg.field or ""]:
                 raise ConfigurationError(
                     f"the dense vector of the query has {len(leg.dense)} dimensions, "
                     f"{leg.field or 'the unnamed vector'!r} of {self.location} has "
                     f"{schema.dense[leg.field or '']}"
                 )
+
+    def _check_text(self, leg: ResolvedLeg, schema: Schema) -> None:
+        """Qdrant's text leg is a sparse vector of BM25 weights, completed by IDF at search."""
+        if len(leg.fields) == 1 and schema.sparse.get(leg.fields[0]) == "idf":
+            return
+        names = [name for name, modifier in schema.sparse.items() if modifier == "idf"]
+        raise ConfigurationError(
+            "a text leg needs a sparse vector with the IDF modifier on Qdrant; "
+            f"{self.location} has {', '.join(map(repr, sorted(names))) or 'none'}: "
+            "TextLeg(fields=('NAME',))"
+        )

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from splade_connectors.cli import common
+from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from splade_connectors.evaluate.compare import Comparison
     from splade_connectors.evaluate.run import Evaluation
+    from splade_connectors.evaluate.tuning import Study
 
 
 def command(
     target: common.TargetArgument,
     beir: Annotated[Path, typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.")],
     split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
+    fusion: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Compare a fusion; may be repeated: {common.FUSION_HELP}."),
+    ] = None,
+    dense_model: common.DenseModel = None,
+    dense_vectors: Annotated[
+        Path | None,
+        typer.Option(help="The queries' dense vectors instead: .npz with ids and vectors."),
+    ] = None,
+    dense_field: common.DenseField = None,
+    text_field: common.TextFields = None,
+    run_file: Annotated[
+        Path | None,
+        typer.Option(help="Write the rankings as TREC runs, OUT.NAME.trec for each row."),
+    ] = None,
     model: common.Model = None,
     backend: common.Backend = "onnx",
     username: common.Username = None,
@@ -26,10 +45,26 @@ def command(
     override_manifest: common.OverrideManifest = False,
     json: common.Json = False,
 ) -> None:
-    """nDCG@10, recall@100 and MRR@10 over judged queries in BEIR layout."""
-    from splade_connectors.evaluate import evaluate, read_beir
+    """nDCG@10, recall@100 and MRR@10 over judged queries in BEIR layout.
+
+    With a further leg or a fusion: a table of each leg alone and of each fusion, with latency and
+    the p value of the difference to the best leg.
+    """
+    from splade_connectors.evaluate import QueryVectors, compare, evaluate, read_beir, write_run
+    from splade_connectors.fusion.spec import Rrf, parse_fusion
 
     judged = read_beir(beir, split)
+    if dense_model and dense_vectors:
+        raise ConfigurationError("give either --dense-model or --dense-vectors")
+    fusions = [parse_fusion(spec) for spec in fusion or ()]
+    dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
+    legs = common.make_legs(
+        dense or common.dense_encoder(dense_model), text_field, dense_field=dense_field
+    )
+    if fusions and len(legs) == 1:
+        raise ConfigurationError(
+            "--fusion is for several legs: add --dense-model, --dense-vectors or --text-field"
+        )
     encoder = common.make_encoder(model, backend)
     with (
         common.open_store(
@@ -43,7 +78,21 @@ def command(
         ) as store,
         common.progress_bar("searching") as show,
     ):
-        found = evaluate(store, judged, show)
+        if len(legs) > 1:
+            compared = compare(store, judged, legs, fusions or [Rrf()], show)
+        else:
+            ranking: dict[str, dict[str, float]] = {}
+            found = evaluate(store, judged, show, run=ranking)
+    if len(legs) > 1:
+        if run_file:
+            write_runs(compared, run_file)
+        if json:
+            common.print_json(compared.to_json())
+        else:
+            print_comparison(compared)
+        return
+    if run_file:
+        write_run(run_file, {id: hits.items() for id, hits in ranking.items()}, "sparse")
     if json:
         common.print_json(found.to_json())
     else:
@@ -64,6 +113,56 @@ def print_evaluation(found: Evaluation) -> None:
         f"{found.p95_ms:.1f} ms",
     )
     common.console().print(table)
+    warn_of_gaps(found)
+
+
+def print_comparison(found: Comparison) -> None:
+    """A row for each leg and fusion, and what does not fit together."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from splade_connectors.evaluate.significance import TEST
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for name in (*found.rows[0].measures, "p50", "p95", "difference", "p"):
+        table.add_column(name, justify="right")
+    for row in found.rows:
+        table.add_row(
+            Text(row.name, style="" if row.is_leg else "bold"),
+            *(f"{value:.4f}" for value in row.measures.values()),
+            f"{row.p50_ms:.1f} ms",
+            f"{row.p95_ms:.1f} ms",
+            "" if row.p is None else f"{row.difference:+.4f}",
+            "" if row.p is None else shown_p(row.p),
+        )
+    screen = common.console()
+    screen.print(table)
+    screen.print(
+        f"{found.queries:,} queries; difference of nDCG@10 to the best leg, {found.best_leg}, and "
+        f"its p value ({TEST})",
+        style="dim",
+        markup=False,
+    )
+    warn_of_gaps(found)
+
+
+def shown_p(p: float) -> str:
+    """A p value, to 4 digits."""
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def write_runs(found: Comparison, path: Path) -> None:
+    """One file per row: OUT.trec becomes OUT.sparse.trec, OUT.rrf-k-60.trec, …"""
+    from splade_connectors.evaluate import write_run
+
+    for name, run in found.runs.items():
+        tag = re.sub(r"[^\w.]+", "-", name)
+        write_run(path.with_name(f"{path.stem}.{tag}{path.suffix or '.trec'}"), run, tag)
+
+
+def warn_of_gaps(found: Evaluation | Comparison | Study) -> None:
+    """Judgements of queries and documents that are not there."""
     if found.unknown_queries:
         common.warn(f"{found.unknown_queries} judged queries are not in queries.jsonl: left out")
     if found.missing_documents:

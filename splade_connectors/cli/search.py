@@ -11,7 +11,10 @@ from splade_connectors.cli import common
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from splade_connectors.backend import Plan
+    from splade_connectors.documents import Hit
     from splade_connectors.verbs import Hits
 
 _TEXT_SHOWN = 160
@@ -26,6 +29,15 @@ def command(
         str | None, typer.Option(help="A condition in the store's own language, as JSON.")
     ] = None,
     payload: Annotated[bool, typer.Option(help="Show the stored fields.")] = True,
+    fusion: Annotated[
+        str | None, typer.Option(help=f"How several legs become one: {common.FUSION_HELP}.")
+    ] = None,
+    dense_model: common.DenseModel = None,
+    dense_field: common.DenseField = None,
+    text_field: common.TextFields = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="Window of every leg. Default: 200.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
     ] = False,
@@ -38,14 +50,15 @@ def command(
     override_manifest: common.OverrideManifest = False,
     json: common.Json = False,
 ) -> None:
-    """The best documents for a query, by dot product."""
-    encoder = common.make_encoder(model, backend)
+    """The best documents for a query: by dot product, or of several legs after fusion."""
     arguments: dict[str, Any] = {
         "limit": limit,
         "offset": offset,
         "filter": _parsed(filter),
         "with_payload": payload,
+        **_legs(fusion, dense_model, dense_field, text_field, candidates),
     }
+    encoder = common.make_encoder(model, backend)
     with common.open_store(
         target,
         encoder,
@@ -58,13 +71,12 @@ def command(
         if dry_run:
             print_plan(store.plan(query, **arguments), json)
             return
-        hits = store.search(query, **arguments)
+        with_legs = json and "legs" in arguments
+        hits = store.search(query, with_legs=with_legs, **arguments)
     for warning in hits.plan.warnings:
         common.warn(warning)
     if json:
-        common.print_json(
-            [{"id": hit.id, "score": hit.score, "payload": dict(hit.payload)} for hit in hits]
-        )
+        common.print_json([_as_json(hit, with_legs) for hit in hits])
     else:
         print_hits(hits, offset)
 
@@ -108,14 +120,52 @@ def print_plan(plan: Plan, json: bool) -> None:
                 "url_path": plan.url_path,
                 "body": dict(plan.body),
                 "warnings": list(plan.warnings),
+                "fused_by": plan.fused_by,
+                "not_taken": list(plan.not_taken),
             }
         )
         return
     for warning in plan.warnings:
         common.warn(warning)
     print(f"# {plan.path}: {plan.reason}")
+    if plan.fused_by:
+        print(f"# fused by the {plan.fused_by}")
+    for reason in plan.not_taken:
+        print(f"# not taken: {reason}")
     print(f"{plan.method} {plan.url_path}")
     print(jsonlib.dumps(plan.body, indent=2, ensure_ascii=False))
+
+
+def _legs(
+    fusion: str | None,
+    dense_model: str | None,
+    dense_field: str | None,
+    text_fields: Sequence[str] | None,
+    candidates: int | None,
+) -> dict[str, Any]:
+    """The arguments of a hybrid search; none where no option asks for one."""
+    from splade_connectors.fusion.spec import parse_fusion
+
+    dense = common.dense_encoder(dense_model)
+    if dense is None and not text_fields:
+        given = {"--fusion": fusion, "--candidates": candidates, "--dense-field": dense_field}
+        for option, value in given.items():
+            if value is not None:
+                raise ConfigurationError(
+                    f"{option} is for several legs: add --dense-model or --text-field"
+                )
+        return {}
+    legs = common.make_legs(dense, text_fields, dense_field=dense_field, candidates=candidates)
+    return {"legs": legs, "fusion": parse_fusion(fusion) if fusion else None}
+
+
+def _as_json(hit: Hit, with_legs: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"id": hit.id, "score": hit.score, "payload": dict(hit.payload)}
+    if with_legs:
+        found["legs"] = {
+            name: {"rank": leg.rank, "score": leg.score} for name, leg in hit.legs.items()
+        }
+    return found
 
 
 def _parsed(filter: str | None) -> Any:

@@ -65,7 +65,8 @@ class TextLeg:
     """The query's words against text fields, by BM25, as the server's analyzers see them.
 
     Attributes:
-        fields: text fields to match.
+        fields: text fields to match; on Qdrant the one sparse vector that holds BM25 weights (made
+            by Qdrant's own BM25, with the IDF modifier).
         text: other words than the query's.
         candidates: as in `SparseLeg`.
         filter: as in `SparseLeg`.

@@ -83,6 +83,7 @@ class ElasticsearchContract(StoreContract):
     """Shared by both kinds of fields."""
 
     precision = "lucene"
+    scheme = "elasticsearch"
     kind: str
     url: str
 
@@ -92,7 +93,7 @@ class ElasticsearchContract(StoreContract):
 
     def make_store(self, encoder: SparseEncoder) -> Store:
         address = self.url.removeprefix("http://").rstrip("/")
-        target = f"elasticsearch://{address}/{self._name}?kind={self.kind}"
+        target = f"{self.scheme}://{address}/{self._name}?kind={self.kind}"
         return connect(target, encoder=encoder)
 
     def filter_for(self, field: str, value: str) -> Any:
@@ -115,3 +116,13 @@ class TestRankFeatures(ElasticsearchContract):
     @pytest.fixture(autouse=True)
     def _server(self, rank_features_url: str) -> None:
         self.url = rank_features_url
+
+
+@pytest.mark.servers
+class TestOpenSearch(ElasticsearchContract):
+    scheme = "opensearch"
+    kind = "rank_features"
+
+    @pytest.fixture(autouse=True)
+    def _server(self, opensearch_url: str) -> None:
+        self.url = opensearch_url

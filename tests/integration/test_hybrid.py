@@ -331,6 +331,57 @@ def test_sparse_and_text_on_rank_features(
             store.search("dough", dense=[1.0])
 
 
+def test_a_text_leg_on_qdrant_is_a_sparse_vector_with_idf(
+    tmp_path: Path, collection: Collection, encoder: SparseEncoder, vector: list[float]
+) -> None:
+    path = tmp_path / "shard"
+    with connect(f"edge:{path}", encoder=encoder) as store:
+        store.index(collection.documents)
+        with pytest.raises(ConfigurationError, match=r"IDF modifier on Qdrant; .* has none"):
+            store.search("dough", legs=[SparseLeg(), TextLeg(fields=("bm25",))])
+    _add_bm25(path, collection)
+    with connect(f"edge:{path}", encoder=encoder) as store:
+        three = [*legs(Place(store, "float32", None, True, True), vector), text_leg()]
+        for query in QUERIES:
+            alone = store.search(query, legs=[text_leg()], limit=WINDOW, path="client")
+            text = leg_ranking(
+                "text", [hit.id for hit in alone], [hit.legs["text"].score for hit in alone]
+            )
+            windows = [*collection.windows(query, vector, "float32"), text]
+            # BM25 has ties inside the leg, whose ranks the server chooses: no ranks are compared.
+            for fusion in (WeightedSum(weights=(2, 1, 0.5)), DistributionBased()):
+                hits = store.search(query, legs=three, fusion=fusion, limit=LIMIT)
+                assert hits.plan.fused_by == "server"
+                assert_equal([(hit.id, hit.score) for hit in hits], fusion, windows, LIMIT)
+
+
+def text_leg() -> TextLeg:
+    return TextLeg(fields=("bm25",), candidates=WINDOW)
+
+
+def _add_bm25(path: Path, collection: Collection) -> None:
+    """What an owner who already has BM25 in Qdrant has: a second sparse vector, with IDF."""
+    import qdrant_edge as engine
+
+    from splade_connectors.documents import point_id
+
+    shard = engine.EdgeShard.load(str(path))
+    operations = engine.UpdateOperation
+    shard.update(operations.create_sparse_vector("bm25", engine.Modifier.Idf))
+    model = engine.Bm25()
+    shard.update(
+        operations.update_vectors(
+            [
+                engine.PointVectors(
+                    point_id(document.id), {"bm25": model.embed_document(document.text)}
+                )
+                for document in collection.documents
+            ]
+        )
+    )
+    shard.close()
+
+
 @pytest.mark.servers
 def test_a_sum_without_windows_is_one_request_on_a_basic_licence(
     elasticsearch_url: str, collection: Collection, encoder: SparseEncoder, vector: list[float]

@@ -1,0 +1,90 @@
+"""Sends requests through opensearch-py, blocking or awaited."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.errors import ConfigurationError
+from splade_elasticsearch.errors import not_this
+from splade_elasticsearch.requests import HttpRequest
+from splade_opensearch.dialect import OPENSEARCH
+from splade_opensearch.errors import from_client
+
+_JSON = "application/json"
+_NDJSON = "application/x-ndjson"
+
+
+class ClientCalls:
+    """Executes requests with a client.
+
+    Args:
+        client: an `OpenSearch` or an `AsyncOpenSearch`.
+        location: the target, for messages.
+    """
+
+    def __init__(self, client: Any, location: str) -> None:
+        self.client = client
+        self._location = location
+        self._closed = False
+
+    def send(self, request: HttpRequest) -> Any:
+        """Execute with a blocking client."""
+        self._check_open()
+        try:
+            answer = self._perform(request)
+        except Exception as error:  # the client's and its libraries' classes share no base
+            raise from_client(error, self._location) from error
+        return self._checked(answer)
+
+    async def asend(self, request: HttpRequest) -> Any:
+        """Execute with an awaiting client."""
+        self._check_open()
+        try:
+            # Makes its connections, once; until then there is nothing to share with a copy.
+            await self.client.__aenter__()
+            answer = await self._perform(request)
+        except Exception as error:  # the client's and its libraries' classes share no base
+            raise from_client(error, self._location) from error
+        return self._checked(answer)
+
+    def close(self) -> None:
+        """Close the client; it would open itself again at the next request."""
+        self._closed = True
+        self.client.close()
+
+    async def aclose(self) -> None:
+        """As `close`, for an awaiting client."""
+        self._closed = True
+        await self.client.close()
+
+    def _perform(self, request: HttpRequest) -> Any:
+        """The answer, or its awaitable."""
+        # A copy on the same connections: the user's client keeps its own retries.
+        transport = copy.copy(self.client.transport)
+        transport.max_retries = 0
+        is_lines = request.body is not None and not isinstance(request.body, Mapping)
+        headers = {"content-type": _NDJSON if is_lines else _JSON} if request.body else {}
+        return transport.perform_request(
+            request.method,
+            request.path,
+            params=dict(request.params),
+            headers={"accept": _JSON, **headers},
+            body=_lines(request.body, transport.serializer) if is_lines else request.body,
+        )
+
+    def _checked(self, answer: Any) -> Any:
+        if not isinstance(answer, Mapping):
+            raise not_this(self._location, OPENSEARCH)
+        return answer
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ConfigurationError(
+                f"this store of {self._location} has been closed; connect again"
+            )
+
+
+def _lines(lines: Any, serializer: Any) -> str:
+    return "".join(f"{serializer.dumps(line)}\n" for line in lines)

@@ -1,0 +1,29 @@
+"""OpenSearch, as the modules that it shares with Elasticsearch ask for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splade_elasticsearch.dialect import Dialect, Version
+
+
+def _dense_mapping(version: Version) -> Mapping[str, Any]:
+    # Without a method 3.6 takes Euclidean distance; Lucene scores cosines as (1 + cosine) / 2.
+    return {"method": {"name": "hnsw", "engine": "lucene", "space_type": "cosinesimil"}}
+
+
+OPENSEARCH = Dialect(
+    name="OpenSearch",
+    scheme="opensearch",
+    not_this="OpenSearch",
+    credentials="OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD",
+    # 3.3 and later have a type called sparse_vector too, an approximate one for token numbers.
+    kinds=("rank_features",),
+    dense_type="knn_vector",
+    dimensions="dimension",
+    dense_mapping=_dense_mapping,
+    # Of the k-NN plugin; where it is missing, the setting is refused. It cannot be added later.
+    dense_settings={"index.knn": True},
+    first_knn=(1, 0),
+)

@@ -1,0 +1,38 @@
+"""What opensearch-py raises, as this package's errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.errors import SpladeConnectorsError
+from splade_elasticsearch.errors import from_status, from_transport
+from splade_opensearch.dialect import OPENSEARCH
+
+
+def from_client(error: Exception, location: str) -> SpladeConnectorsError:
+    """The error of a client call.
+
+    Args:
+        error: what opensearch-py raised.
+        location: the target, for messages.
+    """
+    raw: Any = error
+    # "N/A" and "TIMEOUT" stand there for requests that got no answer.
+    status = getattr(raw, "status_code", None)
+    if isinstance(status, int):
+        # The client keeps no headers of answers that are errors.
+        return from_status(status, _body(raw), {}, location, OPENSEARCH)
+    text = str(raw.error) if hasattr(raw, "error") else str(error)
+    return from_transport(type(error).__name__, text, location, OPENSEARCH)
+
+
+def _body(error: Any) -> Any:
+    """The answer: parsed by the blocking client, left as text by the awaiting one (3.2.0)."""
+    if isinstance(error.info, Mapping):
+        return error.info
+    try:
+        return json.loads(error.error)
+    except (TypeError, ValueError):
+        return error.error
