@@ -113,7 +113,7 @@ def _print_table(
         f"median of {arguments.repeats}"
     )
     table = Table(title=title)
-    table.add_column("encoder")
+    table.add_column("encoder", no_wrap=True)
     for column in ("docs/s", "slowest-fastest", "x", "CPU ms/doc", "x", "peak MiB", "x", "terms"):
         table.add_column(column, justify="right")
     peer = results.get(PEER)
@@ -129,7 +129,7 @@ def _print_table(
             _ratio(values, peer, "peak_mib"),
             f"{values['terms']:.1f}",
         )
-    screen = Console(width=100)
+    screen = Console(width=120)
     screen.print(table)
     screen.print(f"x: as a ratio to {PEER}")
     for note in notes:

@@ -10,6 +10,7 @@ those weights, so that anyone can tell that they started from the same file.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 from dataclasses import replace
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from splade_connectors.encoders.convert import convert
 from splade_connectors.encoders.spec import read_spec
+
+log = logging.getLogger(__name__)
 
 NAME = "splade-tiny"
 # What the model was measured with; twice as long gains nothing on SciFact and costs half the speed.
@@ -31,8 +34,9 @@ def main(source: Path) -> None:
     convert(source, None, spec, out)
     shutil.copy(source / "LICENSE", out)
     (out / "README.md").write_text(readme, encoding="utf-8")
-    print(f"wrote {out}: {spec}")
+    log.info("wrote %s: %s", out, spec)
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     main(Path(sys.argv[1]))

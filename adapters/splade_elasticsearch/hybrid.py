@@ -8,20 +8,27 @@ with a top-level `knn`, for a weighted sum whose sparse and text legs have no wi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from splade_connectors.backend import Plan
-from splade_connectors.errors import NotSupported
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import Rrf, WeightedSum, scales_of, weights_of
 from splade_connectors.keys import Keys
-from splade_elasticsearch.compile import filter_json, rank_feature_clauses, sparse_vector_clause
-from splade_elasticsearch.dialect import Kind
-
-Version = tuple[int, ...]
+from splade_elasticsearch.dialect import Version
+from splade_elasticsearch.legs import (
+    MOST_CANDIDATES,
+    Searched,
+    client_plan,
+    conditions,
+    exact_similarity,
+    msearch_lines,
+    page,
+    server_plan,
+    sparse_or_text_query,
+    version_text,
+    window_of,
+)
 
 # First versions: the `rrf` retriever as it is now, its weights, and the `linear` retriever.
 _RRF: Version = (8, 16)
@@ -31,28 +38,16 @@ _LINEAR: Version = (8, 18)
 _KNN: Version = (8, 4)
 _LICENSES = ("trial", "enterprise", "platinum")
 
-_MOST_CANDIDATES = 10_000
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Server:
+class Server(Searched):
     """What decides about the path.
 
     Attributes:
-        version: of the server.
         license: its type: "basic", "enterprise", …
-        index: name of the index.
-        field: the sparse field.
-        kind: its type.
-        hidden_fields: left out of payloads.
     """
 
-    version: Version
     license: str
-    index: str
-    field: str
-    kind: Kind
-    hidden_fields: Sequence[str]
 
 
 def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: Path) -> Plan:
@@ -67,43 +62,21 @@ def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: Path) -
     summed = _sum_refusal(query, server)
     if path != "client" and summed is None:
         return _sum_plan(query, server, keys, (f"a retriever: {retriever}",))
-    reasons: tuple[str, ...] = (f"a retriever: {retriever}", f"bool with knn: {summed}")
-    if path == "client":
-        reasons = ("a request fused by the server: the client was asked for",)
-    if path == "server":
-        raise NotSupported(f"this server cannot fuse this in one request: {'; '.join(reasons)}")
-    if any(leg.candidates is None for leg in query.legs):
-        raise NotSupported(
-            f"a leg without a window needs bool with knn, which cannot be taken: {summed}"
-        )
-    return Plan(
-        path="_msearch, fused by the client",
-        reason="the definition itself, over the windows of the legs",
-        method="POST",
-        url_path=f"/{quote(server.index, safe='')}/_msearch",
-        body={"searches": leg_searches(query, server, keys)},
-        fused_by="client",
-        not_taken=reasons,
-    )
+    refusals = {"a retriever": retriever, "bool with knn": summed}
+    return client_plan(query, path, refusals, server, leg_searches(query, server, keys))
 
 
 def leg_searches(query: HybridQuery, server: Server, keys: Keys) -> list[dict[str, Any]]:
     """One search body per leg, for its window of candidates."""
-    common = {"_source": False, "track_total_hits": False}
     found = []
     for leg in query.legs:
-        body: dict[str, Any] = {"size": leg.candidates, **common}
+        body = window_of(leg)
         if leg.kind == "dense" and not leg.exact:
             body["knn"] = _knn(leg)
         else:
             body["query"] = _leg_query(leg, server, keys)
         found.append(body)
     return found
-
-
-def msearch_lines(searches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The NDJSON lines of an `_msearch`."""
-    return [line for search in searches for line in ({}, search)]
 
 
 def _retriever_refusal(query: HybridQuery, server: Server) -> str | None:
@@ -116,8 +89,9 @@ def _retriever_refusal(query: HybridQuery, server: Server) -> str | None:
     if not isinstance(fusion, Rrf | WeightedSum):
         return f"there is none for {type(fusion).__name__}"
     if server.version < first:
-        return f"this use of {name} needs Elasticsearch {_text(first)}, the server is " + _text(
-            server.version
+        return (
+            f"this use of {name} needs Elasticsearch {version_text(first)}, the server is "
+            + version_text(server.version)
         )
     if server.license not in _LICENSES:
         return f"the {name} retriever needs an Enterprise licence; this cluster is {server.license}"
@@ -152,8 +126,8 @@ def _retriever_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
             else legs
         )
         settings = {"rank_constant": int(query.fusion.k), **window}
-    body = {"retriever": {name: {"retrievers": parts, **settings}}, **_page(query, server)}
-    return _server_plan(f"{name} retriever", "one request, fused by the server", body, server, ())
+    body = {"retriever": {name: {"retrievers": parts, **settings}}, **page(query, server)}
+    return server_plan(f"{name} retriever", "one request, fused by the server", body, server, ())
 
 
 def _retriever(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
@@ -170,7 +144,8 @@ def _sum_refusal(query: HybridQuery, server: Server) -> str | None:
     if len(dense) != 1 or dense[0].exact:
         return "it has one approximate dense leg"
     if server.version < _KNN:
-        return f"knn beside a query needs Elasticsearch 8.4, the server is {_text(server.version)}"
+        version = version_text(server.version)
+        return f"knn beside a query needs Elasticsearch 8.4, the server is {version}"
     if any(leg.candidates is not None for leg in query.legs if leg.kind != "dense"):
         return (
             "every matching document keeps its sparse and text score there, which is another "
@@ -194,35 +169,15 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
     body = {
         "query": {"bool": {"should": should, "minimum_should_match": 1}},
         "knn": knn,
-        **_page(query, server),
+        **page(query, server),
     }
-    return _server_plan(
+    return server_plan(
         "bool with knn",
         "a weighted sum on every licence; sparse and text scores of all matching documents",
         body,
         server,
         not_taken,
     )
-
-
-def _server_plan(
-    path: str, reason: str, body: Mapping[str, Any], server: Server, not_taken: tuple[str, ...]
-) -> Plan:
-    return Plan(
-        path=path,
-        reason=reason,
-        method="POST",
-        url_path=f"/{quote(server.index, safe='')}/_search",
-        body=body,
-        fused_by="server",
-        not_taken=not_taken,
-    )
-
-
-def _page(query: HybridQuery, server: Server) -> dict[str, Any]:
-    payload = {"excludes": list(server.hidden_fields)} if query.with_payload else False
-    page: dict[str, Any] = {"size": query.limit, "track_total_hits": False, "_source": payload}
-    return page | ({"from": query.offset} if query.offset else {})
 
 
 def _knn(leg: ResolvedLeg) -> dict[str, Any]:
@@ -232,51 +187,15 @@ def _knn(leg: ResolvedLeg) -> dict[str, Any]:
         "field": leg.field,
         "query_vector": list(leg.dense or ()),
         "k": leg.candidates,
-        "num_candidates": min(breadth, _MOST_CANDIDATES),
+        "num_candidates": min(breadth, MOST_CANDIDATES),
     }
-    return body | ({"filter": _conditions(leg)} if leg.filters else {})
+    return body | ({"filter": conditions(leg)} if leg.filters else {})
 
 
 def _leg_query(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
-    condition: dict[str, Any]
     if leg.kind == "dense":
-        return _exact_similarity(leg)
-    if leg.kind == "text":
-        condition = {"must": [_match(leg)]}
-    else:
-        assert leg.sparse is not None
-        names = keys.names(leg.sparse.indices.tolist())
-        weights = dict(zip(names, leg.sparse.values.tolist(), strict=True))
-        clauses = rank_feature_clauses(server.field, weights)
-        if server.kind == "sparse_vector":
-            clauses = [sparse_vector_clause(server.field, weights)]
-        condition = {"should": clauses, "minimum_should_match": 1}
-    return {"bool": condition | ({"filter": _conditions(leg)} if leg.filters else {})}
-
-
-def _match(leg: ResolvedLeg) -> dict[str, Any]:
-    if len(leg.fields) == 1:
-        return {"match": {leg.fields[0]: {"query": leg.text}}}
-    return {"multi_match": {"query": leg.text, "fields": list(leg.fields)}}
-
-
-def _exact_similarity(leg: ResolvedLeg) -> dict[str, Any]:
-    """Every vector compared: (1 + cosine) / 2, by a script that all releases allow."""
-    present = {"exists": {"field": leg.field}}
-    script = {
-        "source": "(1 + cosineSimilarity(params.vector, params.field)) / 2",
-        "params": {"vector": list(leg.dense or ()), "field": leg.field},
-    }
-    inner = {"bool": {"filter": [present, *_conditions(leg)]}}
-    return {"script_score": {"query": inner, "script": script}}
-
-
-def _conditions(leg: ResolvedLeg) -> list[Mapping[str, Any]]:
-    return [filter_json(given) for given in leg.filters]
-
-
-def _text(version: Version) -> str:
-    return ".".join(map(str, version))
+        return exact_similarity(leg, "params.field")
+    return sparse_or_text_query(leg, server, keys)
 
 
 def as_json(plan: Plan) -> str:

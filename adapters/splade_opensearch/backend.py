@@ -2,15 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from splade_connectors.errors import ConfigurationError
-from splade_elasticsearch.backend import ElasticsearchBackend
+from splade_connectors.backend import Plan
+from splade_connectors.documents import Hit
+from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound, RequestRejected
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.spec import Rrf
+from splade_connectors.steps import Steps
+from splade_elasticsearch.dialect import Version
+from splade_elasticsearch.hybrid_verbs import HybridVerbs
+from splade_elasticsearch.requests import HttpRequest
+from splade_opensearch.hybrid import Server, compile_hybrid, leg_searches, rank_factor
+from splade_opensearch.schema import engine, scores_cosines
 
 
-class OpenSearchBackend(ElasticsearchBackend):
-    """An index and the sparse field in it. Arguments as `ElasticsearchBackend`."""
+class OpenSearchBackend(HybridVerbs):
+    """An index, its sparse field and its dense ones. Arguments as `ElasticsearchBackend`."""
+
+    _plugins: frozenset[str] | None = None
+    _plugins_read = False
+
+    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
+        """Send the one request; equal scores are in the order of segments."""
+        hits = yield from self.search(plan)
+        factor = rank_factor(query)
+        return hits if factor == 1 else [replace(hit, score=hit.score * factor) for hit in hits]
+
+    def _compile(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+        """A `hybrid` query, `bool` with `knn`, or one `_msearch`."""
+        return compile_hybrid(query, (yield from self._server()), self._keys, path)
+
+    def _searches(self, query: HybridQuery) -> Steps[Sequence[Mapping[str, Any]]]:
+        return leg_searches(query, (yield from self._server()), self._keys)
+
+    def _server(self) -> Steps[Server]:
+        version = yield from self._read_version()
+        schema = self._schema or (yield from self._read_schema())
+        return Server(
+            version=version,
+            index=self._index,
+            field=self._field,
+            kind="rank_features",
+            hidden_fields=self._hidden_fields(),
+            shards=schema.shards,
+            plugins=(yield from self._read_plugins()),
+            engines={name: engine(entry) for name, entry in schema.dense_mappings.items()},
+        )
+
+    def _read_plugins(self) -> Steps[frozenset[str] | None]:
+        """Once: those that every node has. None where they may not be read."""
+        if not self._plugins_read:
+            params = {"filter_path": "nodes.*.plugins.name"}
+            try:
+                answer = yield HttpRequest("GET", "/_nodes/plugins", None, params)
+                self._plugins = _on_every_node(answer)
+            except (AccessDenied, NotFound, RequestRejected):
+                self._plugins = None
+            self._plugins_read = True
+        return self._plugins
+
+    def _check_dense(self, leg: ResolvedLeg, query: HybridQuery, version: Version) -> None:
+        super()._check_dense(leg, query, version)
+        assert self._schema is not None
+        mapping = self._schema.dense_mappings.get(leg.field or "", {})
+        if leg.exact or isinstance(query.fusion, Rrf) or scores_cosines(mapping):
+            return
+        raise ConfigurationError(
+            f"the scores of {leg.field!r} in {self.location} are not (1 + cosine) / 2, which this "
+            "fusion adds up (that takes the space cosinesimil and the engine lucene or faiss); "
+            "DenseLeg(exact=True) computes them, and Rrf() does without scores"
+        )
 
     def _number_in(self, version: Mapping[str, Any]) -> str:
         if version.get("distribution") != "opensearch":
@@ -19,3 +83,9 @@ class OpenSearchBackend(ElasticsearchBackend):
                 "elasticsearch:// instead of opensearch://"
             )
         return super()._number_in(version)
+
+
+def _on_every_node(answer: Mapping[str, Any]) -> frozenset[str]:
+    nodes = (answer.get("nodes") or {}).values()
+    names = [{plugin["name"] for plugin in node.get("plugins") or ()} for node in nodes]
+    return frozenset(set.intersection(*names)) if names else frozenset()

@@ -33,6 +33,8 @@ class OpenSearchAdapter:
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
         """Make a client; it sends nothing yet."""
         library = require("opensearchpy", "opensearch", "opensearch:// targets")
+        if asynchronous:
+            require("aiohttp", "opensearch", "awaiting opensearch:// targets")
         check_transport(target)
         backend = OpenSearchBackend(
             target.path, **index_arguments(target, keys, options, OPENSEARCH)

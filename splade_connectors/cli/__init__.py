@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from splade_connectors.cli import demo, encode, evaluate, explain, index, inspect, search
+from splade_connectors.cli import demo, encode, evaluate, explain, index, inspect, search, tune
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
 
 REFUSED = 2
@@ -35,9 +36,9 @@ class _Commands(TyperGroup):
         except SpladeConnectorsError as error:
             _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), REFUSED)
         except BrokenPipeError:
-            # The reader of a pipe (head, less) has gone: no error; nothing may be flushed to it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()  # the reader of a pipe (head, less) has gone: no error
         except OSError as error:
+            _discard_output()
             _fail(str(error), REFUSED)
 
 
@@ -49,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, encode, index, search, explain, inspect, evaluate):
+for module in (demo, encode, index, search, explain, inspect, evaluate, tune):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
@@ -81,6 +82,12 @@ def _options(
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code."""
     app(arguments, prog_name="splade-connectors")
+
+
+def _discard_output() -> None:
+    """What could not be written is tried again at the very end, unless it goes elsewhere."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> None:

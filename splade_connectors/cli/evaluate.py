@@ -153,7 +153,7 @@ def shown_p(p: float) -> str:
 
 
 def write_runs(found: Comparison, path: Path) -> None:
-    """One file per row: OUT.trec becomes OUT.sparse.trec, OUT.rrf-k-60.trec, …"""
+    """One file per row: OUT.trec becomes OUT.sparse.trec, OUT.rrf-k-60.trec and so on."""
     from splade_connectors.evaluate import write_run
 
     for name, run in found.runs.items():

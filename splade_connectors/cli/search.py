@@ -38,6 +38,9 @@ def command(
     candidates: Annotated[
         int | None, typer.Option(min=1, help="Window of every leg. Default: 200.")
     ] = None,
+    max_query_terms: Annotated[
+        int | None, typer.Option(min=1, help="Most terms of the sparse query, the heaviest.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
     ] = False,
@@ -56,6 +59,7 @@ def command(
         "offset": offset,
         "filter": _parsed(filter),
         "with_payload": payload,
+        "max_query_terms": max_query_terms,
         **_legs(fusion, dense_model, dense_field, text_field, candidates),
     }
     encoder = common.make_encoder(model, backend)

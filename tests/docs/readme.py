@@ -24,7 +24,9 @@ _VARYING = re.compile(r"\d+(?:\.\d+)? (?:s|ms)\b|\d+/s")
 
 def blocks(kind: str) -> list[str]:
     """The contents of all blocks of a kind, in order."""
-    return [body for found, body in _BLOCK.findall(README.read_text(encoding="utf-8")) if found == kind]
+    return [
+        body for found, body in _BLOCK.findall(README.read_text(encoding="utf-8")) if found == kind
+    ]
 
 
 def without_times(text: str) -> str:

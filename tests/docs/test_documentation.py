@@ -35,9 +35,7 @@ def test_the_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_examples_run(
-    path: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_the_examples_run(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     arguments = []
     if path.stem.startswith("elasticsearch"):
         arguments = [request.getfixturevalue("elasticsearch_url")]

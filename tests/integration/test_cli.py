@@ -2,56 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
-import pty
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import qdrant_edge
 
-from splade_connectors import SparseEncoder, connect
+import splade_connectors
+from splade_connectors import Document, SparseEncoder, connect
 from splade_connectors.cli import main
+from tests.integration.command_line import (
+    BUNDLED,
+    ROWS,
+    Done,
+    fill,
+    jsonl,
+    one_document,
+    real,
+    refusal,
+    target,
+)
 
-SCRIPT = Path(sys.executable).with_name("splade-connectors")
 COMMANDS = ["demo", "encode", "index", "search", "explain", "inspect", "evaluate"]
-BUNDLED = Path(__file__).parents[2] / "splade_connectors" / "models" / "splade-tiny"
-ROWS: list[dict[str, Any]] = [
-    {"_id": "1", "title": "Bread", "text": "Flour, water, salt and time make bread.", "lang": "en"},
-    {
-        "_id": "2",
-        "title": "Hearts",
-        "text": "The heart pumps blood through the body.",
-        "lang": "en",
-    },
-    {"_id": "3", "title": "Navigation", "text": "Stars show the way at night.", "lang": "de"},
-    {"_id": 4, "title": "", "text": "A vaccine trains the immune system.", "lang": "de"},
-]
-
-
-@dataclass
-class Done:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
 Run = Callable[..., Done]
 
 
@@ -69,58 +46,18 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return do
 
 
-def real(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Runs the installed script."""
-    command = [str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **more)
-
-
-def jsonl(path: Path, rows: list[Any]) -> Path:
-    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     return jsonl(tmp_path / "corpus.jsonl", ROWS)
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, encoder: SparseEncoder) -> Path:
-    """A store with the rows above, indexed by the command line; read only."""
-    folder = tmp_path_factory.mktemp("filled")
-    done = real("index", jsonl(folder / "corpus.jsonl", ROWS), f"edge:{folder}/shard")
-    assert done.returncode == 0, done.stderr
-    jsonl(folder / "queries.jsonl", [{"_id": "q1", "text": "how do I bake bread"}])
-    (folder / "qrels").mkdir()
-    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\t1\t1\n")
-    return folder
-
-
-def target(folder: Path) -> str:
-    return f"edge:{folder}/shard"
-
-
-def one_document(text: str) -> Any:
-    """The one JSON document on standard output."""
-    found = json.loads(text)
-    assert text.endswith("\n")
-    return found
-
-
-def refusal(done: Done) -> str:
-    """The sentence of a command that was refused."""
-    assert done.code == 2
-    assert done.out == ""
-    assert "Traceback" not in done.err
-    assert done.err.startswith("error: ")
-    return done.err.removeprefix("error: ")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the rows, read only."""
+    return fill(tmp_path_factory.mktemp("filled"))
 
 
 def test_the_version_is_printed() -> None:
-    import splade_connectors
-
     done = real("--version")
     assert (done.returncode, done.stdout, done.stderr) == (
         0,
@@ -396,8 +333,6 @@ def test_encoding_a_file_with_bad_rows(run: Run, tmp_path: Path) -> None:
 
 def test_an_output_is_whole_or_absent(run: Run, corpus: Path, tmp_path: Path) -> None:
     packed = tmp_path / "x.jsonl.gz"
-    import gzip
-
     data = gzip.compress(
         "".join(
             json.dumps(row | {"_id": n}) + "\n" for n in range(2000) for row in ROWS[:1]
@@ -458,8 +393,6 @@ def test_a_file_that_cannot_be_indexed_is_refused_and_nothing_is_made(
 
 
 def test_an_archive_that_ends_too_early_says_how_far_it_got(run: Run, tmp_path: Path) -> None:
-    import gzip
-
     rows = [{"id": n, "text": f"number {n * 7919}"} for n in range(3000)]
     packed = gzip.compress("\n".join(map(json.dumps, rows)).encode())
     (tmp_path / "x.jsonl.gz").write_bytes(packed[: len(packed) * 3 // 4])
@@ -589,238 +522,12 @@ def test_a_store_that_is_open_elsewhere_is_named(
 ) -> None:
     with connect(target(tmp_path), encoder=encoder) as store:
         store.index([])
-        from splade_connectors import Document
-
         store.index([Document(id=1, text="bread")])
         for command in (["index", corpus, target(tmp_path)], ["search", target(tmp_path), "x"]):
             done = real(*command)
             assert (done.returncode, done.stdout) == (2, "")
             assert "is open in another process; stop that one" in done.stderr
     assert real("search", target(tmp_path), "bread").returncode == 0
-
-
-def disk_usage(folder: Path) -> int:
-    """Bytes on disk; the files of the engine are larger than what they hold."""
-    blocks = 0
-    for entry in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # it is written to meanwhile
-            blocks += entry.stat().st_blocks
-    return blocks * 512
-
-
-def interrupted(
-    arguments: list[object], ready: Callable[[], bool], **more: Any
-) -> tuple[int, str, str]:
-    """Exit code and outputs of a command that gets SIGINT as soon as it is ready."""
-    process = subprocess.Popen(
-        [str(SCRIPT), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
-
-
-@pytest.mark.parametrize("json_option", [[], ["--json"]])
-def test_ctrl_c_during_indexing_says_how_far_it_got_and_keeps_that(
-    tmp_path: Path, json_option: list[str], encoder: SparseEncoder
-) -> None:
-    total = 60_000
-    rows = [{"id": n, "text": f"number {n}"} for n in range(total)]
-    path = jsonl(tmp_path / "x.jsonl", rows)
-    shard = tmp_path / "shard"
-
-    def some_windows_are_written() -> bool:
-        return disk_usage(shard) > 1_500_000
-
-    arguments: list[object] = ["index", path, target(tmp_path), *json_option]
-    code, out, err = interrupted(arguments, some_windows_are_written)
-    assert code == 130
-    assert "Traceback" not in err
-    (shown,) = re.findall(r"^error: stopped: (\d+) documents were written before; ", err, re.M)
-    written = int(shown)
-    assert 0 < written < total
-    if json_option:
-        assert one_document(out)["written"] == written
-        assert one_document(out)["interrupted"] is True
-    else:
-        assert out == ""
-    with connect(target(tmp_path), encoder=encoder) as store:
-        # A request may have been acknowledged between its last count and the interrupt.
-        assert written <= store.count() <= written + 256
-        assert len(store.known(list(range(written)))) == written
-
-
-def test_ctrl_c_elsewhere_exits_with_130_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    os.write(writer, f"{json.dumps(ROWS[0])}\n".encode() * 2)
-    output = tmp_path / "out.jsonl"
-    begun = tmp_path / "out.jsonl.unfinished"
-    try:
-        arguments: list[object] = ["encode", "-", "-o", output]
-        code, out, err = interrupted(arguments, begun.exists, stdin=reader)
-    finally:
-        os.close(reader)
-        os.close(writer)
-    assert (code, out, err) == (130, "", "error: stopped\n")
-    assert list(tmp_path.iterdir()) == []
-
-
-def shell(command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "PATH": f"{SCRIPT.parent}:{os.environ['PATH']}"},
-    )
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        "splade-connectors search {target} bread | head -1",
-        "splade-connectors search {target} bread --json | head -c 5",
-        "splade-connectors search {target} bread --json | true",
-        "splade-connectors search {target} bread --dry-run | true",
-        "splade-connectors inspect {target} | true",
-        "splade-connectors encode {big} | head -1",
-        "splade-connectors encode {big} --json | true",
-        "splade-connectors --help | true",
-    ],
-)
-def test_a_reader_that_goes_away_is_no_error(filled: Path, tmp_path: Path, command: str) -> None:
-    big = jsonl(tmp_path / "big.jsonl", [{"id": n, "text": f"number {n}"} for n in range(1500)])
-    done = shell(command.format(target=target(filled), big=big))
-    assert done.stderr == ""
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_an_output_that_cannot_be_written_is_a_sentence(filled: Path) -> None:
-    done = shell(f"splade-connectors search {target(filled)} bread --json > /dev/full")
-    assert done.returncode == 2
-    assert re.fullmatch(r"error: .*No space left on device\n", done.stderr)
-
-
-def test_a_progress_bar_is_shown_on_a_terminal_only(corpus: Path, tmp_path: Path) -> None:
-    done = real("index", corpus, target(tmp_path))
-    assert (done.returncode, done.stderr) == (0, "")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [str(SCRIPT), "index", str(corpus), target(tmp_path), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        text=True,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    )
-    os.close(theirs)
-    shown = b"".join(terminal_output(ours))
-    out, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    assert b"indexing" in shown
-    assert b"done" in shown
-    assert one_document(out)["written"] == 4
-
-
-def terminal_output(ours: int) -> Iterator[bytes]:
-    try:
-        while data := os.read(ours, 4096):
-            yield data
-    except OSError:  # how Linux says that the other end is closed
-        pass
-    finally:
-        os.close(ours)
-
-
-BLOCKED = """
-import sys
-
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Block())
-from splade_connectors.cli import main
-main(sys.argv[1:])
-"""
-
-
-def without(blocked: set[str], *arguments: object) -> Done:
-    """Runs a command where these packages are not installed."""
-    script = BLOCKED.replace("{blocked}", repr(blocked))
-    done = subprocess.run(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
-@pytest.mark.parametrize(
-    ("package", "arguments", "extra"),
-    [
-        ("onnxruntime", ["encode", "--query", "x"], "onnx"),
-        ("qdrant_edge", ["inspect", "edge:FILLED"], "qdrant"),
-        ("qdrant_client", ["inspect", "qdrant://localhost/x"], "qdrant"),
-        ("elasticsearch", ["inspect", "elasticsearch://localhost/x"], "elasticsearch"),
-        ("torch", ["encode", "--query", "x", "--backend", "torch"], "torch"),
-        ("ir_measures", ["evaluate", "edge:FILLED", "--beir", "BEIR"], "evaluate"),
-        ("pyarrow", ["index", "PARQUET", "edge:NOWHERE"], "parquet"),
-    ],
-)
-def test_what_is_not_installed_is_named_with_its_pip_line(
-    filled: Path, tmp_path: Path, package: str, arguments: list[str], extra: str
-) -> None:
-    (tmp_path / "x.parquet").write_bytes(b"PAR1")
-    places = {
-        "FILLED": filled / "shard",
-        "BEIR": filled,
-        "PARQUET": tmp_path / "x.parquet",
-        "NOWHERE": tmp_path / "nowhere",
-    }
-    for name, place in places.items():
-        arguments = [argument.replace(name, str(place)) for argument in arguments]
-    sentence = refusal(without({package}, *arguments))
-    assert f" needs {package}: pip install 'splade-connectors[{extra}]'" in sentence
-    assert not (tmp_path / "nowhere").exists()
-
-
-def test_the_demo_ends_with_the_measured_quality(tmp_path: Path) -> None:
-    began = time.monotonic()
-    done = real("demo", cwd=tmp_path)
-    assert time.monotonic() - began < 60
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"Indexed \d{3} sample passages into edge:splade-demo", done.stdout)
-    assert done.stdout.count("the model adds: ") >= 3
-    measured = re.findall(r"nDCG@10 (0\.\d{4})", done.stdout)
-    assert float(measured[0]) > 0.5
-    assert "Next: splade-connectors search edge:splade-demo" in done.stdout
-    again = real("search", "edge:splade-demo", "why does dough rise", "--json", cwd=tmp_path)
-    assert one_document(again.stdout)[0]["payload"]["text"]
-    second = real("demo", "--json", cwd=tmp_path)
-    assert second.returncode == 0
-    found = one_document(second.stdout)
-    assert f"{found['measures']['nDCG@10']:.4f}" == measured[0]
-    assert found["report"]["rejected"] == 0
-
-
-def test_the_demo_without_the_measures_package_says_so_and_goes_on(tmp_path: Path) -> None:
-    done = without({"ir_measures"}, "demo", "--path", tmp_path / "demo", "--json")
-    assert done.code == 0
-    assert done.json["measures"] == {}
-    assert "pip install 'splade-connectors[evaluate]'" in done.err
 
 
 def test_the_demo_touches_no_other_folder(run: Run, tmp_path: Path) -> None:

@@ -114,9 +114,7 @@ def test_every_hit_has_the_exact_score(
 
 
 @pytest.mark.servers
-def test_the_quality_is_the_models(
-    filled: tuple[Store, Precision], collection: Collection
-) -> None:
+def test_the_quality_is_the_models(filled: tuple[Store, Precision], collection: Collection) -> None:
     found = evaluate(filled[0], collection.judged)
     assert found.queries == 300
     assert found.measures["nDCG@10"] == pytest.approx(NDCG, abs=0.003)

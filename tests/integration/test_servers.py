@@ -14,6 +14,7 @@ from elasticsearch import NotFoundError
 from tests.servers import (
     DISTRIBUTIONS,
     ElasticsearchServer,
+    OpenSearchServer,
     ServerFailed,
     ServerUnavailable,
     client_for,
@@ -21,6 +22,7 @@ from tests.servers import (
 from tests.servers.fixtures import skip_when_unavailable
 from tests.servers.java import java_home
 from tests.servers.maven import fetch
+from tests.servers.opensearch import OPENSEARCH
 
 ARTICLE = {"coffee": 2.5, "tea": 0.5}  # weights that both field types store exactly
 QUERY = {"coffee": 2.0, "milk": 1.0}
@@ -74,6 +76,49 @@ def test_a_server_scores_by_dot_product(
         finally:
             client.indices.delete(index="test-servers")
     assert [(hit["_id"], hit["_score"]) for hit in hits] == [("1", DOT_PRODUCT)]
+
+
+@pytest.mark.servers
+def test_opensearch_has_both_kinds_of_vectors_in_one_index(opensearch_url: str) -> None:
+    url = f"{opensearch_url}/test-servers"
+    running = httpx.get(opensearch_url, trust_env=False).json()["version"]["number"]
+    if running != OPENSEARCH.version:
+        pytest.skip(f"{opensearch_url} was given in the environment, and runs {running}")
+    method = {"name": "hnsw", "engine": "lucene", "space_type": "cosinesimil"}
+    dense = {"type": "knn_vector", "dimension": 2, "method": method}
+    mappings = {"properties": {"splade": RANK_FEATURES, "dense": dense}}
+    document = {"splade": ARTICLE, "dense": [3.0, 4.0]}
+    splade = rank_features_query("splade", QUERY)
+    nearest = {"knn": {"dense": {"vector": [1.0, 0.0], "k": 1}}}
+    processor = {"score-ranker-processor": {"combination": {"technique": "rrf"}}}
+    ranks = {"phase_results_processors": [processor]}
+    with httpx.Client(trust_env=False) as client:
+        client.put(url, json={"settings": {"index.knn": True}, "mappings": mappings})
+        try:
+            client.put(f"{url}/_doc/1?refresh=true", json=document).raise_for_status()
+            sparse, similar, both = (
+                client.post(f"{url}/_search", json=body).json()["hits"]["hits"]
+                for body in (
+                    {"query": splade},
+                    {"query": nearest},
+                    {"query": {"hybrid": {"queries": [splade, nearest]}}, "search_pipeline": ranks},
+                )
+            )
+        finally:
+            client.delete(url)
+    assert sparse[0]["_score"] == DOT_PRODUCT
+    assert similar[0]["_score"] == pytest.approx(0.8)
+    assert [hit["_score"] for hit in both] == [pytest.approx(2 / 61)]
+
+
+@pytest.mark.servers
+def test_opensearch_stops_with_its_tests() -> None:
+    with skip_when_unavailable():
+        server = OpenSearchServer.start(heap="512m")
+    with server:
+        assert httpx.get(server.url).json()["version"]["number"] == server.version
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(server.url)
 
 
 @pytest.mark.servers

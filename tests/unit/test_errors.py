@@ -174,7 +174,7 @@ LAYERS = [
     {"keys", "manifest", "encoders", "targets", "steps", "fusion"},
     {"backend", "registry"},
     {"pipeline"},
-    {"verbs", "store", "connect"},
+    {"verbs", "hybrid", "arguments", "store", "async_store", "connect"},
     {"evaluate"},
     {"testing"},
     {"cli"},

@@ -504,7 +504,7 @@ def test_windows_read_no_further_than_asked() -> None:
     assert read == list(range(7))
 
 
-@given(st.lists(st.integers(0, 50)), st.integers(1, 8), st.integers(1, 120))
+@given(st.lists(st.integers(0, 5)), st.integers(1, 8), st.integers(1, 12))
 def test_chunks_lose_nothing_and_keep_order_and_limits(
     sizes: list[int], max_items: int, max_bytes: int
 ) -> None:

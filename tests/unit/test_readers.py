@@ -111,6 +111,11 @@ def test_cells_with_separators_quotes_and_line_breaks(write: Write, read: Read) 
     assert pairs(read(path)) == [("a", 'one, "two"\nthree'), ("b", "four")]
 
 
+def test_line_breaks_in_cells_are_kept_as_they_are(write: Write, read: Read) -> None:
+    path = write("x.csv", b'id,text\r\na,"one\r\ntwo\nthree"\r\n')
+    assert pairs(read(path)) == [("a", "one\r\ntwo\nthree")]
+
+
 def test_parquet(tmp_path: Path, read: Read) -> None:
     columns = {name: [row[name] for row in ROWS] for name in ROWS[0]} | {"n": [1, None]}
     rows = read(table(tmp_path, columns))

@@ -1,0 +1,22 @@
+"""What the mapping of a `knn_vector` field says of its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Lucene as run on 3.6.0, faiss as documented; other engines may score otherwise.
+_ENGINES_OF_COSINES = ("lucene", "faiss")
+
+
+def engine(mapping: Mapping[str, Any]) -> str:
+    """The library that holds the graph; "" where the mapping leaves it to the server."""
+    return str((mapping.get("method") or {}).get("engine") or "")
+
+
+def scores_cosines(mapping: Mapping[str, Any]) -> bool:
+    """Whether an approximate search of the field scores (1 + cosine) / 2."""
+    method = mapping.get("method") or {}
+    # From 2.17 on the space may stand beside the method.
+    space = method.get("space_type") or mapping.get("space_type")
+    return space == "cosinesimil" and engine(mapping) in _ENGINES_OF_COSINES

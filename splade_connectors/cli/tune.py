@@ -1,0 +1,129 @@
+"""`splade-connectors tune TARGET --beir DIR`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from splade_connectors.cli import common
+from splade_connectors.cli.evaluate import shown_p, warn_of_gaps
+from splade_connectors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from splade_connectors.evaluate.tuning import Study
+
+
+def command(
+    target: common.TargetArgument,
+    beir: Annotated[Path, typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.")],
+    split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
+    dense_model: common.DenseModel = None,
+    dense_vectors: Annotated[
+        Path | None,
+        typer.Option(help="The queries' dense vectors instead: .npz with ids and vectors."),
+    ] = None,
+    dense_field: common.DenseField = None,
+    text_field: common.TextFields = None,
+    folds: Annotated[int, typer.Option(help="Parts of the queries; each is held out once.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of the dealing into folds.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the tuning here, as JSON.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a report here, as one HTML file.")
+    ] = None,
+    model: common.Model = None,
+    backend: common.Backend = "onnx",
+    username: common.Username = None,
+    ca_certs: common.CaCerts = None,
+    timeout: common.Timeout = 30.0,
+    manifest: common.Manifest = None,
+    override_manifest: common.OverrideManifest = False,
+    json: common.Json = False,
+) -> None:
+    """Find weights, scales and windows of a fusion from judged queries.
+
+    What is chosen on some of the queries is measured on the others. Needs at least 20 judged
+    queries, and a second leg.
+    """
+    from splade_connectors.evaluate import QueryVectors, read_beir, tune
+    from splade_connectors.evaluate.report import render
+    from splade_connectors.evaluate.tuning import write_text
+
+    judged = read_beir(beir, split)
+    if dense_model and dense_vectors:
+        raise ConfigurationError("give either --dense-model or --dense-vectors")
+    dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
+    legs = common.make_legs(
+        dense or common.dense_encoder(dense_model), text_field, dense_field=dense_field
+    )
+    if len(legs) == 1:
+        raise ConfigurationError(
+            "there is one leg, so nothing to fuse: add --dense-model, --dense-vectors or "
+            "--text-field"
+        )
+    encoder = common.make_encoder(model, backend)
+    with (
+        common.open_store(
+            target,
+            encoder,
+            username=username,
+            ca_certs=ca_certs,
+            timeout=timeout,
+            manifest=manifest,
+            override_manifest=override_manifest,
+        ) as store,
+        common.progress_bar("searching") as show,
+    ):
+        name = beir.resolve().name
+        study = tune(
+            store, judged, legs, folds=folds, seed=seed, dataset=f"{name}/{split}", on_progress=show
+        )
+    if output:
+        study.tuning.write(output)
+    if report:
+        write_text(report, render(study))
+    for warning in study.warnings:
+        common.warn(warning)
+    if json:
+        common.print_json(study.tuning.to_json())
+    else:
+        print_study(study)
+
+
+def print_study(study: Study) -> None:
+    """The results on held-out queries, and what was chosen."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from splade_connectors.evaluate.significance import TEST
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", style="bold")
+    table.add_column("fusion", overflow="fold")
+    for name in ("nDCG@10", "difference", "p"):
+        table.add_column(name, justify="right")
+    for result in study.results:
+        table.add_row(
+            Text(result.name + (", tuned" if result.tuned else "")),
+            Text(result.fusion),
+            f"{result.ndcg:.4f}",
+            "" if result.p is None else f"{result.difference:+.4f}",
+            "" if result.p is None else shown_p(result.p),
+        )
+    tuning = study.tuning
+    screen = common.console()
+    screen.print(table)
+    screen.print(
+        f"nDCG@10 on held-out queries ({tuning.queries:,} in {tuning.folds} folds); difference to "
+        f"{study.best_leg} and its p value ({TEST})",
+        style="dim",
+        markup=False,
+    )
+    more = [f"--candidates {tuning.candidates}"]
+    if tuning.max_query_terms is not None:
+        more.append(f"--max-query-terms {tuning.max_query_terms}")
+    screen.print(f"\nUse it: --fusion {tuning.fusion} {' '.join(more)}", markup=False)
+    warn_of_gaps(study)
