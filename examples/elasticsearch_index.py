@@ -19,7 +19,7 @@ def main(url: str, index: str = "splade-example") -> None:
         store.index(
             [
                 Document(id="a", text="A glacier is a river of ice.", payload={"topic": "earth"}),
-                Document(id="b", text="Sourdough needs no bought yeast.", payload={"topic": "food"}),
+                Document(id="b", text="Sourdough needs no yeast.", payload={"topic": "food"}),
             ]
         )
         for hit in store.search("melting ice", filter={"match": {"topic": "earth"}}):

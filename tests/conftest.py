@@ -25,7 +25,7 @@ def encoder() -> SparseEncoder:
 
 @pytest.fixture(scope="session")
 def scifact() -> Path:
-    """The SciFact collection in BEIR layout: `$SPLADE_SCIFACT`, or where the project's CI has it."""
+    """SciFact in BEIR layout: `$SPLADE_SCIFACT`, or where the project's CI has it."""
     folder = Path(os.environ.get("SPLADE_SCIFACT", ROOT.parent / "shared" / "data" / "scifact"))
     if not (folder / "corpus.jsonl").is_file():
         pytest.skip("set SPLADE_SCIFACT to a folder with SciFact in BEIR layout")

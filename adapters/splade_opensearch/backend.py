@@ -18,6 +18,8 @@ from splade_elasticsearch.requests import HttpRequest
 from splade_opensearch.hybrid import Server, compile_hybrid, leg_searches, rank_factor
 from splade_opensearch.schema import engine, scores_cosines
 
+_END_OF_HITS = "Reached end of search result"
+
 
 class OpenSearchBackend(HybridVerbs):
     """An index, its sparse field and its dense ones. Arguments as `ElasticsearchBackend`."""
@@ -27,7 +29,13 @@ class OpenSearchBackend(HybridVerbs):
 
     def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
         """Send the one request; equal scores are in the order of segments."""
-        hits = yield from self.search(plan)
+        try:
+            hits = yield from self.search(plan)
+        except RequestRejected as error:
+            # What 3.6 answers to a page behind the last hit; pages end within the windows.
+            if query.offset and _END_OF_HITS in str(error):
+                return []
+            raise
         factor = rank_factor(query)
         return hits if factor == 1 else [replace(hit, score=hit.score * factor) for hit in hits]
 

@@ -38,7 +38,7 @@ th, td { padding: .32rem .6rem .32rem 0; border-bottom: 1px solid var(--rule); t
   font-variant-numeric: tabular-nums; vertical-align: top; white-space: nowrap; }
 th:last-child, td:last-child { padding-right: 0; }
 th { font-weight: 600; }
-.text { text-align: left; white-space: normal; }
+.text { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 6.5rem; }
 tr.chosen { font-weight: 700; }
 figure { margin: 1rem 0; }
 figcaption { color: var(--dim); font-size: .9rem; }
@@ -110,7 +110,7 @@ def _choice(study: Study) -> str:
         f"{of.candidates} candidates per leg, {terms} of the sparse query.</p>"
         f"<p>nDCG@10 on held-out queries: <strong>{of.held_out:.4f}</strong>, "
         f"{best.difference:+.4f} against {escape(study.best_leg)} alone ({best.ndcg:.4f}); "
-        f"p {_p(best.p)}. {_verdict(best.difference, best.p)}</p></div>"
+        f"p&nbsp;{escape(_p(best.p))}. {_verdict(best.difference, best.p)}</p></div>"
     )
 
 

@@ -257,3 +257,10 @@ def test_bars_are_as_long_as_their_shares() -> None:
         if element.get("class") != "frame"
     ]
     assert wide == [460.0, 230.0, 0.0]
+
+
+def test_tiny_p_values_are_escaped() -> None:
+    against = {"dense": Against(ndcg=0.6, difference=0.1, p=0.00001)}
+    tuning = dataclasses.replace(STUDY.tuning, against=against)
+    text = render(dataclasses.replace(STUDY, tuning=tuning))
+    assert "p&nbsp;&lt;0.0001. That is more than chance." in text
