@@ -24,6 +24,7 @@ from common import beir_folder
 
 from splade_connectors import Document, Store, connect, load_encoder
 from splade_connectors.cli.common import dense_encoder, make_legs
+from splade_connectors.cli.evaluate import shown_p
 from splade_connectors.evaluate import Comparison, Study, compare, read_beir, tune
 from splade_connectors.evaluate.report import render
 from splade_connectors.fusion import DistributionBased, Rrf
@@ -92,10 +93,10 @@ def _print(compared: Comparison, study: Study) -> None:
     for result in study.results:
         name = f"{result.name}, tuned" if result.tuned else result.name
         fusion = f"`{result.fusion}`" if result.fusion else ""
-        difference = "" if result.p is None else f"{result.difference:+.4f} | {result.p:.4f}"
+        difference = "" if result.p is None else f"{result.difference:+.4f} | {shown_p(result.p)}"
         print(f"| {name} | {fusion} | {result.ndcg:.4f} | {difference or ' |'} |")
     for name, against in tuning.against.items():
-        print(f"\nTuned against {name}: {against.difference:+.4f}, p {against.p:.4f}.", end="")
+        print(f"\nTuned against {name}: {against.difference:+.4f}, p {shown_p(against.p)}.", end="")
     print(f"\nWindow {tuning.candidates}, query terms {tuning.max_query_terms or 'all'}.")
 
 

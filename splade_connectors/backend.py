@@ -220,6 +220,9 @@ class HybridBackend(Protocol):
     def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
         """Send the request of a plan that the server fuses; the query's page of it."""
 
+    def refused(self, plan: Plan) -> bool:
+        """Remember that the server refused the path of a plan; whether there is another one."""
+
     def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
         """The window of every leg, in one request."""
 

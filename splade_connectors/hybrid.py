@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from splade_connectors.backend import HybridBackend, Plan
 from splade_connectors.documents import DocumentId, Hit, HybridExplanation, LegContribution
-from splade_connectors.errors import ConfigurationError, NotSupported
+from splade_connectors.errors import (
+    AccessDenied,
+    ConfigurationError,
+    NotSupported,
+    RequestRejected,
+)
 from splade_connectors.fusion.legs import (
     DenseLeg,
     Leg,
@@ -29,6 +35,8 @@ from splade_connectors.fusion.spec import Fusion, Rrf, weights_of
 from splade_connectors.options import SearchOptions
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.verbs import Hits, Verbs
+
+log = logging.getLogger(__name__)
 
 
 def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
@@ -96,10 +104,19 @@ class Hybrid:
         plan = yield from self._planned(query, warnings)
         if not query.legs:
             return Hits.of((), plan)
+        try:
+            return (yield from self._executed(query, plan))
+        except (AccessDenied, RequestRejected) as error:
+            # An expired licence, an older node: the next path, once, and from now on.
+            if self._path == "server" or not self._backend().refused(plan):
+                raise
+            log.info("%s was refused (%s): another path is taken", plan.path, error)
+        return (yield from self._executed(query, (yield from self._planned(query, warnings))))
+
+    def _executed(self, query: HybridQuery, plan: Plan) -> Steps[Hits]:
         if plan.fused_by == "client":
             return Hits.of((yield from self._fused_here(query)), plan)
-        backend = self._backend()
-        hits = yield from backend.search_fused(plan, query)
+        hits = yield from self._backend().search_fused(plan, query)
         if self._with_legs:
             places = {hit.id: hit.legs for hit in (yield from self._fused_ranking(query))}
             hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]

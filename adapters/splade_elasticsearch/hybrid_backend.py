@@ -20,6 +20,13 @@ class ElasticsearchHybridBackend(HybridVerbs):
 
     _license: str | None = None
 
+    def refused(self, plan: Plan) -> bool:
+        """A retriever may be refused: a licence that has expired since, or a build without it."""
+        if "retriever" not in plan.path:
+            return False
+        self._license = "refusing it"
+        return True
+
     def _compile(self, query: HybridQuery, path: Path) -> Steps[Plan]:
         """A retriever, `bool` with `knn`, or one `_msearch`."""
         return compile_hybrid(query, (yield from self._server()), self._keys, path)

@@ -49,6 +49,10 @@ class HybridVerbs(ElasticsearchBackend):
         """Send the one request; equal scores are in the order of shards and segments."""
         return (yield from self.search(plan))
 
+    def refused(self, plan: Plan) -> bool:
+        """As `HybridBackend.refused`; by default there is no other path."""
+        return False
+
     def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
         """One `_msearch`. Dense scores are similarities from 0 to 1 as they are."""
         lines = msearch_lines((yield from self._searches(query)))

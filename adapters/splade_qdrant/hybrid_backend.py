@@ -57,6 +57,10 @@ class QdrantHybridBackend(QdrantBackend):
         # A document deleted between the two requests has no payload any more.
         return [replace(found, payload=payloads.get(str(found.id), {})) for found in page]
 
+    def refused(self, plan: Plan) -> bool:
+        """There is no path that depends on anything but the version."""
+        return False
+
     def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
         """One batch of queries; dense scores become similarities from 0 to 1."""
         schema = self._schema or (yield from self._read_schema())

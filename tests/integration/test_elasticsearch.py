@@ -66,6 +66,8 @@ def test_a_store_that_was_opened_by_url_is_closed_with_it(server: Server) -> Non
     store = connect(server.target("x"), encoder=HashEncoder())
     store.close()
     store.close()
+    with pytest.raises(ConfigurationError, match="has been closed"):
+        store.count()
 
 
 async def test_clients_go_with_their_own_way_to_connect(server: Server) -> None:
@@ -82,7 +84,7 @@ async def test_clients_go_with_their_own_way_to_connect(server: Server) -> None:
 def test_a_client_needs_the_name_of_an_index(server: Server) -> None:
     with (
         client_for(server.url, server.major) as client,
-        pytest.raises(ConfigurationError, match=r"with a Elasticsearch, name the collection"),
+        pytest.raises(ConfigurationError, match=r"with your Elasticsearch, name the collection"),
     ):
         connect(client)
 

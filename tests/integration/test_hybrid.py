@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseBatch, SparseEncoder, Store, connect
-from splade_connectors.errors import ConfigurationError, NotSupported
+from splade_connectors.errors import ConfigurationError, NotSupported, RequestRejected
 from splade_connectors.fusion import (
     DenseLeg,
     DistributionBased,
@@ -397,6 +397,24 @@ def test_a_sum_without_windows_is_one_request_on_a_basic_licence(
             sparse, dense = _unbounded(collection, QUERIES[0], vector)
             found = [(hit.id, hit.score) for hit in hits]
             assert_equal(found, fusion, [sparse, dense], LIMIT)
+
+
+@pytest.mark.servers
+def test_a_refused_retriever_gives_way_to_the_next_path_once(
+    elasticsearch_url: str, collection: Collection, encoder: SparseEncoder, vector: list[float]
+) -> None:
+    with _elasticsearch_one(elasticsearch_url, encoder) as store:
+        store.index(collection.documents)
+        fused = store.search(QUERIES[0], dense=vector)
+        # What a licence would be that has expired: it is named, and its retriever is refused.
+        store._verbs.backend._license = "trial"  # type: ignore[attr-defined]
+        assert store.plan(QUERIES[0], dense=vector).path == "rrf retriever"
+        with pytest.raises(RequestRejected, match="retriever"):
+            store.search(QUERIES[0], dense=vector, path="server")
+        hits = store.search(QUERIES[0], dense=vector)
+        assert hits == fused
+        assert hits.plan.fused_by == "client"
+        assert store.plan(QUERIES[0], dense=vector).fused_by == "client"
 
 
 def _elasticsearch_one(url: str, encoder: SparseEncoder) -> Store:
