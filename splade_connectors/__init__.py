@@ -1,4 +1,4 @@
-"""Learned sparse search (SPLADE) for the Qdrant or Elasticsearch that you already run."""
+"""Learned sparse search (SPLADE) for the Qdrant, Elasticsearch or OpenSearch that you run."""
 
 import logging as _logging
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import Any
 
-from splade_connectors.documents import DocumentId, check_id
+from splade_connectors.documents import Document, DocumentId, check_id
 from splade_connectors.errors import ConfigurationError, SpladeConnectorsError
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.request import Path
@@ -55,6 +55,14 @@ def hybrid_search(
     if not isinstance(query, str):
         raise ConfigurationError("a hybrid search needs the query's text, not its sparse vector")
     return Hybrid(verbs, resolve_legs(legs, dense), fusion, options, path, with_legs)
+
+
+def check_iterable(documents: object) -> None:
+    """Refuse one document where many are expected."""
+    if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
+        raise ConfigurationError(
+            f"index takes several documents, not one {type(documents).__name__}: pass [document]"
+        )
 
 
 def id_list(ids: Sequence[DocumentId]) -> list[DocumentId]:

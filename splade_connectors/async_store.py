@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from splade_connectors.arguments import (
     Query,
+    check_iterable,
     hybrid_search,
     id_list,
     is_hybrid,
@@ -55,6 +56,7 @@ class AsyncStore:
         A cancelled call leaves what was acknowledged in the store.
         """
         options = options or WriteOptions()
+        check_iterable(documents)
         indexing = Indexing(self._verbs, options, self._retry, on_progress or silent)
         try:
             async for window in _awindows(documents, options.window_documents):

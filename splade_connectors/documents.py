@@ -60,6 +60,8 @@ class Document:
                 raise InvalidDocument(
                     f"the dense vector{where} of document {self.id!r} holds no numbers: {error}"
                 ) from error
+            if len(vector) == 0:
+                raise InvalidDocument(f"the dense vector{where} of document {self.id!r} is empty")
             if not finite:
                 raise InvalidDocument(
                     f"the dense vector{where} of document {self.id!r} holds NaN or infinity"

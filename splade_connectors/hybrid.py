@@ -31,7 +31,7 @@ from splade_connectors.fusion.reference import (
     leg_ranking,
 )
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
-from splade_connectors.fusion.spec import Fusion, Rrf, weights_of
+from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
 from splade_connectors.options import SearchOptions
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.verbs import Hits, Verbs
@@ -61,6 +61,22 @@ def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
     return tuple(legs)
 
 
+def as_fusion(given: Fusion | str | None) -> Fusion:
+    """The fusion; its short form is understood, and `Rrf()` is the default.
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    if given is None:
+        return Rrf()
+    if isinstance(given, str):
+        return parse_fusion(given)
+    if not isinstance(given, Fusion):
+        kind = type(given).__name__
+        raise ConfigurationError(f"a fusion is Rrf(…), WeightedSum(…) or the like, not {kind}")
+    return given
+
+
 class Hybrid:
     """A hybrid search over the verbs of a store.
 
@@ -86,7 +102,7 @@ class Hybrid:
             raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
         self._verbs = verbs
         self._legs = legs
-        self._fusion = fusion or Rrf()
+        self._fusion = as_fusion(fusion)
         weights_of(self._fusion, len(legs))
         check_page(legs, options.limit, options.offset)
         self._options = options

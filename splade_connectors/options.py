@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from splade_connectors.errors import ConfigurationError
 
+# The largest limit and offset that all stores take.
+_LARGEST = 2**31 - 1
+
 LongText = Literal["truncate", "windows"]
 
 
@@ -154,6 +157,10 @@ class SearchOptions:
     max_query_terms: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("limit", "offset"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value > _LARGEST:
+                raise ConfigurationError(f"{name} must be a whole number of 32 bits, not {value!r}")
         _at_least(1, limit=self.limit, max_query_terms=self.max_query_terms)
         _at_least(0, offset=self.offset)
 

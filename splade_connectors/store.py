@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from splade_connectors.arguments import (
     Query,
+    check_iterable,
     how_far,
     hybrid_search,
     id_list,
@@ -74,6 +75,7 @@ class Store:
             IndexingInterrupted: on Ctrl-C; its report says what was acknowledged.
         """
         options = options or WriteOptions()
+        check_iterable(documents)
         indexing = Indexing(self._verbs, options, self._retry, on_progress or silent)
         try:
             for window in windows(documents, options.window_documents):

@@ -18,9 +18,15 @@ from splade_connectors.documents import (
     check_id,
 )
 from splade_connectors.encoders.base import SparseEncoder
-from splade_connectors.errors import ConfigurationError, ManifestMismatch, NotFound
+from splade_connectors.errors import (
+    ConfigurationError,
+    InvalidDocument,
+    ManifestMismatch,
+    NotFound,
+)
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
+from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
@@ -114,7 +120,7 @@ class Verbs:
             yield from self._refuse_unknown_vectors()
         sizes = {
             name: len(vector)
-            for document in documents
+            for document in reversed(documents)  # the first one decides
             for name, vector in document.dense_vectors().items()
         }
         yield from self.backend.prepare(mine, sizes, write_manifest=stored is None)
@@ -191,7 +197,7 @@ class Verbs:
             stored.check(mine, use="write", where=self.backend.location)
         self._manifest = stored
         fields = stored.text_fields if stored else ("text",)
-        changes = dict(payload or {})
+        changes = checked_changes(payload)
         if text is not None:
             changes[_only_field(fields)] = text
         vector: SparseVector | None = None
@@ -293,6 +299,22 @@ class Verbs:
 
     def _text_fields(self) -> tuple[str, ...]:
         return self._manifest.text_fields if self._manifest else ("text",)
+
+
+def checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields to change.
+
+    Raises:
+        InvalidDocument: when they are no mapping, or no JSON.
+    """
+    if payload is None:
+        return {}
+    if not isinstance(payload, Mapping):
+        raise InvalidDocument(f"the payload is {type(payload).__name__}, not a mapping")
+    reason = payload_reason(payload)
+    if reason:
+        raise InvalidDocument(reason)
+    return dict(payload)
 
 
 def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, int]:

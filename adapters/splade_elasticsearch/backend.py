@@ -21,6 +21,7 @@ from splade_connectors.errors import (
 from splade_connectors.keys import Keys
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
 from splade_connectors.options import SearchOptions
+from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Steps
 from splade_connectors.vectors import SparseVector
 from splade_elasticsearch.bulk import index_lines, outcomes
@@ -137,11 +138,7 @@ class ElasticsearchBackend:
             reason = self._dense_reason(name or self._dense, len(values))
             if reason:
                 return reason
-        try:
-            json.dumps(document.payload, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            return f"the payload is not JSON: {error}"
-        return None
+        return payload_reason(document.payload)
 
     def size(self, document: EncodedDocument) -> int:
         """About how many bytes the document takes."""

@@ -13,6 +13,7 @@ from splade_connectors.errors import NotFound, NotSupported
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
 from splade_connectors.options import SearchOptions
 from splade_connectors.pipeline.manifest_file import read_manifest_file, write_manifest_file
+from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Steps
 from splade_connectors.vectors import SparseVector
 from splade_qdrant.compile import compile_search
@@ -79,7 +80,7 @@ class QdrantBackend:
 
     def read_manifest(self) -> Steps[IndexManifest | None]:
         """From the manifest file where one was named, else from the collection's metadata."""
-        if self._manifest_file:
+        if self._manifest_file and self._manifest_file.is_file():
             return read_manifest_file(self._manifest_file, self._vector)
         schema = yield from self._read_schema()
         ours = (schema.metadata or {}).get(MANIFEST_KEY) or {}
@@ -115,11 +116,9 @@ class QdrantBackend:
                 return reason
         if ID_KEY in document.payload:
             return f"the payload has the key {ID_KEY!r}, which holds ids here; rename it"
-        try:
-            # Encoded as well: half a surrogate is a Python string, but no text.
-            json.dumps(document.payload, allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError) as error:
-            return f"the payload is not JSON: {error}"
+        reason = payload_reason(document.payload)
+        if reason:
+            return reason
         large = _large_integer(document.payload)
         if large is not None:
             return f"the payload holds {large}: Qdrant makes a float of an integer beyond 2^63"
@@ -173,6 +172,8 @@ class QdrantBackend:
         self, ids: Sequence[DocumentId], *, with_vectors: bool
     ) -> Steps[list[StoredDocument]]:
         """Retrieve by point id."""
+        if self._schema is None:
+            yield from self._read_schema()
         points = [point_id(id) for id in ids]
         body = {
             "ids": points,

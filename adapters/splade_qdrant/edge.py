@@ -57,12 +57,17 @@ class EdgeEngine:
         self._location = location
         self._engine: Any = require("qdrant_edge", "qdrant", "edge: targets")
         self._shard: Any = None
+        self._closed = False
         # The engine is one object for all threads of an async store.
         self._lock = threading.Lock()
 
     def send(self, request: QdrantRequest) -> Any:
         """Execute one request."""
         with self._lock:
+            if self._closed:
+                raise ConfigurationError(
+                    f"this store of {self._location} has been closed; connect again"
+                )
             try:
                 return getattr(self, f"_{request.operation}")(request.body)
             except SpladeConnectorsError:
@@ -75,6 +80,7 @@ class EdgeEngine:
     def close(self) -> None:
         """Flush and release the folder for other processes."""
         with self._lock:
+            self._closed = True
             if self._shard is not None:
                 self._shard.close()
                 self._shard = None
@@ -84,7 +90,14 @@ class EdgeEngine:
         return {"title": "qdrant-edge", "version": own, "like_server": _LIKE_SERVER}
 
     def _exists(self, body: Mapping[str, Any]) -> bool:
-        return (self._path / CONFIG_FILE).is_file()
+        if (self._path / CONFIG_FILE).is_file():
+            return True
+        if self._is_taken() and not (self._path / UNFINISHED_FILE).is_file():
+            raise SchemaConflict(
+                f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
+                "was changed there: choose a new or an empty folder"
+            )
+        return False
 
     def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """In the form of GET /collections/NAME."""
@@ -98,11 +111,6 @@ class EdgeEngine:
 
     def _create(self, body: Mapping[str, Any]) -> None:
         unfinished = self._path / UNFINISHED_FILE
-        if self._is_taken() and not unfinished.is_file():
-            raise SchemaConflict(
-                f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
-                "was changed there: choose a new or an empty folder"
-            )
         engine = self._engine
         dense = {
             name: engine.EdgeVectorParams(

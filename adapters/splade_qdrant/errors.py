@@ -91,8 +91,8 @@ def from_engine(error: Exception, location: str) -> SpladeConnectorsError:
     text = _line(error)
     if "WouldBlock" in text:
         return StoreLocked(
-            f"{location} is open in another process; stop that one, or run a Qdrant server for "
-            "several processes"
+            f"{location} is open in another process, or in another store of this one: close that "
+            "first, or run a Qdrant server for several at once"
         )
     if "No space left" in text or "os error 28" in text:
         return StorageFull(

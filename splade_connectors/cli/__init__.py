@@ -69,11 +69,12 @@ def _options(
     ),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log to stderr."),
 ) -> None:
-    """Learned sparse search (SPLADE) for the Qdrant or Elasticsearch that you already run.
+    """Learned sparse search (SPLADE) for the Qdrant, Elasticsearch or OpenSearch that you run.
 
-    A TARGET is edge:PATH (embedded), qdrant://HOST[:PORT]/COLLECTION or
-    elasticsearch://HOST[:PORT]/INDEX; +https after the scheme turns TLS on. Exit codes: 0 all
-    well, 1 some documents were rejected, 2 usage, connection or refusal, 130 interrupted.
+    A TARGET is edge:PATH (embedded), qdrant://HOST[:PORT]/COLLECTION,
+    elasticsearch://HOST[:PORT]/INDEX or opensearch://HOST[:PORT]/INDEX; +https after the scheme
+    turns TLS on. Exit codes: 0 all well, 1 some documents were rejected, 2 usage, connection or
+    refusal, 130 interrupted.
     """
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")

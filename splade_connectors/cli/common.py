@@ -29,7 +29,7 @@ TargetArgument = Annotated[
     typer.Argument(
         metavar="TARGET",
         show_default=False,
-        help="edge:PATH, qdrant://HOST/COLLECTION, elasticsearch://HOST/INDEX",
+        help="edge:PATH, qdrant://HOST/COLLECTION, elasticsearch:// or opensearch://HOST/INDEX",
     ),
 ]
 Model = Annotated[

@@ -53,6 +53,8 @@ def command(
     """
     if (file is None) == (query is None):
         raise ConfigurationError("give either a FILE or --query TEXT")
+    if file and output and Path(file).resolve() == output.resolve():
+        raise ConfigurationError(f"{output} is the input: name another file with --output")
     encoder = common.make_encoder(
         model,
         backend,

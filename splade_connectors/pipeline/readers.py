@@ -135,6 +135,8 @@ class FileReader:
         self._id_field = _found(ids, sample, "id", "--id-field", self._path)
         if text_fields:
             _found(text_fields, sample, "text", "--text", self._path)
+        if self._dense_field:
+            _found((self._dense_field,), sample, "dense vector", "--dense-field", self._path)
         self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._path)
         self._rows = chain(first, self._rows)
 
@@ -207,7 +209,7 @@ def _json_rows(data: Iterable[bytes]) -> Iterator[NumberedRow]:
 def _csv_rows(data: IO[bytes], delimiter: str, path: Path) -> Iterator[NumberedRow]:
     csv.field_size_limit(2**31 - 1)
     text = io.TextIOWrapper(data, encoding="utf-8-sig", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter)
+    reader = csv.DictReader(text, delimiter=delimiter, strict=True)
     try:
         for row in reader:
             cells: dict[Any, Any] = dict(row)  # None where the line has fewer cells
@@ -220,7 +222,9 @@ def _csv_rows(data: IO[bytes], delimiter: str, path: Path) -> Iterator[NumberedR
                 yield line, cells
     except UnicodeDecodeError as error:
         where = f"after line {reader.line_num}"
-        raise ConfigurationError(f"{path} is not UTF-8 {where}: {error.reason}") from error
+        raise ConfigurationError(
+            f"{path} is not UTF-8 {where} ({error.reason}): save it as UTF-8"
+        ) from error
     except csv.Error as error:
         where = f"after line {reader.line_num}"
         raise ConfigurationError(f"{path} cannot be read {where}: {error}") from error

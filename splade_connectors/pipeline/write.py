@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Rejected, Written
 from splade_connectors.documents import Document, DocumentId
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
-from splade_connectors.errors import InvalidDocument, RequestRejected
+from splade_connectors.errors import ConfigurationError, InvalidDocument, RequestRejected
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.pipeline.chunks import chunks
 from splade_connectors.pipeline.report import IndexReport
@@ -45,6 +45,8 @@ class Indexing:
 
     def window(self, rows: Sequence[Row]) -> Steps[None]:
         """Encode and write these rows."""
+        for row in rows:
+            check_row(row)
         documents = [row for row in rows if isinstance(row, Document)]
         for row in rows:
             if isinstance(row, Rejected):
@@ -169,6 +171,19 @@ class Indexing:
         # Encoded documents count, and stay counted while they wait to be written.
         self._told = max(self._told, done)
         self._on_progress(Progress(done=self._told, rejected=self.report.rejected_count))
+
+
+def check_row(row: object) -> None:
+    """Refuse what is no row: it would be lost otherwise.
+
+    Raises:
+        ConfigurationError: saying what to pass.
+    """
+    if not isinstance(row, Document | Rejected):
+        raise ConfigurationError(
+            f"index takes Document objects, not {type(row).__name__}: "
+            "Document(id=…, text=…, payload={…})"
+        )
 
 
 def _digest(id: DocumentId) -> int:

@@ -20,6 +20,7 @@ from splade_connectors import Document, SparseVector, Store, WriteOptions, aconn
 from splade_connectors.backend import ConnectOptions
 from splade_connectors.errors import (
     ConfigurationError,
+    InvalidDocument,
     InvalidVector,
     ManifestMismatch,
     NotFound,
@@ -117,8 +118,10 @@ def test_a_shard_that_another_process_has_open_is_named(path: Path) -> None:
             ):
                 with pytest.raises(StoreLocked) as caught:
                     verb()
-                assert f"edge:{path} is open in another process; stop that one" in str(caught.value)
-                assert "run a Qdrant server for several processes" in str(caught.value)
+                assert f"edge:{path} is open in another process, or in another store" in str(
+                    caught.value
+                )
+                assert "run a Qdrant server for several at once" in str(caught.value)
             assert child.finish() == 0
             # The other one has gone: the same store works, and finds what was written.
             assert [hit.id for hit in store.search("water")] == ["theirs"]
@@ -153,13 +156,64 @@ def test_a_folder_that_is_no_shard_is_refused_and_untouched(
         (path / name).write_text(text)
     before = contents(path)
     with opened(path) as store:
-        with pytest.raises(
-            SchemaConflict, match=r"exists and is no Qdrant shard \(it has no edge_c"
-        ):
+        refusal = r"exists and is no Qdrant shard \(it has no edge_config.json\)"
+        with pytest.raises(SchemaConflict, match=refusal):
             store.index(documents())
-        with pytest.raises(NotFound, match="does not exist; `splade-connectors index` creates it"):
+        with pytest.raises(SchemaConflict, match=refusal):
             store.search("water")
     assert contents(path) == before
+
+
+def test_a_payload_too_deep_for_the_engines_log_is_rejected_and_the_store_opens_again(
+    path: Path,
+) -> None:
+    deep: Any = 1
+    for _ in range(150):
+        deep = {"d": deep}
+    with opened(path) as store:
+        report = store.index([*documents(), Document(id="deep", text="x", payload={"p": deep})])
+        assert (report.written, report.rejected_count) == (len(TEXTS), 1)
+        assert "100 levels deep" in report.rejected[0].reason
+    with opened(path) as store:
+        assert store.count() == len(TEXTS)
+
+
+def test_a_closed_store_stays_closed(path: Path) -> None:
+    with opened(path) as store:
+        store.index(documents())
+    with pytest.raises(ConfigurationError, match="has been closed; connect again"):
+        store.search("water")
+    with opened(path) as other:
+        assert other.count() == len(TEXTS)
+
+
+def test_the_same_sentence_for_every_verb_without_a_store(path: Path) -> None:
+    with opened(path) as store:
+        for verb in (lambda: store.get(["a"]), lambda: store.update("a", text="b"), store.count):
+            with pytest.raises(NotFound, match="does not exist; `splade-connectors index`"):
+                verb()
+
+
+def test_a_manifest_file_that_is_not_there_hides_no_manifest(path: Path, tmp_path: Path) -> None:
+    with opened(path) as store:
+        store.index(documents())
+    options = ConnectOptions(manifest_file=str(tmp_path / "none.json"))
+    target = f"edge:{path}"
+    with (
+        connect(target, encoder=HashEncoder(model="other"), options=options) as store,
+        pytest.raises(ManifestMismatch, match=r"'hash'.*'other'"),
+    ):
+        store.search("water")
+
+
+def test_an_empty_dense_vector_rejects_no_other_document(path: Path) -> None:
+    with pytest.raises(InvalidDocument, match="is empty"):
+        Document(id="x", text="x", dense=[])
+    with opened(path) as store:
+        rows = [Document(id=1, text="a", dense=[1.0, 2.0]), Document(id=2, text="b", dense=[1.0])]
+        report = store.index(rows)
+        assert report.written == 1
+        assert "1 dimensions, the collection's has 2" in report.rejected[0].reason
 
 
 def test_a_file_in_the_way_is_refused_and_untouched(path: Path) -> None:
@@ -596,7 +650,8 @@ async def test_the_awaiting_store_does_the_same(path: Path) -> None:
         hits = await store.search("water salt", limit=5, filter=ENGLISH)
         await store.update("d1", text="cats")
         assert [hit.id for hit in await store.search("cats")] == ["d1"]
-        explanation = await store.explain("water", hits[0].id)
+        unchanged = next(hit.id for hit in hits if hit.id != "d1")  # equal scores: any order
+        explanation = await store.explain("water", unchanged)
         assert explanation.terms
         await store.delete(["d1"])
         assert await store.known(["d0", "d1"]) == ["d0"]

@@ -367,7 +367,10 @@ def test_too_few_cells_are_absent_fields(write: Write, read: Read) -> None:
 def test_a_table_that_is_no_utf8_is_named_with_the_line(write: Write) -> None:
     data = b"id,text\n" + b"a,b\n" * 20_000 + b"c,\xff\n"
     reader = FileReader(write("x.csv", data))
-    with pytest.raises(ConfigurationError, match=r"x\.csv is not UTF-8 after line \d+: invalid"):
+    with pytest.raises(
+        ConfigurationError,
+        match=r"x\.csv is not UTF-8 after line \d+ \(invalid .*\): save it as UTF-8",
+    ):
         list(reader)
     reader.close()
 
