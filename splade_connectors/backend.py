@@ -6,7 +6,7 @@ beside it stands a thin sender for each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from splade_connectors.precision import Precision
 from splade_connectors.steps import AsyncSend, Send, Steps
 from splade_connectors.targets import Target
 from splade_connectors.vectors import SparseVector
+from splade_connectors.versions import version_text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,7 @@ class Capabilities:
     @property
     def version_text(self) -> str:
         """The version as "9.3.2"."""
-        return ".".join(map(str, self.version))
+        return version_text(self.version)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -278,3 +279,15 @@ class Adapter(Protocol):
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
         """Use a client that the user has made; `target` carries name and parameters."""
+
+
+def does_nothing(asynchronous: bool) -> Callable[[], Any]:
+    """What closes a client that is the user's own."""
+
+    def nothing() -> None:
+        return None
+
+    async def anothing() -> None:
+        return None
+
+    return anothing if asynchronous else nothing

@@ -24,6 +24,7 @@ from splade_connectors.options import SearchOptions
 from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Steps
 from splade_connectors.vectors import SparseVector
+from splade_connectors.versions import parse_version
 from splade_elasticsearch.bulk import index_lines, outcomes
 from splade_elasticsearch.compile import compile_search
 from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
@@ -303,7 +304,7 @@ class ElasticsearchBackend:
         """
         if not self._version:
             try:
-                self._version = _version((yield from self._version_number()))
+                self._version = parse_version((yield from self._version_number()))
             except AccessDenied:
                 return ()
         return self._version
@@ -317,7 +318,7 @@ class ElasticsearchBackend:
                 raise
         params = {"filter_path": "nodes.*.version"}
         nodes = (yield HttpRequest("GET", "/_nodes", None, params))["nodes"]
-        return str(min((node["version"] for node in nodes.values()), key=_version))
+        return str(min((node["version"] for node in nodes.values()), key=parse_version))
 
     def _number_in(self, version: Mapping[str, Any]) -> str:
         """The number in what the root says of its version."""
@@ -384,7 +385,3 @@ class ElasticsearchBackend:
                 f"{known[name]}"
             )
         return None
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("-")[0].split(".") if part.isdecimal())

@@ -6,7 +6,7 @@ import base64
 import os
 from typing import Any, ClassVar
 
-from splade_connectors.backend import ConnectOptions, Opened
+from splade_connectors.backend import ConnectOptions, Opened, does_nothing
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
@@ -17,7 +17,6 @@ from splade_elasticsearch.hybrid_backend import ElasticsearchHybridBackend
 from splade_elasticsearch.target import (
     certificates,
     check_transport,
-    does_nothing,
     host_name,
     index_arguments,
     user_and_password,

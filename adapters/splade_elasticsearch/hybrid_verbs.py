@@ -11,10 +11,11 @@ from splade_connectors.errors import ConfigurationError, RequestRejected, Unavai
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
+from splade_connectors.versions import version_text
 from splade_elasticsearch.backend import ElasticsearchBackend
 from splade_elasticsearch.bulk import reason
 from splade_elasticsearch.dialect import Version
-from splade_elasticsearch.legs import msearch_lines, version_text
+from splade_elasticsearch.legs import msearch_lines
 from splade_elasticsearch.requests import HttpRequest
 
 

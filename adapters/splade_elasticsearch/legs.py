@@ -147,11 +147,6 @@ def client_plan(
     )
 
 
-def version_text(version: Version) -> str:
-    """(8, 15) as "8.15"."""
-    return ".".join(map(str, version))
-
-
 def _match(leg: ResolvedLeg) -> dict[str, Any]:
     if len(leg.fields) == 1:
         return {"match": {leg.fields[0]: {"query": leg.text}}}

@@ -13,6 +13,7 @@ from splade_connectors.errors import (
     SchemaConflict,
 )
 from splade_connectors.manifest import MANIFEST_KEY
+from splade_connectors.versions import version_text
 from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
 
 # The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
@@ -144,7 +145,7 @@ def choose_kind(
             "this user needs the cluster privilege monitor"
         )
     if asked == "sparse_vector" and version < SPARSE_VECTOR_QUERY:
-        shown = ".".join(map(str, version))
+        shown = version_text(version)
         raise NotSupported(
             f"{location}: sparse_vector queries need Elasticsearch 8.15, the server is {shown}; "
             "use kind=rank_features"

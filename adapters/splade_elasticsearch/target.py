@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +93,3 @@ def index_arguments(
         "location": str(target),
         "dialect": dialect,
     }
-
-
-def does_nothing(asynchronous: bool) -> Callable[[], Any]:
-    """What closes a client that is the user's own."""
-
-    def nothing() -> None:
-        return None
-
-    async def anothing() -> None:
-        return None
-
-    return anothing if asynchronous else nothing

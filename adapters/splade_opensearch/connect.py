@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any, ClassVar
 
-from splade_connectors.backend import ConnectOptions, Opened
+from splade_connectors.backend import ConnectOptions, Opened, does_nothing
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
@@ -13,7 +13,6 @@ from splade_connectors.targets import Target
 from splade_elasticsearch.target import (
     certificates,
     check_transport,
-    does_nothing,
     index_arguments,
     user_and_password,
 )

@@ -15,6 +15,7 @@ from splade_connectors.backend import Plan
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import Rrf, WeightedSum, scales_of, weights_of
 from splade_connectors.keys import Keys
+from splade_connectors.versions import version_text
 from splade_elasticsearch.dialect import Version
 from splade_elasticsearch.legs import (
     MOST_CANDIDATES,
@@ -25,7 +26,6 @@ from splade_elasticsearch.legs import (
     page,
     server_plan,
     sparse_or_text_query,
-    version_text,
     window_of,
 )
 

@@ -16,6 +16,7 @@ from splade_connectors.pipeline.manifest_file import read_manifest_file, write_m
 from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Steps
 from splade_connectors.vectors import SparseVector
+from splade_connectors.versions import parse_version, version_text
 from splade_qdrant.compile import compile_search
 from splade_qdrant.points import ID_KEY, hit, id_payload, point, sparse_json, stored
 from splade_qdrant.requests import Operation, QdrantRequest
@@ -60,7 +61,7 @@ class QdrantBackend:
     def describe(self) -> Steps[Capabilities]:
         """Version, vectors and size. As `Backend.describe`."""
         engine = yield from self._read_engine()
-        version = version_of(engine["version"])
+        version = parse_version(engine["version"])
         if not (yield self._request("exists")):
             return Capabilities(backend=engine["title"], version=version)
         schema = yield from self._read_schema()
@@ -93,8 +94,8 @@ class QdrantBackend:
         version = yield from self._read_version()
         if write_manifest and not self._manifest_file and version < _METADATA:
             raise NotSupported(
-                f"{self.location}: Qdrant {_text(version)} cannot keep a manifest (collection "
-                "metadata came with 1.16); keep it in a file: --manifest FILE"
+                f"{self.location}: Qdrant {version_text(version)} cannot keep a manifest "
+                "(collection metadata came with 1.16); keep it in a file: --manifest FILE"
             )
         exists = yield self._request("exists")
         if not exists:
@@ -214,7 +215,7 @@ class QdrantBackend:
     def _read_version(self) -> Steps[tuple[int, ...]]:
         """The server's version; the embedded engine counts its own and says whose it matches."""
         engine = yield from self._read_engine()
-        return version_of(engine.get("like_server", engine["version"]))
+        return parse_version(engine.get("like_server", engine["version"]))
 
     def _read_schema(self) -> Steps[Schema]:
         if not (yield self._request("exists")):
@@ -233,8 +234,8 @@ class QdrantBackend:
         if version < _ADD_VECTOR:
             raise NotSupported(
                 f"{self.location} has no sparse vector {self._vector!r}, and Qdrant "
-                f"{_text(version)} cannot add one to a collection that exists (1.18 and later "
-                "can): upgrade, or index into a new collection"
+                f"{version_text(version)} cannot add one to a collection that exists (1.18 and "
+                "later can): upgrade, or index into a new collection"
             )
         yield self._request("add_sparse_vector", {"name": self._vector})
 
@@ -274,12 +275,3 @@ def _large_integer(value: Any) -> int | None:
         case _:
             return None
     return next((found for part in parts if (found := _large_integer(part)) is not None), None)
-
-
-def version_of(text: str) -> tuple[int, ...]:
-    """A version's numbers; what follows a hyphen is left out."""
-    return tuple(int(part) for part in text.split("-")[0].split(".") if part.isdecimal())
-
-
-def _text(version: tuple[int, ...]) -> str:
-    return ".".join(map(str, version))

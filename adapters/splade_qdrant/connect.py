@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
-from splade_connectors.backend import ConnectOptions, Opened
+from splade_connectors.backend import ConnectOptions, Opened, does_nothing
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
@@ -78,15 +78,7 @@ class QdrantAdapter:
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
         """Use the user's client; closing it stays the user's business."""
-
-        def nothing() -> None:
-            return None
-
-        async def anothing() -> None:
-            return None
-
-        close = anothing if asynchronous else nothing
-        return _opened(client, target, options, asynchronous, close)
+        return _opened(client, target, options, asynchronous, does_nothing(asynchronous))
 
 
 def _address(target: Target) -> dict[str, Any]:

@@ -7,7 +7,7 @@ that is fused by rank or distribution is wrapped into a fusion of one leg, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -22,10 +22,9 @@ from splade_connectors.fusion.spec import (
     scales_of,
     weights_of,
 )
+from splade_connectors.versions import Version, version_text
 from splade_qdrant.compile import filter_json
 from splade_qdrant.points import ID_KEY, sparse_json
-
-Version = tuple[int, ...]
 
 # The name under which Qdrant knows its own BM25, for sparse vectors with the IDF modifier.
 BM25 = "qdrant/bm25"
@@ -91,12 +90,12 @@ def server_refusal(query: HybridQuery, collection: Collection) -> str | None:
     """Why this fusion cannot be computed exactly by one request, None when it can."""
     version = collection.version
     if version < _FORMULA:
-        return f"formulas need Qdrant 1.14, the server is {_text(version)}"
+        return f"formulas need Qdrant 1.14, the server is {version_text(version)}"
     if any(leg.candidates is None for leg in query.legs):
         return "a leg without a window (candidates=None) cannot be prefetched"
     fusion = query.fusion
     if isinstance(fusion, Rrf) and version < _RRF_K:
-        return f"Rrf with k={fusion.k:g} needs Qdrant 1.16, the server is {_text(version)}"
+        return f"Rrf with k={fusion.k:g} needs Qdrant 1.16, the server is {version_text(version)}"
     if isinstance(fusion, Rrf) and not float(fusion.k).is_integer():
         return f"Qdrant takes whole numbers for k, not {fusion.k}"
     if isinstance(fusion, WeightedSum) and fusion.normalize:
@@ -197,7 +196,3 @@ def _similarity_refusal(query: HybridQuery, distances: Mapping[str, str]) -> str
 
 def _url_path(collection: Collection, verb: str) -> str:
     return f"/collections/{quote(collection.name, safe='')}/points/{verb}"
-
-
-def _text(version: Sequence[int]) -> str:
-    return ".".join(map(str, version))
