@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,8 +24,15 @@ from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import Path
 from splade_connectors.fusion.spec import Fusion
-from splade_connectors.options import OnProgress, RetryOptions, SearchOptions, WriteOptions
+from splade_connectors.options import (
+    PATIENT,
+    OnProgress,
+    RetryOptions,
+    SearchOptions,
+    WriteOptions,
+)
 from splade_connectors.pipeline.chunks import windows
+from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.report import IndexReport
 from splade_connectors.pipeline.write import Indexing, Row
 from splade_connectors.steps import Steps, arun
@@ -39,10 +47,11 @@ class AsyncStore:
     Encoding runs in a thread, so the event loop stays free.
     """
 
-    def __init__(self, verbs: Verbs, opened: Opened, retry: RetryOptions) -> None:
+    def __init__(self, verbs: Verbs, opened: Opened, retry: RetryOptions | None) -> None:
         self._verbs = verbs
         self._opened = opened
-        self._retry = retry
+        self._retry = retry or RetryOptions()
+        self._patient = retry or PATIENT
 
     async def index(
         self,
@@ -50,6 +59,7 @@ class AsyncStore:
         *,
         options: WriteOptions | None = None,
         on_progress: OnProgress | None = None,
+        dead_letters: DeadLetters | None = None,
     ) -> IndexReport:
         """As `Store.index`; the documents may come from an async iterator.
 
@@ -57,13 +67,18 @@ class AsyncStore:
         """
         options = options or WriteOptions()
         check_iterable(documents)
-        indexing = Indexing(self._verbs, options, self._retry, on_progress or silent)
+        retry = options.retry or self._patient
+        indexing = Indexing(self._verbs, options, retry, on_progress or silent, dead_letters)
         try:
             async for window in _awindows(documents, options.window_documents):
                 await self._run(indexing.window(window))
             return await self._run(indexing.finish())
         except SpladeConnectorsError as error:
+            await self._run(indexing.settle_rest())
             say_how_far(error, indexing.report)
+            raise
+        except asyncio.CancelledError:
+            indexing.stopped()
             raise
 
     async def search(

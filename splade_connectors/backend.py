@@ -38,6 +38,7 @@ class Capabilities:
         empty_vectors: whether a document without terms can be stored.
         integer_ids: whether 5 and "5" are different ids.
         documents: number of documents, None when not known.
+        max_write_documents: most documents of one write request, None for no limit.
         details: further facts for `inspect`, in the order to show them.
     """
 
@@ -51,6 +52,7 @@ class Capabilities:
     empty_vectors: bool = True
     integer_ids: bool = True
     documents: int | None = None
+    max_write_documents: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property

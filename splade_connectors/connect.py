@@ -42,7 +42,8 @@ def connect(
         encoder: an encoder, or what `load_encoder` takes; None is the bundled model, loaded when
             it is first needed.
         prune: which terms of a document are dropped before it is stored.
-        retry: when failed requests are sent again.
+        retry: when failed requests are sent again; None gives up on a search after some seconds,
+            and on a write after 15 minutes.
         options: credentials, TLS, timeout, manifest file.
         override_manifest: use an index that was written with another model or settings.
         **parameters: those of a target: vector, dense, field, kind.
@@ -54,7 +55,7 @@ def connect(
     opened, verbs = _open(
         target, collection, encoder, prune, options, override_manifest, parameters, False
     )
-    return Store(verbs, opened, retry or RetryOptions())
+    return Store(verbs, opened, retry)
 
 
 async def aconnect(
@@ -72,7 +73,7 @@ async def aconnect(
     opened, verbs = _open(
         target, collection, encoder, prune, options, override_manifest, parameters, True
     )
-    return AsyncStore(verbs, opened, retry or RetryOptions())
+    return AsyncStore(verbs, opened, retry)
 
 
 def _open(

@@ -72,40 +72,6 @@ class PruneOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriteOptions:
-    """How documents travel to the store.
-
-    Attributes:
-        window_documents: documents read and encoded together; length-sorted batches are
-            formed inside a window.
-        chunk_documents: most documents in one write request.
-        max_chunk_bytes: most bytes (estimated) in one write request.
-        text_fields: payload fields that the text was made of; named in the manifest, so that
-            `explain` and `update` find the text again.
-        override_manifest: write although the index names another model or other settings.
-        throttled_attempts: times that documents turned away with 429 are sent again.
-    """
-
-    window_documents: int = 512
-    chunk_documents: int = 256
-    max_chunk_bytes: int = 5_000_000
-    text_fields: tuple[str, ...] = ("text",)
-    override_manifest: bool = False
-    throttled_attempts: int = 6
-
-    def __post_init__(self) -> None:
-        _at_least(
-            1,
-            window_documents=self.window_documents,
-            chunk_documents=self.chunk_documents,
-            max_chunk_bytes=self.max_chunk_bytes,
-            throttled_attempts=self.throttled_attempts,
-        )
-        if not self.text_fields:
-            raise ConfigurationError("text_fields must name at least one field, e.g. ('text',)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RetryOptions:
     """When a request that failed as `Unavailable` is sent again.
 
@@ -135,6 +101,46 @@ class RetryOptions:
 
 
 NO_RETRY = RetryOptions(attempts=1)
+# Of writes and of long reads.
+PATIENT = RetryOptions(attempts=10_000, total_s=900.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteOptions:
+    """How documents travel to the store.
+
+    Attributes:
+        window_documents: documents read and encoded together; length-sorted batches are
+            formed inside a window.
+        chunk_documents: most documents in one write request.
+        max_chunk_bytes: most bytes (estimated) in one write request.
+        text_fields: payload fields that the text was made of; named in the manifest, so that
+            `explain` and `update` find the text again.
+        override_manifest: write although the index names another model or other settings.
+        max_in_flight: most write requests at once. There are fewer while the server is slow, or
+            says that it is too busy.
+        retry: when a failed write is sent again; None takes the store's `retry`, or, where none
+            was given, waits up to 15 minutes: a long run outlives the restart of a server.
+    """
+
+    window_documents: int = 512
+    chunk_documents: int = 256
+    max_chunk_bytes: int = 5_000_000
+    text_fields: tuple[str, ...] = ("text",)
+    override_manifest: bool = False
+    max_in_flight: int = 4
+    retry: RetryOptions | None = None
+
+    def __post_init__(self) -> None:
+        _at_least(
+            1,
+            window_documents=self.window_documents,
+            chunk_documents=self.chunk_documents,
+            max_chunk_bytes=self.max_chunk_bytes,
+            max_in_flight=self.max_in_flight,
+        )
+        if not self.text_fields:
+            raise ConfigurationError("text_fields must name at least one field, e.g. ('text',)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,11 +179,17 @@ class Progress:
         done: documents handled so far, rejected ones included.
         rejected: documents that the store or the reader turned away.
         total: documents in all, when known.
+        retries: requests that were sent again so far.
+        in_flight: documents that have been sent, and not been acknowledged yet.
+        stopping: the run was interrupted, and waits for what is in flight.
     """
 
     done: int
     rejected: int = 0
     total: int | None = None
+    retries: int = 0
+    in_flight: int = 0
+    stopping: bool = False
 
 
 OnProgress = Callable[[Progress], None]

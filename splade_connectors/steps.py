@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -50,7 +52,27 @@ class Sleep:
     seconds: float
 
 
-Step = Request | Compute | Sleep
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Steps to be executed beside the verb; the answer is a task to `Join`.
+
+    Attributes:
+        steps: what is to be done.
+        retry: when its requests are sent again; None is as the verb's own.
+    """
+
+    steps: Steps[Any]
+    retry: RetryOptions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Waits for a task. The answer is what its steps returned; what they raised is raised."""
+
+    task: Any
+
+
+Step = Request | Compute | Sleep | Spawn | Join
 Steps = Generator[Step, Any, T]
 Send = Callable[[Any], Any]
 AsyncSend = Callable[[Any], Awaitable[Any]]
@@ -77,6 +99,10 @@ def run(
                 return work()
             case Sleep(seconds):
                 return sleep(seconds)
+            case Spawn(beside, own):
+                return _in_thread(lambda: run(beside, send, own or retry, sleep))
+            case Join(task):
+                return task.result()
             case _:
                 return Retrying(sleep=sleep, **_policy(retry))(send, step)
 
@@ -105,6 +131,10 @@ async def arun(
                 return await asyncio.to_thread(work)
             case Sleep(seconds):
                 return await sleep(seconds)
+            case Spawn(beside, own):
+                return asyncio.create_task(arun(beside, send, own or retry, sleep))
+            case Join(task):
+                return await task
             case _:
                 return await AsyncRetrying(sleep=sleep, **_policy(retry))(send, step)
 
@@ -117,6 +147,24 @@ async def arun(
         else:
             progress.succeeded(outcome)
     return progress.value
+
+
+def _in_thread(work: Callable[[], T]) -> Future[T]:
+    """What a thread of its own is computing.
+
+    A daemon, unlike the threads of an executor: who stops the program a second time does not wait
+    for the answer to a request.
+    """
+    future: Future[T] = Future()
+
+    def compute() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # raised where the task is joined
+            future.set_exception(error)
+
+    threading.Thread(target=compute, daemon=True, name="splade-connectors").start()
+    return future
 
 
 class _Progress(Generic[T]):

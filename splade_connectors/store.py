@@ -25,12 +25,14 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import Path
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.options import (
+    PATIENT,
     OnProgress,
     RetryOptions,
     SearchOptions,
     WriteOptions,
 )
 from splade_connectors.pipeline.chunks import windows
+from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.report import IndexReport
 from splade_connectors.pipeline.write import Indexing, Row
 from splade_connectors.steps import Steps, run
@@ -46,10 +48,11 @@ class Store:
     `AccessDenied`, `NotFound`, `SchemaConflict` and `ManifestMismatch`.
     """
 
-    def __init__(self, verbs: Verbs, opened: Opened, retry: RetryOptions) -> None:
+    def __init__(self, verbs: Verbs, opened: Opened, retry: RetryOptions | None) -> None:
         self._verbs = verbs
         self._opened = opened
-        self._retry = retry
+        self._retry = retry or RetryOptions()
+        self._patient = retry or PATIENT
 
     def index(
         self,
@@ -57,6 +60,7 @@ class Store:
         *,
         options: WriteOptions | None = None,
         on_progress: OnProgress | None = None,
+        dead_letters: DeadLetters | None = None,
     ) -> IndexReport:
         """Encode documents and write them, each whole, replacing those with the same ids.
 
@@ -67,25 +71,29 @@ class Store:
             documents: `Document`s; a reader may mix in `Rejected` rows, which are reported.
             options: chunk sizes, text fields.
             on_progress: called after each batch and chunk.
+            dead_letters: keeps every rejected document in a file.
 
         Returns:
             What was written, and every rejected document with its reason.
 
         Raises:
-            IndexingInterrupted: on Ctrl-C; its report says what was acknowledged.
+            IndexingInterrupted: on Ctrl-C, after what was under way has arrived (a second Ctrl-C
+                does not wait for it); its report says what was acknowledged.
         """
         options = options or WriteOptions()
         check_iterable(documents)
-        indexing = Indexing(self._verbs, options, self._retry, on_progress or silent)
+        retry = options.retry or self._patient
+        indexing = Indexing(self._verbs, options, retry, on_progress or silent, dead_letters)
         try:
             for window in windows(documents, options.window_documents):
                 self._run(indexing.window(window))
             return self._run(indexing.finish())
         except SpladeConnectorsError as error:
+            self._run(indexing.settle_rest())
             say_how_far(error, indexing.report)
             raise
         except KeyboardInterrupt as stop:
-            report = indexing.interrupt()
+            report = self._interrupted(indexing)
             raise IndexingInterrupted(f"stopped: {how_far(report)}", report=report) from stop
 
     def search(
@@ -244,6 +252,13 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self._verbs.backend.location!r})"
+
+    def _interrupted(self, indexing: Indexing) -> IndexReport:
+        """What is under way arrives, unless there is a second Ctrl-C."""
+        try:
+            return self._run(indexing.interrupt())
+        except KeyboardInterrupt:
+            return indexing.stopped()
 
     def _run(self, steps: Steps[T]) -> T:
         return run(steps, self._opened.send, self._retry)

@@ -26,6 +26,7 @@ class IndexReport:
         terms: terms stored, over all documents.
         encode_s: seconds spent encoding.
         seconds: seconds in all.
+        retries: requests that were sent again.
         interrupted: the run was stopped before its end.
     """
 
@@ -39,6 +40,7 @@ class IndexReport:
     terms: int = 0
     encode_s: float = 0.0
     seconds: float = 0.0
+    retries: int = 0
     interrupted: bool = False
 
     @property
@@ -67,5 +69,6 @@ class IndexReport:
             "terms_per_document": round(self.terms / self.written, 1) if self.written else 0.0,
             "encode_seconds": round(self.encode_s, 3),
             "seconds": round(self.seconds, 3),
+            "retries": self.retries,
             "interrupted": self.interrupted,
         }

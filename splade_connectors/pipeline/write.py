@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Rejected, Written
 from splade_connectors.documents import Document, DocumentId
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
-from splade_connectors.errors import ConfigurationError, InvalidDocument, RequestRejected
+from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
-from splade_connectors.pipeline.chunks import chunks
+from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.report import IndexReport
-from splade_connectors.steps import Compute, Sleep, Steps, backoff_s
+from splade_connectors.pipeline.send import Sender
+from splade_connectors.steps import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
 if TYPE_CHECKING:
@@ -27,55 +28,82 @@ class Indexing:
     """One run of `index`: call `window` for each window of rows, then `finish`.
 
     A row is a document, or the rejection of a row that its reader could not make one of.
+
+    Args:
+        verbs: of the store.
+        options: of the run.
+        retry: how long a server that is not available is waited for.
+        on_progress: called after each batch and chunk.
+        dead_letters: is given every rejected document; None for nobody.
     """
 
     def __init__(
-        self, verbs: Verbs, options: WriteOptions, retry: RetryOptions, on_progress: OnProgress
+        self,
+        verbs: Verbs,
+        options: WriteOptions,
+        retry: RetryOptions,
+        on_progress: OnProgress,
+        dead_letters: DeadLetters | None = None,
     ) -> None:
         self.report = IndexReport()
         self._verbs = verbs
         self._options = options
-        self._retry = retry
         self._on_progress = on_progress
+        self._dead_letters = dead_letters
+        self._sender: Sender[EncodedDocument] = Sender(
+            verbs.backend.write, verbs.backend.size, self._settle, options, retry
+        )
         self._began = time.perf_counter()
         self._capabilities: Capabilities | None = None
         # Digests instead of the ids: millions of documents must fit beside the model.
         self._seen: set[int] = set()
         self._told = 0
+        self._stopping = False
 
     def window(self, rows: Sequence[Row]) -> Steps[None]:
-        """Encode and write these rows."""
+        """Encode these rows and put them on their way, while earlier ones arrive."""
         for row in rows:
             check_row(row)
         documents = [row for row in rows if isinstance(row, Document)]
         for row in rows:
             if isinstance(row, Rejected):
-                self.report.reject(row)
+                self._note_rejection(row, None)
         if self._capabilities is None and documents:
             self._capabilities = yield from self._verbs.prepare(documents, self._options)
         accepted = [document for document in documents if self._accept(document)]
         encoded = yield from self._encode(accepted)
-        for chunk in chunks(
-            encoded,
-            max_items=self._options.chunk_documents,
-            max_bytes=self._options.max_chunk_bytes,
-            size=self._verbs.backend.size,
-        ):
-            yield from self._send_all(chunk)
-            self._tell()
+        most = self._capabilities.max_write_documents if self._capabilities else None
+        yield from self._sender.put(encoded, most)
         self._tell()
 
     def finish(self) -> Steps[IndexReport]:
-        """Make everything visible and close the report."""
+        """Wait for what is under way, make everything visible and close the report."""
+        yield from self._sender.drain()
         if self._capabilities is not None:
             yield from self._verbs.backend.refresh()
-        self.report.seconds = time.perf_counter() - self._began
-        return self.report
+        return self._closed()
 
-    def interrupt(self) -> IndexReport:
-        """The report of a run that ends before its end."""
+    def interrupt(self) -> Steps[IndexReport]:
+        """What is under way arrives; then the report of a run that ends before its end."""
+        self._stopping = True
+        self._tell()
+        yield from self.settle_rest()
+        return self.stopped()
+
+    def settle_rest(self) -> Steps[None]:
+        """After a failure: what is under way arrives, or fails as well."""
+        yield from self._sender.drain_after_failure()
+
+    def stopped(self) -> IndexReport:
+        """The report of a run that ends at once: nothing is waited for."""
+        self._sender.abandon()
         self.report.interrupted = True
+        return self._closed()
+
+    def _closed(self) -> IndexReport:
+        self.report.retries = self._sender.retries
         self.report.seconds = time.perf_counter() - self._began
+        self._tell()
         return self.report
 
     def _accept(self, document: Document) -> bool:
@@ -98,7 +126,7 @@ class Indexing:
         """Vectors and stored fields; what the store is known to refuse is rejected here."""
         began = time.perf_counter()
         stats = EncodeStats()
-        done, verbs, tell = self.report.done, self._verbs, self._tell_at
+        done, verbs, tell = self._handled, self._verbs, self._tell_at
         vectors: list[SparseVector] = yield Compute(
             lambda: document_vectors(
                 verbs.encoder(), documents, stats, lambda step: tell(done + step.done)
@@ -128,49 +156,43 @@ class Indexing:
                 encoded.append(item)
         return encoded
 
-    def _send_all(self, chunk: list[EncodedDocument]) -> Steps[None]:
-        """Write a chunk; documents turned away as too many (429) are sent again, and only those."""
-        lines = {document.id: document.document.line for document in chunk}
-        terms = {document.id: len(document.vector) for document in chunk}
-        pending = chunk
-        for attempt in range(1, self._options.throttled_attempts + 1):
-            outcomes = yield from self._send(pending)
-            again: set[DocumentId | None] = set()
-            for outcome in outcomes:
-                if isinstance(outcome, Written):
-                    self.report.written += 1
-                    self.report.terms += terms[outcome.id]
-                elif outcome.retryable and attempt < self._options.throttled_attempts:
-                    again.add(outcome.id)
-                else:
-                    line = lines[outcome.id] if outcome.id is not None else None
-                    self.report.reject(Rejected(id=outcome.id, reason=outcome.reason, line=line))
-            pending = [document for document in pending if document.id in again]
-            if not pending:
-                return
-            yield Sleep(backoff_s(attempt, self._retry))
-
-    def _send(self, chunk: list[EncodedDocument]) -> Steps[list[Outcome]]:
-        """One request; a refused one is halved until the guilty document stands alone."""
-        try:
-            return (yield from self._verbs.backend.write(chunk))
-        except RequestRejected as error:
-            if len(chunk) == 1:
-                return [Rejected(id=chunk[0].id, reason=str(error))]
-        half = len(chunk) // 2
-        first = yield from self._send(chunk[:half])
-        return first + (yield from self._send(chunk[half:]))
+    def _settle(self, item: EncodedDocument, outcome: Outcome) -> None:
+        if isinstance(outcome, Written):
+            self.report.written += 1
+            self.report.terms += len(item.vector)
+        else:
+            self._reject(item.document, outcome.reason)
+        self._tell()
 
     def _reject(self, document: Document, reason: str) -> None:
-        self.report.reject(Rejected(id=document.id, reason=reason, line=document.line))
+        rejected = Rejected(id=document.id, reason=reason, line=document.line)
+        self._note_rejection(rejected, document)
+
+    def _note_rejection(self, rejected: Rejected, document: Document | None) -> None:
+        self.report.reject(rejected)
+        if self._dead_letters is not None:
+            self._dead_letters.add(rejected, document)
+
+    @property
+    def _handled(self) -> int:
+        """Documents that were written or rejected, or are under way."""
+        return self.report.done + self._sender.in_flight
 
     def _tell(self) -> None:
-        self._tell_at(self.report.done)
+        self._tell_at(self._handled)
 
     def _tell_at(self, done: int) -> None:
         # Encoded documents count, and stay counted while they wait to be written.
         self._told = max(self._told, done)
-        self._on_progress(Progress(done=self._told, rejected=self.report.rejected_count))
+        self._on_progress(
+            Progress(
+                done=self._told,
+                rejected=self.report.rejected_count,
+                retries=self._sender.retries,
+                in_flight=self._sender.in_flight,
+                stopping=self._stopping,
+            )
+        )
 
 
 def check_row(row: object) -> None:
