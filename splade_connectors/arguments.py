@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from splade_connectors.attach.report import AttachReport
+from splade_connectors.attach.values import AttachOptions
 from splade_connectors.documents import Document, DocumentId, check_id
 from splade_connectors.errors import ConfigurationError, SpladeConnectorsError
 from splade_connectors.fusion.legs import Leg
@@ -85,4 +88,36 @@ def how_far(report: IndexReport) -> str:
     return (
         f"{report.written} documents were written before; the same command again completes the "
         "index, and stores nothing twice"
+    )
+
+
+def attach_options(text_fields: Sequence[str], options: AttachOptions | None) -> AttachOptions:
+    """The options of a run, with the text fields of the call.
+
+    Raises:
+        ConfigurationError: when both name text fields, and other ones.
+    """
+    options = options or AttachOptions()
+    # One name alone is a common slip: a string is a sequence of its characters.
+    fields = (text_fields,) if isinstance(text_fields, str) else tuple(text_fields)
+    if not fields:
+        return options
+    if options.text_fields not in ((), fields):
+        raise ConfigurationError(
+            f"text_fields are given twice: {fields!r} and, in the options, {options.text_fields!r}"
+        )
+    return replace(options, text_fields=fields)
+
+
+def say_how_far_attached(error: SpladeConnectorsError, report: AttachReport) -> None:
+    """Add to an error what was attached before it."""
+    if report.attached:
+        error.add_note(how_far_attached(report))
+
+
+def how_far_attached(report: AttachReport) -> str:
+    """What an attach run that did not end has written, and what to do."""
+    return (
+        f"{report.attached} documents got their vectors before; the same command again goes on "
+        "from there"
     )

@@ -9,14 +9,23 @@ from typing import Any, Self, TypeVar
 
 from splade_connectors.arguments import (
     Query,
+    attach_options,
     check_iterable,
     hybrid_search,
     id_list,
     is_hybrid,
     say_how_far,
+    say_how_far_attached,
     search_options,
     silent,
 )
+from splade_connectors.attach.detach import Detaching
+from splade_connectors.attach.former import former_verbs
+from splade_connectors.attach.replace import begin_attaching
+from splade_connectors.attach.report import AttachReport, DetachReport, Verification
+from splade_connectors.attach.run import Attaching
+from splade_connectors.attach.values import AttachOptions, AttachPlan
+from splade_connectors.attach.verify import verifying
 from splade_connectors.backend import Opened, Plan
 from splade_connectors.documents import DocumentId, Explanation, HybridExplanation, StoredDocument
 from splade_connectors.errors import SpladeConnectorsError
@@ -159,6 +168,63 @@ class AsyncStore:
         hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, "client", False)
         return await self._run(hybrid.explain(query, id))
 
+    async def attach(
+        self,
+        text_fields: Sequence[str] = (),
+        *,
+        options: AttachOptions | None = None,
+        on_progress: OnProgress | None = None,
+        dead_letters: DeadLetters | None = None,
+        follow_s: float | None = None,
+    ) -> AttachReport:
+        """As `Store.attach`. A cancelled call leaves what was acknowledged in the store."""
+        chosen = attach_options(text_fields, options)
+        attaching = await self._attaching(chosen, on_progress, dead_letters)
+        try:
+            return await self._run(attaching.run(follow_s))
+        except SpladeConnectorsError as error:
+            await self._run(attaching.settle_rest())
+            say_how_far_attached(error, attaching.report)
+            raise
+        except asyncio.CancelledError:
+            attaching.stopped()
+            raise
+
+    async def plan_attach(
+        self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
+    ) -> AttachPlan:
+        """As `Store.plan_attach`."""
+        attaching = await self._attaching(attach_options(text_fields, options))
+        return await self._run(attaching.plan())
+
+    async def verify(
+        self,
+        *,
+        sample: int = 100,
+        everything: bool = False,
+        recheck: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Verification:
+        """As `Store.verify`."""
+        looking = await self._run(verifying(self._verbs, on_progress))
+        if everything or recheck:
+            return await self._run(looking.everything(recheck=recheck))
+        return await self._run(looking.sample(sample))
+
+    async def detach(
+        self,
+        *,
+        dry_run: bool = False,
+        former: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> DetachReport:
+        """As `Store.detach`."""
+        verbs = await self._run(former_verbs(self._verbs)) if former else self._verbs
+        detaching = Detaching(verbs, self._patient, on_progress or silent)
+        report = await self._run(detaching.plan() if dry_run else detaching.run())
+        self._verbs.forget()
+        return report
+
     async def get(
         self, ids: Sequence[DocumentId], *, with_vectors: bool = False
     ) -> list[StoredDocument]:
@@ -208,6 +274,16 @@ class AsyncStore:
 
     def __repr__(self) -> str:
         return f"AsyncStore({self._verbs.backend.location!r})"
+
+    async def _attaching(
+        self,
+        options: AttachOptions,
+        on_progress: OnProgress | None = None,
+        dead_letters: DeadLetters | None = None,
+    ) -> Attaching:
+        retry = options.write.retry or self._patient
+        steps = begin_attaching(self._verbs, options, retry, on_progress or silent, dead_letters)
+        return await self._run(steps)
 
     async def _run(self, steps: Steps[T]) -> T:
         return await arun(steps, self._opened.send, self._retry)

@@ -6,7 +6,7 @@ program may want are attributes with defaults, so that each error survives pickl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class SpladeConnectorsError(Exception):
@@ -85,6 +85,22 @@ class StoreLocked(SpladeConnectorsError):
 
 class StorageFull(SpladeConnectorsError):
     """The disk that holds the store is full; what was acknowledged is kept."""
+
+
+class WriteBlocked(SpladeConnectorsError):
+    """The index takes no writes for now (a block set by its owner); nothing was lost."""
+
+
+class AttachRefused(SpladeConnectorsError):
+    """Attaching would lose or mix something, so nothing was written.
+
+    Attributes:
+        refusals: each reason, in a sentence.
+    """
+
+    def __init__(self, message: str, *, refusals: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.refusals = tuple(refusals)
 
 
 class RequestRejected(SpladeConnectorsError):

@@ -8,15 +8,25 @@ from typing import Any, Self, TypeVar
 
 from splade_connectors.arguments import (
     Query,
+    attach_options,
     check_iterable,
     how_far,
+    how_far_attached,
     hybrid_search,
     id_list,
     is_hybrid,
     say_how_far,
+    say_how_far_attached,
     search_options,
     silent,
 )
+from splade_connectors.attach.detach import Detaching
+from splade_connectors.attach.former import former_verbs
+from splade_connectors.attach.replace import begin_attaching
+from splade_connectors.attach.report import AttachReport, DetachReport, Verification
+from splade_connectors.attach.run import Attaching
+from splade_connectors.attach.values import AttachOptions, AttachPlan
+from splade_connectors.attach.verify import verifying
 from splade_connectors.backend import Opened, Plan
 from splade_connectors.documents import DocumentId, Explanation, HybridExplanation, StoredDocument
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
@@ -34,11 +44,13 @@ from splade_connectors.options import (
 from splade_connectors.pipeline.chunks import windows
 from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.report import IndexReport
+from splade_connectors.pipeline.send import Interruptible
 from splade_connectors.pipeline.write import Indexing, Row
 from splade_connectors.steps import Steps, run
 from splade_connectors.verbs import Hits, Inspection, Verbs
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Store:
@@ -202,6 +214,102 @@ class Store:
         hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, "client", False)
         return self._run(hybrid.explain(query, id))
 
+    def attach(
+        self,
+        text_fields: Sequence[str] = (),
+        *,
+        options: AttachOptions | None = None,
+        on_progress: OnProgress | None = None,
+        dead_letters: DeadLetters | None = None,
+        follow_s: float | None = None,
+    ) -> AttachReport:
+        """Give the documents of a live collection or index sparse vectors, and change nothing else.
+
+        Looks first and refuses before anything is written; then adds what is absent (vector or
+        field, marker, manifest), encodes what lacks its vector, and verifies. Dense vectors,
+        payload and other fields stay as they are. Running it again goes on where it was stopped,
+        and encodes what has changed since.
+
+        Args:
+            text_fields: what the text is made of: names, or paths into objects; () takes those of
+                the manifest.
+            options: everything else; its `text_fields` are used where the argument is ().
+            on_progress: called after each batch and chunk.
+            dead_letters: keeps every document whose vector was refused.
+            follow_s: go on for ever, and look for new documents after this many seconds.
+
+        Returns:
+            What was attached, and how the verification went.
+
+        Raises:
+            AttachRefused: naming every reason, before anything is written.
+            NotSupported: when the server cannot add a vector to what exists.
+            IndexingInterrupted: on Ctrl-C, after what was under way has arrived.
+        """
+        chosen = attach_options(text_fields, options)
+        attaching = self._attaching(chosen, on_progress, dead_letters)
+        try:
+            return self._run(attaching.run(follow_s))
+        except SpladeConnectorsError as error:
+            self._run(attaching.settle_rest())
+            say_how_far_attached(error, attaching.report)
+            raise
+        except KeyboardInterrupt as stop:
+            report = self._interrupted(attaching)
+            message = f"stopped: {how_far_attached(report)}"
+            raise IndexingInterrupted(message, report=report) from stop
+
+    def plan_attach(
+        self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
+    ) -> AttachPlan:
+        """What `attach` with these arguments would do, with every refusal. Writes nothing."""
+        return self._run(self._attaching(attach_options(text_fields, options)).plan())
+
+    def verify(
+        self,
+        *,
+        sample: int = 100,
+        everything: bool = False,
+        recheck: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Verification:
+        """Compare stored vectors with fresh encodings of the stored texts. Writes nothing.
+
+        Args:
+            sample: documents drawn at random.
+            everything: look at every document instead: at the hash of its text where it carries
+                one, else by encoding it.
+            recheck: with `everything`: encode every text, whatever hash it carries.
+            on_progress: called after each page.
+        """
+        looking = self._run(verifying(self._verbs, on_progress))
+        if everything or recheck:
+            return self._run(looking.everything(recheck=recheck))
+        return self._run(looking.sample(sample))
+
+    def detach(
+        self,
+        *,
+        dry_run: bool = False,
+        former: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> DetachReport:
+        """Remove what `attach` added, and only that.
+
+        Args:
+            dry_run: only say what would be removed, and what would stay.
+            former: remove what a replaced model has left, instead.
+            on_progress: called after each page.
+
+        Raises:
+            NotFound: when there is nothing of ours.
+        """
+        verbs = self._run(former_verbs(self._verbs)) if former else self._verbs
+        detaching = Detaching(verbs, self._patient, on_progress or silent)
+        report = self._run(detaching.plan() if dry_run else detaching.run())
+        self._verbs.forget()
+        return report
+
     def get(self, ids: Sequence[DocumentId], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by id, in this order; `NotFound` names those that are not there."""
         return self._run(self._verbs.get(id_list(ids), with_vectors=with_vectors))
@@ -253,12 +361,22 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({self._verbs.backend.location!r})"
 
-    def _interrupted(self, indexing: Indexing) -> IndexReport:
+    def _attaching(
+        self,
+        options: AttachOptions,
+        on_progress: OnProgress | None = None,
+        dead_letters: DeadLetters | None = None,
+    ) -> Attaching:
+        retry = options.write.retry or self._patient
+        steps = begin_attaching(self._verbs, options, retry, on_progress or silent, dead_letters)
+        return self._run(steps)
+
+    def _interrupted(self, running: Interruptible[R]) -> R:
         """What is under way arrives, unless there is a second Ctrl-C."""
         try:
-            return self._run(indexing.interrupt())
+            return self._run(running.interrupt())
         except KeyboardInterrupt:
-            return indexing.stopped()
+            return running.stopped()
 
     def _run(self, steps: Steps[T]) -> T:
         return run(steps, self._opened.send, self._retry)

@@ -28,6 +28,7 @@ from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
 from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Compute, Steps
+from splade_connectors.texts import text_of
 from splade_connectors.vectors import SparseVector
 
 # Documents asked for in one request when only their presence matters.
@@ -111,7 +112,7 @@ class Verbs:
     def prepare(self, documents: Sequence[Document], options: WriteOptions) -> Steps[Capabilities]:
         """Create what is absent, or check that what is there fits; then the capabilities."""
         before = yield from self.backend.describe()
-        mine = self._own_manifest(before, options.text_fields)
+        mine = self.own_manifest(before, options.text_fields)
         stored = (yield from self.backend.read_manifest()) if before.exists else None
         override = self._override or options.override_manifest
         if stored and not override:
@@ -193,7 +194,7 @@ class Verbs:
         document = (yield from self.get([id], with_vectors=False))[0]
         stored = yield from self.backend.read_manifest()
         if stored and not self._override:
-            mine = self._own_manifest(found, stored.text_fields)
+            mine = self.own_manifest(found, stored.text_fields)
             stored.check(mine, use="write", where=self.backend.location)
         self._manifest = stored
         fields = stored.text_fields if stored else ("text",)
@@ -256,7 +257,7 @@ class Verbs:
         if not self._query_checked:
             self._manifest = yield from self.backend.read_manifest()
             if self._manifest and not self._override:
-                mine = self._own_manifest(found, ())
+                mine = self.own_manifest(found, ())
                 self._manifest.check(mine, use="query", where=where)
             self._query_checked = True
         if self._manifest is None:
@@ -271,7 +272,8 @@ class Verbs:
                 "which model wrote them; override_manifest=True (--override-manifest) adds to them"
             )
 
-    def _own_manifest(self, found: Capabilities, text_fields: Sequence[str]) -> IndexManifest:
+    def own_manifest(self, found: Capabilities, text_fields: Sequence[str]) -> IndexManifest:
+        """The manifest of what this process would write."""
         spec = self.encoder().spec
         return IndexManifest(
             model=spec.model,
@@ -285,6 +287,30 @@ class Verbs:
             key_style=found.key_style,
             text_fields=tuple(text_fields),
         )
+
+    @property
+    def overrides(self) -> bool:
+        """Whether another model's index is used all the same."""
+        return self._override
+
+    @property
+    def text_fields(self) -> tuple[str, ...]:
+        """Payload fields that texts are made of, by the manifest in use."""
+        return self._text_fields()
+
+    def over(self, backend: Any) -> Verbs:
+        """The same encoder and settings over another backend."""
+        return Verbs(backend, self.encoder, self.prune, self._override)
+
+    def forget(self) -> None:
+        """Read anew what the index says: it has changed."""
+        self._manifest = self._capabilities = None
+        self._query_checked = False
+
+    def use_manifest(self, manifest: IndexManifest) -> None:
+        """Mark what is written from now on with these settings."""
+        self._manifest = manifest
+        self._capabilities = None
 
     def marker(self, text: str) -> str:
         """Fingerprints of the index's settings and of a text: equal where nothing has changed."""
@@ -346,12 +372,6 @@ def contributions(
         for (index, weight), token in zip(shared, tokens, strict=True)
     ]
     return sorted(found, key=lambda term: (-term.contribution, term.token))
-
-
-def text_of(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
-    """The text of a stored document: its text fields that are strings, joined by a space."""
-    parts = [payload[field] for field in fields if isinstance(payload.get(field), str)]
-    return " ".join(part for part in parts if part)
 
 
 def _only_field(fields: Sequence[str]) -> str:

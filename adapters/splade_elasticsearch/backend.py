@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from splade_connectors.attach.state import vector_of
 from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Plan
 from splade_connectors.documents import DocumentId, Hit, StoredDocument
 from splade_connectors.errors import (
@@ -28,7 +29,7 @@ from splade_connectors.versions import parse_version
 from splade_elasticsearch.bulk import index_lines, outcomes
 from splade_elasticsearch.compile import compile_search
 from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
-from splade_elasticsearch.fields import features, source, stored
+from splade_elasticsearch.fields import attached_fields, source, stored
 from splade_elasticsearch.requests import HttpRequest
 from splade_elasticsearch.schema import (
     EXCLUDES_VECTORS,
@@ -78,6 +79,9 @@ class ElasticsearchBackend:
         self._dialect = dialect
         self._index = index
         self._path = f"/{quote(index, safe='')}"
+        # What users call it; it stands for another field after the model was replaced.
+        self._asked_field = field
+        self._exactly = False
         self._field = field
         self._asked_kind = kind
         self._dense = dense_name
@@ -152,7 +156,7 @@ class ElasticsearchBackend:
         sources = [source(document, self._field, self._dense, self._keys) for document in documents]
         lines = index_lines(documents, sources)
         answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines)
-        return outcomes(documents, answer)
+        return outcomes(documents, answer, self.location)
 
     def update(
         self,
@@ -165,9 +169,7 @@ class ElasticsearchBackend:
         self._check_update(payload)
         changes = dict(payload)
         if vector is not None:
-            weights = features(vector, self._keys)
-            # A one-element array replaces the field; a plain object would be merged into it.
-            changes |= {self._field: [weights] if weights else [], marker_name(self._field): marker}
+            changes |= attached_fields(vector, marker, self._field, self._keys)
         path = f"{self._path}/_update/{quote(str(id), safe='')}"
         params = {"refresh": "true", "retry_on_conflict": "3"}
         yield HttpRequest("POST", path, {"doc": changes}, params)
@@ -294,6 +296,10 @@ class ElasticsearchBackend:
 
     def _read_schema(self) -> Steps[Schema]:
         answer = yield HttpRequest("GET", self._path)
+        if len(answer) == 1 and not self._exactly:
+            (found,) = answer.values()
+            meta = (found.get("mappings") or {}).get("_meta") or {}
+            self._field = vector_of(meta, self._asked_field)
         self._schema = parse_index(answer, self._field, self.location, self._dialect)
         return self._schema
 

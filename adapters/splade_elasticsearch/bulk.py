@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from splade_connectors.attach.backend import AttachOutcome
+from splade_connectors.attach.values import Conflict, Found, Gone
 from splade_connectors.backend import EncodedDocument, Outcome, Rejected, Written
+from splade_connectors.documents import DocumentId
+from splade_connectors.errors import (
+    AccessDenied,
+    SpladeConnectorsError,
+    StorageFull,
+    WriteBlocked,
+)
 
 # Too many requests, and (after a restart) shards that have not come up yet.
 _RETRYABLE = (429, 503)
+_CONFLICT = 409
+# "blocked by: [SERVICE_UNAVAILABLE/1/state not recovered / initialized]"
+_STARTING = re.compile("SERVICE_UNAVAILABLE")
 
 
 def index_lines(
@@ -21,18 +34,92 @@ def index_lines(
     return lines
 
 
-def outcomes(documents: Sequence[EncodedDocument], answer: Mapping[str, Any]) -> list[Outcome]:
-    """One outcome per document: a bulk request answers 200 even when documents failed."""
-    found: list[Outcome] = []
-    for document, item in zip(documents, answer["items"], strict=True):
-        result = item["index"]
-        error = result.get("error")
-        if error is None:
-            found.append(Written(id=document.id))
-            continue
-        retryable = result["status"] in _RETRYABLE
-        found.append(Rejected(id=document.id, reason=reason(error), retryable=retryable))
-    return found
+def outcomes(
+    documents: Sequence[EncodedDocument], answer: Mapping[str, Any], location: str
+) -> list[Outcome]:
+    """One outcome per document: a bulk request answers 200 even when documents failed.
+
+    Raises:
+        WriteBlocked: and the like, when the index itself takes no writes.
+    """
+    items = [item["index"] for item in answer["items"]]
+    found = zip(documents, items, strict=True)
+    return [_outcome(document.id, item, location) for document, item in found]
+
+
+def update_lines(
+    found: Sequence[Found], changes: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Action and change of each document: only of the version that was read."""
+    lines: list[Mapping[str, Any]] = []
+    for item, change in zip(found, changes, strict=True):
+        handle = item.handle
+        action = {
+            "_id": handle["id"],
+            "if_seq_no": handle["seq_no"],
+            "if_primary_term": handle["term"],
+        }
+        # Documents with a routing of their own are found by it alone.
+        action |= {"routing": handle["routing"]} if handle.get("routing") else {}
+        lines += [{"update": action}, change]
+    return lines
+
+
+def update_outcomes(
+    found: Sequence[Found], answer: Mapping[str, Any], location: str
+) -> list[AttachOutcome]:
+    """As `outcomes`; documents that others have changed or deleted meanwhile are told apart."""
+    outcomes: list[AttachOutcome] = []
+    for item, entry in zip(found, answer["items"], strict=True):
+        result = entry["update"]
+        kind = (result.get("error") or {}).get("type", "")
+        if result["status"] == _CONFLICT and kind == "version_conflict_engine_exception":
+            outcomes.append(Conflict(id=item.id))
+        elif kind == "document_missing_exception":
+            outcomes.append(Gone(id=item.id))
+        else:
+            outcomes.append(_outcome(item.id, result, location))
+    return outcomes
+
+
+def _outcome(id: DocumentId, result: Mapping[str, Any], location: str) -> Outcome:
+    error = result.get("error")
+    if error is None:
+        return Written(id=id)
+    stop = stops_all(error, location)
+    if stop is not None:
+        raise stop
+    return Rejected(id=id, reason=reason(error), retryable=result["status"] in _RETRYABLE)
+
+
+def stops_all(error: Any, location: str) -> SpladeConnectorsError | None:
+    """The error for what holds for every document of an index; None for one document's own."""
+    kind = error.get("type") if isinstance(error, Mapping) else None
+    text = reason(error)
+    if kind == "cluster_block_exception":
+        return _blocked(text, location)
+    if kind == "index_closed_exception":
+        return WriteBlocked(f"{location} is closed: open it (POST /INDEX/_open), and run again")
+    if kind == "security_exception":
+        return AccessDenied(f"{location} does not allow this (403): {text}")
+    return None
+
+
+def _blocked(text: str, location: str) -> SpladeConnectorsError | None:
+    """Blocks that a server removes by itself, while it starts, are no reason to stop."""
+    if _STARTING.search(text):
+        return None
+    again = "What was acknowledged is kept; then run the same command again"
+    if "disk usage exceeded" in text:
+        return StorageFull(
+            f"the disk of {location} is full: {text}. Make room (the server removes the block by "
+            f"itself from 7.4 on). {again}"
+        )
+    return WriteBlocked(
+        f"{location} takes no writes: {text}. Remove the block (PUT /INDEX/_settings "
+        f'{{"index.blocks.write": null, "index.blocks.read_only": null, '
+        f'"index.blocks.read_only_allow_delete": null}}). {again}'
+    )
 
 
 def reason(error: Any) -> str:

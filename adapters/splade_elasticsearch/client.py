@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from splade_connectors.registry import require
@@ -46,10 +48,40 @@ class ClientCalls:
         """The client's response, or its awaitable."""
         content = _JSON if isinstance(request.body, Mapping) else _NDJSON
         headers = {"accept": _JSON} | ({"content-type": content} if request.body else {})
-        return self.client.perform_request(
+        client = self.client
+        if request.parse_float is not None:
+            client = self._reading_floats(request.parse_float)
+        return client.perform_request(
             request.method,
             request.path,
             params=dict(request.params),
             headers=headers,
             body=request.body,
         )
+
+    def _reading_floats(self, parse_float: Callable[[str], float]) -> Any:
+        """The client, with another reader of JSON; on the same connections."""
+        transport = copy.copy(self.client.transport)
+        transport.serializers = _FloatReaders(parse_float)
+        client = copy.copy(self.client)
+        client._transport = transport
+        return client
+
+
+class _FloatReaders:
+    """Stands for the transport's collection of serializers.
+
+    Args:
+        parse_float: reads numbers with a fraction or an exponent.
+    """
+
+    def __init__(self, parse_float: Callable[[str], float]) -> None:
+        self._parse_float = parse_float
+
+    def dumps(self, data: Any, mimetype: str | None = None) -> bytes:
+        """A JSON body."""
+        return data if isinstance(data, bytes) else json.dumps(data).encode()
+
+    def loads(self, data: bytes, mimetype: str | None = None) -> Any:
+        """A JSON answer."""
+        return json.loads(data, parse_float=self._parse_float)

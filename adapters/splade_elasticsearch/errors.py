@@ -15,7 +15,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
     Unavailable,
 )
-from splade_elasticsearch.bulk import reason
+from splade_elasticsearch.bulk import reason, stops_all
 from splade_elasticsearch.dialect import ELASTICSEARCH, KINDS, Dialect
 
 # "No handler for type" up to 7.x, "The mapper type … does not exist" from 8.x on.
@@ -63,6 +63,10 @@ def from_status(
     if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
         return not_this(location, dialect)
     text = _explanation(body)
+    error = body.get("error") if isinstance(body, Mapping) else None
+    stop = stops_all(error, location) if isinstance(error, Mapping) else None
+    if stop is not None and not isinstance(stop, AccessDenied):
+        return stop
     if status == 401:
         return AccessDenied(f"{location} refused the credentials (401); set {dialect.credentials}")
     if status == 403:

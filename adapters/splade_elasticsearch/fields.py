@@ -22,7 +22,38 @@ def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -
         for name, values in document.document.dense_vectors().items()
     }
     sparse = features(document.vector, keys)
-    return {**document.payload, **dense, field: sparse, marker_name(field): document.marker}
+    marker = marker_values(document.marker)
+    return {**document.payload, **dense, field: sparse, marker_name(field): marker}
+
+
+def attached_fields(vector: SparseVector, marker: str, field: str, keys: Keys) -> dict[str, Any]:
+    """The change that gives a stored document its vector.
+
+    A one-element array replaces the field, an empty one empties it; a plain object would be merged
+    into the old one, whose terms would survive [7.17.29, 9.3.2].
+    """
+    weights = features(vector, keys)
+    return {field: [weights] if weights else [], marker_name(field): marker_values(marker)}
+
+
+def without_fields(field: str) -> dict[str, Any]:
+    """The change that takes the vector from a stored document, where there are no scripts."""
+    return {field: [], marker_name(field): []}
+
+
+def marker_values(marker: str) -> list[str]:
+    """The two values of the marker field: fingerprints of the settings and of the text.
+
+    Two terms instead of one, so that documents of certain settings are found by a `term` query:
+    clusters may forbid queries by prefix (`search.allow_expensive_queries`).
+    """
+    return marker.split("-")
+
+
+def marker_of(source: Mapping[str, Any], field: str) -> str | None:
+    """The marker in a `_source`, None where there is none."""
+    values = source.get(marker_name(field))
+    return "-".join(values) if isinstance(values, list) and len(values) == 2 else None
 
 
 def features(vector: SparseVector, keys: Keys) -> dict[str, float]:

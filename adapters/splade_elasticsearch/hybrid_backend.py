@@ -9,14 +9,18 @@ from splade_connectors.backend import Plan
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
 from splade_connectors.fusion.request import HybridQuery, Path
 from splade_connectors.steps import Steps
+from splade_elasticsearch.attach import AttachVerbs
 from splade_elasticsearch.hybrid import Server, compile_hybrid, leg_searches
 from splade_elasticsearch.hybrid_verbs import HybridVerbs
 from splade_elasticsearch.requests import HttpRequest
 from splade_elasticsearch.schema import Schema
 
 
-class ElasticsearchHybridBackend(HybridVerbs):
-    """An index that is searched by several legs at once. Arguments as `ElasticsearchBackend`."""
+class ElasticsearchHybridBackend(HybridVerbs, AttachVerbs):
+    """An index that is searched by several legs, and that vectors are attached to.
+
+    Arguments as `ElasticsearchBackend`.
+    """
 
     _license: str | None = None
 

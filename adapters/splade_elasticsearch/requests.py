@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +18,12 @@ class HttpRequest(Request):
         path: below the server's address, beginning with "/".
         body: a JSON object, or the lines of an NDJSON body, or None.
         params: of the query string.
+        parse_float: reads the numbers of the answer that have a fraction or an exponent; None
+            is as usual.
     """
 
     method: str
     path: str
     body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
+    parse_float: Callable[[str], float] | None = None

@@ -12,6 +12,7 @@ from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound,
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import Rrf
 from splade_connectors.steps import Steps
+from splade_elasticsearch.attach import AttachVerbs
 from splade_elasticsearch.dialect import Version
 from splade_elasticsearch.hybrid_verbs import HybridVerbs
 from splade_elasticsearch.requests import HttpRequest
@@ -21,7 +22,7 @@ from splade_opensearch.schema import engine, scores_cosines
 _END_OF_HITS = "Reached end of search result"
 
 
-class OpenSearchBackend(HybridVerbs):
+class OpenSearchBackend(HybridVerbs, AttachVerbs):
     """An index, its sparse field and its dense ones. Arguments as `ElasticsearchBackend`."""
 
     _plugins: frozenset[str] | None = None

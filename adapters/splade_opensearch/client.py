@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from splade_connectors.errors import ConfigurationError
@@ -64,6 +65,8 @@ class ClientCalls:
         # A copy on the same connections: the user's client keeps its own retries.
         transport = copy.copy(self.client.transport)
         transport.max_retries = 0
+        if request.parse_float is not None:
+            transport.deserializer = _FloatReader(request.parse_float)
         is_lines = request.body is not None and not isinstance(request.body, Mapping)
         headers = {"content-type": _NDJSON if is_lines else _JSON} if request.body else {}
         return transport.perform_request(
@@ -88,3 +91,18 @@ class ClientCalls:
 
 def _lines(lines: Any, serializer: Any) -> str:
     return "".join(f"{serializer.dumps(line)}\n" for line in lines)
+
+
+class _FloatReader:
+    """Stands for the transport's deserializer.
+
+    Args:
+        parse_float: reads numbers with a fraction or an exponent.
+    """
+
+    def __init__(self, parse_float: Callable[[str], float]) -> None:
+        self._parse_float = parse_float
+
+    def loads(self, data: str, mimetype: str | None = None) -> Any:
+        """A JSON answer."""
+        return json.loads(data, parse_float=self._parse_float)

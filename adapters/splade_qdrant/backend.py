@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from splade_connectors.attach.state import vector_of
 from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Plan, Written
 from splade_connectors.documents import DocumentId, Hit, StoredDocument, point_id
 from splade_connectors.errors import NotFound, NotSupported
@@ -18,13 +19,13 @@ from splade_connectors.steps import Steps
 from splade_connectors.vectors import SparseVector
 from splade_connectors.versions import parse_version, version_text
 from splade_qdrant.compile import compile_search
-from splade_qdrant.points import ID_KEY, hit, id_payload, point, sparse_json, stored
+from splade_qdrant.points import hit, id_payload, point, reserved_key, sparse_json, stored
 from splade_qdrant.requests import Operation, QdrantRequest
 from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
 
 # The first servers with collection metadata, and with vectors added to a collection that exists.
-_METADATA = (1, 16)
-_ADD_VECTOR = (1, 18)
+METADATA = (1, 16)
+ADD_VECTOR = (1, 18)
 
 # JSON spends about this many bytes on one term: "29871," and "1.2345678901234567,".
 _BYTES_PER_TERM = 28
@@ -52,6 +53,9 @@ class QdrantBackend:
     ) -> None:
         self.location = location
         self._collection = collection
+        # What users call it; it stands for another vector after the model was replaced.
+        self._asked_vector = vector_name
+        self._exactly = False
         self._vector = vector_name
         self._dense = dense_name
         self._manifest_file = manifest_file
@@ -72,6 +76,7 @@ class QdrantBackend:
             exists=True,
             has_field=self._vector in schema.sparse,
             documents=schema.points,
+            max_write_documents=schema.limits.get("upsert_max_batchsize"),
             details={
                 "vector": self._vector,
                 "sparse_fields": sorted(schema.sparse),
@@ -92,7 +97,7 @@ class QdrantBackend:
     ) -> Steps[None]:
         """Create what is absent. As `Backend.prepare`."""
         version = yield from self._read_version()
-        if write_manifest and not self._manifest_file and version < _METADATA:
+        if write_manifest and not self._manifest_file and version < METADATA:
             raise NotSupported(
                 f"{self.location}: Qdrant {version_text(version)} cannot keep a manifest "
                 "(collection metadata came with 1.16); keep it in a file: --manifest FILE"
@@ -115,8 +120,12 @@ class QdrantBackend:
             reason = self._dense_reason(name or self._dense, len(values))
             if reason:
                 return reason
-        if ID_KEY in document.payload:
-            return f"the payload has the key {ID_KEY!r}, which holds ids here; rename it"
+        reserved = reserved_key(document.payload)
+        if reserved:
+            return f"the payload has the key {reserved!r}, which is used here; rename it"
+        too_many = self._terms_reason(document.vector)
+        if too_many:
+            return too_many
         reason = payload_reason(document.payload)
         if reason:
             return reason
@@ -221,6 +230,8 @@ class QdrantBackend:
         if not (yield self._request("exists")):
             raise NotFound(f"{self.location} does not exist; `splade-connectors index` creates it")
         self._schema = parse_collection((yield self._request("schema")))
+        if not self._exactly:
+            self._vector = vector_of(self._schema.metadata or {}, self._asked_vector)
         return self._schema
 
     def _creation(self, dense_sizes: Mapping[str, int]) -> dict[str, Any]:
@@ -231,7 +242,7 @@ class QdrantBackend:
         return {"vectors": vectors, "sparse_vectors": {self._vector: {}}}
 
     def _add_vector(self, version: tuple[int, ...]) -> Steps[None]:
-        if version < _ADD_VECTOR:
+        if version < ADD_VECTOR:
             raise NotSupported(
                 f"{self.location} has no sparse vector {self._vector!r}, and Qdrant "
                 f"{version_text(version)} cannot add one to a collection that exists (1.18 and "
@@ -245,8 +256,18 @@ class QdrantBackend:
             return
         ours = dict((schema.metadata or {}).get(MANIFEST_KEY) or {})
         ours[self._vector] = manifest.to_json()
-        metadata = {**(schema.metadata or {}), MANIFEST_KEY: ours}
-        yield self._request("set_metadata", {"metadata": metadata})
+        # The owner's other keys stay: metadata is merged.
+        yield self._request("set_metadata", {"metadata": {MANIFEST_KEY: ours}})
+
+    def _terms_reason(self, vector: SparseVector) -> str | None:
+        assert self._schema is not None
+        most = self._schema.max_terms(self._vector)
+        if most is None or len(vector) <= most:
+            return None
+        return (
+            f"its vector has {len(vector)} terms, and the collection's strict mode allows {most}: "
+            f"--prune-top-k {most} keeps the heaviest"
+        )
 
     def _dense_reason(self, name: str, dimensions: int) -> str | None:
         assert self._schema is not None

@@ -63,7 +63,7 @@ class ClientCalls:
         """The client's result, or its awaitable."""
         name, arguments = getattr(self, f"_{request.operation}")(request.body)
         method = getattr(self.client, name)
-        if name == "info":
+        if name in ("info", "get_collections"):
             return method()
         return method(collection_name=self._collection, **arguments)
 
@@ -79,6 +79,11 @@ class ClientCalls:
                 return [[_json(point) for point in answer.points] for answer in result]
             case "retrieve":
                 return [_json(point) for point in result]
+            case "scroll":
+                points, after = result
+                return {"points": [_json(point) for point in points], "next": after}
+            case "collections":
+                return [collection.name for collection in result.collections]
             case "schema" | "count":
                 return _json(result)
             case _:
@@ -153,11 +158,49 @@ class ClientCalls:
             "with_vectors": body["with_vector"],
         }
 
+    def _scroll(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "scroll", {
+            "scroll_filter": self._filter(body["filter"]) if "filter" in body else None,
+            "limit": body["limit"],
+            "offset": body["offset"],
+            "with_payload": body["with_payload"],
+            "with_vectors": body["with_vector"],
+        }
+
+    def _collections(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "get_collections", {}
+
     def _delete(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "delete", {"points_selector": body["points"], "wait": True}
 
     def _set_payload(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "set_payload", {"payload": body["payload"], "points": body["points"], "wait": True}
+
+    def _set_payloads(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        models = self._models
+        operations = [
+            models.SetPayloadOperation(set_payload=models.SetPayload.model_validate(change))
+            for change in body["changes"]
+        ]
+        return "batch_update_points", {"update_operations": operations, "wait": True}
+
+    def _delete_payload(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "delete_payload", {"keys": body["keys"], "points": body["points"], "wait": True}
+
+    def _delete_vectors(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "delete_vectors", {
+            "vectors": body["vectors"],
+            "points": body["points"],
+            "wait": True,
+        }
+
+    def _delete_vector_name(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if not hasattr(self.client, "delete_vector_name"):
+            raise NotSupported(
+                "this qdrant-client cannot remove a vector from a collection: "
+                "pip install -U 'qdrant-client>=1.18'"
+            )
+        return "delete_vector_name", {"vector_name": body["name"]}
 
     def _update_vectors(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         points = [self._models.PointVectors.model_validate(point) for point in body["points"]]

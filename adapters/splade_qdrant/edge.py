@@ -143,7 +143,10 @@ class EdgeEngine:
         self._open().flush()
 
     def _set_metadata(self, body: Mapping[str, Any]) -> None:
-        write_json_object(self._path / METADATA_FILE, dict(body["metadata"]))
+        """Merge, as a server does: null removes a key."""
+        path = self._path / METADATA_FILE
+        merged = {**read_json_object(path), **body["metadata"]}
+        write_json_object(path, {key: value for key, value in merged.items() if value is not None})
 
     def _upsert(self, body: Mapping[str, Any]) -> None:
         points = [
@@ -161,14 +164,44 @@ class EdgeEngine:
         return [_points(found) for found in self._open().query_batch(batch)]
 
     def _retrieve(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        records = self._open().retrieve(body["ids"], body["with_payload"], body["with_vector"])
-        return [
-            {"id": _id(record.id), "payload": record.payload, "vector": _plain(record.vector)}
-            for record in records
-        ]
+        records = self._open().retrieve(
+            body["ids"], self._selected(body["with_payload"]), body["with_vector"]
+        )
+        return _records(records)
+
+    def _scroll(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        request = self._engine.ScrollRequest(
+            offset=body["offset"],
+            limit=body["limit"],
+            filter=edge_filter(body["filter"]) if "filter" in body else None,
+            with_payload=self._selected(body["with_payload"]),
+            with_vector=body["with_vector"],
+        )
+        records, after = self._open().scroll(request)
+        return {"points": _records(records), "next": None if after is None else _id(after)}
+
+    def _collections(self, body: Mapping[str, Any]) -> list[str]:
+        """A folder holds one shard."""
+        return []
 
     def _delete(self, body: Mapping[str, Any]) -> None:
         self._update(self._engine.UpdateOperation.delete_points(body["points"]))
+
+    def _delete_vectors(self, body: Mapping[str, Any]) -> None:
+        operation = self._engine.UpdateOperation.delete_vectors(body["points"], body["vectors"])
+        self._update(operation)
+
+    def _delete_vector_name(self, body: Mapping[str, Any]) -> None:
+        self._update(self._engine.UpdateOperation.delete_vector_name(body["name"]))
+        self._open().flush()
+
+    def _delete_payload(self, body: Mapping[str, Any]) -> None:
+        operation = self._engine.UpdateOperation.delete_payload(body["points"], body["keys"])
+        self._update(operation)
+
+    def _set_payloads(self, body: Mapping[str, Any]) -> None:
+        for change in body["changes"]:
+            self._set_payload(change)
 
     def _set_payload(self, body: Mapping[str, Any]) -> None:
         operation = self._engine.UpdateOperation.set_payload(body["points"], dict(body["payload"]))
@@ -214,6 +247,12 @@ class EdgeEngine:
             for name, value in given.items()
         }
 
+    def _selected(self, payload: Any) -> Any:
+        """Which part of the payload: all, none, or these keys."""
+        return (
+            self._engine.PayloadSelector.Include(payload) if isinstance(payload, list) else payload
+        )
+
     def _sparse(self, given: Mapping[str, Any]) -> Any:
         return self._engine.SparseVector(given["indices"], given["values"])
 
@@ -230,6 +269,13 @@ def _from_disk(error: OSError, location: str) -> SpladeConnectorsError:
 def _points(found: Any) -> list[dict[str, Any]]:
     return [
         {"id": _id(point.id), "score": point.score, "payload": point.payload} for point in found
+    ]
+
+
+def _records(found: Any) -> list[dict[str, Any]]:
+    return [
+        {"id": _id(record.id), "payload": record.payload, "vector": _plain(record.vector)}
+        for record in found
     ]
 
 

@@ -47,6 +47,8 @@ def _query(body: Json) -> Any:
             return engine.Query.Nearest(engine.Bm25().embed_query(text), using=body["using"])
         case list(vector):
             return engine.Query.Nearest(vector, using=body["using"])
+        case {"sample": "random"}:
+            return engine.Sample.Random
         case {"rrf": {"k": k}}:
             return engine.Fusion.Rrf(k=k)
         case {"fusion": "dbsf"}:

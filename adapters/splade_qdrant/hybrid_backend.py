@@ -10,14 +10,17 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
-from splade_qdrant.backend import QdrantBackend
+from splade_qdrant.attach import AttachVerbs
 from splade_qdrant.hybrid import Collection, batch_body, compile_hybrid, similarity
 from splade_qdrant.points import hit
 from splade_qdrant.schema import Schema
 
 
-class QdrantHybridBackend(QdrantBackend):
-    """A collection that is searched by several legs at once. Arguments as `QdrantBackend`."""
+class QdrantHybridBackend(AttachVerbs):
+    """A collection that is searched by several legs, and that vectors are attached to.
+
+    Arguments as `QdrantBackend`.
+    """
 
     def dense_field(self, asked: str | None) -> Steps[str]:
         """As `HybridBackend.dense_field`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from splade_connectors.backend import EncodedDocument
@@ -11,6 +12,10 @@ from splade_connectors.vectors import SparseVector
 
 # Qdrant's own ids are integers and UUIDs; any other id is kept in the payload under this key.
 ID_KEY = "_splade_id"
+# What a vector was made of, where the owner wants it marked: the name of the vector follows.
+MARKER_PREFIX = "_splade_marker_"
+# Other characters would have to be quoted where a payload key is asked for by its path.
+_UNSAFE = re.compile("[^A-Za-z0-9_-]")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -42,7 +47,27 @@ def id_payload(id: DocumentId) -> dict[str, Any]:
     return {ID_KEY: id if isinstance(id, str) or id in _INT64 else {"int": str(id)}}
 
 
+def marker_key(vector_name: str) -> str:
+    """The payload key of the marker of a vector."""
+    name = _UNSAFE.sub(lambda found: f"-{ord(found[0]):x}-", vector_name)
+    return f"{MARKER_PREFIX}{name}"
+
+
+def payload_selector(keys: Sequence[str]) -> list[str] | bool:
+    """What to ask for to get these payload keys: all of it where one would have to be quoted."""
+    return True if any(map(_UNSAFE.search, keys)) else list(keys)
+
+
+def reserved_key(payload: Mapping[str, Any]) -> str | None:
+    """The first key of a payload that is ours, None without one."""
+    ours = (key for key in payload if key == ID_KEY or str(key).startswith(MARKER_PREFIX))
+    return next(ours, None)
+
+
 def _original_id(payload: dict[str, Any], point: int | str) -> DocumentId:
+    """The id; what is ours leaves the payload."""
+    for key in [key for key in payload if key.startswith(MARKER_PREFIX)]:
+        del payload[key]
     kept: Any = payload.pop(ID_KEY, point)
     return int(kept["int"]) if isinstance(kept, Mapping) else kept
 

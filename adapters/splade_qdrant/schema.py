@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from splade_connectors.errors import SchemaConflict
@@ -19,6 +19,7 @@ class Schema:
         sparse: name -> modifier, None for none.
         points: number of points, None when not known.
         metadata: what the collection keeps for its users.
+        limits: of strict mode, where it is on.
     """
 
     dense: Mapping[str, int]
@@ -26,6 +27,12 @@ class Schema:
     sparse: Mapping[str, str | None]
     points: int | None = None
     metadata: Mapping[str, Any] | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+    def max_terms(self, vector_name: str) -> int | None:
+        """Most terms of a sparse vector, by strict mode."""
+        limits = (self.limits.get("sparse_config") or {}).get(vector_name) or {}
+        return limits.get("max_length")
 
 
 def parse_collection(info: Mapping[str, Any]) -> Schema:
@@ -36,6 +43,7 @@ def parse_collection(info: Mapping[str, Any]) -> Schema:
         config["params"].get("sparse_vectors"),
         points=info.get("points_count"),
         metadata=config.get("metadata"),
+        strict_mode=config.get("strict_mode_config"),
     )
 
 
@@ -68,7 +76,11 @@ def check_sparse_vector(schema: Schema, name: str, location: str) -> None:
 
 
 def _schema(
-    vectors: Any, sparse: Any, points: int | None, metadata: Mapping[str, Any] | None
+    vectors: Any,
+    sparse: Any,
+    points: int | None,
+    metadata: Mapping[str, Any] | None,
+    strict_mode: Mapping[str, Any] | None = None,
 ) -> Schema:
     unnamed = isinstance(vectors, Mapping) and "size" in vectors and "distance" in vectors
     named = {"": vectors} if unnamed else (vectors or {})
@@ -78,6 +90,7 @@ def _schema(
         sparse={name: _modifier(params) for name, params in (sparse or {}).items()},
         points=points,
         metadata=metadata,
+        limits=dict(strict_mode) if strict_mode and strict_mode.get("enabled") else {},
     )
 
 

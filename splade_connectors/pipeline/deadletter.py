@@ -41,7 +41,11 @@ class DeadLetters:
         """Append one line: id, reason, line, and the document where there is one."""
         if self._file is None:
             self._file = self._opened()
-        letter = {"id": rejected.id, "reason": rejected.reason, "line": rejected.line}
+        letter: dict[str, Any] = {
+            "id": rejected.id,
+            "reason": rejected.reason,
+            "line": rejected.line,
+        }
         if self._bodies:
             letter["document"] = _body(document) if document else None
         self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")

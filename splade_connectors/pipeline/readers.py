@@ -22,6 +22,7 @@ from splade_connectors.documents import Document
 from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.pipeline.write import Row
 from splade_connectors.registry import require
+from splade_connectors.texts import text_of, values_at
 
 Format = Literal["jsonl", "csv", "tsv", "parquet"]
 
@@ -261,19 +262,16 @@ def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
     Raises:
         InvalidDocument: when none of them is there, or one is not text.
     """
-    parts = []
-    for name in names:
-        value = fields.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, str):
-            kind = _TYPES.get(type(value), "an object")
-            raise InvalidDocument(f"the field {name!r} is {kind}, not text")
-        parts.append(value)
-    if not parts:
+    found = {name: [item for item in values_at(fields, name) if item is not None] for name in names}
+    for name, values in found.items():
+        for value in values:
+            if not isinstance(value, str):
+                kind = _TYPES.get(type(value), "an object")
+                raise InvalidDocument(f"the field {name!r} is {kind}, not text")
+    if not any(found.values()):
         wanted = " or ".join(map(repr, names))
         raise InvalidDocument(f"the row has no {wanted}; it has {_names(fields)}")
-    return " ".join(part for part in parts if part)
+    return text_of(fields, names)
 
 
 def _default_text_fields(sample: Mapping[str, Any], path: Path) -> tuple[str, ...]:
@@ -290,7 +288,7 @@ def _found(
     names: Sequence[str], sample: Mapping[str, Any], what: str, option: str, path: Path
 ) -> str:
     for name in names:
-        if name in sample:
+        if name in sample or values_at(sample, name):
             return name
     raise ConfigurationError(
         f"the first row of {path} has no {what} field ({' or '.join(names)}); it has "

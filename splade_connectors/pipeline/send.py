@@ -26,10 +26,22 @@ class Sendable(Protocol):
     """What is sent: something with an id."""
 
     @property
-    def id(self) -> DocumentId: ...
+    def id(self) -> DocumentId:
+        """The document's id."""
 
 
 Item = TypeVar("Item", bound=Sendable)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Interruptible(Protocol[R_co]):
+    """A run that can be ended before its end, with a report."""
+
+    def interrupt(self) -> Steps[R_co]:
+        """What is under way arrives; then the report."""
+
+    def stopped(self) -> R_co:
+        """The report at once."""
 
 
 @dataclass(kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.report import IndexReport
 from splade_connectors.pipeline.send import Sender
 from splade_connectors.steps import Compute, Steps
+from splade_connectors.texts import values_at
 from splade_connectors.vectors import SparseVector
 
 if TYPE_CHECKING:
@@ -250,6 +251,6 @@ def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[st
                 "of at least one character"
             )
     payload = dict(document.payload)
-    if document.text and not any(field in payload for field in text_fields):
+    if document.text and not any(values_at(payload, field) for field in text_fields):
         payload[text_fields[0]] = document.text
     return payload

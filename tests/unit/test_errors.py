@@ -28,6 +28,7 @@ CLASSES = [
 # Fields beside the message: what a program may want to know.
 FIELDS: dict[str, dict[str, Any]] = {
     "MissingDependency": {"extra": "qdrant"},
+    "AttachRefused": {"refusals": ("a block", "no text")},
     "ManifestMismatch": {"differences": {"model": ("a", "b")}},
     "Unavailable": {"retry_after_s": 2.5},
     "RequestRejected": {"status": 413},

@@ -139,7 +139,9 @@ def documents(count: int, text: str = "word") -> list[Document]:
 
 
 def small(**more: Any) -> WriteOptions:
-    return WriteOptions(**({"window_documents": 8, "chunk_documents": 4, "max_in_flight": 1} | more))
+    return WriteOptions(
+        **({"window_documents": 8, "chunk_documents": 4, "max_in_flight": 1} | more)
+    )
 
 
 def test_every_document_is_written_once_in_chunks_and_made_visible(bench: Bench) -> None:
@@ -185,7 +187,9 @@ def test_a_document_turned_away_with_429_is_sent_again_and_only_that_one(bench: 
 
 def test_a_document_that_is_turned_away_for_ever_is_reported(bench: Bench) -> None:
     bench.backend.busy = {2: 1000}
-    report = bench.store().index(documents(4), options=small(retry=RetryOptions(attempts=3, initial_wait_s=0.0001)))
+    report = bench.store().index(
+        documents(4), options=small(retry=RetryOptions(attempts=3, initial_wait_s=0.0001))
+    )
     assert bench.backend.requests == [[0, 1, 2, 3], [2], [2]]
     assert report.written == 3
     assert report.rejected == [Rejected(id=2, reason="429", line=3)]

@@ -207,7 +207,7 @@ def test_blank_lines_are_skipped_and_counted(write: Write, read: Read) -> None:
         ('{"id": "x", "body": "y"}', "the row has no 'text'; it has 'body'"),
         ('{"id": "x", "text": 5}', "the field 'text' is a number, not text"),
         ('{"id": "x", "text": false}', "the field 'text' is true/false, not text"),
-        ('{"id": "x", "text": ["y"]}', "the field 'text' is a list, not text"),
+        ('{"id": "x", "text": ["y", 5]}', "the field 'text' is a number, not text"),
         ('{"id": "x", "text": {"y": 1}}', "the field 'text' is an object, not text"),
     ],
 )

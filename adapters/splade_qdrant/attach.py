@@ -1,0 +1,372 @@
+"""The verbs of attaching to a Qdrant collection, on servers and in the embedded engine."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from splade_connectors.attach.backend import AttachOutcome
+from splade_connectors.attach.state import (
+    STATE_KEY,
+    former_of,
+    is_marked,
+    marked,
+    switched,
+    without_vector,
+)
+from splade_connectors.attach.values import (
+    Attachment,
+    Conflict,
+    Found,
+    Gone,
+    Page,
+    Selection,
+    Survey,
+)
+from splade_connectors.backend import Rejected, Written
+from splade_connectors.documents import point_id
+from splade_connectors.errors import (
+    AccessDenied,
+    NotFound,
+    NotSupported,
+    RequestRejected,
+    SpladeConnectorsError,
+)
+from splade_connectors.manifest import MANIFEST_KEY, IndexManifest
+from splade_connectors.steps import Steps
+from splade_connectors.texts import text_of, text_paths
+from splade_connectors.versions import version_text
+from splade_qdrant.backend import ADD_VECTOR, METADATA, QdrantBackend
+from splade_qdrant.points import ID_KEY, marker_key, payload_selector, sparse_json, stored
+from splade_qdrant.schema import Schema
+
+_SAMPLE = 64
+_BYTES_PER_TERM = 28
+# 8 bytes in storage and 8 in the index (a u32 and a float32 each), and the growth of both.
+_STORED_BYTES_PER_TERM = 20.0
+
+
+class AttachVerbs(QdrantBackend):
+    """A collection that vectors are attached to. Arguments as `QdrantBackend`."""
+
+    _mark = False
+
+    @property
+    def vector_name(self) -> str:
+        """The sparse vector."""
+        return self._vector
+
+    def marks(self, asked: bool) -> Steps[bool]:
+        """When asked for now, or by an earlier run."""
+        schema = yield from self._read_schema()
+        self._mark = asked or is_marked(schema.metadata or {}, self._vector)
+        return self._mark
+
+    def names(self) -> Steps[list[str]]:
+        """Collections that may be seen."""
+        try:
+            return list((yield self._request("collections")))
+        except (AccessDenied, RequestRejected):
+            return []
+
+    def survey(self, selection: Selection) -> Steps[Survey]:
+        """Vectors, counts and a sample."""
+        schema = yield from self._read_schema()
+        version = yield from self._read_version()
+        answer = yield self._request(
+            "scroll",
+            {"limit": self._at_most(_SAMPLE), "offset": None, "with_payload": True}
+            | {"with_vector": False},
+        )
+        sample = tuple(self._found(record) for record in answer["points"])
+        paths = dict.fromkeys(path for item in sample for path in text_paths(item.payload))
+        answer = yield self._request("count", {"filter": {}, "exact": True})
+        return Survey(
+            documents=int(answer["count"]),
+            missing=(yield from self.missing(selection)),
+            sample=sample,
+            present=tuple(paths),
+            feature_names=(yield from self._feature_names(schema)),
+            refusals=tuple(self._refusals(schema, version)),
+            changes=tuple(self._changes(schema)),
+            notes=self._notes(),
+            bytes_per_term=_STORED_BYTES_PER_TERM,
+        )
+
+    def ensure(self, manifest: IndexManifest, *, write_manifest: bool, mark: bool) -> Steps[None]:
+        """The vector, the manifest, and whether points are marked."""
+        yield from self.prepare(manifest, {}, write_manifest=write_manifest)
+        schema = yield from self._read_schema()
+        if mark and not is_marked(schema.metadata or {}, self._vector):
+            yield from self._set_metadata(marked(schema.metadata or {}, self._vector))
+
+    def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
+        """A page in the order of the points' ids."""
+        body: dict[str, Any] = {
+            "limit": self._at_most(selection.size),
+            "offset": cursor,
+            "with_payload": self._payload_of(selection.fields),
+            "with_vector": [self._vector] if selection.with_vectors else False,
+        }
+        condition = self._condition(selection)
+        if condition:
+            body["filter"] = condition
+        answer = yield self._request("scroll", body)
+        found = [self._found(record) for record in answer["points"]]
+        return Page(
+            documents=[item for item in found if _is_in_part(item, selection.part)],
+            next=answer["next"],
+        )
+
+    def read_again(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:
+        """By id."""
+        body = {
+            "ids": [item.handle for item in found],
+            "with_payload": self._payload_of(selection.fields),
+            "with_vector": [self._vector] if selection.with_vectors else False,
+        }
+        return [self._found(record) for record in (yield self._request("retrieve", body))]
+
+    def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
+        """By a random query among the points with the vector."""
+        body = {
+            "query": {"sample": "random"},
+            "limit": self._at_most(size),
+            "filter": {"must": [{"has_vector": self._vector}]},
+            "with_payload": [ID_KEY],
+        }
+        ids = [point["id"] for point in (yield self._request("query", body))]
+        drawn = [Found(id=id, payload={}, handle=id) for id in ids]
+        return (yield from self.read_again(selection, drawn))
+
+    def missing(self, selection: Selection) -> Steps[int]:
+        """Points without the vector."""
+        schema = self._schema or (yield from self._read_schema())
+        lacking: Mapping[str, Any] = {}
+        if self._vector in schema.sparse:
+            lacking = {"must_not": [{"has_vector": self._vector}]}
+        answer = yield self._request("count", {"filter": lacking, "exact": True})
+        return int(answer["count"])
+
+    def attachment_size(self, item: Attachment) -> int:
+        """About how many bytes it takes."""
+        return _BYTES_PER_TERM * len(item.vector) + 150
+
+    def attach(self, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+        """Vectors, then markers; then a look at the texts.
+
+        Qdrant has no versions of points. So the text is read once more after the vector was
+        written: where it is another one by now, the document is encoded again.
+        """
+        outcomes: list[AttachOutcome] = []
+        fitting = []
+        for item in items:
+            reason = self._terms_reason(item.vector)
+            if reason:
+                outcomes.append(Rejected(id=item.id, reason=reason))
+            else:
+                fitting.append(item)
+        if not fitting:
+            return outcomes
+        present = yield from self._write_vectors(fitting)
+        if self._mark and present:
+            changes = [
+                {"payload": {marker_key(self._vector): item.marker}, "points": [item.found.handle]}
+                for item in present
+            ]
+            yield self._request("set_payloads", {"changes": changes})
+        return outcomes + (yield from self._compared(fitting))
+
+    def clear(self, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
+        """Remove the vector, and the marker if there is one."""
+        points = [item.handle for item in found]
+        yield self._request("delete_vectors", {"points": points, "vectors": [self._vector]})
+        if any(item.marker is not None for item in found):
+            keys = [marker_key(self._vector)]
+            yield self._request("delete_payload", {"points": points, "keys": keys})
+        return [Written(id=item.id) for item in found]
+
+    def withdrawal(self) -> Steps[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """Vector and manifest; before 1.18 the empty vector stays."""
+        schema = yield from self._read_schema()
+        version = yield from self._read_version()
+        removes = [f"the manifest of {self._vector!r} in the collection's metadata"]
+        if is_marked(schema.metadata or {}, self._vector):
+            removes.append(f"the payload key {marker_key(self._vector)!r}")
+        if version >= ADD_VECTOR:
+            return (f"the sparse vector {self._vector!r}", *removes), ()
+        return tuple(removes), (
+            f"the sparse vector {self._vector!r} stays, empty: Qdrant {version_text(version)} "
+            "cannot remove one (1.18 and later can)",
+        )
+
+    def withdraw(self) -> Steps[None]:
+        """Metadata first: a vector without a manifest is found again, a manifest alone misleads."""
+        schema = yield from self._read_schema()
+        if self._manifest_file is None and schema.metadata:
+            yield from self._set_metadata(without_vector(schema.metadata, self._vector))
+        if (yield from self._read_version()) >= ADD_VECTOR:
+            yield self._request("delete_vector_name", {"name": self._vector})
+        yield self._request("flush")
+        yield from self._read_schema()
+
+    def renamed(self, vector_name: str) -> Self:
+        """The same collection with exactly this sparse vector."""
+        other = copy.copy(self)
+        other._asked_vector = other._vector = vector_name
+        other._exactly = True
+        other._schema = None
+        return other
+
+    def switch(self, vector_name: str) -> Steps[None]:
+        """One change of the collection's metadata."""
+        schema = yield from self._read_schema()
+        metadata = switched(schema.metadata or {}, self._asked_vector, vector_name)
+        yield from self._set_metadata(metadata)
+        yield from self._read_schema()
+
+    def former(self) -> Steps[str | None]:
+        """As the metadata says."""
+        schema = yield from self._read_schema()
+        return former_of(schema.metadata or {}, self._asked_vector)
+
+    def _write_vectors(self, items: Sequence[Attachment]) -> Steps[list[Attachment]]:
+        """Write to the points that are there; the others make a server refuse all of them."""
+        points = [
+            {"id": item.found.handle, "vector": {self._vector: sparse_json(item.vector)}}
+            for item in items
+        ]
+        try:
+            yield self._request("update_vectors", {"points": points})
+            return list(items)
+        except (NotFound, RequestRejected) as error:
+            present = yield from self._present(items, error)
+        return (yield from self._write_vectors(present)) if present else []
+
+    def _present(
+        self, items: Sequence[Attachment], error: SpladeConnectorsError
+    ) -> Steps[list[Attachment]]:
+        """Those whose points are there. If all of them are, the error is about something else."""
+        body = {"ids": [item.found.handle for item in items], "with_payload": False}
+        answer = yield self._request("retrieve", body | {"with_vector": False})
+        ids = {str(record["id"]) for record in answer}
+        present = [item for item in items if str(item.found.handle) in ids]
+        if len(present) == len(items):
+            raise error
+        return present
+
+    def _compared(self, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+        """What became of each point, by the text that it has now."""
+        body = {"ids": [item.found.handle for item in items], "with_vector": False}
+        keys = self._payload_of(items[0].fields)
+        answer = yield self._request("retrieve", body | {"with_payload": keys})
+        now = {str(record["id"]): record.get("payload") or {} for record in answer}
+        outcomes: list[AttachOutcome] = []
+        for item in items:
+            payload = now.get(str(item.found.handle))
+            if payload is None:
+                outcomes.append(Gone(id=item.id))
+            elif text_of(payload, item.fields) != item.text:
+                outcomes.append(Conflict(id=item.id))
+            else:
+                outcomes.append(Written(id=item.id))
+        return outcomes
+
+    def _condition(self, selection: Selection) -> dict[str, Any]:
+        has = {"has_vector": self._vector}
+        match selection.which:
+            case "missing":
+                return {"must_not": [has]}
+            case "attached":
+                return {"must": [has]}
+        return {}
+
+    def _payload_of(self, fields: Sequence[str]) -> list[str] | bool:
+        # The first name of a path brings all below it: the path of a list would be another one.
+        names = dict.fromkeys(field.split(".")[0] for field in fields)
+        return payload_selector([*names, ID_KEY, marker_key(self._vector)])
+
+    def _found(self, record: Mapping[str, Any]) -> Found:
+        marker = (record.get("payload") or {}).get(marker_key(self._vector))
+        document = stored(record, self._vector)
+        return Found(
+            id=document.id,
+            payload=document.payload,
+            marker=marker if isinstance(marker, str) else None,
+            vector=document.vector,
+            handle=record["id"],
+        )
+
+    def _feature_names(self, schema: Schema) -> Steps[tuple[str, ...]]:
+        """Terms of some points; Qdrant's are numbers."""
+        if self._vector not in schema.sparse:
+            return ()
+        selection = Selection(
+            which="attached", settings="", fields=(), with_vectors=True, size=_SAMPLE
+        )
+        page = yield from self.read(selection, None)
+        indices = {
+            int(index)
+            for item in page.documents
+            if item.vector is not None
+            for index in item.vector.indices
+        }
+        return tuple(map(str, sorted(indices)))
+
+    def _refusals(self, schema: Schema, version: tuple[int, ...]) -> list[str]:
+        refusals = []
+        shown = version_text(version)
+        if self._vector not in schema.sparse and version < ADD_VECTOR:
+            refusals.append(
+                f"Qdrant {shown} cannot add a sparse vector to a collection that exists (1.18 and "
+                "later can): upgrade, or --copy-to NEW copies the collection with its points"
+            )
+        if not self._manifest_file and version < METADATA:
+            refusals.append(
+                f"Qdrant {shown} cannot keep a manifest (collection metadata came with 1.16): keep "
+                "it in a file, --manifest FILE"
+            )
+        return refusals
+
+    def _changes(self, schema: Schema) -> list[str]:
+        changes = []
+        if self._vector not in schema.sparse:
+            changes.append(f"the collection gets the sparse vector {self._vector!r}")
+        if self._vector not in ((schema.metadata or {}).get(MANIFEST_KEY) or {}):
+            where = self._manifest_file or "the collection's metadata"
+            changes.append(f"{where} gets a manifest; what is in it stays")
+        if self._mark and not is_marked(schema.metadata or {}, self._vector):
+            changes.append(f"each payload gets the key {marker_key(self._vector)!r}")
+        return changes
+
+    def _notes(self) -> tuple[str, ...]:
+        if self._mark:
+            return ()
+        return (
+            "points keep no hash of their text, so texts edited later are found by verify --all "
+            "and attach --recheck, which encode them; --mark keeps one in the payload",
+        )
+
+    def _at_most(self, size: int) -> int:
+        most = (self._schema.limits if self._schema else {}).get("max_query_limit")
+        return min(size, most) if most else size
+
+    def _set_metadata(self, metadata: Mapping[str, Any]) -> Steps[None]:
+        if self._manifest_file is not None:
+            raise NotSupported(
+                f"{self.location}: this needs the collection's metadata, which --manifest FILE "
+                "does without"
+            )
+        # A server merges: only what is ours is sent, and null removes a key.
+        ours = {key: metadata.get(key) for key in (MANIFEST_KEY, STATE_KEY)}
+        yield self._request("set_metadata", {"metadata": ours})
+
+
+def _is_in_part(found: Found, part: tuple[int, int] | None) -> bool:
+    """By a hash of the point's id, the same on every machine."""
+    if part is None:
+        return True
+    number, parts = part
+    return zlib.crc32(str(point_id(found.id)).encode()) % parts == number

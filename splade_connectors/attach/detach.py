@@ -1,0 +1,112 @@
+"""The `detach` verb: what attaching added goes, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.report import DetachReport
+from splade_connectors.attach.values import Conflict, Found, Gone, Page, Selection
+from splade_connectors.backend import Rejected, Written
+from splade_connectors.errors import NotFound
+from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
+from splade_connectors.pipeline.send import Sender
+from splade_connectors.steps import Join, Spawn, Steps
+
+if TYPE_CHECKING:
+    from splade_connectors.verbs import Verbs
+
+_FOUND_BYTES = 200
+_MOST_ROUNDS = 50
+
+
+class Detaching:
+    """One run of `detach`.
+
+    Args:
+        verbs: of the store.
+        retry: how long a server that is not available is waited for.
+        on_progress: called after each page.
+    """
+
+    def __init__(self, verbs: Verbs, retry: RetryOptions, on_progress: OnProgress) -> None:
+        self._verbs = verbs
+        self._retry = retry
+        self._on_progress = on_progress
+        self._backend = attach_backend(verbs.backend)
+        self.report = DetachReport(vector=self._backend.vector_name)
+        self._sender: Sender[Found] = Sender(
+            self._backend.clear, lambda found: _FOUND_BYTES, self._settle, WriteOptions(), retry
+        )
+        self._changed: list[Found] = []
+
+    def plan(self) -> Steps[DetachReport]:
+        """What `run` would remove. Writes nothing.
+
+        Raises:
+            NotFound: when there is nothing of ours.
+        """
+        backend = self._verbs.backend
+        found = yield from backend.describe()
+        if not found.exists or not found.has_field:
+            raise NotFound(
+                f"{backend.location} has no {self._backend.vector_name!r}: there is nothing to "
+                "detach"
+            )
+        self.report.vector = self._backend.vector_name
+        self.report.documents = yield from backend.count()
+        self.report.removes, self.report.remains = yield from self._backend.withdrawal()
+        return self.report
+
+    def run(self) -> Steps[DetachReport]:
+        """Remove vectors and markers of all documents, then manifest and, if possible, field."""
+        yield from self.plan()
+        selection = Selection(which="attached", settings="", fields=())
+        for _ in range(_MOST_ROUNDS):
+            before = self.report.cleared
+            yield from self._pass(selection)
+            yield from self._verbs.backend.refresh()
+            if self.report.cleared == before:
+                break
+        if not self.report.rejected_count:
+            yield from self._backend.withdraw()
+            self.report.done = True
+        return self.report
+
+    def _pass(self, selection: Selection) -> Steps[None]:
+        reading = yield Spawn(self._backend.read(selection, None), self._retry)
+        while reading is not None:
+            page: Page = yield Join(reading)
+            more = page.next is not None
+            steps = self._backend.read(selection, page.next)
+            reading = (yield Spawn(steps, self._retry)) if more else None
+            yield from self._sender.put(page.documents)
+            self._tell()
+        yield from self._sender.drain()
+        while self._changed:
+            changed, self._changed = self._changed, []
+            yield from self._sender.put((yield from self._now(selection, changed)))
+            yield from self._sender.drain()
+
+    def _now(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:
+        """As they are now: only those that still have something of ours."""
+        steps = self._backend.read_again(selection, found)
+        again: list[Found] = yield Join((yield Spawn(steps, self._retry)))
+        return [item for item in again if item.marker is not None]
+
+    def _settle(self, found: Found, outcome: Any) -> None:
+        match outcome:
+            case Written():
+                self.report.cleared += 1
+            case Conflict():
+                self._changed.append(found)
+            case Gone():
+                pass
+            case Rejected(reason=reason):
+                self.report.reject(Rejected(id=found.id, reason=reason))
+
+    def _tell(self) -> None:
+        done = self.report.cleared + self.report.rejected_count
+        total = max(done, self.report.documents)
+        self._on_progress(Progress(done=done, total=total, in_flight=self._sender.in_flight))

@@ -1,0 +1,166 @@
+"""The look before attaching: what would be done, what it would take, and what is in the way."""
+
+from __future__ import annotations
+
+import difflib
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.encode import encode_texts
+from splade_connectors.attach.values import AttachOptions, AttachPlan, Selection, Survey
+from splade_connectors.backend import Capabilities
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.errors import (
+    ConfigurationError,
+    ManifestMismatch,
+    NotFound,
+)
+from splade_connectors.keys import KeyStyle, detect_style
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.steps import Steps
+from splade_connectors.texts import text_of
+
+if TYPE_CHECKING:
+    from splade_connectors.verbs import Verbs
+
+_SAMPLE = 64
+
+
+class Planner:
+    """Makes the plan of one run.
+
+    Args:
+        verbs: of the store.
+        options: of the run.
+
+    Attributes:
+        stored: the manifest that is there, None without one; known after `plan`.
+        manifest: the one that the vectors are made by; known after `plan`.
+    """
+
+    stored: IndexManifest | None
+    manifest: IndexManifest
+
+    def __init__(self, verbs: Verbs, options: AttachOptions) -> None:
+        self._verbs = verbs
+        self._options = options
+        self._backend = attach_backend(verbs.backend)
+
+    def plan(self, *, measured: bool) -> Steps[AttachPlan]:
+        """Look at everything; writes nothing.
+
+        Args:
+            measured: encode a sample, for an estimate of time and storage.
+
+        Raises:
+            NotFound: when there is no such collection or index, with names that are near.
+        """
+        found = yield from self._verbs.backend.describe()
+        if not found.exists:
+            raise NotFound((yield from self._nowhere()))
+        yield from self._read_manifests(found)
+        selection = yield from self.selection()
+        survey = yield from self._backend.survey(selection)
+        refusals = [*survey.refusals, *self._refusals(found, survey)]
+        texts = [text_of(item.payload, selection.fields) for item in survey.sample]
+        seconds, terms = (yield from self._measure(texts)) if measured else (0.0, 0.0)
+        blank = [text for text in texts if not text.strip()]
+        return AttachPlan(
+            target=self._verbs.backend.location,
+            backend=found.backend,
+            version=found.version_text,
+            vector=self._backend.vector_name,
+            text_fields=selection.fields,
+            documents=survey.documents,
+            to_do=survey.missing,
+            without_text=100 * len(blank) / len(texts) if texts else 0.0,
+            present=survey.present,
+            key_style=self._style(survey),
+            model=self.manifest.model,
+            seconds=seconds * survey.missing if measured else None,
+            terms=terms,
+            bytes=round(terms * survey.bytes_per_term * survey.missing),
+            changes=survey.changes,
+            notes=survey.notes,
+            refusals=tuple(refusals),
+        )
+
+    def selection(self) -> Steps[Selection]:
+        """What the first pass reads."""
+        options = self._options
+        marks = yield from self._backend.marks(options.mark)
+        return Selection(
+            which="all" if marks or options.recheck else "missing",
+            settings=self.manifest.fingerprint(),
+            fields=self.manifest.text_fields,
+            with_vectors=options.recheck,
+            size=options.write.window_documents,
+            part=options.part,
+        )
+
+    def _read_manifests(self, found: Capabilities) -> Steps[None]:
+        self.stored = yield from self._verbs.backend.read_manifest()
+        fields = self._options.text_fields or (self.stored.text_fields if self.stored else ())
+        if not fields:
+            raise ConfigurationError(
+                f"{self._verbs.backend.location} has no manifest that names its text: name the "
+                "fields with --text FIELD (text_fields=(…))"
+            )
+        self.manifest = self._verbs.own_manifest(found, fields)
+
+    def _refusals(self, found: Capabilities, survey: Survey) -> list[str]:
+        """What is in the way of mixing nothing, and of finding any text."""
+        refusals = []
+        if self.stored is not None and not self._verbs.overrides:
+            try:
+                self.stored.check(self.manifest, use="write", where=self._verbs.backend.location)
+            except ManifestMismatch as mismatch:
+                refusals.append(
+                    f"{mismatch}; --replace-model encodes all anew under a second name and "
+                    "switches to it when it is complete"
+                )
+        if self.stored is None and survey.feature_names and not self._verbs.overrides:
+            style = self._style(survey)
+            shown = ", ".join(map(repr, survey.feature_names[:3]))
+            refusals.append(
+                f"{self._backend.vector_name!r} holds terms already (style: {style}; for example "
+                f"{shown}) and no manifest says which model wrote them: choose another name "
+                "(?field=NAME, ?vector=NAME), or --override-manifest writes over them"
+            )
+        if survey.documents and not self._has_text(survey):
+            names = ", ".join(survey.present[:20]) or "none"
+            wanted = " and ".join(map(repr, self.manifest.text_fields))
+            refusals.append(f"no document has text in {wanted}; fields with text are: {names}")
+        return refusals
+
+    def _has_text(self, survey: Survey) -> bool:
+        fields = self.manifest.text_fields
+        return any(text_of(item.payload, fields).strip() for item in survey.sample)
+
+    def _style(self, survey: Survey) -> KeyStyle | None:
+        names = survey.feature_names
+        return detect_style(names, self._verbs.encoder()) if names else None
+
+    def _measure(self, texts: list[str]) -> Steps[tuple[float, float]]:
+        """Seconds and terms of a document, measured."""
+        sample = [text for text in texts[:_SAMPLE] if text.strip()]
+        if not sample:
+            return 0.0, 0.0
+        # Once for the threads and the memory that the first batch sets up.
+        yield from encode_texts(self._verbs, sample[:2], EncodeStats())
+        began = time.perf_counter()
+        vectors = yield from encode_texts(self._verbs, sample, EncodeStats())
+        seconds = (time.perf_counter() - began) / len(sample)
+        return seconds, statistics.fmean(map(len, vectors))
+
+    def _nowhere(self) -> Steps[str]:
+        names = yield from self._backend.names()
+        where = self._verbs.backend.location
+        name = where.rpartition("/")[2]
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        if near:
+            return f"{where} does not exist; did you mean {' or '.join(map(repr, near))}?"
+        others = f"; there are: {', '.join(sorted(names)[:10])}" if names else ""
+        return f"{where} does not exist{others}"

@@ -1,0 +1,316 @@
+"""The `attach` verb: look, refuse or go on, add what is absent, fill in, verify, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.compare import is_same_vector
+from splade_connectors.attach.encode import encode_texts
+from splade_connectors.attach.plan import Planner
+from splade_connectors.attach.report import AttachReport
+from splade_connectors.attach.values import (
+    Attachment,
+    AttachOptions,
+    AttachPlan,
+    Conflict,
+    Found,
+    Gone,
+    Page,
+    Selection,
+)
+from splade_connectors.attach.verify import Verifying
+from splade_connectors.backend import Rejected, Written
+from splade_connectors.documents import Document, DocumentId
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.errors import AttachRefused
+from splade_connectors.options import OnProgress, Progress, RetryOptions
+from splade_connectors.pipeline.deadletter import DeadLetters
+from splade_connectors.pipeline.send import Sender
+from splade_connectors.steps import Join, Sleep, Spawn, Steps
+from splade_connectors.texts import text_of
+from splade_connectors.vectors import SparseVector
+
+if TYPE_CHECKING:
+    from splade_connectors.verbs import Verbs
+
+# Passes over what was missed: written by others meanwhile, or skipped when a server came back.
+_LAST_PASSES = 10
+# Times that a document is read again because others keep changing it.
+_MOST_CONFLICTS = 50
+
+
+class Attaching:
+    """One run of `attach`.
+
+    Args:
+        verbs: of the store.
+        options: what is to be attached, and how.
+        retry: how long a server that is not available is waited for.
+        on_progress: called after each batch and chunk.
+        dead_letters: is given every document whose vector was refused; None for nobody.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        options: AttachOptions,
+        retry: RetryOptions,
+        on_progress: OnProgress,
+        dead_letters: DeadLetters | None = None,
+    ) -> None:
+        self.report = AttachReport()
+        self._verbs = verbs
+        self._options = options
+        self._retry = retry
+        self._on_progress = on_progress
+        self._dead_letters = dead_letters
+        self._backend = attach_backend(verbs.backend)
+        self._sender: Sender[Attachment] = Sender(
+            self._backend.attach,
+            self._backend.attachment_size,
+            self._settle,
+            options.write,
+            retry,
+        )
+        self._began = time.perf_counter()
+        self._waiting: list[Attachment] = []
+        self._changed: list[Found] = []
+        self._conflicts: dict[DocumentId, int] = {}
+        self._refused: set[DocumentId] = set()
+        self._total: int | None = None
+        self._told = 0
+        self._stopping = False
+        self._most: int | None = None
+
+    def plan(self) -> Steps[AttachPlan]:
+        """What `run` would do. Writes nothing."""
+        return (yield from Planner(self._verbs, self._options).plan(measured=True))
+
+    def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
+        """Attach.
+
+        Args:
+            follow_s: then go on for ever, looking for new documents after this many seconds.
+
+        Raises:
+            AttachRefused: naming every reason, before anything is written.
+        """
+        selection = yield from self._begin()
+        yield from self._pass(selection)
+        yield from self._last_passes(selection)
+        while follow_s is not None:
+            yield Sleep(follow_s)
+            yield from self._last_passes(selection)
+        if self._options.part is None:
+            verifying = Verifying(self._verbs, selection)
+            self.report.verification = yield from verifying.sample(self._options.verify)
+        return self._closed()
+
+    def interrupt(self) -> Steps[AttachReport]:
+        """What is under way arrives; then the report of a run that ends before its end."""
+        self._stopping = True
+        self._tell()
+        yield from self.settle_rest()
+        return self.stopped()
+
+    def settle_rest(self) -> Steps[None]:
+        """After a failure: what is under way arrives, or fails as well."""
+        yield from self._sender.drain_after_failure()
+
+    def stopped(self) -> AttachReport:
+        """The report of a run that ends at once: nothing is waited for."""
+        self._sender.abandon()
+        self.report.interrupted = True
+        return self._closed()
+
+    def _begin(self) -> Steps[Selection]:
+        """Look, refuse or go on, and add what is absent."""
+        planner = Planner(self._verbs, self._options)
+        plan = yield from planner.plan(measured=False)
+        if plan.refusals:
+            raise AttachRefused(
+                f"nothing was written to {plan.target}: {'; '.join(plan.refusals)}",
+                refusals=plan.refusals,
+            )
+        yield from self._backend.ensure(
+            planner.manifest, write_manifest=planner.stored is None, mark=self._options.mark
+        )
+        self._verbs.use_manifest(planner.manifest)
+        # Read anew: the field is there now, and with it what the store says of its limits.
+        found = yield from self._verbs.backend.describe()
+        self._most, self._precision = found.max_write_documents, found.precision
+        selection = yield from planner.selection()
+        self._total = plan.to_do if selection.which == "missing" else plan.documents
+        return selection
+
+    def _pass(self, selection: Selection) -> Steps[None]:
+        """Read all that is selected; what lacks its vector is encoded and put on its way."""
+        reading = yield self._reading(selection, None)
+        while reading is not None:
+            page: Page = yield Join(reading)
+            # The next page is read while this one is encoded.
+            more = page.next is not None
+            reading = (yield self._reading(selection, page.next)) if more else None
+            for found in page.documents:
+                self._consider(found)
+            yield from self._encode_waiting(self._options.write.window_documents)
+            self._tell()
+        while self._waiting or self._sender.in_flight or self._changed:
+            yield from self._encode_waiting(1)
+            yield from self._sender.drain()
+            yield from self._read_changed(selection)
+
+    def _last_passes(self, selection: Selection) -> Steps[None]:
+        """What others wrote during the run, until nothing is left that can be done."""
+        missing = replace(selection, which="missing", with_vectors=False)
+        for _ in range(_LAST_PASSES):
+            yield from self._verbs.backend.refresh()
+            if not (yield from self._patiently(self._backend.missing(missing))):
+                return
+            before = self.report.attached
+            yield from self._pass(missing)
+            if self.report.attached == before:
+                return
+
+    def _reading(self, selection: Selection, cursor: Any) -> Spawn:
+        return Spawn(self._backend.read(selection, cursor), self._retry)
+
+    def _patiently(self, steps: Steps[Any]) -> Steps[Any]:
+        return (yield Join((yield Spawn(steps, self._retry))))
+
+    def _consider(self, found: Found, *, written_before: bool = False) -> None:
+        """Put a document on the list, unless its vector is that of its text already."""
+        if found.id in self._refused:
+            return
+        text = text_of(found.payload, self._fields)
+        marker = self._verbs.marker(text)
+        if found.marker == marker and not self._options.recheck:
+            if written_before:
+                # It was written by a request whose answer got lost.
+                self.report.attached += 1
+            else:
+                self.report.unchanged += 1
+            return
+        # Its vector comes with `_encoded`.
+        self._waiting.append(
+            Attachment(
+                found=found,
+                vector=SparseVector.empty(),
+                marker=marker,
+                text=text,
+                fields=self._fields,
+            )
+        )
+
+    def _encode_waiting(self, least: int) -> Steps[None]:
+        """Encode the documents on the list and put them on their way, if there are so many."""
+        window = self._options.write.window_documents
+        while len(self._waiting) >= least and self._waiting:
+            batch, self._waiting = self._waiting[:window], self._waiting[window:]
+            encoded = yield from self._encoded(batch)
+            yield from self._sender.put(encoded, self._most)
+            self._tell()
+
+    def _encoded(self, batch: Sequence[Attachment]) -> Steps[list[Attachment]]:
+        """The documents with their vectors, without those that have them already."""
+        began = time.perf_counter()
+        stats = EncodeStats()
+        done = self._handled
+        vectors = yield from encode_texts(
+            self._verbs,
+            [item.text for item in batch],
+            stats,
+            lambda step: self._tell_at(done + step.done),
+        )
+        self.report.encode_s += time.perf_counter() - began
+        self.report.encoded += stats.texts
+        self.report.truncated += stats.truncated
+        made = [replace(item, vector=vector) for item, vector in zip(batch, vectors, strict=True)]
+        if not self._options.recheck:
+            return made
+        return [item for item in made if not self._is_right(item)]
+
+    def _is_right(self, item: Attachment) -> bool:
+        stored, marker = item.found.vector, item.found.marker
+        if stored is None or marker not in (None, item.marker):
+            return False
+        right = is_same_vector(stored, item.vector, self._precision)
+        self.report.unchanged += right
+        return right
+
+    def _settle(self, item: Attachment, outcome: Any) -> None:
+        match outcome:
+            case Written():
+                self.report.attached += 1
+                self.report.empty += not item.text.strip()
+                self.report.terms += len(item.vector)
+            case Conflict():
+                self._note_conflict(item)
+            case Gone():
+                self.report.gone += 1
+            case Rejected(reason=reason):
+                self._reject(item, reason)
+        self._tell()
+
+    def _note_conflict(self, item: Attachment) -> None:
+        times = self._conflicts.get(item.id, 0) + 1
+        if times > _MOST_CONFLICTS:
+            self._reject(item, f"others changed it {times} times while its vector was written")
+            return
+        self._conflicts[item.id] = times
+        self.report.conflicts += 1
+        self._changed.append(item.found)
+
+    def _read_changed(self, selection: Selection) -> Steps[None]:
+        """Documents that others changed: as they are now, or gone."""
+        changed, self._changed = self._changed, []
+        for start in range(0, len(changed), selection.size):
+            portion = changed[start : start + selection.size]
+            steps = self._backend.read_again(selection, portion)
+            now: list[Found] = yield from self._patiently(steps)
+            self.report.gone += len(portion) - len(now)
+            for found in now:
+                self._consider(found, written_before=True)
+
+    def _reject(self, item: Attachment, reason: str) -> None:
+        rejected = Rejected(id=item.id, reason=reason)
+        self._refused.add(item.id)
+        self.report.reject(rejected)
+        if self._dead_letters is not None:
+            document = Document(id=item.id, text=item.text, payload=item.found.payload)
+            self._dead_letters.add(rejected, document)
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return self._verbs.text_fields
+
+    @property
+    def _handled(self) -> int:
+        """Documents that are settled or under way."""
+        return self.report.done + self._sender.in_flight
+
+    def _closed(self) -> AttachReport:
+        self.report.retries = self._sender.retries
+        self.report.seconds = time.perf_counter() - self._began
+        self._tell()
+        return self.report
+
+    def _tell(self) -> None:
+        self._tell_at(self._handled)
+
+    def _tell_at(self, done: int) -> None:
+        self._told = max(self._told, done)
+        self._on_progress(
+            Progress(
+                done=self._told,
+                rejected=self.report.rejected_count,
+                total=None if self._total is None else max(self._total, self._told),
+                retries=self._sender.retries,
+                in_flight=self._sender.in_flight,
+                stopping=self._stopping,
+            )
+        )

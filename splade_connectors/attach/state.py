@@ -1,0 +1,74 @@
+"""What an index remembers beside its manifests: which vector a name stands for. Pure.
+
+Manifests are kept by the vector's own name. After a model was replaced, the name that users know
+stands for another vector; the former one is kept until its owner removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.manifest import MANIFEST_KEY
+
+STATE_KEY = f"{MANIFEST_KEY}_state"
+
+Metadata = Mapping[str, Any]
+
+
+def vector_of(metadata: Metadata, name: str) -> str:
+    """The vector that a name stands for: itself, unless its model was replaced."""
+    return str(_state(metadata, name).get("vector", name))
+
+
+def former_of(metadata: Metadata, name: str) -> str | None:
+    """The vector that a name stood for before its model was replaced; None without one."""
+    return _state(metadata, name).get("former")
+
+
+def switched(metadata: Metadata, name: str, vector: str) -> dict[str, Any]:
+    """The metadata in which a name stands for another vector."""
+    state = {"vector": vector, "former": vector_of(metadata, name)}
+    return _with_states(metadata, {**_states(metadata), name: state})
+
+
+def is_marked(metadata: Metadata, vector: str) -> bool:
+    """Whether the documents with this vector carry a marker in their payload."""
+    return bool((_states(metadata).get(_mark_key(vector)) or {}).get("mark"))
+
+
+def marked(metadata: Metadata, vector: str) -> dict[str, Any]:
+    """The metadata in which that is so."""
+    return _with_states(metadata, {**_states(metadata), _mark_key(vector): {"mark": True}})
+
+
+def without_vector(metadata: Metadata, vector: str) -> dict[str, Any]:
+    """The metadata without anything of ours about a vector."""
+    manifests = dict(metadata.get(MANIFEST_KEY) or {})
+    manifests.pop(vector, None)
+    states = {}
+    for name, state in _states(metadata).items():
+        if state.get("vector") == vector or name == _mark_key(vector):
+            continue
+        states[name] = {
+            key: value for key, value in state.items() if (key, value) != ("former", vector)
+        }
+    rest = {name: value for name, value in metadata.items() if name != MANIFEST_KEY}
+    return _with_states({**rest, **({MANIFEST_KEY: manifests} if manifests else {})}, states)
+
+
+def _mark_key(vector: str) -> str:
+    return f"{vector} marked"
+
+
+def _states(metadata: Metadata) -> Mapping[str, Any]:
+    return metadata.get(STATE_KEY) or {}
+
+
+def _state(metadata: Metadata, name: str) -> Mapping[str, Any]:
+    return _states(metadata).get(name) or {}
+
+
+def _with_states(metadata: Metadata, states: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in metadata.items() if name != STATE_KEY}
+    return {**rest, STATE_KEY: dict(states)} if states else rest

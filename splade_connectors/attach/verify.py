@@ -1,0 +1,125 @@
+"""The `verify` verb: whether stored vectors are those of the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.compare import is_same_vector
+from splade_connectors.attach.encode import encode_texts
+from splade_connectors.attach.report import Verification
+from splade_connectors.attach.values import Found, Page, Selection
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.errors import NotFound
+from splade_connectors.options import OnProgress, Progress
+from splade_connectors.steps import Steps
+from splade_connectors.texts import text_of
+from splade_connectors.vectors import SparseVector
+
+if TYPE_CHECKING:
+    from splade_connectors.verbs import Verbs
+
+
+class Verifying:
+    """One look at what a collection or index holds. Writes nothing.
+
+    Args:
+        verbs: of the store; their manifest is that of the index.
+        selection: settings and text fields.
+        on_progress: called after each page.
+    """
+
+    def __init__(
+        self, verbs: Verbs, selection: Selection, on_progress: OnProgress | None = None
+    ) -> None:
+        self._verbs = verbs
+        self._backend = attach_backend(verbs.backend)
+        self._selection = replace(selection, which="all", with_vectors=True)
+        self._on_progress = on_progress
+        self._report = Verification()
+
+    def sample(self, size: int) -> Steps[Verification]:
+        """Counts, and so many documents drawn at random."""
+        yield from self._count()
+        drawn = (yield from self._backend.draw(self._selection, size)) if size else []
+        yield from self._compare(drawn)
+        return self._report
+
+    def everything(self, *, recheck: bool) -> Steps[Verification]:
+        """Counts, and every document that has a vector.
+
+        Args:
+            recheck: encode every text. Without it a document with a marker is compared by the hash
+                of its text.
+        """
+        yield from self._count()
+        cursor = None
+        while True:
+            page: Page = yield from self._backend.read(self._selection, cursor)
+            yield from self._check(page.documents, recheck)
+            cursor = page.next
+            if cursor is None:
+                return self._report
+
+    def _count(self) -> Steps[None]:
+        found = yield from self._verbs.backend.describe()
+        self._precision = found.precision
+        self._report.documents = found.documents or 0
+        self._report.missing = yield from self._backend.missing(self._selection)
+
+    def _check(self, documents: Sequence[Found], recheck: bool) -> Steps[None]:
+        to_encode = []
+        for found in documents:
+            if found.vector is None and found.marker is None:
+                continue  # counted as missing
+            if recheck or found.marker is None:
+                to_encode.append(found)
+                continue
+            self._report.compared += 1
+            if found.marker != self._verbs.marker(self._text(found)):
+                self._report.note_different(found.id)
+        yield from self._compare(to_encode)
+        if self._on_progress:
+            done, total = self._report.compared, self._report.documents
+            self._on_progress(Progress(done=done, total=max(done, total)))
+
+    def _compare(self, documents: Sequence[Found]) -> Steps[None]:
+        texts = [self._text(found) for found in documents]
+        vectors = yield from encode_texts(self._verbs, texts, EncodeStats())
+        for found, fresh in zip(documents, vectors, strict=True):
+            self._report.compared += 1
+            stored = SparseVector.empty() if found.vector is None else found.vector
+            if not is_same_vector(stored, fresh, self._precision):
+                self._report.note_different(found.id)
+
+    def _text(self, found: Found) -> str:
+        return text_of(found.payload, self._selection.fields)
+
+
+def verifying(verbs: Verbs, on_progress: OnProgress | None) -> Steps[Verifying]:
+    """A look at an index with the manifest that it has.
+
+    Raises:
+        NotFound: when there is no index, or nothing says what it was written with.
+        ManifestMismatch: when that was another model or other settings.
+    """
+    backend = attach_backend(verbs.backend)
+    found = yield from verbs.backend.describe()
+    if not found.exists:
+        raise NotFound(f"{verbs.backend.location} does not exist")
+    stored = yield from verbs.backend.read_manifest()
+    if stored is None:
+        raise NotFound(
+            f"{verbs.backend.location} has no manifest for {backend.vector_name!r}: nothing says "
+            "what its vectors were made with"
+        )
+    if not verbs.overrides:
+        mine = verbs.own_manifest(found, stored.text_fields)
+        stored.check(mine, use="write", where=verbs.backend.location)
+    verbs.use_manifest(stored)
+    selection = Selection(
+        which="all", settings=stored.fingerprint(), fields=stored.text_fields, with_vectors=True
+    )
+    return Verifying(verbs, selection, on_progress)
