@@ -3,6 +3,7 @@
 import logging as _logging
 
 from splade_connectors.async_store import AsyncStore
+from splade_connectors.attach import AttachOptions, AttachReport
 from splade_connectors.connect import aconnect, connect
 from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
 from splade_connectors.encoders import EncodeStats, SparseEncoder, load_encoder
@@ -15,6 +16,7 @@ from splade_connectors.options import (
     RetryOptions,
     WriteOptions,
 )
+from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.report import IndexReport
 from splade_connectors.store import Store
 from splade_connectors.vectors import SparseBatch, SparseVector, dot, prune
@@ -23,6 +25,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncStore",
+    "AttachOptions",
+    "AttachReport",
+    "DeadLetters",
     "DistributionBased",
     "Document",
     "EncodeOptions",

@@ -171,10 +171,11 @@ def test_the_library_is_silent_unless_asked() -> None:
 
 # Rooms from the inside out: a module imports from its own room and from those before it.
 LAYERS = [
-    {"errors", "options", "vectors", "documents", "precision", "versions"},
+    {"errors", "options", "vectors", "documents", "precision", "versions", "texts"},
     {"keys", "manifest", "encoders", "targets", "steps", "fusion"},
     {"backend", "registry"},
     {"pipeline"},
+    {"attach"},
     {"verbs", "hybrid", "arguments", "store", "async_store", "connect"},
     {"evaluate"},
     {"testing"},
@@ -184,6 +185,7 @@ LAYERS = [
 UPWARD = {
     ("encoders", "registry"): "names the pip line of what is missing",
     ("pipeline", "verbs"): "for the type checker only",
+    ("attach", "verbs"): "for the type checker only",
 }
 
 
