@@ -41,7 +41,8 @@ def connect(
         collection: with a client: the collection or index.
         encoder: an encoder, or what `load_encoder` takes; None is the bundled model, loaded when
             it is first needed.
-        prune: which terms of a document are dropped before it is stored.
+        prune: which terms of a document are dropped before it is stored; None goes on as the
+            index was written, and drops nothing from a new one.
         retry: when failed requests are sent again; None gives up on a search after some seconds,
             and on a write after 15 minutes.
         options: credentials, TLS, timeout, manifest file.
@@ -98,7 +99,7 @@ def _open(
         _check_client(given, collection, asynchronous)
         target = Target(scheme=scheme, path=collection or "", parameters=parameters)
         opened = adapter.wrap(given, target, keys, options, asynchronous=asynchronous)
-    verbs = Verbs(opened.backend, source, prune or PruneOptions(), override_manifest)
+    verbs = Verbs(opened.backend, source, prune, override_manifest)
     return opened, verbs
 
 

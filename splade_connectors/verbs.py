@@ -78,7 +78,8 @@ class Verbs:
     Args:
         backend: the adapter's part.
         encoder: gives the encoder; called when it is first needed, because loading takes time.
-        prune: applied to documents before they are stored.
+        prune: applied to documents before they are stored; None takes what the index was written
+            with, and for a new one nothing is dropped.
         override_manifest: use the index although it was written with another model.
     """
 
@@ -86,12 +87,13 @@ class Verbs:
         self,
         backend: Backend,
         encoder: Callable[[], SparseEncoder],
-        prune: PruneOptions,
+        prune: PruneOptions | None,
         override_manifest: bool,
     ) -> None:
         self.backend = backend
         self.encoder = encoder
-        self.prune = prune
+        self.prune = prune or PruneOptions()
+        self._given_prune = prune
         self._override = override_manifest
         self._capabilities: Capabilities | None = None
         self._manifest: IndexManifest | None = None
@@ -112,8 +114,8 @@ class Verbs:
     def prepare(self, documents: Sequence[Document], options: WriteOptions) -> Steps[Capabilities]:
         """Create what is absent, or check that what is there fits; then the capabilities."""
         before = yield from self.backend.describe()
-        mine = self.own_manifest(before, options.text_fields)
         stored = (yield from self.backend.read_manifest()) if before.exists else None
+        mine = self.own_manifest(before, options.text_fields, stored)
         override = self._override or options.override_manifest
         if stored and not override:
             stored.check(mine, use="write", where=self.backend.location)
@@ -194,7 +196,7 @@ class Verbs:
         document = (yield from self.get([id], with_vectors=False))[0]
         stored = yield from self.backend.read_manifest()
         if stored and not self._override:
-            mine = self.own_manifest(found, stored.text_fields)
+            mine = self.own_manifest(found, stored.text_fields, stored)
             stored.check(mine, use="write", where=self.backend.location)
         self._manifest = stored
         fields = stored.text_fields if stored else ("text",)
@@ -272,8 +274,21 @@ class Verbs:
                 "which model wrote them; override_manifest=True (--override-manifest) adds to them"
             )
 
-    def own_manifest(self, found: Capabilities, text_fields: Sequence[str]) -> IndexManifest:
-        """The manifest of what this process would write."""
+    def own_manifest(
+        self,
+        found: Capabilities,
+        text_fields: Sequence[str],
+        stored: IndexManifest | None = None,
+    ) -> IndexManifest:
+        """The manifest of what this process would write.
+
+        Args:
+            found: of the store.
+            text_fields: of the documents.
+            stored: of the index; where no pruning was asked for, its own goes on.
+        """
+        if stored is not None and self._given_prune is None:
+            self.prune = PruneOptions(top_k=stored.prune_top_k, max_ratio=stored.prune_max_ratio)
         spec = self.encoder().spec
         return IndexManifest(
             model=spec.model,
@@ -300,7 +315,7 @@ class Verbs:
 
     def over(self, backend: Any) -> Verbs:
         """The same encoder and settings over another backend."""
-        return Verbs(backend, self.encoder, self.prune, self._override)
+        return Verbs(backend, self.encoder, self._given_prune, self._override)
 
     def forget(self) -> None:
         """Read anew what the index says: it has changed."""

@@ -53,8 +53,7 @@ def read_page(
         cursor: None for the first page.
         scroll: read by scroll.
     """
-    whole = {**body, "size": selection.size, "track_total_hits": False}
-    whole |= {"seq_no_primary_term": True}
+    whole = {**body, "size": selection.size, "seq_no_primary_term": True}
     if selection.part and selection.part[1] > 1:
         whole["slice"] = {"id": selection.part[0], "max": selection.part[1]}
     try:
@@ -83,6 +82,7 @@ def _at_point_in_time(
         cursor = Cursor(context=opened["id"])
     search = {
         **body,
+        "track_total_hits": False,
         "pit": {"id": cursor.context, "keep_alive": _KEEP_ALIVE},
         "sort": [{"_shard_doc": "asc"}],
         **({"search_after": list(cursor.after)} if cursor.after else {}),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from splade_connectors.errors import (
@@ -30,13 +32,17 @@ class ClientCalls:
         self._collection = collection
         self.location = location
         self._models = require("qdrant_client", "qdrant", "Qdrant").models
+        # Local mode is not made for several threads; HTTP and gRPC connections are.
+        is_local = type(getattr(client, "_client", None)).__name__ == "QdrantLocal"
+        self._turn: AbstractContextManager[Any] = threading.Lock() if is_local else nullcontext()
 
     def send(self, request: QdrantRequest) -> Any:
         """Execute with a blocking client."""
         if request.operation == "flush":
             return None
         try:
-            return self._parse(request, self._call(request))
+            with self._turn:
+                return self._parse(request, self._call(request))
         except Exception as error:  # several transports, each with classes of its own
             return self._handled(request, error)
 

@@ -108,7 +108,7 @@ class Planner:
                 f"{self._verbs.backend.location} has no manifest that names its text: name the "
                 "fields with --text FIELD (text_fields=(…))"
             )
-        self.manifest = self._verbs.own_manifest(found, fields)
+        self.manifest = self._verbs.own_manifest(found, fields, self.stored)
 
     def _refusals(self, found: Capabilities, survey: Survey) -> list[str]:
         """What is in the way of mixing nothing, and of finding any text."""

@@ -40,7 +40,7 @@ def begin_attaching(
             "attach without --replace-model"
         )
     fields = options.text_fields or stored.text_fields
-    mine = verbs.own_manifest(found, fields)
+    mine = verbs.own_manifest(found, fields, stored)
     if mine.fingerprint() == stored.fingerprint():
         return Attaching(verbs, options, retry, on_progress, dead_letters)
     second = second_name(attach_backend(verbs.backend).vector_name, mine.fingerprint())

@@ -24,7 +24,7 @@ from splade_connectors.attach.values import (
 )
 from splade_connectors.attach.verify import Verifying
 from splade_connectors.backend import Rejected, Written
-from splade_connectors.documents import Document, DocumentId
+from splade_connectors.documents import DocumentId
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import AttachRefused
 from splade_connectors.options import OnProgress, Progress, RetryOptions
@@ -281,8 +281,7 @@ class Attaching:
         self._refused.add(item.id)
         self.report.reject(rejected)
         if self._dead_letters is not None:
-            document = Document(id=item.id, text=item.text, payload=item.found.payload)
-            self._dead_letters.add(rejected, document)
+            self._dead_letters.add(rejected, text=item.text)
 
     @property
     def _fields(self) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ def verifying(verbs: Verbs, on_progress: OnProgress | None) -> Steps[Verifying]:
             "what its vectors were made with"
         )
     if not verbs.overrides:
-        mine = verbs.own_manifest(found, stored.text_fields)
+        mine = verbs.own_manifest(found, stored.text_fields, stored)
         stored.check(mine, use="write", where=verbs.backend.location)
     verbs.use_manifest(stored)
     selection = Selection(

@@ -11,7 +11,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from splade_connectors.cli import demo, encode, evaluate, explain, index, inspect, search, tune
+from splade_connectors.cli import (
+    attach,
+    demo,
+    detach,
+    encode,
+    evaluate,
+    explain,
+    index,
+    inspect,
+    search,
+    tune,
+    verify,
+)
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
 
 REFUSED = 2
@@ -50,7 +62,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, encode, index, search, explain, inspect, evaluate, tune):
+COMMANDS = (
+    demo,
+    encode,
+    index,
+    attach,
+    search,
+    explain,
+    inspect,
+    verify,
+    detach,
+    evaluate,
+    tune,
+)
+for module in COMMANDS:
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 

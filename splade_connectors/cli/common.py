@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,9 +22,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from splade_connectors.backend import Rejected
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.fusion.legs import Leg
-    from splade_connectors.options import OnProgress
+    from splade_connectors.options import OnProgress, PruneOptions
+    from splade_connectors.pipeline.deadletter import DeadLetters
     from splade_connectors.store import Store
 
 TargetArgument = Annotated[
@@ -56,6 +61,25 @@ MaxLength = Annotated[
 ]
 LongText = Annotated[
     str, typer.Option(help="Longer texts: truncate, or windows (overlapping, maximum over them).")
+]
+DeadLetterFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--dead-letters",
+        help="Rejected documents go here, as JSONL. Default: dead-letters-TIME.jsonl, if any.",
+    ),
+]
+Bodies = Annotated[
+    bool, typer.Option("--bodies/--no-bodies", help="Keep the documents in the dead letters, too.")
+]
+LogJson = Annotated[
+    bool, typer.Option("--log-json", help="Progress and warnings on stderr as JSON, line by line.")
+]
+PruneTopK = Annotated[
+    int | None, typer.Option(min=1, help="Most terms of a document, the heaviest.")
+]
+PruneMaxRatio = Annotated[
+    float | None, typer.Option(help="Drop terms lighter than this share of the heaviest.")
 ]
 DenseModel = Annotated[
     str | None,
@@ -163,6 +187,15 @@ def make_encoder(
     return load_encoder(model, backend=backend, options=options)  # type: ignore[arg-type]
 
 
+def prune_options(top_k: int | None, max_ratio: float | None) -> PruneOptions | None:
+    """The pruning that the options name; None takes that of the index."""
+    from splade_connectors.options import PruneOptions
+
+    if top_k is None and max_ratio is None:
+        return None
+    return PruneOptions(top_k=top_k, max_ratio=max_ratio or 0.0)
+
+
 @contextmanager
 def open_store(
     target: str,
@@ -235,15 +268,132 @@ def progress_bar(
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[more]}"),
     )
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(label, total=None, done=0, rate="-")
+        task = bar.add_task(label, total=None, done=0, rate="-", more="")
 
         def show(step: Any) -> None:
             seconds = bar.tasks[0].elapsed or 0
             share = step.done / step.total if step.total else (fraction() if fraction else None)
             rate = f"{step.done / seconds:.0f}" if seconds else "-"
             total = None if share is None else 1.0
-            bar.update(task, total=total, completed=share or 0.0, done=step.done, rate=rate)
+            bar.update(
+                task,
+                description=_FINISHING if step.stopping else label,
+                total=total,
+                completed=share or 0.0,
+                done=f"{step.done:,}",
+                rate=rate,
+                more=_in_short(step),
+            )
 
         yield show
+
+
+_FINISHING = "finishing what is in flight (Ctrl-C again stops at once)"
+
+
+def _in_short(step: Any) -> str:
+    """What is worth a word beside the bar."""
+    counts = (
+        (step.in_flight, "in flight"),
+        (step.retries, "retries"),
+        (step.rejected, "rejected"),
+    )
+    return ", ".join(f"{count:,} {what}" for count, what in counts if count)
+
+
+@contextmanager
+def progress_log(interval_s: float = 10.0) -> Iterator[OnProgress]:
+    """A JSON object per line on stderr, now and then: for those who collect logs.
+
+    Args:
+        interval_s: seconds between two lines, at least.
+    """
+    began = time.monotonic()
+    told = 0.0
+
+    def show(step: Any) -> None:
+        nonlocal told
+        seconds = time.monotonic() - began
+        if seconds - told < interval_s and told and not step.stopping:
+            return
+        told = seconds
+        log_json(
+            "progress",
+            done=step.done,
+            total=step.total,
+            rejected=step.rejected,
+            retries=step.retries,
+            in_flight=step.in_flight,
+            per_second=round(step.done / seconds, 1) if seconds else None,
+            seconds=round(seconds, 1),
+            seconds_left=_seconds_left(step, seconds),
+            stopping=step.stopping,
+        )
+
+    handler = _JsonLog(logging.WARNING)
+    logger = logging.getLogger("splade_connectors")
+    logger.addHandler(handler)
+    try:
+        yield show
+    finally:
+        logger.removeHandler(handler)
+
+
+def log_json(event: str, **fields: Any) -> None:
+    """One event of `--log-json`."""
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = json.dumps({"time": stamp, "event": event, **fields}, ensure_ascii=False)
+    print(line, file=sys.stderr, flush=True)
+
+
+class _JsonLog(logging.Handler):
+    """Warnings of the library as events: they tell of retries."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log_json("log", level=record.levelname.lower(), message=record.getMessage())
+
+
+def _seconds_left(step: Any, seconds: float) -> float | None:
+    if not step.total or not step.done:
+        return None
+    left: float = seconds * (step.total - step.done) / step.done
+    return round(left, 1)
+
+
+@contextmanager
+def progress(
+    label: str, log: bool, fraction: Callable[[], float | None] | None = None
+) -> Iterator[OnProgress]:
+    """A bar, or events where the log is wanted."""
+    with progress_log() if log else progress_bar(label, fraction) as show:
+        yield show
+
+
+@contextmanager
+def dead_letters(path: Path | None, bodies: bool) -> Iterator[DeadLetters]:
+    """Where rejected documents go: the file named, or one with the time in its name, here."""
+    from splade_connectors.pipeline.deadletter import DeadLetters
+
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    with DeadLetters(path or Path(f"dead-letters-{stamp}.jsonl"), bodies=bodies) as letters:
+        yield letters
+
+
+def print_rejections(rejections: Sequence[Rejected], count: int, kept: DeadLetters) -> None:
+    """The first rejected documents with their reasons, and where all of them are."""
+    if not count:
+        return
+    screen = console(stderr=True)
+    screen.print(f"[bold]{count:,}[/bold] rejected:")
+    for item in rejections[:_SHOWN]:
+        where = f"line {item.line}" if item.line else "-"
+        name = f" id {item.id!r}" if item.id is not None else ""
+        screen.print(f"  {where}{name}: {item.reason}", markup=False)
+    more = f"  and {count - _SHOWN:,} more, " if count > _SHOWN else "  "
+    screen.print(f"{more}all of them are in {kept.path}", markup=False, soft_wrap=True)
+
+
+_SHOWN = 10

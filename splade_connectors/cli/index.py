@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from splade_connectors.cli import common
+from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from splade_connectors.pipeline.report import IndexReport
+    from collections.abc import Iterator
 
-_SHOWN = 10
+    from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.pipeline.report import IndexReport
+    from splade_connectors.pipeline.write import Row
+    from splade_connectors.store import Store
 
 
 def command(
@@ -31,12 +37,14 @@ def command(
     format: Annotated[
         str | None, typer.Option(help="jsonl, csv, tsv or parquet. Default: by the file's name.")
     ] = None,
-    prune_top_k: Annotated[
-        int | None, typer.Option(min=1, help="Most terms of a document, the heaviest.")
-    ] = None,
-    prune_max_ratio: Annotated[
-        float, typer.Option(help="Drop terms lighter than this share of the heaviest.")
-    ] = 0.0,
+    from_dead_letters: Annotated[
+        bool,
+        typer.Option("--from-dead-letters", help="FILE holds dead letters: try them again."),
+    ] = False,
+    dead_letters: common.DeadLetterFile = None,
+    bodies: common.Bodies = True,
+    prune_top_k: common.PruneTopK = None,
+    prune_max_ratio: common.PruneMaxRatio = None,
     model: common.Model = None,
     backend: common.Backend = "onnx",
     batch_size: common.BatchSize = 64,
@@ -48,25 +56,24 @@ def command(
     timeout: common.Timeout = 30.0,
     manifest: common.Manifest = None,
     override_manifest: common.OverrideManifest = False,
+    log_json: common.LogJson = False,
     json: common.Json = False,
 ) -> None:
     """Encode the rows of a file and write them to a store.
 
     The collection or index is created when it is absent; nothing is ever dropped. Rows that cannot
-    be indexed are reported with line and reason, and the rest goes on (exit code 1).
+    be indexed are reported with line and reason, and the rest goes on (exit code 1). Ctrl-C waits
+    for what is in flight; the same command again completes the index.
     """
     from splade_connectors.errors import IndexingInterrupted
-    from splade_connectors.options import PruneOptions, WriteOptions
-    from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.options import WriteOptions
     from splade_connectors.pipeline.report import IndexReport
 
-    with FileReader(
-        file,
-        format=format,  # type: ignore[arg-type]  # an unknown one is refused there
-        id_field=id_field,
-        text_fields=text or (),
-        dense_field=dense_field,
-    ) as reader:
+    if dead_letters and Path(file) == dead_letters:
+        raise ConfigurationError(
+            f"{file} is read from, so rejected documents cannot go there: --dead-letters FILE"
+        )
+    with _reader(file, format, id_field, text, dense_field, from_dead_letters) as reader:
         encoder = common.make_encoder(
             model,
             backend,
@@ -84,27 +91,89 @@ def command(
                 timeout=timeout,
                 manifest=manifest,
                 override_manifest=override_manifest,
-                prune=PruneOptions(top_k=prune_top_k, max_ratio=prune_max_ratio),
+                prune=common.prune_options(prune_top_k, prune_max_ratio),
             ) as store,
-            common.progress_bar("indexing", lambda: reader.fraction) as show,
+            common.dead_letters(dead_letters, bodies) as letters,
+            common.progress("indexing", log_json, lambda: reader.fraction) as show,
         ):
-            options = WriteOptions(text_fields=reader.text_fields)
+            fields = reader.text_fields or _stored_fields(store)
+            options = WriteOptions(text_fields=fields)
             try:
-                report = store.index(reader, options=options, on_progress=show)
+                report = store.index(
+                    reader, options=options, on_progress=show, dead_letters=letters
+                )
             except IndexingInterrupted as stop:
                 if json and isinstance(stop.report, IndexReport):
                     common.print_json(stop.report.to_json())
                 raise
+    if log_json:
+        common.log_json("report", **report.to_json())
     if json:
         common.print_json(report.to_json())
     else:
-        print_report(report, target)
+        print_report(report)
+        common.print_rejections(report.rejected, report.rejected_count, letters)
+        if letters.count and bodies:
+            again = f"splade-connectors index --from-dead-letters {letters.path} {target}"
+            common.console(stderr=True).print(
+                f"  try them again: {again}", markup=False, soft_wrap=True
+            )
     if report.rejected_count:
         raise typer.Exit(1)
 
 
-def print_report(report: IndexReport, target: str) -> None:
-    """What was written, what was not, and the next command."""
+class _Letters:
+    """Dead letters in place of a file of rows."""
+
+    text_fields: tuple[str, ...] = ()
+    fraction: float | None = None
+
+    def __init__(self, path: str) -> None:
+        from splade_connectors.pipeline.deadletter import read_dead_letters
+
+        self._rows = read_dead_letters(path)
+
+    def __iter__(self) -> Iterator[Row]:
+        return self._rows
+
+
+@contextmanager
+def _reader(
+    file: str,
+    format: str | None,
+    id_field: str | None,
+    text: list[str] | None,
+    dense_field: str | None,
+    from_dead_letters: bool,
+) -> Iterator[FileReader | _Letters]:
+    from splade_connectors.pipeline.readers import FileReader
+
+    if from_dead_letters:
+        if any((format, id_field, text, dense_field)):
+            raise ConfigurationError(
+                "dead letters know their fields: leave --format, --id-field, --text and "
+                "--dense-field away"
+            )
+        yield _Letters(file)
+        return
+    with FileReader(
+        file,
+        format=format,  # type: ignore[arg-type]  # an unknown one is refused there
+        id_field=id_field,
+        text_fields=text or (),
+        dense_field=dense_field,
+    ) as reader:
+        yield reader
+
+
+def _stored_fields(store: Store) -> tuple[str, ...]:
+    """The text fields of the index that the letters are for."""
+    stored = store.inspect().manifest
+    return stored.text_fields if stored else ("text",)
+
+
+def print_report(report: IndexReport) -> None:
+    """What was written, and what to know of it."""
     screen = common.console()
     rate = report.written / report.seconds if report.seconds else 0.0
     terms = report.terms / report.written if report.written else 0.0
@@ -116,21 +185,8 @@ def print_report(report: IndexReport, target: str) -> None:
         (report.truncated, "longer than the model's maximum: their end is not encoded"),
         (report.windowed, "longer than the model's maximum: encoded in windows"),
         (report.empty, "without text: stored, never found"),
+        (report.retries, "requests sent again, because the server was away or too busy"),
     ]
     for count, what in notes:
         if count:
             screen.print(f"  {count:,} {what}")
-    _print_rejections(report)
-
-
-def _print_rejections(report: IndexReport) -> None:
-    if not report.rejected_count:
-        return
-    screen = common.console(stderr=True)
-    screen.print(f"[bold]{report.rejected_count:,}[/bold] rejected:")
-    for item in report.rejected[:_SHOWN]:
-        where = f"line {item.line}" if item.line else "-"
-        name = f" id {item.id!r}" if item.id is not None else ""
-        screen.print(f"  {where}{name}: {item.reason}", markup=False)
-    if report.rejected_count > _SHOWN:
-        screen.print(f"  and {report.rejected_count - _SHOWN:,} more (--json lists up to 1,000)")

@@ -37,8 +37,17 @@ class DeadLetters:
                 f"{self.path.parent}"
             )
 
-    def add(self, rejected: Rejected, document: Document | None = None) -> None:
-        """Append one line: id, reason, line, and the document where there is one."""
+    def add(
+        self, rejected: Rejected, document: Document | None = None, *, text: str | None = None
+    ) -> None:
+        """Append one line: id, reason, line, and the document where there is one.
+
+        Args:
+            rejected: what was turned away.
+            document: whole, so that it can be indexed again.
+            text: of a stored document whose vector was turned away. It is not the whole document,
+                so it is not indexed again: `attach` finds it by itself.
+        """
         if self._file is None:
             self._file = self._opened()
         letter: dict[str, Any] = {
@@ -46,7 +55,10 @@ class DeadLetters:
             "reason": rejected.reason,
             "line": rejected.line,
         }
+        if text is not None:
+            letter["attach"] = True
         if self._bodies:
+            letter |= {"text": text} if text is not None else {}
             letter["document"] = _body(document) if document else None
         self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
         self.count += 1
@@ -100,6 +112,10 @@ def _letter(line: str, number: int, path: Path) -> Document | Rejected:
         raise ConfigurationError(
             f"line {number} of {path} is no dead letter (id, reason, document): {error}"
         ) from error
+    if letter.get("attach"):
+        raise ConfigurationError(
+            f"{path} is of `attach`: its documents are in the store, and `attach` tries them again"
+        )
     origin = letter.get("line")
     if body is None:
         reason = f"the dead letter holds no document; it was: {letter.get('reason')}"

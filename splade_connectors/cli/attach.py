@@ -1,0 +1,263 @@
+"""`splade-connectors attach TARGET --text FIELD`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from splade_connectors.cli import common
+from splade_connectors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from splade_connectors.attach import AttachOptions, AttachPlan, AttachReport, Verification
+
+
+def command(
+    target: common.TargetArgument,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text",
+            help="Text field, or a path such as author.bio; several are joined. Default: those of "
+            "the manifest.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and what is in the way.")
+    ] = False,
+    recheck: Annotated[
+        bool, typer.Option("--recheck", help="Encode every text, and write vectors that differ.")
+    ] = False,
+    mark: Annotated[
+        bool,
+        typer.Option(
+            "--mark", help="Qdrant: keep a hash of the text in each payload, to find edited texts."
+        ),
+    ] = False,
+    replace_model: Annotated[
+        bool,
+        typer.Option(
+            "--replace-model",
+            help="Another model or other settings: encode all under a second name, then switch.",
+        ),
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on: attach to what others write, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.1, help="With --follow: seconds between two looks.")
+    ] = 10.0,
+    part: Annotated[
+        str | None,
+        typer.Option(help="I/N: one of N parts (I from 0), for machines that share the work."),
+    ] = None,
+    copy_to: Annotated[
+        str | None,
+        typer.Option(
+            help="Qdrant before 1.18: copy the collection to this new one, and attach there."
+        ),
+    ] = None,
+    switch_alias: Annotated[
+        str | None,
+        typer.Option(help="With --copy-to: when all is verified, this alias names the copy."),
+    ] = None,
+    verify: Annotated[
+        int, typer.Option(min=0, help="Vectors to read back at the end, and compare.")
+    ] = 100,
+    dead_letters: common.DeadLetterFile = None,
+    bodies: common.Bodies = True,
+    prune_top_k: common.PruneTopK = None,
+    prune_max_ratio: common.PruneMaxRatio = None,
+    model: common.Model = None,
+    backend: common.Backend = "onnx",
+    batch_size: common.BatchSize = 64,
+    threads: common.Threads = None,
+    max_length: common.MaxLength = None,
+    long_text: common.LongText = "truncate",
+    username: common.Username = None,
+    ca_certs: common.CaCerts = None,
+    timeout: common.Timeout = 30.0,
+    manifest: common.Manifest = None,
+    override_manifest: common.OverrideManifest = False,
+    log_json: common.LogJson = False,
+    json: common.Json = False,
+) -> None:
+    """Give the documents of a live collection or index sparse vectors, and change nothing else.
+
+    Looks first and refuses before anything is written. Ctrl-C waits for what is in flight; the
+    same command again goes on from there, and encodes what has changed since.
+    """
+    from splade_connectors.attach import AttachOptions, AttachReport
+    from splade_connectors.errors import IndexingInterrupted
+
+    if switch_alias and not copy_to:
+        raise ConfigurationError("--switch-alias goes with --copy-to NEW")
+    options = AttachOptions(
+        text_fields=tuple(text or ()),
+        recheck=recheck,
+        mark=mark,
+        replace_model=replace_model,
+        part=_parsed_part(part),
+        verify=verify,
+    )
+    encoder = common.make_encoder(
+        model,
+        backend,
+        batch_size=batch_size,
+        threads=threads,
+        max_length=max_length,
+        long_text=long_text,
+    )
+    with common.open_store(
+        target,
+        encoder,
+        username=username,
+        ca_certs=ca_certs,
+        timeout=timeout,
+        manifest=manifest,
+        override_manifest=override_manifest,
+        prune=common.prune_options(prune_top_k, prune_max_ratio),
+    ) as store:
+        if dry_run:
+            _show_plan(store.plan_attach(options=options), json)
+            return
+        with (
+            common.dead_letters(dead_letters, bodies) as letters,
+            common.progress("attaching", log_json) as show,
+        ):
+            try:
+                report = store.attach(
+                    options=options,
+                    on_progress=show,
+                    dead_letters=letters,
+                    follow_s=interval if follow else None,
+                )
+            except IndexingInterrupted as stop:
+                if json and isinstance(stop.report, AttachReport):
+                    common.print_json(stop.report.to_json())
+                raise
+    if log_json:
+        common.log_json("report", **report.to_json())
+    if json:
+        common.print_json(report.to_json())
+    else:
+        print_report(report, target, options)
+        common.print_rejections(report.rejected, report.rejected_count, letters)
+    if report.rejected_count or not _is_complete(report):
+        raise typer.Exit(1)
+
+
+def _parsed_part(given: str | None) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    number, slash, parts = given.partition("/")
+    if not slash or not number.isdecimal() or not parts.isdecimal():
+        raise ConfigurationError(f"a part is written I/N, such as 0/4, not {given!r}")
+    return int(number), int(parts)
+
+
+def _is_complete(report: AttachReport) -> bool:
+    return report.verification is None or report.verification.complete
+
+
+def _show_plan(plan: AttachPlan, json: bool) -> None:
+    if json:
+        common.print_json(plan.to_json())
+    else:
+        print_plan(plan)
+    if plan.refusals:
+        raise typer.Exit(2)
+
+
+def print_plan(plan: AttachPlan) -> None:
+    """What would be done, and what is in the way."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    rows = {
+        "target": plan.target,
+        "server": f"{plan.backend} {plan.version}".strip(),
+        "sparse vectors in": plan.vector,
+        "text": ", ".join(plan.text_fields),
+        "fields with text": ", ".join(plan.present) or "none",
+        "documents": f"{plan.documents:,}",
+        "to do": f"{plan.to_do:,}",
+        "without text": f"{plan.without_text:.0f}% of a sample" if plan.without_text else "none",
+        "terms there": f"named by {plan.key_style}" if plan.key_style else "none",
+        "model": plan.model,
+        "time": shown_seconds(plan.seconds),
+        "storage": f"about {shown_bytes(plan.bytes)} more ({plan.terms:.0f} terms a document)",
+    }
+    for name, value in rows.items():
+        table.add_row(name, Text(value))
+    screen = common.console()
+    screen.print(table)
+    for title, lines in (("would add", plan.changes), ("to know", plan.notes)):
+        for line in lines:
+            screen.print(f"{title}: {line}", markup=False)
+    for line in plan.refusals:
+        screen.print(f"in the way: {line}", markup=False, style="bold")
+    if not plan.refusals:
+        screen.print("Nothing is in the way. Nothing was written.")
+
+
+def print_report(report: AttachReport, target: str, options: AttachOptions) -> None:
+    """What was attached, how the verification went, and what comes next."""
+    screen = common.console()
+    rate = report.attached / report.seconds if report.seconds else 0.0
+    screen.print(
+        f"[bold]{report.attached:,}[/bold] documents got their vectors in {report.seconds:.1f} s "
+        f"({rate:.0f}/s)"
+    )
+    notes = [
+        (report.unchanged, "had them already"),
+        (report.empty, "without text: marked, so that they are not read again"),
+        (report.gone, "were deleted by others meanwhile"),
+        (report.conflicts, "times others changed a document meanwhile: it was read again"),
+        (report.truncated, "longer than the model's maximum: their end is not encoded"),
+        (report.retries, "requests sent again, because the server was away or too busy"),
+    ]
+    for count, what in notes:
+        if count:
+            screen.print(f"  {count:,} {what}")
+    if report.switched is not None:
+        done = "searches use the new vectors now" if report.switched else "nothing was switched"
+        screen.print(f"  {done}")
+    if report.verification is not None:
+        print_verification(report.verification)
+    if options.part is None and _is_complete(report):
+        screen.print(f"\nNext: splade-connectors search {target} 'your own words'", markup=False)
+
+
+def print_verification(found: Verification) -> None:
+    """Counts, and what is wrong."""
+    screen = common.console()
+    screen.print(
+        f"{found.documents:,} documents, {found.missing:,} without a vector; {found.compared:,} "
+        f"compared with their text, {found.different_count:,} differ"
+    )
+    if found.different_count:
+        shown = ", ".join(repr(id) for id in found.different[:10])
+        screen.print(f"  differ: {shown}", markup=False)
+
+
+def shown_seconds(seconds: float | None) -> str:
+    """About how long, in words."""
+    if not seconds:
+        return "-"
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def shown_bytes(count: float) -> str:
+    """In the unit that reads best."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"

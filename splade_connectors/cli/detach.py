@@ -1,0 +1,74 @@
+"""`splade-connectors detach TARGET`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from splade_connectors.cli import common
+from splade_connectors.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from splade_connectors.attach import DetachReport
+
+
+def command(
+    target: common.TargetArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    former: Annotated[
+        bool, typer.Option("--former", help="Remove what a replaced model has left, instead.")
+    ] = False,
+    username: common.Username = None,
+    ca_certs: common.CaCerts = None,
+    timeout: common.Timeout = 30.0,
+    manifest: common.Manifest = None,
+    json: common.Json = False,
+) -> None:
+    """Remove what attach added, and only that, after showing it."""
+    with common.open_store(
+        target, username=username, ca_certs=ca_certs, timeout=timeout, manifest=manifest
+    ) as store:
+        report = store.detach(dry_run=True, former=former)
+        if not json:
+            _print_plan(report)
+        if not dry_run:
+            _ask(yes)
+            with common.progress_bar("detaching") as show:
+                report = store.detach(former=former, on_progress=show)
+    if json:
+        common.print_json(report.to_json())
+    elif not dry_run:
+        _print_report(report)
+    if report.rejected_count:
+        raise typer.Exit(1)
+
+
+def _ask(yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigurationError("nothing was removed: --yes removes without asking")
+    typer.confirm("Remove it?", abort=True, err=True)
+
+
+def _print_plan(report: DetachReport) -> None:
+    screen = common.console(stderr=True)
+    screen.print(f"The vectors {report.vector!r} of {report.documents:,} documents,", markup=False)
+    for line in report.removes:
+        screen.print(f"and {line} would be removed.", markup=False)
+    for line in report.remains:
+        screen.print(f"Stays: {line}.", markup=False)
+
+
+def _print_report(report: DetachReport) -> None:
+    screen = common.console()
+    screen.print(f"[bold]{report.cleared:,}[/bold] documents have no {report.vector!r} any more")
+    for item in report.rejected[:10]:
+        screen.print(f"  id {item.id!r}: {item.reason}", markup=False)
+    if not report.done:
+        screen.print("The rest stays until all documents are done: run it again.")
