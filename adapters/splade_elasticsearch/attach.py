@@ -12,7 +12,7 @@ from splade_connectors.attach.values import Attachment, Found, Page, Selection, 
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.steps import Steps
-from splade_connectors.texts import text_paths
+from splade_connectors.texts import text_paths, texts_at
 from splade_elasticsearch.backend import ElasticsearchBackend
 from splade_elasticsearch.bulk import update_lines, update_outcomes
 from splade_elasticsearch.dialect import ELASTICSEARCH
@@ -29,6 +29,7 @@ from splade_elasticsearch.survey import (
     LiteralFloat,
     blocked,
     changed_numbers,
+    field_names,
     hidden_ours,
     is_data_stream,
     lost_fields,
@@ -85,6 +86,7 @@ class AttachVerbs(ElasticsearchBackend):
             missing=missing,
             sample=sample,
             present=self._present(sample),
+            absent=self._absent(selection.fields, sample, mapping),
             feature_names=self._feature_names(hits),
             refusals=tuple(refusals),
             changes=self._changes(schema),
@@ -275,6 +277,17 @@ class AttachVerbs(ElasticsearchBackend):
         hidden = set(self._hidden_fields())
         paths = (path for item in sample for path in text_paths(item.payload))
         return tuple(path for path in dict.fromkeys(paths) if path.split(".")[0] not in hidden)
+
+    def _absent(
+        self, fields: Sequence[str], sample: Sequence[Found], mapping: Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Fields that neither the mapping nor the sample knows."""
+        known = set(field_names(mapping))
+        return tuple(
+            field
+            for field in fields
+            if field not in known and not any(texts_at(item.payload, field) for item in sample)
+        )
 
     def _feature_names(self, hits: Sequence[Any]) -> tuple[str, ...]:
         names: dict[str, None] = {}

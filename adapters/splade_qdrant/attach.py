@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from splade_connectors.attach.backend import AttachOutcome
@@ -88,8 +88,10 @@ class AttachVerbs(QdrantBackend):
             missing=(yield from self.missing(selection)),
             sample=sample,
             present=tuple(paths),
+            absent=(yield from self._absent(selection.fields, paths)),
+            needs_copy=self._needs_copy(schema, version),
             feature_names=(yield from self._feature_names(schema)),
-            refusals=tuple(self._refusals(schema, version)),
+            refusals=tuple(self._refusals(version)),
             changes=tuple(self._changes(schema)),
             notes=self._notes(),
             bytes_per_term=_STORED_BYTES_PER_TERM,
@@ -315,20 +317,33 @@ class AttachVerbs(QdrantBackend):
         }
         return tuple(map(str, sorted(indices)))
 
-    def _refusals(self, schema: Schema, version: tuple[int, ...]) -> list[str]:
-        refusals = []
-        shown = version_text(version)
-        if self._vector not in schema.sparse and version < ADD_VECTOR:
-            refusals.append(
-                f"Qdrant {shown} cannot add a sparse vector to a collection that exists (1.18 and "
-                "later can): upgrade, or --copy-to NEW copies the collection with its points"
-            )
-        if not self._manifest_file and version < METADATA:
-            refusals.append(
-                f"Qdrant {shown} cannot keep a manifest (collection metadata came with 1.16): keep "
-                "it in a file, --manifest FILE"
-            )
-        return refusals
+    def _refusals(self, version: tuple[int, ...]) -> list[str]:
+        if self._manifest_file or version >= METADATA:
+            return []
+        return [
+            f"Qdrant {version_text(version)} cannot keep a manifest (collection metadata came with "
+            "1.16): keep it in a file, --manifest FILE"
+        ]
+
+    def _needs_copy(self, schema: Schema, version: tuple[int, ...]) -> str:
+        if self._vector in schema.sparse or version >= ADD_VECTOR:
+            return ""
+        return (
+            f"Qdrant {version_text(version)} cannot add a sparse vector to a collection that "
+            "exists (1.18 and later can): upgrade, or --copy-to NEW copies it with all its points"
+        )
+
+    def _absent(self, fields: Sequence[str], paths: Collection[str]) -> Steps[tuple[str, ...]]:
+        """Fields that neither the sample nor any other point has."""
+        absent = []
+        for field in fields:
+            if field in paths:
+                continue
+            present = {"must_not": [{"is_empty": {"key": field}}]}
+            answer = yield self._request("count", {"filter": present, "exact": True})
+            if not answer["count"]:
+                absent.append(field)
+        return tuple(absent)
 
     def _changes(self, schema: Schema) -> list[str]:
         changes = []

@@ -53,6 +53,8 @@ class QdrantBackend:
     ) -> None:
         self.location = location
         self._collection = collection
+        # Where it is not the sender's own: a copy.
+        self._other_collection = ""
         # What users call it; it stands for another vector after the model was replaced.
         self._asked_vector = vector_name
         self._exactly = False
@@ -213,7 +215,7 @@ class QdrantBackend:
     def _request(
         self, operation: Operation, body: Mapping[str, Any] | None = None
     ) -> QdrantRequest:
-        return QdrantRequest(operation, body or {})
+        return QdrantRequest(operation, body or {}, self._other_collection)
 
     def _read_engine(self) -> Steps[Mapping[str, str]]:
         """Title and version, asked for once."""

@@ -17,6 +17,9 @@ from splade_connectors.registry import require
 from splade_qdrant.errors import from_client
 from splade_qdrant.requests import QdrantRequest
 
+# Calls that name no collection.
+_OF_THE_SERVER = ("version", "collections", "aliases", "switch_alias")
+
 
 class ClientCalls:
     """Translates requests into calls of a client, and their results back into JSON.
@@ -69,9 +72,9 @@ class ClientCalls:
         """The client's result, or its awaitable."""
         name, arguments = getattr(self, f"_{request.operation}")(request.body)
         method = getattr(self.client, name)
-        if name in ("info", "get_collections"):
-            return method()
-        return method(collection_name=self._collection, **arguments)
+        if request.operation in _OF_THE_SERVER:
+            return method(**arguments)
+        return method(collection_name=request.collection or self._collection, **arguments)
 
     def _parse(self, request: QdrantRequest, result: Any) -> Any:
         match request.operation:
@@ -90,6 +93,8 @@ class ClientCalls:
                 return {"points": [_json(point) for point in points], "next": after}
             case "collections":
                 return [collection.name for collection in result.collections]
+            case "aliases":
+                return {alias.alias_name: alias.collection_name for alias in result.aliases}
             case "schema" | "count":
                 return _json(result)
             case _:
@@ -176,6 +181,52 @@ class ClientCalls:
     def _collections(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "get_collections", {}
 
+    def _create_like(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """With the settings of another collection, and one more sparse vector."""
+        models, config = self._models, body["config"]
+        params = config["params"]
+        sparse = {**(params.get("sparse_vectors") or {}), body["add_sparse_vector"]: {}}
+        arguments = {
+            "vectors_config": _vectors_config(models, params.get("vectors")),
+            "sparse_vectors_config": {
+                name: models.SparseVectorParams.model_validate(given)
+                for name, given in sparse.items()
+            },
+            **{name: params[name] for name in _COPIED_PARAMS if params.get(name) is not None},
+            "hnsw_config": _diff(models.HnswConfigDiff, config.get("hnsw_config")),
+            "optimizers_config": _diff(models.OptimizersConfigDiff, config.get("optimizer_config")),
+            "wal_config": _diff(models.WalConfigDiff, config.get("wal_config")),
+            "quantization_config": _quantization(models, config.get("quantization_config")),
+            "strict_mode_config": _diff(models.StrictModeConfig, config.get("strict_mode_config")),
+            "metadata": config.get("metadata"),
+        }
+        return "create_collection", {
+            name: value for name, value in arguments.items() if value is not None
+        }
+
+    def _create_payload_index(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        index = self._models.PayloadIndexInfo.model_validate({**body["index"], "points": 0})
+        schema = index.params or index.data_type
+        return "create_payload_index", {
+            "field_name": body["field"],
+            "field_schema": schema,
+            "wait": True,
+        }
+
+    def _aliases(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "get_aliases", {}
+
+    def _switch_alias(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        models = self._models
+        operations: list[Any] = []
+        if body["exists"]:
+            deleted = models.DeleteAlias(alias_name=body["alias"])
+            operations.append(models.DeleteAliasOperation(delete_alias=deleted))
+        created = models.CreateAlias(collection_name=body["to"], alias_name=body["alias"])
+        operations.append(models.CreateAliasOperation(create_alias=created))
+        # Both in one request, so that the alias is never away.
+        return "update_collection_aliases", {"change_aliases_operations": operations}
+
     def _delete(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "delete", {"points_selector": body["points"], "wait": True}
 
@@ -220,6 +271,45 @@ class ClientCalls:
             return self._models.Filter.model_validate(condition)
         except ValueError as error:  # pydantic's, with a line for each kind of condition
             raise ConfigurationError(f"this is no Qdrant filter: {dict(condition)!r}") from error
+
+
+_COPIED_PARAMS = (
+    "shard_number",
+    "sharding_method",
+    "replication_factor",
+    "write_consistency_factor",
+    "on_disk_payload",
+)
+
+
+def _vectors_config(models: Any, given: Any) -> Any:
+    """One unnamed vector, or several by name."""
+    if not given:
+        return {}
+    if "size" in given and "distance" in given:
+        return models.VectorParams.model_validate(given)
+    return {name: models.VectorParams.model_validate(params) for name, params in given.items()}
+
+
+def _diff(kind: Any, given: Mapping[str, Any] | None) -> Any:
+    """A configuration as what is to be set; what this kind does not know is left out."""
+    if not given:
+        return None
+    known = {name: value for name, value in given.items() if name in kind.model_fields}
+    return kind.model_validate(known)
+
+
+def _quantization(models: Any, given: Mapping[str, Any] | None) -> Any:
+    kinds = {
+        "scalar": "ScalarQuantization",
+        "product": "ProductQuantization",
+        "binary": "BinaryQuantization",
+        "turbo": "TurboQuantization",
+    }
+    for name, kind in kinds.items():
+        if given and given.get(name) is not None:
+            return getattr(models, kind).model_validate({name: given[name]})
+    return None
 
 
 def _json(value: Any) -> Any:

@@ -10,13 +10,13 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
-from splade_qdrant.attach import AttachVerbs
+from splade_qdrant.copy import CopyVerbs
 from splade_qdrant.hybrid import Collection, batch_body, compile_hybrid, similarity
 from splade_qdrant.points import hit
 from splade_qdrant.schema import Schema
 
 
-class QdrantHybridBackend(AttachVerbs):
+class QdrantHybridBackend(CopyVerbs):
     """A collection that is searched by several legs, and that vectors are attached to.
 
     Arguments as `QdrantBackend`.

@@ -21,6 +21,10 @@ Operation = Literal[
     "retrieve",
     "scroll",
     "collections",
+    "create_like",
+    "create_payload_index",
+    "aliases",
+    "switch_alias",
     "delete",
     "delete_vectors",
     "delete_vector_name",
@@ -40,7 +44,9 @@ class QdrantRequest(Request):
     Attributes:
         operation: which.
         body: its arguments as JSON, in the spelling of Qdrant's REST API.
+        collection: another one than the sender's own.
     """
 
     operation: Operation
     body: Mapping[str, Any] = field(default_factory=dict)
+    collection: str = ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, Self, runtime_checkable
 
+from splade_connectors.attach.report import CopyReport
 from splade_connectors.attach.values import (
     Attachment,
     Conflict,
@@ -82,6 +83,23 @@ class AttachBackend(Protocol):
 
     def former(self) -> Steps[str | None]:
         """The vector or field that our name stood for before a switch, None without one."""
+
+
+@runtime_checkable
+class CopyBackend(Protocol):
+    """The further verbs of a backend that can copy a collection."""
+
+    location: str
+    """Where it is, for messages."""
+
+    def copied_to(self, name: str) -> Any:
+        """The backend of a collection beside this one."""
+
+    def copy_to(self, other: Any, on_points: Callable[[int], None]) -> Steps[CopyReport]:
+        """Make or complete the copy, and compare it."""
+
+    def switch_alias(self, alias: str, name: str) -> Steps[None]:
+        """From now on this alias names the collection."""
 
 
 def attach_backend(backend: Backend) -> AttachBackend:

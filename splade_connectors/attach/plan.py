@@ -129,15 +129,13 @@ class Planner:
                 f"{shown}) and no manifest says which model wrote them: choose another name "
                 "(?field=NAME, ?vector=NAME), or --override-manifest writes over them"
             )
-        if survey.documents and not self._has_text(survey):
+        if survey.needs_copy and not self._options.copy_to:
+            refusals.append(survey.needs_copy)
+        if survey.documents and survey.absent:
             names = ", ".join(survey.present[:20]) or "none"
-            wanted = " and ".join(map(repr, self.manifest.text_fields))
+            wanted = " and none in ".join(map(repr, survey.absent))
             refusals.append(f"no document has text in {wanted}; fields with text are: {names}")
         return refusals
-
-    def _has_text(self, survey: Survey) -> bool:
-        fields = self.manifest.text_fields
-        return any(text_of(item.payload, fields).strip() for item in survey.sample)
 
     def _style(self, survey: Survey) -> KeyStyle | None:
         names = survey.feature_names

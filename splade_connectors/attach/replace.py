@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.copying import Copying
 from splade_connectors.attach.report import AttachReport
 from splade_connectors.attach.run import Attaching
 from splade_connectors.attach.values import AttachOptions, AttachPlan
@@ -25,11 +26,13 @@ def begin_attaching(
     on_progress: OnProgress,
     dead_letters: DeadLetters | None = None,
 ) -> Steps[Attaching]:
-    """The run that the options ask for: to the vector that is there, or to a second one.
+    """The run that the options ask for: to the vector that is there, to a second one, to a copy.
 
     Raises:
         ConfigurationError: when a model is to be replaced where none is.
     """
+    if options.copy_to:
+        return Copying(verbs, options.copy_to, options, retry, on_progress, dead_letters)
     if not options.replace_model:
         return Attaching(verbs, options, retry, on_progress, dead_letters)
     found = yield from verbs.backend.describe()

@@ -55,6 +55,35 @@ class Verification:
 
 
 @dataclass(kw_only=True, slots=True)
+class CopyReport:
+    """A copy of a collection.
+
+    Attributes:
+        collection: its name.
+        points: in the original.
+        written: points written to the copy, in all passes.
+        checksum: SHA-256 over all points, payload and vectors.
+        equal: whether that of the copy is the same.
+    """
+
+    collection: str
+    points: int = 0
+    written: int = 0
+    checksum: str = ""
+    equal: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "collection": self.collection,
+            "points": self.points,
+            "written": self.written,
+            "checksum": self.checksum,
+            "equal": self.equal,
+        }
+
+
+@dataclass(kw_only=True, slots=True)
 class AttachReport:
     """Counts of one `attach` run, added to while it goes.
 
@@ -77,6 +106,8 @@ class AttachReport:
         verification: of the end; None where it was not reached.
         switched: of a run that replaces a model: whether searches use the new vectors now. None
             for other runs.
+        copy: of a run that copies the collection first.
+        alias: that names the copy now; "" without one.
     """
 
     attached: int = 0
@@ -95,6 +126,8 @@ class AttachReport:
     interrupted: bool = False
     verification: Verification | None = None
     switched: bool | None = None
+    copy: CopyReport | None = None
+    alias: str = ""
 
     @property
     def done(self) -> int:
@@ -126,6 +159,7 @@ class AttachReport:
             "interrupted": self.interrupted,
             "verification": self.verification.to_json() if self.verification else None,
             **({} if self.switched is None else {"switched": self.switched}),
+            **({"copy": self.copy.to_json(), "alias": self.alias} if self.copy else {}),
         }
 
 

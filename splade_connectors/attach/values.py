@@ -29,6 +29,9 @@ class AttachOptions:
             are found without encoding them.
         replace_model: encode all documents with another model or other settings under a second
             name, and switch to it when it is complete.
+        copy_to: on Qdrant: copy the collection to this new one first, and attach there; for servers
+            that cannot add a vector to what exists.
+        switch_alias: with `copy_to`: the alias that names the copy when all is verified.
         part: (i, n): only the i-th of n parts of the documents (i from 0), for several machines
             that share the work.
         verify: vectors that are read back at the end and compared with fresh encodings.
@@ -39,6 +42,8 @@ class AttachOptions:
     recheck: bool = False
     mark: bool = False
     replace_model: bool = False
+    copy_to: str | None = None
+    switch_alias: str | None = None
     part: tuple[int, int] | None = None
     verify: int = 100
     write: WriteOptions = field(default_factory=WriteOptions)
@@ -54,6 +59,13 @@ class AttachOptions:
             raise ConfigurationError(f"verify must be at least 0, not {self.verify!r}")
         if self.part is not None:
             check_part(*self.part)
+        if self.switch_alias and not self.copy_to:
+            raise ConfigurationError("switch_alias (--switch-alias) goes with copy_to (--copy-to)")
+        if self.copy_to and (self.replace_model or self.part):
+            raise ConfigurationError(
+                "a collection is copied in one run, to a copy that has no vectors yet: leave "
+                "replace_model and part away"
+            )
 
 
 def check_part(number: int, parts: int) -> None:
@@ -170,7 +182,9 @@ class Survey:
         missing: those without a vector of these settings.
         sample: some documents, with the text fields.
         present: paths with text in the sample.
+        absent: selected fields that no document has.
         feature_names: of terms that the sparse field of the sample holds already.
+        needs_copy: why vectors can only be attached to a copy; "" where that is not so.
         refusals: why attaching would lose or mix something; empty when it is safe.
         changes: what is to be created.
         notes: what attaching does that an owner should know.
@@ -181,7 +195,9 @@ class Survey:
     missing: int
     sample: tuple[Found, ...]
     present: tuple[str, ...]
+    absent: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
+    needs_copy: str = ""
     refusals: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -91,13 +91,13 @@ def command(
     from splade_connectors.attach import AttachOptions, AttachReport
     from splade_connectors.errors import IndexingInterrupted
 
-    if switch_alias and not copy_to:
-        raise ConfigurationError("--switch-alias goes with --copy-to NEW")
     options = AttachOptions(
         text_fields=tuple(text or ()),
         recheck=recheck,
         mark=mark,
         replace_model=replace_model,
+        copy_to=copy_to,
+        switch_alias=switch_alias,
         part=_parsed_part(part),
         verify=verify,
     )
@@ -224,6 +224,11 @@ def print_report(report: AttachReport, target: str, options: AttachOptions) -> N
     for count, what in notes:
         if count:
             screen.print(f"  {count:,} {what}")
+    if report.copy is not None:
+        equal = "equal to the original" if report.copy.equal else "NOT equal to the original"
+        screen.print(f"  {report.copy.collection}: {report.copy.points:,} points, {equal}")
+    if report.alias:
+        screen.print(f"  the alias {report.alias!r} names the copy now", markup=False)
     if report.switched is not None:
         done = "searches use the new vectors now" if report.switched else "nothing was switched"
         screen.print(f"  {done}")
