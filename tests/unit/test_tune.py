@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.evaluate import Judged, LegRun, Tuning, calibrate
+from splade_connectors.evaluate import Judged, LegRun, Tuning, calibrate, read_tuning, write_tuning
+from splade_connectors.evaluate.choose import deal, families
 from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked
 from splade_connectors.evaluate.grid import Grid, weight_grid
-from splade_connectors.evaluate.tune import deal, families
-from splade_connectors.evaluate.tuning import Against
 from splade_connectors.fusion import Fusion, LegRanking, WeightedSum
 from splade_connectors.fusion.reference import leg_ranking
+from splade_connectors.fusion.tuning import Against
 
 
 def some_leg(draw: np.random.Generator, name: str, scale: float) -> LegRanking:
@@ -151,8 +151,8 @@ TUNING = Tuning(
 
 def test_a_tuning_survives_json(tmp_path: Path) -> None:
     assert Tuning.from_json(json.loads(json.dumps(TUNING.to_json()))) == TUNING
-    TUNING.write(tmp_path / "tuning.json")
-    assert Tuning.read(tmp_path / "tuning.json") == TUNING
+    write_tuning(TUNING, tmp_path / "tuning.json")
+    assert read_tuning(tmp_path / "tuning.json") == TUNING
     assert TUNING.to_fusion() == WeightedSum(weights=(0.3, 0.7), scale=(21.4, 0.86))
 
 
@@ -177,4 +177,4 @@ def test_what_is_no_tuning_is_refused(raw: dict[str, Any], sentence: str, tmp_pa
     path = tmp_path / "tuning.json"
     path.write_text(json.dumps(raw))
     with pytest.raises(ConfigurationError, match=rf"tuning\.json: .*{sentence}"):
-        Tuning.read(path)
+        read_tuning(path)
