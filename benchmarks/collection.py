@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splade_connectors import Document, SparseBatch, SparseEncoder
+from splade_connectors import Document, SparseBatch, SparseEncoder, SparseVector
 from splade_connectors.cli.common import dense_encoder
 from splade_connectors.evaluate import Judged, read_beir
 
@@ -93,3 +93,39 @@ def kept_sparse(path: Path, texts: list[str], encoder: SparseEncoder) -> SparseB
         np.savez(path, indptr=made.indptr, indices=made.indices, values=made.values)
     with np.load(path) as arrays:
         return SparseBatch(arrays["indptr"], arrays["indices"], arrays["values"])
+
+
+class RememberedQueries(SparseEncoder):
+    """An encoder that has encoded its queries before: what is left of a search is not encoding.
+
+    Args:
+        encoder: asked once for each text.
+    """
+
+    def __init__(self, encoder: SparseEncoder) -> None:
+        self.spec = encoder.spec
+        self._encoder = encoder
+        self._known: dict[str, SparseVector] = {}
+
+    def encode_documents(self, texts: Sequence[str], **more: Any) -> SparseBatch:
+        """As the encoder does."""
+        return self._encoder.encode_documents(texts, **more)
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
+        """From memory, where they have been asked for before."""
+        for text in texts:
+            if text not in self._known:
+                self._known[text] = self._encoder.encode_queries([text])[0]
+        return SparseBatch.from_vectors(self._known[text] for text in texts)
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """As the encoder does."""
+        return self._encoder.tokens(ids)
+
+    def token_id(self, token: str) -> int | None:
+        """As the encoder does."""
+        return self._encoder.token_id(token)
+
+    def own_terms(self, text: str) -> set[int]:
+        """As the encoder does."""
+        return self._encoder.own_terms(text)
