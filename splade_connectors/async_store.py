@@ -33,6 +33,7 @@ from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import Path
 from splade_connectors.fusion.spec import Fusion
+from splade_connectors.fusion.tuning import Tuning
 from splade_connectors.options import (
     PATIENT,
     OnProgress,
@@ -256,6 +257,14 @@ class AsyncStore:
     async def inspect(self) -> Inspection:
         """As `Store.inspect`."""
         return await self._run(self._verbs.inspect())
+
+    async def tuning(self) -> Tuning | None:
+        """As `Store.tuning`."""
+        return await self._run(self._verbs.tuning())
+
+    async def save_tuning(self, tuning: Tuning | None) -> None:
+        """As `Store.save_tuning`."""
+        await self._run(self._verbs.save_tuning(tuning))
 
     async def close(self) -> None:
         """As `Store.close`."""

@@ -163,6 +163,9 @@ class Backend(Protocol):
             write_manifest: whether `manifest` is to be stored; off where it already is.
         """
 
+    def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
+        """Store another manifest in place of the present one; nothing else is touched."""
+
     def check(self, document: EncodedDocument) -> str | None:
         """Why the store would refuse this document, None when nothing is known against it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from splade_connectors.backend import HybridBackend, Plan
@@ -32,6 +32,7 @@ from splade_connectors.fusion.reference import (
 )
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
+from splade_connectors.fusion.tuning import Settings, tuned
 from splade_connectors.options import SearchOptions
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.verbs import Hits, Verbs
@@ -61,14 +62,12 @@ def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
     return tuple(legs)
 
 
-def as_fusion(given: Fusion | str | None) -> Fusion:
-    """The fusion; its short form is understood, and `Rrf()` is the default.
+def as_fusion(given: Fusion | str) -> Fusion:
+    """The fusion; its short form is understood.
 
     Raises:
         ConfigurationError: for anything else.
     """
-    if given is None:
-        return Rrf()
     if isinstance(given, str):
         return parse_fusion(given)
     if not isinstance(given, Fusion):
@@ -77,13 +76,22 @@ def as_fusion(given: Fusion | str | None) -> Fusion:
     return given
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Resolved:
+    """A query to be compiled, and what the plan has to say beside that."""
+
+    query: HybridQuery
+    warnings: tuple[str, ...]
+    note: str
+
+
 class Hybrid:
     """A hybrid search over the verbs of a store.
 
     Args:
         verbs: of the store.
         legs: in the order of the fusion's weights.
-        fusion: None is `Rrf()`.
+        fusion: None takes the index's tuning where it fits the legs, else `Rrf()`.
         options: page and filter of the search.
         path: who fuses.
         with_legs: obtain every leg's rank and score, also where the server fuses.
@@ -102,22 +110,23 @@ class Hybrid:
             raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
         self._verbs = verbs
         self._legs = legs
-        self._fusion = as_fusion(fusion)
-        weights_of(self._fusion, len(legs))
-        check_page(legs, options.limit, options.offset)
+        self._fusion = None if fusion is None else as_fusion(fusion)
+        if self._fusion:
+            weights_of(self._fusion, len(legs))
+            check_page(legs, options.limit, options.offset)
         self._options = options
         self._path: Path = path
         self._with_legs = with_legs
 
     def plan(self, text: str) -> Steps[Plan]:
         """The request that the search would send."""
-        query, warnings = yield from self._resolve(text)
-        return (yield from self._planned(query, warnings))
+        return (yield from self._planned((yield from self._resolve(text))))
 
     def search(self, text: str) -> Steps[Hits]:
         """The best documents after fusion."""
-        query, warnings = yield from self._resolve(text)
-        plan = yield from self._planned(query, warnings)
+        resolved = yield from self._resolve(text)
+        query = resolved.query
+        plan = yield from self._planned(resolved)
         if not query.legs:
             return Hits.of((), plan)
         try:
@@ -127,7 +136,7 @@ class Hybrid:
             if self._path == "server" or not self._backend().refused(plan):
                 raise
             log.info("%s was refused (%s): another path is taken", plan.path, error)
-        return (yield from self._executed(query, (yield from self._planned(query, warnings))))
+        return (yield from self._executed(query, (yield from self._planned(resolved))))
 
     def _executed(self, query: HybridQuery, plan: Plan) -> Steps[Hits]:
         if plan.fused_by == "client":
@@ -140,7 +149,9 @@ class Hybrid:
 
     def windows(self, text: str) -> Steps[list[LegRanking]]:
         """What every leg finds, in the legs' order; a leg without a query found nothing."""
-        query, _ = yield from self._resolve(text)
+        # As they were given: what is measured or tuned here must not depend on a tuning.
+        settings = Settings(fusion=Rrf(), legs=self._legs)
+        query = (yield from self._resolve(text, settings)).query
         found: dict[str, LegRanking] = {}
         if query.legs:
             # Refuses what cannot be searched, as a search would.
@@ -151,7 +162,7 @@ class Hybrid:
 
     def explain(self, text: str, id: DocumentId) -> Steps[HybridExplanation]:
         """What each leg adds to the score of a document, and the sparse leg's terms."""
-        query, _ = yield from self._resolve(text)
+        query = (yield from self._resolve(text)).query
         rankings = (yield from self._backend().search_legs(query)) if query.legs else []
         parts = contributions(query.fusion, rankings) if rankings else []
         legs = tuple(
@@ -171,33 +182,49 @@ class Hybrid:
             sparse=sparse,
         )
 
-    def _resolve(self, text: str) -> Steps[tuple[HybridQuery, tuple[str, ...]]]:
+    def _settings(self) -> Steps[Settings]:
+        """The caller's, completed by the index's tuning where there is no fusion among them."""
+        options = self._options
+        if self._fusion:
+            return Settings(
+                fusion=self._fusion, legs=self._legs, max_query_terms=options.max_query_terms
+            )
+        tuning = (yield from self._verbs.tuning()) if len(self._legs) > 1 else None
+        settings = tuned(tuning, self._legs, options.max_query_terms)
+        weights_of(settings.fusion, len(settings.legs))
+        check_page(settings.legs, options.limit, options.offset, settings.note)
+        return settings
+
+    def _resolve(self, text: str, settings: Settings | None = None) -> Steps[_Resolved]:
         """Every leg with its query; those that have none are left out, with their weights."""
+        settings = settings or (yield from self._settings())
         resolved: list[ResolvedLeg | None] = []
         warnings: tuple[str, ...] = ()
-        for leg in self._legs:
-            found, more = yield from self._resolved(leg, text)
+        options = replace(self._options, max_query_terms=settings.max_query_terms)
+        for leg in settings.legs:
+            found, more = yield from self._resolved(leg, text, options)
             resolved.append(found)
             warnings += more
         kept = [at for at, leg in enumerate(resolved) if leg is not None]
-        options = self._options
         query = HybridQuery(
-            fusion=without_legs(self._fusion, kept, len(resolved)),
+            fusion=without_legs(settings.fusion, kept, len(resolved)),
             legs=tuple(leg for leg in resolved if leg is not None),
             limit=options.limit,
             offset=options.offset,
             with_payload=options.with_payload,
         )
-        return query, warnings
+        return _Resolved(query=query, warnings=warnings, note=settings.note)
 
-    def _resolved(self, leg: Leg, text: str) -> Steps[tuple[ResolvedLeg | None, tuple[str, ...]]]:
-        given = (self._options.filter, leg.filter)
+    def _resolved(
+        self, leg: Leg, text: str, options: SearchOptions
+    ) -> Steps[tuple[ResolvedLeg | None, tuple[str, ...]]]:
+        given = (options.filter, leg.filter)
         filters = tuple(condition for condition in given if condition is not None)
         resolved = ResolvedLeg(
             name=leg.name, kind="sparse", candidates=leg.candidates, filters=filters
         )
         if isinstance(leg, SparseLeg):
-            vector, warnings = yield from self._verbs.query_terms(text, self._options)
+            vector, warnings = yield from self._verbs.query_terms(text, options)
             if not len(vector):
                 return None, (*warnings, f"the query has no terms: the {leg.name} leg is left out")
             return replace(resolved, sparse=vector), warnings
@@ -217,8 +244,9 @@ class Hybrid:
             return None, (f"the query has no words: the {leg.name} leg is left out",)
         return replace(resolved, kind="text", text=words, fields=leg.fields), ()
 
-    def _planned(self, query: HybridQuery, warnings: tuple[str, ...]) -> Steps[Plan]:
-        if not query.legs:
+    def _planned(self, resolved: _Resolved) -> Steps[Plan]:
+        warnings = resolved.warnings
+        if not resolved.query.legs:
             return Plan(
                 path="none",
                 reason="no leg has a query: nothing is sent",
@@ -227,8 +255,9 @@ class Hybrid:
                 body={},
                 warnings=warnings,
             )
-        plan = yield from self._backend().plan_hybrid(query, self._path)
-        return replace(plan, warnings=warnings + plan.warnings)
+        plan = yield from self._backend().plan_hybrid(resolved.query, self._path)
+        reason = f"{plan.reason}; {resolved.note}" if resolved.note else plan.reason
+        return replace(plan, reason=reason, warnings=warnings + plan.warnings)
 
     def _fused_ranking(self, query: HybridQuery) -> Steps[list[FusedHit]]:
         return fuse(query.fusion, (yield from self._backend().search_legs(query)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from splade_connectors.errors import ManifestMismatch, SpladeConnectorsError
@@ -41,6 +41,8 @@ class IndexManifest:
         prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
         key_style: how terms are named in the store.
         text_fields: payload fields that the text was made of.
+        tuning: the default fusion of hybrid searches, as `Tuning.to_json` has it; None without
+            one. No setting of the vectors: neither compared nor part of the fingerprint.
         format: version of this record.
     """
 
@@ -54,15 +56,20 @@ class IndexManifest:
     prune_max_ratio: float = 0.0
     key_style: KeyStyle = "id"
     text_fields: tuple[str, ...] = ("text",)
+    tuning: Mapping[str, Any] | None = None
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; the inverse of `from_json`."""
-        return asdict(self) | {"text_fields": list(self.text_fields)}
+        """A JSON object; the inverse of `from_json`. Without a tuning it has no such entry."""
+        made = asdict(self) | {"text_fields": list(self.text_fields)}
+        if self.tuning is None:
+            del made["tuning"]
+        return made
 
     def fingerprint(self) -> str:
-        """8 hex digits that differ where any setting differs."""
-        text = json.dumps(self.to_json(), sort_keys=True)
+        """8 hex digits that differ where any setting of the vectors differs."""
+        settings = replace(self, tuning=None).to_json()
+        text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @classmethod

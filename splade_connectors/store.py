@@ -34,6 +34,7 @@ from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import Path
 from splade_connectors.fusion.spec import Fusion
+from splade_connectors.fusion.tuning import Tuning
 from splade_connectors.options import (
     PATIENT,
     OnProgress,
@@ -129,7 +130,8 @@ class Store:
             query: a text, or (without other legs) a vector of the same encoder.
             dense: adds a dense leg: the query's dense vector, or what makes one of its text.
             legs: the legs in full, instead of `dense`.
-            fusion: how legs become one ranking; None is `Rrf()`. Its weights go by the legs' order.
+            fusion: how legs become one ranking; its weights go by the legs' order. None takes the
+                index's tuning (`save_tuning`) where that is for these legs, else `Rrf()`.
             limit: most hits.
             offset: hits to skip; `limit + offset` must fit into every leg's window.
             filter: a condition in the store's own language, for every leg.
@@ -342,6 +344,18 @@ class Store:
     def inspect(self) -> Inspection:
         """Server, schema and manifest as they are now."""
         return self._run(self._verbs.inspect())
+
+    def tuning(self) -> Tuning | None:
+        """The fusion that hybrid searches take here when they name none; None without one."""
+        return self._run(self._verbs.tuning())
+
+    def save_tuning(self, tuning: Tuning | None) -> None:
+        """Keep a tuning with the index, as the default of hybrid searches; None removes it.
+
+        Only the manifest changes: no document is touched, and nothing has to be indexed again.
+        Stores that are open elsewhere learn of it when they are opened again.
+        """
+        self._run(self._verbs.save_tuning(tuning))
 
     def close(self) -> None:
         """Release what `connect` opened; a client that was handed in stays open."""

@@ -24,6 +24,7 @@ from splade_connectors.errors import (
     ManifestMismatch,
     NotFound,
 )
+from splade_connectors.fusion.tuning import Tuning
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
 from splade_connectors.pipeline.payload import payload_reason
@@ -97,6 +98,7 @@ class Verbs:
         self._override = override_manifest
         self._capabilities: Capabilities | None = None
         self._manifest: IndexManifest | None = None
+        self._manifest_read = False
         self._query_checked = False
 
     def capabilities(self) -> Steps[Capabilities]:
@@ -104,6 +106,55 @@ class Verbs:
         if self._capabilities is None:
             self._capabilities = yield from self.backend.describe()
         return self._capabilities
+
+    def manifest(self) -> Steps[IndexManifest | None]:
+        """Read once, then kept."""
+        if not self._manifest_read:
+            self._keep((yield from self.backend.read_manifest()))
+        return self._manifest
+
+    def tuning(self) -> Steps[Tuning | None]:
+        """The fusion that the index keeps for hybrid searches.
+
+        Raises:
+            ConfigurationError: when what is kept is none, or one of a later version.
+        """
+        manifest = yield from self.manifest()
+        if manifest is None or manifest.tuning is None:
+            return None
+        try:
+            return Tuning.from_json(manifest.tuning)
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"the tuning in {self.backend.location} cannot be used: {error}; name a fusion, or "
+                "remove it: store.save_tuning(None) (tune --forget)"
+            ) from error
+
+    def save_tuning(self, tuning: Tuning | None) -> Steps[None]:
+        """Keep a tuning in the manifest, in place of an earlier one; None removes that.
+
+        Raises:
+            ConfigurationError: without a manifest, or when that names another sparse model.
+        """
+        manifest = yield from self.backend.read_manifest()
+        if manifest is None:
+            raise ConfigurationError(
+                f"{self.backend.location} has no manifest, and a tuning is kept in it; write it to "
+                "a file instead: write_tuning(tuning, path) (tune --output FILE)"
+            )
+        if tuning and tuning.model != manifest.model:
+            raise ConfigurationError(
+                f"the tuning was made with the model {tuning.model!r}, {self.backend.location} "
+                f"holds vectors of {manifest.model!r}; tune again on this index"
+            )
+        changed = replace(manifest, tuning=tuning.to_json() if tuning else None)
+        if changed != manifest:
+            yield from self.backend.write_manifest(changed)
+        self._keep(changed)
+
+    def _keep(self, manifest: IndexManifest | None) -> None:
+        self._manifest = manifest
+        self._manifest_read = True
 
     def inspect(self) -> Steps[Inspection]:
         """Capabilities, read anew, and manifest."""
@@ -128,7 +179,7 @@ class Verbs:
         }
         yield from self.backend.prepare(mine, sizes, write_manifest=stored is None)
         self._capabilities = yield from self.backend.describe()
-        self._manifest = stored or mine
+        self._keep(stored or mine)
         return self._capabilities
 
     def plan(self, query: str | SparseVector, options: SearchOptions) -> Steps[Plan]:
@@ -198,7 +249,7 @@ class Verbs:
         if stored and not self._override:
             mine = self.own_manifest(found, stored.text_fields, stored)
             stored.check(mine, use="write", where=self.backend.location)
-        self._manifest = stored
+        self._keep(stored)
         fields = stored.text_fields if stored else ("text",)
         changes = checked_changes(payload)
         if text is not None:
@@ -257,10 +308,9 @@ class Verbs:
         if not found.has_field:
             raise NotFound(f"{where} has no sparse vectors under this name; {_fields(found)}")
         if not self._query_checked:
-            self._manifest = yield from self.backend.read_manifest()
-            if self._manifest and not self._override:
-                mine = self.own_manifest(found, ())
-                self._manifest.check(mine, use="query", where=where)
+            manifest = yield from self.manifest()
+            if manifest and not self._override:
+                manifest.check(self.own_manifest(found, ()), use="query", where=where)
             self._query_checked = True
         if self._manifest is None:
             return ("the index has no manifest: nothing tells which model wrote it",)
@@ -320,11 +370,11 @@ class Verbs:
     def forget(self) -> None:
         """Read anew what the index says: it has changed."""
         self._manifest = self._capabilities = None
-        self._query_checked = False
+        self._query_checked = self._manifest_read = False
 
     def use_manifest(self, manifest: IndexManifest) -> None:
         """Mark what is written from now on with these settings."""
-        self._manifest = manifest
+        self._keep(manifest)
         self._capabilities = None
 
     def marker(self, text: str) -> str:

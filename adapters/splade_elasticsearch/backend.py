@@ -130,6 +130,13 @@ class ElasticsearchBackend:
             yield HttpRequest("PUT", f"{self._path}/_mapping", update)
             yield from self._read_schema()
 
+    def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
+        """Into our part of the mapping's `_meta` as it is now."""
+        schema = yield from self._read_schema()
+        meta = merged_meta(schema.meta, self._field, manifest.to_json())
+        yield HttpRequest("PUT", f"{self._path}/_mapping", {"_meta": meta})
+        yield from self._read_schema()
+
     def check(self, document: EncodedDocument) -> str | None:
         """Reserved fields, wrong dense vectors, ids that are too long."""
         assert self._schema is not None

@@ -8,6 +8,7 @@ from typing import Any
 from splade_connectors.backend import Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError, RequestRejected, Unavailable
+from splade_connectors.fusion.legs import check_dimensions, choose_dense
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
@@ -25,16 +26,8 @@ class HybridVerbs(ElasticsearchBackend):
     def dense_field(self, asked: str | None) -> Steps[str]:
         """As `HybridBackend.dense_field`."""
         schema = self._schema or (yield from self._read_schema())
-        name = asked if asked is not None else self._dense
-        if name in schema.dense:
-            return name
-        if asked is None and len(schema.dense) == 1:
-            return next(iter(schema.dense))
-        names = ", ".join(repr(other) for other in sorted(schema.dense)) or "none"
-        raise ConfigurationError(
-            f"{self.location} has no {self._dialect.dense_type} field {name!r}; it has {names}: "
-            "name one with ?dense=FIELD or DenseLeg(field=…)"
-        )
+        what = f"{self._dialect.dense_type} field"
+        return choose_dense(asked, self._dense, schema.dense, what=what, where=self.location)
 
     def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
         """The best request that does not change the fusion's meaning."""
@@ -84,12 +77,8 @@ class HybridVerbs(ElasticsearchBackend):
                 "older"
             )
         assert self._schema is not None
-        dimensions = self._schema.dense.get(leg.field or "")
-        if dimensions and len(leg.dense or ()) != dimensions:
-            raise ConfigurationError(
-                f"the dense vector of the query has {len(leg.dense or ())} dimensions, "
-                f"{leg.field!r} of {self.location} has {dimensions}"
-            )
+        dimensions = self._schema.dense.get(leg.field or "", 0)
+        check_dimensions(leg.dense, dimensions, field=repr(leg.field), where=self.location)
 
 
 def _leg_error(name: str, response: dict[str, object], location: str) -> Exception:

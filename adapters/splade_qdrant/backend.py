@@ -115,6 +115,10 @@ class QdrantBackend:
         if write_manifest:
             yield from self._write_manifest(manifest, schema)
 
+    def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
+        """Into the manifest file, or into our part of the metadata as it is now."""
+        yield from self._write_manifest(manifest, (yield from self._read_schema()))
+
     def check(self, document: EncodedDocument) -> str | None:
         """Wrong dense vectors, reserved keys, values that are not JSON."""
         assert self._schema is not None

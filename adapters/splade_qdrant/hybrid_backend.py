@@ -7,6 +7,7 @@ from dataclasses import replace
 from splade_connectors.backend import Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.fusion.legs import check_dimensions, choose_dense
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
@@ -25,15 +26,8 @@ class QdrantHybridBackend(CopyVerbs):
     def dense_field(self, asked: str | None) -> Steps[str]:
         """As `HybridBackend.dense_field`."""
         schema = self._schema or (yield from self._read_schema())
-        name = asked if asked is not None else self._dense
-        if name in schema.dense:
-            return name
-        if asked is None and len(schema.dense) == 1:
-            return next(iter(schema.dense))
-        names = ", ".join(repr(other) for other in sorted(schema.dense)) or "none"
-        raise ConfigurationError(
-            f"{self.location} has no dense vector {name!r}; it has {names}: name one with "
-            "?dense=NAME or DenseLeg(field=…)"
+        return choose_dense(
+            asked, self._dense, schema.dense, what="dense vector", where=self.location
         )
 
     def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
@@ -82,12 +76,10 @@ class QdrantHybridBackend(CopyVerbs):
         for leg in query.legs:
             if leg.kind == "text":
                 self._check_text(leg, schema)
-            if leg.dense is not None and len(leg.dense) != schema.dense[leg.field or ""]:
-                raise ConfigurationError(
-                    f"the dense vector of the query has {len(leg.dense)} dimensions, "
-                    f"{leg.field or 'the unnamed vector'!r} of {self.location} has "
-                    f"{schema.dense[leg.field or '']}"
-                )
+            if leg.dense is not None:
+                name = leg.field or ""
+                shown = repr(name) if name else "the unnamed vector"
+                check_dimensions(leg.dense, schema.dense[name], field=shown, where=self.location)
 
     def _check_text(self, leg: ResolvedLeg, schema: Schema) -> None:
         """Qdrant's text leg is a sparse vector of BM25 weights, completed by IDF at search."""

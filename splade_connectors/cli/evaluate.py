@@ -48,7 +48,8 @@ def command(
     """nDCG@10, recall@100 and MRR@10 over judged queries in BEIR layout.
 
     With a further leg or a fusion: a table of each leg alone and of each fusion, with latency and
-    the p value of the difference to the best leg.
+    the p value of the difference to the best leg. Without --fusion: rrf, and what `tune --save` has
+    left in the index for these legs.
     """
     from splade_connectors.evaluate import QueryVectors, compare, evaluate, read_beir, write_run
     from splade_connectors.fusion.spec import Rrf, parse_fusion
@@ -79,7 +80,11 @@ def command(
         common.progress_bar("searching") as show,
     ):
         if len(legs) > 1:
-            compared = compare(store, judged, legs, fusions or [Rrf()], show)
+            tuning = None if fusions else store.tuning()
+            fits = tuning is not None and tuning.legs == tuple(leg.name for leg in legs)
+            compared = compare(
+                store, judged, legs, fusions or [Rrf()], show, tuning=tuning if fits else None
+            )
         else:
             ranking: dict[str, dict[str, float]] = {}
             found = evaluate(store, judged, show, run=ranking)

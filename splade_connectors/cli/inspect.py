@@ -36,11 +36,29 @@ def _print(found: dict[str, Any]) -> None:
     settings = found.pop("manifest")
     for name, value in found.items():
         table.add_row(name.replace("_", " "), Text(_shown(value)))
+    tuning = (settings or {}).pop("tuning", None)
     for name, value in (settings or {}).items():
         table.add_row(f"manifest: {name.replace('_', ' ')}", Text(_shown(value)))
+    if tuning is not None:
+        table.add_row("tuning", Text(_tuning(tuning)))
     if settings is None:
         table.add_row("manifest", "none")
     common.console().print(table)
+
+
+def _tuning(kept: dict[str, Any]) -> str:
+    """The fusion that `tune --save` has left, and what it may be expected to be worth."""
+    from splade_connectors.errors import ConfigurationError
+    from splade_connectors.fusion.tuning import Tuning
+
+    try:
+        tuning = Tuning.from_json(kept)
+    except ConfigurationError as error:
+        return f"cannot be used: {error}"
+    return (
+        f"{tuning.summary()}, for the legs {', '.join(tuning.legs)}; nDCG@10 {tuning.held_out:.4f} "
+        f"on {tuning.queries} held-out queries of {tuning.dataset or 'an unnamed set'}"
+    )
 
 
 def _shown(value: Any) -> str:

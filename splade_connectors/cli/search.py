@@ -38,6 +38,12 @@ def command(
     candidates: Annotated[
         int | None, typer.Option(min=1, help="Window of every leg. Default: 200.")
     ] = None,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            help="Who fuses: auto (the best exact path), server (refuses where it cannot), client."
+        ),
+    ] = None,
     max_query_terms: Annotated[
         int | None, typer.Option(min=1, help="Most terms of the sparse query, the heaviest.")
     ] = None,
@@ -60,7 +66,7 @@ def command(
         "filter": _parsed(filter),
         "with_payload": payload,
         "max_query_terms": max_query_terms,
-        **_legs(fusion, dense_model, dense_field, text_field, candidates),
+        **_legs(fusion, dense_model, dense_field, text_field, candidates, path),
     }
     encoder = common.make_encoder(model, backend)
     with common.open_store(
@@ -146,13 +152,19 @@ def _legs(
     dense_field: str | None,
     text_fields: Sequence[str] | None,
     candidates: int | None,
+    path: str | None,
 ) -> dict[str, Any]:
     """The arguments of a hybrid search; none where no option asks for one."""
     from splade_connectors.fusion.spec import parse_fusion
 
     dense = common.dense_encoder(dense_model)
     if dense is None and not text_fields:
-        given = {"--fusion": fusion, "--candidates": candidates, "--dense-field": dense_field}
+        given = {
+            "--fusion": fusion,
+            "--candidates": candidates,
+            "--dense-field": dense_field,
+            "--path": path,
+        }
         for option, value in given.items():
             if value is not None:
                 raise ConfigurationError(
@@ -160,7 +172,11 @@ def _legs(
                 )
         return {}
     legs = common.make_legs(dense, text_fields, dense_field=dense_field, candidates=candidates)
-    return {"legs": legs, "fusion": parse_fusion(fusion) if fusion else None}
+    return {
+        "legs": legs,
+        "fusion": parse_fusion(fusion) if fusion else None,
+        "path": path or "auto",
+    }
 
 
 def _as_json(hit: Hit, with_legs: bool) -> dict[str, Any]:

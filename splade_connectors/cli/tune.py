@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,12 +12,17 @@ from splade_connectors.cli.evaluate import shown_p, warn_of_gaps
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from splade_connectors.evaluate.tuning import Study
 
 
 def command(
     target: common.TargetArgument,
-    beir: Annotated[Path, typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.")],
+    beir: Annotated[
+        Path | None,
+        typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.", show_default=False),
+    ] = None,
     split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
     dense_model: common.DenseModel = None,
     dense_vectors: Annotated[
@@ -34,6 +39,12 @@ def command(
     report: Annotated[
         Path | None, typer.Option(help="Write a report here, as one HTML file.")
     ] = None,
+    save: Annotated[
+        bool, typer.Option("--save", help="Keep it with the index: searches of these legs use it.")
+    ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Only remove what --save has kept; nothing is tuned.")
+    ] = False,
     model: common.Model = None,
     backend: common.Backend = "onnx",
     username: common.Username = None,
@@ -50,8 +61,20 @@ def command(
     """
     from splade_connectors.evaluate import QueryVectors, read_beir, tune
     from splade_connectors.evaluate.report import render
-    from splade_connectors.evaluate.tuning import write_text
+    from splade_connectors.evaluate.tuning import write_text, write_tuning
 
+    place: dict[str, Any] = {
+        "username": username,
+        "ca_certs": ca_certs,
+        "timeout": timeout,
+        "manifest": manifest,
+        "override_manifest": override_manifest,
+    }
+    if forget:
+        _forget(target, place, json)
+        return
+    if beir is None:
+        raise ConfigurationError("tune needs judged queries: --beir FOLDER (or --forget)")
     judged = read_beir(beir, split)
     if dense_model and dense_vectors:
         raise ConfigurationError("give either --dense-model or --dense-vectors")
@@ -66,23 +89,22 @@ def command(
         )
     encoder = common.make_encoder(model, backend)
     with (
-        common.open_store(
-            target,
-            encoder,
-            username=username,
-            ca_certs=ca_certs,
-            timeout=timeout,
-            manifest=manifest,
-            override_manifest=override_manifest,
-        ) as store,
+        common.open_store(target, encoder, **place) as store,
         common.progress_bar("searching") as show,
     ):
         name = beir.resolve().name
         study = tune(
-            store, judged, legs, folds=folds, seed=seed, dataset=f"{name}/{split}", on_progress=show
+            store,
+            judged,
+            legs,
+            folds=folds,
+            seed=seed,
+            dataset=f"{name}/{split}",
+            save=save,
+            on_progress=show,
         )
     if output:
-        study.tuning.write(output)
+        write_tuning(study.tuning, output)
     if report:
         write_text(report, render(study))
     for warning in study.warnings:
@@ -90,10 +112,25 @@ def command(
     if json:
         common.print_json(study.tuning.to_json())
     else:
-        print_study(study)
+        print_study(study, saved=save)
 
 
-def print_study(study: Study) -> None:
+def _forget(target: str, place: Mapping[str, Any], json: bool) -> None:
+    with common.open_store(target, **place) as store:
+        # As it lies there: what cannot be used can be removed too.
+        manifest = store.inspect().manifest
+        found = manifest.tuning if manifest else None
+        if found is not None:
+            store.save_tuning(None)
+    if json:
+        common.print_json({"removed": found})
+    elif found is None:
+        print("The index keeps no tuning.")
+    else:
+        print(f"Removed: {found.get('fusion')}")
+
+
+def print_study(study: Study, *, saved: bool = False) -> None:
     """The results on held-out queries, and what was chosen."""
     from rich.table import Table
     from rich.text import Text
@@ -126,4 +163,7 @@ def print_study(study: Study) -> None:
     if tuning.max_query_terms is not None:
         more.append(f"--max-query-terms {tuning.max_query_terms}")
     screen.print(f"\nUse it: --fusion {tuning.fusion} {' '.join(more)}", markup=False)
+    if saved:
+        legs = ", ".join(tuning.legs)
+        screen.print(f"Saved: searches by {legs} that name no fusion use it.", markup=False)
     warn_of_gaps(study)

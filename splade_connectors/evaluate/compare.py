@@ -17,12 +17,14 @@ from splade_connectors.evaluate.significance import TEST, randomization_test
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import fuse
 from splade_connectors.fusion.spec import Fusion, WeightedSum, format_fusion, weights_of
+from splade_connectors.fusion.tuning import Tuning, with_window
 from splade_connectors.options import OnProgress, Progress
 from splade_connectors.store import Store
 
 MAIN = "nDCG@10"
 
 Ranked = Mapping[str, Sequence[tuple[DocumentId, float]]]
+Call = tuple[Sequence[Leg], Fusion]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +102,8 @@ def compare(
     legs: Sequence[Leg],
     fusions: Sequence[Fusion],
     on_progress: OnProgress | None = None,
+    *,
+    tuning: Tuning | None = None,
 ) -> Comparison:
     """Measure each leg alone and each fusion.
 
@@ -112,6 +116,7 @@ def compare(
         legs: in the order of the fusions' weights.
         fusions: of all legs.
         on_progress: called after each query, of both rounds.
+        tuning: adds a row for it, with its own windows and number of query terms.
 
     Raises:
         ConfigurationError: when a fusion's weights do not fit the legs.
@@ -124,9 +129,21 @@ def compare(
     runs: dict[str, Ranked] = {leg.name: ranked(WeightedSum(), windows, leg.name) for leg in legs}
     runs |= {format_fusion(fusion): ranked(fusion, windows) for fusion in fusions}
     searches = {leg.name: ((leg,), WeightedSum()) for leg in legs}
-    calls = {**searches, **{format_fusion(fusion): (tuple(legs), fusion) for fusion in fusions}}
+    calls: dict[str, Call] = {
+        **searches,
+        **{format_fusion(fusion): (tuple(legs), fusion) for fusion in fusions},
+    }
+    limits: dict[str, int] = {}
+    if tuning:
+        name, fusion = f"tuning: {tuning.summary()}", tuning.to_fusion()
+        chosen = with_window(legs, tuning.candidates)
+        limit = tuning.max_query_terms
+        runs[name] = ranked(fusion, collect(store, judged, chosen, max_query_terms=limit))
+        calls[name] = (chosen, fusion)
+        limits |= {name: limit} if limit else {}
     shown = _part(on_progress, len(judged.queries), total)
-    times = time_searches(store, list(judged.queries.values()), calls, on_progress=shown)
+    texts = list(judged.queries.values())
+    times = time_searches(store, texts, calls, max_query_terms=limits, on_progress=shown)
     measures = {name: measure_ranked(judged, run) for name, run in runs.items()}
     best = max(searches, key=lambda name: statistics.fmean(measures[name][MAIN].values()))
     return Comparison(
@@ -164,7 +181,7 @@ def measure_ranked(judged: Judged, run: Ranked) -> dict[str, dict[str, float]]:
 def time_searches(
     store: Store,
     texts: Sequence[str],
-    calls: Mapping[str, tuple[Sequence[Leg], Fusion]],
+    calls: Mapping[str, Call],
     *,
     max_query_terms: Mapping[str, int] | None = None,
     on_progress: OnProgress | None = None,

@@ -10,27 +10,29 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.evaluate.choose import (
+    CANDIDATES,
+    QUERY_TERMS,
+    Search,
+    collect_all,
+    deal,
+    families,
+)
 from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked, time_searches
 from splade_connectors.evaluate.data import Judged
-from splade_connectors.evaluate.grid import Grid, Values, weight_grid
-from splade_connectors.evaluate.legs import LegRun, collect
+from splade_connectors.evaluate.grid import weight_grid
+from splade_connectors.evaluate.legs import LegRun
 from splade_connectors.evaluate.run import missing_documents, percentile_95
 from splade_connectors.evaluate.significance import randomization_test
 from splade_connectors.evaluate.tuning import (
-    Against,
-    Curve,
     Fold,
     Result,
     Setting,
     Share,
     Speed,
     Study,
-    Tuning,
 )
 from splade_connectors.fusion.legs import Leg, SparseLeg
 from splade_connectors.fusion.reference import contributions, fuse
@@ -39,21 +41,15 @@ from splade_connectors.fusion.spec import (
     Fusion,
     Rrf,
     WeightedSum,
-    Weights,
     format_fusion,
 )
-from splade_connectors.options import OnProgress, Progress
+from splade_connectors.fusion.tuning import Against, Tuning
+from splade_connectors.options import OnProgress
 from splade_connectors.store import Store
 
-LEAST_QUERIES = 20
 FEW_QUERIES = 50
-CANDIDATES = (50, 100, 200)
-QUERY_TERMS = (8, 16, 32, None)
-RRF_K = (10.0, 60.0, 100.0)
 
 _TIMED_QUERIES = 50
-# Of two settings this close, the first one is taken: a rounding error is no reason to choose.
-_CLOSE = 1e-12
 
 Each = Mapping[str, float]
 
@@ -66,6 +62,7 @@ def tune(
     folds: int = 2,
     seed: int = 0,
     dataset: str = "",
+    save: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Study:
     """Choose a fusion of the legs, and say what it is worth.
@@ -77,6 +74,7 @@ def tune(
         folds: parts that the queries are dealt into; each is held out once.
         seed: of the dealing.
         dataset: name for the record.
+        save: keep what is chosen with the index (`Store.save_tuning`).
         on_progress: called after each query, of all rounds.
 
     Raises:
@@ -86,8 +84,8 @@ def tune(
     grid = weight_grid(len(legs))
     parts = deal(list(judged.queries), folds, seed)
     legs = [replace(leg, candidates=max(CANDIDATES)) for leg in legs]
-    runs = _collect_all(store, judged, legs, on_progress)
-    search = _Search(judged, runs, grid)
+    runs = collect_all(store, judged, legs, on_progress)
+    search = Search(judged, runs, grid)
     final = search.choose(list(judged.queries))
     held = [_held_out(search, part, parts) for part in parts]
     tuned = _merged(judged, (each for _, each in held))
@@ -95,20 +93,23 @@ def tune(
         leg.name: _values(judged, ranked(WeightedSum(), search.full, leg.name)) for leg in legs
     }
     best = max(alone, key=lambda name: statistics.fmean(alone[name].values()))
+    tuning = Tuning(
+        fusion=format_fusion(final.fusion),
+        legs=tuple(alone),
+        candidates=final.candidates,
+        max_query_terms=final.max_query_terms,
+        held_out=round(_mean(tuned), 6),
+        against={name: _against(tuned, each) for name, each in alone.items()},
+        model=_model(store),
+        dataset=dataset,
+        queries=len(judged.queries),
+        folds=folds,
+        seed=seed,
+    )
+    if save:
+        store.save_tuning(tuning)
     return Study(
-        tuning=Tuning(
-            fusion=format_fusion(final.fusion),
-            legs=tuple(alone),
-            candidates=final.candidates,
-            max_query_terms=final.max_query_terms,
-            held_out=round(_mean(tuned), 6),
-            against={name: _against(tuned, each) for name, each in alone.items()},
-            model=_model(store),
-            dataset=dataset,
-            queries=len(judged.queries),
-            folds=folds,
-            seed=seed,
-        ),
+        tuning=tuning,
         best_leg=best,
         results=_results(search, parts, alone, best, tuned, final),
         folds=tuple(fold for fold, _ in held),
@@ -123,179 +124,8 @@ def tune(
     )
 
 
-def calibrate(run: LegRun) -> Weights:
-    """A scale for every leg: the mean, over the queries, of the best score that the leg gives.
-
-    Divided by it, the best hit of a usual query counts about 1 in every leg. It needs queries only,
-    no judgements. Queries for which a leg finds nothing are left out; a leg that never finds
-    anything gets 1. Rounded to 4 digits.
-    """
-    scales = []
-    for at in range(len(run.names)):
-        best = [float(found[at].scores[0]) for found in run.windows.values() if found[at].ids]
-        scale = statistics.fmean(best) if best else 1.0
-        scales.append(float(f"{scale:.4g}") if scale > 0 else 1.0)
-    return tuple(scales)
-
-
-def deal(queries: Sequence[str], folds: int, seed: int) -> list[list[str]]:
-    """The queries in parts of almost one size, the same for the same seed.
-
-    Raises:
-        ConfigurationError: for fewer than 20 queries, or parts that cannot be.
-    """
-    if len(queries) < LEAST_QUERIES:
-        raise ConfigurationError(
-            f"tuning needs at least {LEAST_QUERIES} judged queries, there are {len(queries)}: what "
-            "is found on fewer does not hold on others"
-        )
-    if not 2 <= folds <= len(queries):
-        raise ConfigurationError(f"folds must be from 2 to {len(queries)}, not {folds}")
-    order = np.random.default_rng(seed).permutation(len(queries))
-    shuffled = [sorted(queries)[at] for at in order]
-    return [shuffled[first::folds] for first in range(folds)]
-
-
-def families(scale: Weights) -> dict[str, tuple[Fusion, ...]]:
-    """The fusions to choose from, without weights, by family."""
-    return {
-        "rrf": tuple(Rrf(k=k) for k in RRF_K),
-        "sum, calibrated": (WeightedSum(scale=scale),),
-        "sum, minmax": (WeightedSum(normalize="minmax"),),
-        "sum, theoretical-minmax": (WeightedSum(normalize="theoretical-minmax"),),
-        "dbsf": (DistributionBased(),),
-    }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Found:
-    """A setting and its quality on the queries that it was chosen on."""
-
-    setting: Setting
-    ndcg: float
-
-
-class _Search:
-    """All settings over windows that have been searched; their quality is computed once.
-
-    Args:
-        judged: queries and judgements.
-        runs: most query terms -> the largest windows of all legs.
-        weights: settings of weights.
-    """
-
-    def __init__(
-        self, judged: Judged, runs: Mapping[int | None, LegRun], weights: list[Weights]
-    ) -> None:
-        self.judged = judged
-        self.full = runs[None]
-        self._runs = runs
-        self._weights = weights
-        self._row = {id: at for at, id in enumerate(self.full.windows)}
-        self._grids: dict[tuple[int, int | None], Grid] = {}
-        self._known: dict[tuple[Fusion, int, int | None], Values] = {}
-
-    def windows(self, setting: Setting) -> LegRun:
-        """The windows of a setting."""
-        return self._runs[setting.max_query_terms].cut(setting.candidates)
-
-    def choose(self, queries: Sequence[str], family: str | None = None) -> Setting:
-        """The best setting on these queries; of one family, where it is named."""
-        return self.best(queries, family).setting
-
-    def best(self, queries: Sequence[str], family: str | None = None) -> _Found:
-        """As `choose`, with its quality."""
-        rows = [self._row[id] for id in queries]
-        best: _Found | None = None
-        for terms, run in self._runs.items():
-            known = families(calibrate(run.of(queries)))
-            chosen = known if family is None else {family: known[family]}
-            for fusion in (fusion for of in chosen.values() for fusion in of):
-                for candidates in CANDIDATES:
-                    means = self._quality(fusion, candidates, terms)[rows].mean(axis=0)
-                    at = int(np.argmax(means >= means.max() - _CLOSE))
-                    if best is None or means[at] > best.ndcg + _CLOSE:
-                        weighted = replace(fusion, weights=self._weights[at])
-                        setting = Setting(
-                            fusion=weighted, candidates=candidates, max_query_terms=terms
-                        )
-                        best = _Found(setting=setting, ndcg=float(means[at]))
-        assert best is not None
-        return best
-
-    def curves(self, chosen: Setting) -> tuple[Curve, ...]:
-        """Quality against weight at the chosen windows, on all queries.
-
-        Of two legs: one curve per family, against the first leg's weight. Of three: the chosen
-        fusion, one curve per leg, with the best weights of the others.
-        """
-        place = (chosen.candidates, chosen.max_query_terms)
-        if len(self.full.names) > 2:
-            means = self._quality(replace(chosen.fusion, weights=None), *place).mean(axis=0)
-            return tuple(
-                Curve(name=name, points=self._profile(means, at))
-                for at, name in enumerate(self.full.names)
-            )
-        found = []
-        scale = calibrate(self._runs[chosen.max_query_terms])
-        for name, fusions in families(scale).items():
-            means = max(
-                (self._quality(fusion, *place).mean(axis=0) for fusion in fusions),
-                key=lambda values: float(values.max()),
-            )
-            found.append(Curve(name=name, points=self._profile(means, 0)))
-        return tuple(found)
-
-    def _profile(self, means: Values, leg: int) -> tuple[tuple[float, float], ...]:
-        """The best quality at each weight of a leg."""
-        best: dict[float, float] = {}
-        for weights, value in zip(self._weights, means.tolist(), strict=True):
-            best[weights[leg]] = max(value, best.get(weights[leg], 0.0))
-        return tuple(sorted(best.items()))
-
-    def _quality(self, fusion: Fusion, candidates: int, terms: int | None) -> Values:
-        key = (fusion, candidates, terms)
-        if key not in self._known:
-            self._known[key] = self._grid(candidates, terms).quality(fusion)
-        return self._known[key]
-
-    def _grid(self, candidates: int, terms: int | None) -> Grid:
-        key = (candidates, terms)
-        if key not in self._grids:
-            run = self._runs[terms].cut(candidates)
-            self._grids[key] = Grid(run, self.judged.qrels, self._weights)
-        return self._grids[key]
-
-
-def _collect_all(
-    store: Store, judged: Judged, legs: Sequence[Leg], on_progress: OnProgress | None
-) -> dict[int | None, LegRun]:
-    """The windows for each limit of query terms; only sparse legs are searched again."""
-    sparse = [leg for leg in legs if isinstance(leg, SparseLeg)]
-    limits = QUERY_TERMS if sparse else (None,)
-    count = len(judged.queries)
-    done = 0
-
-    def show(step: Progress) -> None:
-        nonlocal done
-        done += 1
-        if on_progress:
-            on_progress(Progress(done=done, total=count * len(limits)))
-
-    full = collect(store, judged, legs, on_progress=show)
-    runs: dict[int | None, LegRun] = {}
-    for limit in limits:
-        run = full
-        if limit is not None:
-            pruned = collect(store, judged, sparse, max_query_terms=limit, on_progress=show)
-            for leg in sparse:
-                run = run.with_leg(leg.name, pruned.only(leg.name))
-        runs[limit] = run
-    return runs
-
-
 def _held_out(
-    search: _Search, part: Sequence[str], parts: Sequence[Sequence[str]]
+    search: Search, part: Sequence[str], parts: Sequence[Sequence[str]]
 ) -> tuple[Fold, Each]:
     """Chosen on the other parts, measured on this one, by the definition of the fusion."""
     found = search.best(_others(part, parts))
@@ -305,7 +135,7 @@ def _held_out(
 
 
 def _results(
-    search: _Search,
+    search: Search,
     parts: Sequence[Sequence[str]],
     alone: Mapping[str, Each],
     best: str,
@@ -356,7 +186,7 @@ def _against(tuned: Each, leg: Each) -> Against:
 def _speeds(
     store: Store,
     judged: Judged,
-    search: _Search,
+    search: Search,
     legs: Sequence[Leg],
     alone: Mapping[str, Each],
     final: Setting,
@@ -430,7 +260,7 @@ def _relevant(judged: Judged, run: LegRun, fusion: Fusion) -> int:
     )
 
 
-def _measured(search: _Search, setting: Setting, queries: Sequence[str]) -> Each:
+def _measured(search: Search, setting: Setting, queries: Sequence[str]) -> Each:
     return _values(search.judged, ranked(setting.fusion, search.windows(setting).of(queries)))
 
 

@@ -1,117 +1,15 @@
-"""What tuning found, as values: `Tuning` is kept, `Study` is reported."""
+"""What tuning found, as values to report. What is kept of it is `fusion.tuning.Tuning`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.fusion.spec import Fusion, parse_fusion, weights_of
+from splade_connectors.fusion.spec import Fusion
+from splade_connectors.fusion.tuning import Tuning
 from splade_connectors.pipeline.manifest_file import read_json_object
-
-FORMAT = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Against:
-    """The tuned fusion against one leg alone, on held-out queries.
-
-    Attributes:
-        ndcg: nDCG@10 of the leg.
-        difference: nDCG@10 of the tuned fusion less that.
-        p: of the difference, by the two-sided paired randomization test.
-    """
-
-    ndcg: float
-    difference: float
-    p: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tuning:
-    """The fusion that tuning chose, and what it may be expected to be worth.
-
-    Attributes:
-        fusion: short form, as `parse_fusion` reads it; chosen on all queries.
-        legs: names, in the order of its weights.
-        candidates: window of every leg.
-        max_query_terms: most terms of a sparse query, None for all.
-        held_out: nDCG@10 on held-out queries, each ranked with what the other folds chose.
-        against: leg -> how that compares.
-        model: the sparse model's name.
-        dataset: where queries and judgements came from.
-        queries: how many.
-        folds: how many the queries were dealt into.
-        seed: of the dealing.
-        format: version of this record.
-    """
-
-    fusion: str
-    legs: tuple[str, ...]
-    candidates: int
-    max_query_terms: int | None
-    held_out: float
-    against: Mapping[str, Against]
-    model: str
-    dataset: str
-    queries: int
-    folds: int
-    seed: int
-    format: int = FORMAT
-
-    def to_fusion(self) -> Fusion:
-        """The fusion as a value."""
-        return parse_fusion(self.fusion)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object; the inverse of `from_json`."""
-        return asdict(self) | {"legs": list(self.legs)}
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Tuning:
-        """The tuning in a JSON object; unknown entries of later minor versions are ignored.
-
-        Raises:
-            ConfigurationError: when it is none, or one of a later format.
-        """
-        if raw.get("format", FORMAT) != FORMAT:
-            raise ConfigurationError(
-                f"the tuning has the format {raw['format']!r}, this version reads format {FORMAT}: "
-                "pip install -U splade-connectors"
-            )
-        known = {field.name for field in fields(cls)}
-        try:
-            legs = tuple(map(str, raw["legs"]))
-            against = {name: Against(**values) for name, values in raw["against"].items()}
-            values = {name: value for name, value in raw.items() if name in known}
-            made = cls(**values | {"legs": legs, "against": against})
-            weights_of(made.to_fusion(), len(legs))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"this is no tuning: {error}") from error
-        return made
-
-    def write(self, path: Path) -> None:
-        """Write it as a JSON file.
-
-        Raises:
-            ConfigurationError: when the file cannot be written.
-        """
-        write_text(path, json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Tuning:
-        """Read it from a JSON file.
-
-        Raises:
-            ConfigurationError: when the file cannot be read or holds no tuning.
-        """
-        try:
-            return cls.from_json(read_json_object(path))
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -221,6 +119,27 @@ class Study:
     unknown_queries: int
     missing_documents: int
     warnings: tuple[str, ...]
+
+
+def write_tuning(tuning: Tuning, path: Path) -> None:
+    """Write a tuning as a JSON file.
+
+    Raises:
+        ConfigurationError: when the file cannot be written.
+    """
+    write_text(path, json.dumps(tuning.to_json(), indent=2, ensure_ascii=False) + "\n")
+
+
+def read_tuning(path: Path) -> Tuning:
+    """Read a tuning from a JSON file.
+
+    Raises:
+        ConfigurationError: when the file cannot be read or holds no tuning.
+    """
+    try:
+        return Tuning.from_json(read_json_object(path))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from splade_connectors.fusion.spec import (
     format_fusion,
     parse_fusion,
 )
+from splade_connectors.fusion.tuning import Tuning
 
 __all__ = [
     "DenseLeg",
@@ -22,6 +23,7 @@ __all__ = [
     "Rrf",
     "SparseLeg",
     "TextLeg",
+    "Tuning",
     "WeightedSum",
     "format_fusion",
     "fuse",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from splade_connectors.errors import ConfigurationError
 
+
+class Default(int):
+    """A number that was not chosen by the caller: told by identity from an equal one that was."""
+
+    __slots__ = ()
+
+
 # Independent of the page that is asked for: with a window that grew, pages would disagree.
-DEFAULT_CANDIDATES = 200
+DEFAULT_CANDIDATES = Default(200)
 
 DenseSource = Sequence[float] | Callable[[str], Sequence[float]]
 
@@ -21,7 +28,8 @@ class SparseLeg:
 
     Attributes:
         candidates: the window: best documents that take part in the fusion. None is every
-            matching document, which only some fusions on some servers can do.
+            matching document, which only some fusions on some servers can do. Left away, it is
+            200, or the window of the index's tuning where that gives the fusion.
         filter: for this leg, beside the search's own, in the store's language.
     """
 
@@ -110,8 +118,50 @@ def dense_vector(source: Any, text: str) -> list[float]:
     return vector
 
 
-def check_page(legs: Sequence[Leg], limit: int, offset: int) -> None:
-    """Refuse a page beyond the windows.
+def choose_dense(
+    asked: str | None, usual: str, fields: Mapping[str, int], *, what: str, where: str
+) -> str:
+    """The dense field of a leg: the one asked for, the target's, or the only one there is.
+
+    Args:
+        asked: by the leg.
+        usual: what the target says, or the adapter's default.
+        fields: name -> dimensions of those that are there.
+        what: the adapter's word for such a field.
+        where: the index.
+
+    Raises:
+        ConfigurationError: when there is none of that name, or several to choose from.
+    """
+    name = usual if asked is None else asked
+    if name in fields:
+        return name
+    if asked is None and len(fields) == 1:
+        return next(iter(fields))
+    names = ", ".join(map(repr, sorted(fields))) or "none"
+    raise ConfigurationError(
+        f"{where} has no {what} {name!r}; it has {names}: name one with ?dense=NAME or "
+        "DenseLeg(field=…)"
+    )
+
+
+def check_dimensions(
+    vector: Sequence[float] | None, dimensions: int, *, field: str, where: str
+) -> None:
+    """Refuse a query's vector of another length than the field's; 0 is a length not known.
+
+    Raises:
+        ConfigurationError: naming both.
+    """
+    if vector is not None and dimensions and len(vector) != dimensions:
+        raise ConfigurationError(
+            f"the dense vector of the query has {len(vector)} dimensions, {field} of {where} has "
+            f"{dimensions}"
+        )
+
+
+def check_page(legs: Sequence[Leg], limit: int, offset: int, note: str = "") -> None:
+    """Refuse a page beyond the windows; a note says where those come from.
 
     Raises:
         ConfigurationError: naming the leg and the option that makes its window larger.
@@ -121,6 +171,7 @@ def check_page(legs: Sequence[Leg], limit: int, offset: int) -> None:
             raise ConfigurationError(
                 f"limit + offset is {limit + offset}, the window of the {leg.name} leg is "
                 f"{leg.candidates}: raise candidates to at least {limit + offset}"
+                + (f" ({note})" if note else "")
             )
 
 

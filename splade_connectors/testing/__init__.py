@@ -2,6 +2,7 @@
 
 from splade_connectors.testing.contract import StoreContract
 from splade_connectors.testing.encoder import HashEncoder
+from splade_connectors.testing.fusion import assert_same_fusion, exact_window
 from splade_connectors.testing.memory import MemoryStore
 from splade_connectors.testing.oracle import assert_same_ranking, exact_ranking, exact_scores
 
@@ -9,7 +10,9 @@ __all__ = [
     "HashEncoder",
     "MemoryStore",
     "StoreContract",
+    "assert_same_fusion",
     "assert_same_ranking",
     "exact_ranking",
     "exact_scores",
+    "exact_window",
 ]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from splade_connectors.errors import (
     ManifestMismatch,
     NotFound,
 )
+from splade_connectors.fusion.tuning import Against, Tuning
 from splade_connectors.options import WriteOptions
 from splade_connectors.precision import Precision
 from splade_connectors.store import Store
@@ -41,6 +43,21 @@ TEXTS: dict[DocumentId, str] = {
     18446744073709551615: "The largest number that fits: time and time again.",
     -3: "A negative number, below the salt.",
 }
+
+
+TUNING = Tuning(
+    fusion="sum:weights=0.3:0.7,scale=20:1",
+    legs=("sparse", "dense"),
+    candidates=50,
+    max_query_terms=16,
+    held_out=0.7,
+    against={"sparse": Against(ndcg=0.6, difference=0.1, p=0.01)},
+    model="hash",
+    dataset="none",
+    queries=50,
+    folds=2,
+    seed=0,
+)
 
 
 class StoreContract(ABC):
@@ -227,6 +244,28 @@ class StoreContract(ABC):
         assert any("heaviest" in warning for warning in hits.plan.warnings)
         heaviest = sorted(vector.values.tolist())[-2:]
         assert max(hit.score for hit in hits) <= sum(heaviest) * 3
+
+    def test_a_tuning_is_kept_and_changes_nothing_else(
+        self, filled: Store, encoder: SparseEncoder
+    ) -> None:
+        manifest, vectors = filled.inspect().manifest, filled.get(list(TEXTS), with_vectors=True)
+        assert manifest is not None
+        assert filled.tuning() is None
+        filled.save_tuning(TUNING)
+        assert filled.tuning() == TUNING
+        with self.make_store(encoder) as again:
+            assert again.tuning() == TUNING
+            assert again.inspect().manifest == replace(manifest, tuning=TUNING.to_json())
+            assert again.get(list(TEXTS), with_vectors=True) == vectors
+            assert again.index(self.documents()).written == len(TEXTS)  # no mismatch
+            assert again.tuning() == TUNING
+            again.save_tuning(None)
+            assert again.tuning() is None
+            assert again.inspect().manifest == manifest
+
+    def test_a_tuning_of_another_model_is_refused(self, filled: Store) -> None:
+        with pytest.raises(ConfigurationError, match=r"model 'another', .* vectors of 'hash'"):
+            filled.save_tuning(replace(TUNING, model="another"))
 
     def test_another_model_is_refused(self, filled: Store) -> None:
         other = self.make_store(HashEncoder(model="another"))

@@ -28,6 +28,7 @@ from splade_connectors.evaluate import (
     compare,
     evaluate,
     read_beir,
+    read_tuning,
     tune,
 )
 from splade_connectors.evaluate.report import render
@@ -385,7 +386,7 @@ def test_tuning_writes_record_and_report(
     command = ["tune", f"edge:{folder}", "--beir", few, "--dense-vectors", vectors]
     done = run(*command, "--output", record, "--report", report)
     assert done.code == 0, done.err
-    tuning = Tuning.read(record)
+    tuning = read_tuning(record)
     assert tuning.dataset == "few/test"
     advice = f"--fusion {tuning.fusion} --candidates {tuning.candidates}"
     assert advice in " ".join(done.out.split())

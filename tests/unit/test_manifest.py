@@ -50,7 +50,16 @@ OTHERS: list[tuple[str, Any, bool]] = [
 
 def test_the_table_of_settings_is_complete() -> None:
     known = {field.name for field in dataclasses.fields(IndexManifest)}
-    assert known == {name for name, _, _ in OTHERS} | {"format"}
+    assert known == {name for name, _, _ in OTHERS} | {"format", "tuning"}
+
+
+def test_a_tuning_is_no_setting_of_the_vectors() -> None:
+    tuned = dataclasses.replace(MINE, tuning={"fusion": "rrf", "later": [1]})
+    assert tuned.fingerprint() == MINE.fingerprint()
+    tuned.check(MINE, use="write", where="here")
+    MINE.check(tuned, use="write", where="here")
+    assert IndexManifest.from_json(json.loads(json.dumps(tuned.to_json()))) == tuned
+    assert "tuning" not in MINE.to_json()  # manifests without one are what they were
 
 
 @given(MANIFESTS)

@@ -13,8 +13,9 @@ import pytest
 from splade_connectors.evaluate import Study, Tuning
 from splade_connectors.evaluate.plots import Axis, Series, bars, plot
 from splade_connectors.evaluate.report import render
-from splade_connectors.evaluate.tuning import Against, Curve, Fold, Result, Setting, Share, Speed
+from splade_connectors.evaluate.tuning import Curve, Fold, Result, Setting, Share, Speed
 from splade_connectors.fusion import Rrf
+from splade_connectors.fusion.tuning import Against
 
 EVIL = "<b>&\"'</b>"
 STUDY = Study(

@@ -13,13 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.evaluate import Judged, LegRun, Tuning, calibrate
+from splade_connectors.evaluate import Judged, LegRun, Tuning, calibrate, read_tuning, write_tuning
+from splade_connectors.evaluate.choose import deal, families
 from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked
 from splade_connectors.evaluate.grid import Grid, weight_grid
-from splade_connectors.evaluate.tune import deal, families
-from splade_connectors.evaluate.tuning import Against
-from splade_connectors.fusion import Fusion, LegRanking, WeightedSum
+from splade_connectors.fusion import (
+    DenseLeg,
+    Fusion,
+    LegRanking,
+    Rrf,
+    SparseLeg,
+    TextLeg,
+    WeightedSum,
+)
+from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import leg_ranking
+from splade_connectors.fusion.tuning import Against, Settings, tuned
 
 
 def some_leg(draw: np.random.Generator, name: str, scale: float) -> LegRanking:
@@ -151,8 +160,8 @@ TUNING = Tuning(
 
 def test_a_tuning_survives_json(tmp_path: Path) -> None:
     assert Tuning.from_json(json.loads(json.dumps(TUNING.to_json()))) == TUNING
-    TUNING.write(tmp_path / "tuning.json")
-    assert Tuning.read(tmp_path / "tuning.json") == TUNING
+    write_tuning(TUNING, tmp_path / "tuning.json")
+    assert read_tuning(tmp_path / "tuning.json") == TUNING
     assert TUNING.to_fusion() == WeightedSum(weights=(0.3, 0.7), scale=(21.4, 0.86))
 
 
@@ -177,4 +186,49 @@ def test_what_is_no_tuning_is_refused(raw: dict[str, Any], sentence: str, tmp_pa
     path = tmp_path / "tuning.json"
     path.write_text(json.dumps(raw))
     with pytest.raises(ConfigurationError, match=rf"tuning\.json: .*{sentence}"):
-        Tuning.read(path)
+        read_tuning(path)
+
+
+BOTH = (SparseLeg(), DenseLeg(vector=[1.0]))
+
+
+def test_without_a_fusion_the_tuning_gives_what_was_left_open() -> None:
+    tuning = dataclasses.replace(TUNING, candidates=50, max_query_terms=16)
+    found = tuned(tuning, BOTH)
+    assert found.fusion == tuning.to_fusion()
+    assert [leg.candidates for leg in found.legs] == [50, 50]
+    assert found.max_query_terms == 16
+    assert found.note == f"fusion from the index's tuning: {tuning.fusion}, window 50, " + (
+        "16 query terms at most"
+    )
+
+
+def test_what_the_caller_chose_stays() -> None:
+    tuning = dataclasses.replace(TUNING, candidates=50, max_query_terms=16)
+    # 200 is the default too: a window that was asked for is told from one that was not.
+    wide = (SparseLeg(candidates=200), DenseLeg(vector=[1.0], candidates=80))
+    found = tuned(tuning, wide, 4)
+    assert [leg.candidates for leg in found.legs] == [200, 80]
+    assert found.max_query_terms == 4
+
+
+@pytest.mark.parametrize(
+    "legs",
+    [
+        (SparseLeg(),),
+        (DenseLeg(vector=[1.0]), SparseLeg()),
+        (SparseLeg(), TextLeg()),
+        (*BOTH, TextLeg()),
+        (SparseLeg(name="splade"), DenseLeg(vector=[1.0])),
+    ],
+    ids=["one", "another order", "others", "more", "other names"],
+)
+def test_a_tuning_of_other_legs_is_not_used_and_the_plan_says_so(legs: tuple[Leg, ...]) -> None:
+    found = tuned(TUNING, legs)
+    assert found.fusion == Rrf()
+    assert found.legs == legs
+    assert "is for the legs sparse, dense, not for" in found.note
+
+
+def test_without_a_tuning_reciprocal_ranks_are_fused() -> None:
+    assert tuned(None, BOTH, 8) == Settings(fusion=Rrf(), legs=BOTH, max_query_terms=8)

@@ -1,0 +1,151 @@
+"""The fusion that tuning chose: a record that is kept in a file or in an index's manifest.
+
+A search that names no fusion takes it from there (`tuned`), where its legs are the tuning's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.fusion.legs import DEFAULT_CANDIDATES, Leg
+from splade_connectors.fusion.spec import Fusion, Rrf, format_fusion, parse_fusion, weights_of
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Against:
+    """The tuned fusion against one leg alone, on held-out queries.
+
+    Attributes:
+        ndcg: nDCG@10 of the leg.
+        difference: nDCG@10 of the tuned fusion less that.
+        p: of the difference, by the two-sided paired randomization test.
+    """
+
+    ndcg: float
+    difference: float
+    p: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tuning:
+    """The fusion that tuning chose, and what it may be expected to be worth.
+
+    Attributes:
+        fusion: short form, as `parse_fusion` reads it; chosen on all queries.
+        legs: names, in the order of its weights.
+        candidates: window of every leg.
+        max_query_terms: most terms of a sparse query, None for all.
+        held_out: nDCG@10 on held-out queries, each ranked with what the other folds chose.
+        against: leg -> how that compares.
+        model: the sparse model's name.
+        dataset: where queries and judgements came from.
+        queries: how many.
+        folds: how many the queries were dealt into.
+        seed: of the dealing.
+        format: version of this record.
+    """
+
+    fusion: str
+    legs: tuple[str, ...]
+    candidates: int
+    max_query_terms: int | None
+    held_out: float
+    against: Mapping[str, Against]
+    model: str
+    dataset: str
+    queries: int
+    folds: int
+    seed: int
+    format: int = FORMAT
+
+    def to_fusion(self) -> Fusion:
+        """The fusion as a value."""
+        return parse_fusion(self.fusion)
+
+    def summary(self) -> str:
+        """In one line: the fusion, the windows, and the limit of query terms where there is one."""
+        terms = self.max_query_terms
+        limit = "" if terms is None else f", {terms} query terms at most"
+        return f"{self.fusion}, window {self.candidates}{limit}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; the inverse of `from_json`."""
+        return asdict(self) | {"legs": list(self.legs)}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Tuning:
+        """The tuning in a JSON object; unknown entries of later minor versions are ignored.
+
+        Raises:
+            ConfigurationError: when it is none, or one of a later format.
+        """
+        if raw.get("format", FORMAT) != FORMAT:
+            raise ConfigurationError(
+                f"the tuning has the format {raw['format']!r}, this version reads format {FORMAT}: "
+                "pip install -U splade-connectors"
+            )
+        known = {field.name for field in fields(cls)}
+        try:
+            legs = tuple(map(str, raw["legs"]))
+            against = {name: Against(**values) for name, values in raw["against"].items()}
+            values = {name: value for name, value in raw.items() if name in known}
+            made = cls(**values | {"legs": legs, "against": against})
+            weights_of(made.to_fusion(), len(legs))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigurationError(f"this is no tuning: {error}") from error
+        return made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What a hybrid search is made with.
+
+    Attributes:
+        fusion: of the legs.
+        legs: in the order of the fusion's weights.
+        max_query_terms: most terms of a sparse query, None for all.
+        note: where the fusion comes from, when the caller has not given it; for the plan.
+    """
+
+    fusion: Fusion
+    legs: tuple[Leg, ...]
+    max_query_terms: int | None = None
+    note: str = ""
+
+
+def tuned(
+    tuning: Tuning | None, legs: tuple[Leg, ...], max_query_terms: int | None = None
+) -> Settings:
+    """The settings of a search that names no fusion.
+
+    Those of the tuning, where it was made for legs of these names in this order; else `Rrf()`.
+    What the caller has chosen stays: windows other than the default, and `max_query_terms`.
+    """
+    if tuning is None:
+        return Settings(fusion=Rrf(), legs=legs, max_query_terms=max_query_terms)
+    names = tuple(leg.name for leg in legs)
+    if names != tuning.legs:
+        note = (
+            f"the index's tuning is for the legs {', '.join(tuning.legs)}, not for "
+            f"{', '.join(names)}: {format_fusion(Rrf())} instead"
+        )
+        return Settings(fusion=Rrf(), legs=legs, max_query_terms=max_query_terms, note=note)
+    return Settings(
+        fusion=tuning.to_fusion(),
+        legs=with_window(legs, tuning.candidates),
+        max_query_terms=max_query_terms or tuning.max_query_terms,
+        note=f"fusion from the index's tuning: {tuning.summary()}",
+    )
+
+
+def with_window(legs: Sequence[Leg], candidates: int) -> tuple[Leg, ...]:
+    """The legs, with another window where theirs was left at the default."""
+    return tuple(
+        replace(leg, candidates=candidates) if leg.candidates is DEFAULT_CANDIDATES else leg
+        for leg in legs
+    )
