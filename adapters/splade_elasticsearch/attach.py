@@ -269,7 +269,14 @@ class AttachVerbs(ElasticsearchBackend):
 
     def _literal_sample(self) -> Steps[list[Any]]:
         """Some documents whole, drawn at random, with their numbers as they are written."""
-        body = {"size": _SAMPLE, "query": {"function_score": {"random_score": {}}}}
+        assert self._schema is not None
+        body: dict[str, Any] = {
+            "size": _SAMPLE,
+            "query": {"function_score": {"random_score": {}}},
+        }
+        if self._dialect is ELASTICSEARCH and self._version >= EXCLUDES_VECTORS:
+            # What the sparse field holds already is of interest, dense vectors are not.
+            body["_source"] = {"exclude_vectors": False, "excludes": list(self._schema.dense)}
         request = HttpRequest("POST", f"{self._path}/_search", body, parse_float=LiteralFloat)
         return (yield request)["hits"]["hits"]  # type: ignore[no-any-return]
 

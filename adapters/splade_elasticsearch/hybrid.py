@@ -164,7 +164,9 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
         factor = weight / scale
         if leg.kind == "dense":
             knn = {**_knn(leg), "boost": factor}
-        elif factor:
+        else:
+            # A leg of weight 0 stays: its documents are found, and an empty `should` would match
+            # all documents with a score of 1 [9.3.2].
             should.append({"bool": {"must": [_leg_query(leg, server, keys)], "boost": factor}})
     body = {
         "query": {"bool": {"should": should, "minimum_should_match": 1}},

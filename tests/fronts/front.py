@@ -203,6 +203,8 @@ class Engine:
 
     def __init__(self, version: str) -> None:
         self.client = QdrantClient(":memory:")
+        # Local mode has none; what is set here is shown, and may be enforced by tests.
+        self.strict_mode: models.StrictModeConfigOutput | None = None
         self._version = version
         self._lock = threading.Lock()
 
@@ -227,7 +229,10 @@ class Engine:
     def info(self, name: str) -> models.CollectionInfo:
         """Schema and size."""
         self._find(name)
-        return self.client.get_collection(name)
+        found = self.client.get_collection(name)
+        if self.strict_mode is not None:
+            found.config.strict_mode_config = self.strict_mode
+        return found
 
     def create(self, name: str, asked: models.CreateCollection) -> bool:
         """Create a collection."""
@@ -286,6 +291,51 @@ class Engine:
             with_payload=True if asked.with_payload is None else asked.with_payload,
             with_vectors=False if asked.with_vector is None else asked.with_vector,
         )
+
+    def scroll(self, name: str, asked: models.ScrollRequest) -> models.ScrollResult:
+        """A page of points in the order of their ids."""
+        self._find(name)
+        points, after = self.client.scroll(
+            name,
+            scroll_filter=asked.filter,
+            limit=10 if asked.limit is None else asked.limit,
+            offset=asked.offset,
+            with_payload=True if asked.with_payload is None else asked.with_payload,
+            with_vectors=False if asked.with_vector is None else asked.with_vector,
+        )
+        return models.ScrollResult(points=points, next_page_offset=after)
+
+    def collections(self) -> models.CollectionsResponse:
+        """All of them."""
+        return self.client.get_collections()
+
+    def aliases(self) -> models.CollectionsAliasesResponse:
+        """All of them."""
+        return self.client.get_aliases()
+
+    def change_aliases(self, asked: models.ChangeAliasesOperation) -> bool:
+        """In one step."""
+        return self.client.update_collection_aliases(asked.actions)
+
+    def batch(self, name: str, asked: models.UpdateOperations) -> list[models.UpdateResult]:
+        """Several changes."""
+        self._find(name)
+        return self.client.batch_update_points(name, asked.operations)
+
+    def delete_vectors(self, name: str, asked: models.DeleteVectors) -> models.UpdateResult:
+        """Vectors of some points."""
+        self._find(name)
+        return self.client.delete_vectors(name, asked.vector, asked.points or [])
+
+    def delete_vector_name(self, name: str, vector: str) -> models.UpdateResult:
+        """A vector of all points, and its name."""
+        self._find(name)
+        return self.client.delete_vector_name(name, vector)
+
+    def delete_payload(self, name: str, asked: models.DeletePayload) -> models.UpdateResult:
+        """Some keys of some points."""
+        self._find(name)
+        return self.client.delete_payload(name, asked.keys, asked.points or [])
 
     def delete(self, name: str, selector: models.PointsSelector) -> models.UpdateResult:
         """Delete points."""

@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _reads(method: str, path: str) -> bool:
-    asks = method == "POST" and path.endswith(("/points", "/query", "/count"))
+    asks = method == "POST" and path.endswith(("/points", "/query", "/count", "/scroll"))
     return asks or method == "GET"
 
 
@@ -163,6 +163,14 @@ _ROUTES: list[tuple[str, str, Any, Callable[..., Any]]] = [
     ("PATCH", _COLLECTION, models.UpdateCollection, Engine.change),
     ("DELETE", _COLLECTION, None, Engine.drop),
     ("PUT", f"{_COLLECTION}/vectors/([^/]+)", models.VectorNameConfig, Engine.add_vector),
+    ("DELETE", f"{_COLLECTION}/vectors/([^/]+)", None, Engine.delete_vector_name),
+    ("GET", "/collections", None, Engine.collections),
+    ("GET", "/aliases", None, Engine.aliases),
+    ("POST", "/collections/aliases", models.ChangeAliasesOperation, Engine.change_aliases),
+    ("POST", f"{_COLLECTION}/points/scroll", models.ScrollRequest, Engine.scroll),
+    ("POST", f"{_COLLECTION}/points/batch", models.UpdateOperations, Engine.batch),
+    ("POST", f"{_COLLECTION}/points/vectors/delete", models.DeleteVectors, Engine.delete_vectors),
+    ("POST", f"{_COLLECTION}/points/payload/delete", models.DeletePayload, Engine.delete_payload),
     ("PUT", f"{_COLLECTION}/points", models.PointsList, Engine.upsert),
     ("POST", f"{_COLLECTION}/points", models.PointRequest, Engine.retrieve),
     ("POST", f"{_COLLECTION}/points/query", models.QueryRequest, Engine.query),

@@ -390,7 +390,7 @@ def test_a_sum_without_windows_is_one_request_on_a_basic_licence(
     with place as store:
         store.index(collection.documents)
         both = [SparseLeg(candidates=None), DenseLeg(vector=vector, candidates=WINDOW)]
-        for weights in [(1.0, 1.0), (0.3, 0.7), (1.0, 20.0)]:
+        for weights in [(1.0, 1.0), (0.3, 0.7), (1.0, 20.0), (0.0, 1.0), (1.0, 0.0)]:
             fusion = WeightedSum(weights=weights, scale=(20, 1))
             hits = store.search(QUERIES[0], legs=both, fusion=fusion, limit=LIMIT)
             assert hits.plan.path == "bool with knn"
