@@ -150,7 +150,9 @@ class Hybrid:
     def windows(self, text: str) -> Steps[list[LegRanking]]:
         """What every leg finds, in the legs' order; a leg without a query found nothing."""
         # As they were given: what is measured or tuned here must not depend on a tuning.
-        settings = Settings(fusion=Rrf(), legs=self._legs)
+        settings = Settings(
+            fusion=Rrf(), legs=self._legs, max_query_terms=self._options.max_query_terms
+        )
         query = (yield from self._resolve(text, settings)).query
         found: dict[str, LegRanking] = {}
         if query.legs:

@@ -32,6 +32,12 @@ COMMANDS = ["demo", "encode", "index", "search", "explain", "inspect", "evaluate
 Run = Callable[..., Done]
 
 
+@pytest.fixture(autouse=True)
+def _in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dead letters go to the folder in which a command runs."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process."""
@@ -155,7 +161,10 @@ def test_only_the_first_rejections_are_shown(run: Run, tmp_path: Path) -> None:
     done = run("index", path, target(tmp_path))
     assert done.code == 1
     assert done.err.count("is not JSON") == 10
-    assert "and 40 more (--json lists up to 1,000)" in done.err
+    assert "and 40 more, all of them are in dead-letters-" in done.err
+    assert "index --from-dead-letters dead-letters-" in done.err
+    (kept,) = tmp_path.glob("dead-letters-*.jsonl")
+    assert len(kept.read_text().splitlines()) == 50
 
 
 def test_texts_beyond_the_maximum_are_counted(run: Run, tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ async def test_documents_that_are_turned_away_for_good(asynchronous: bool) -> No
     script = Scripted(play)
     with fake_elasticsearch(script) as (address, fake):
         script.fake = fake
-        report = await indexed(address, asynchronous, options=WriteOptions(throttled_attempts=3))
+        report = await indexed(address, asynchronous, options=WriteOptions(retry=QUICK))
     assert fake.bulks == [IDS, ["3"], ["3"]]
     assert report.written == 7
     (rejection,) = report.rejected
