@@ -1,12 +1,14 @@
 """For tests: a store in memory, the suite for adapters, exact scores, an encoder without model."""
 
 from splade_connectors.testing.contract import StoreContract
+from splade_connectors.testing.discard import DiscardingStore
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.fusion import assert_same_fusion, exact_window
 from splade_connectors.testing.memory import MemoryStore
 from splade_connectors.testing.oracle import assert_same_ranking, exact_ranking, exact_scores
 
 __all__ = [
+    "DiscardingStore",
     "HashEncoder",
     "MemoryStore",
     "StoreContract",

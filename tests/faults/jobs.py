@@ -76,13 +76,14 @@ class Job(ABC):
     @abstractmethod
     def run(
         self,
-        world: World,
         store: Store,
         rows: Sequence[Row],
         options: WriteOptions,
         on_progress: OnProgress | None = None,
+        *,
+        with_dense: bool = True,
     ) -> Outcome:
-        """Do it, once."""
+        """Do it, once; `with_dense` where the server takes dense vectors."""
 
 
 class IndexJob(Job):
@@ -97,13 +98,14 @@ class IndexJob(Job):
 
     def run(
         self,
-        world: World,
         store: Store,
         rows: Sequence[Row],
         options: WriteOptions,
         on_progress: OnProgress | None = None,
+        *,
+        with_dense: bool = True,
     ) -> Outcome:
-        documents = world.documents(rows)
+        documents = [row.document(with_dense=with_dense) for row in rows]
         report = store.index(documents, options=options, on_progress=on_progress)
         return Outcome(done=report.written, rejected=report.rejected, retries=report.retries)
 

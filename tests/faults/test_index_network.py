@@ -59,7 +59,8 @@ def run_through(
     found = rows(SCALE.documents) if found is None else found
     expected = job.prepare(world, found)
     with Proxy(world.url, *rules) as proxy, world.open(proxy.url, retry=retry) as store:
-        outcome = job.run(world, store, found, write_options(retry, chunk))
+        options = write_options(retry, chunk)
+        outcome = job.run(store, found, options, with_dense=world.has_dense)
     assert sorted(str(item.id) for item in outcome.rejected) == sorted(refused)
     assert outcome.done == len(found) - len(refused)
     check_all(world, expected, found, refused)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import httpx
 
-from splade_connectors import Document, RetryOptions, Store, connect
+from splade_connectors import RetryOptions, Store, connect
 from splade_connectors.keys import encode_key
 from splade_connectors.precision import Precision, as_stored
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
@@ -64,10 +64,6 @@ class World(ABC):
     def open(self, url: str | None = None, *, retry: RetryOptions | None = None) -> Store:
         """A store with the encoder of these tests."""
         return connect(self.target(url), encoder=self.encoder, retry=retry)
-
-    def documents(self, rows: Sequence[Row]) -> list[Document]:
-        """Rows as `index` takes them."""
-        return [row.document(with_dense=self.has_dense) for row in rows]
 
     def assert_complete(self, rows: Sequence[Row], found: Snapshot | None = None) -> None:
         """Each row has the vector of its text, and searches give exact scores of just these rows.
@@ -199,10 +195,14 @@ class ElasticsearchWorld(World):
     def expected(self, rows: Sequence[Row]) -> Snapshot:
         return {row.id: {**row.fields, **self._dense(row)} for row in rows}
 
-    def block(self, **blocks: bool | None) -> None:
-        """Set blocks of the index, or remove them with None."""
-        settings = {f"index.blocks.{name}": value for name, value in blocks.items()}
-        self.call("PUT", f"/{self.name}/_settings", settings)
+    def block(self, block: str, value: bool | None) -> None:
+        """Set a block of the index, or remove it with None."""
+        self.call("PUT", f"/{self.name}/_settings", {f"index.blocks.{block}": value})
+
+    def has_block(self, block: str) -> bool:
+        """Whether the index has it."""
+        answer = self.call("GET", f"/{self.name}/_settings?flat_settings=true")
+        return bool(answer[self.name]["settings"].get(f"index.blocks.{block}") == "true")
 
     @property
     def _scheme(self) -> str:
