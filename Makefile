@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-models lint types bare wheel bench clean
+.PHONY: demo test test-models test-faults lint types bare wheel bench clean
 
 demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure it.
 	$(BIN)/splade-connectors demo
@@ -17,13 +17,17 @@ test: $(VENV)/.test ## Set up and run the tests; those that lack Java or a serve
 test-models: $(VENV)/.models ## The tests that need torch, transformers and sentence-transformers.
 	$(PYTEST) -m models
 
+test-faults: $(VENV)/.test ## Failures of network, server and process at full size; `test` runs a share of it.
+	SPLADE_FAULTS=full $(PYTEST) tests/faults
+	$(BIN)/python benchmarks/attach_memory.py --check
+
 lint: $(VENV)/.lint ## Style.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.test $(VENV)/.lint ## Types, strictly.
 	$(BIN)/mypy
-	$(BIN)/mypy --strict --explicit-package-bases tests/servers tests/fronts
+	$(BIN)/mypy --strict --explicit-package-bases tests/servers tests/fronts tests/faults
 
 bare: ## The package without extras: it imports, loads nothing heavy, and names what is missing.
 	$(PYTHON) -m venv --clear build/bare
