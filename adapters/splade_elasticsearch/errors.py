@@ -15,6 +15,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
     Unavailable,
 )
+from splade_connectors.waits import retry_after_s
 from splade_elasticsearch.bulk import reason, stops_all
 from splade_elasticsearch.dialect import ELASTICSEARCH, KINDS, Dialect
 
@@ -74,7 +75,7 @@ def from_status(
     if status == 404:
         return NotFound(f"{location} was not found (404): {text}")
     if status in (429, 502, 503, 504):
-        wait = _seconds(headers.get("retry-after"))
+        wait = retry_after_s(headers.get("retry-after"))
         return Unavailable(f"{location} is not available ({status}): {text}", retry_after_s=wait)
     missing = _NO_TYPE.search(text)
     if missing:
@@ -152,10 +153,3 @@ def _short(text: str) -> str:
     """Without what urllib3 and aiohttp put into their messages beside the reason."""
     found = re.sub(r"<[^>]*>:? ?|\w+\([^)]*\): |\(?Caused by.*| ssl:default", "", text)
     return found.strip(" (") or "no connection"
-
-
-def _seconds(header: str | None) -> float | None:
-    try:
-        return float(header) if header else None
-    except ValueError:
-        return None  # a date: the usual backoff will do

@@ -16,6 +16,7 @@ from splade_connectors.errors import (
     StoreLocked,
     Unavailable,
 )
+from splade_connectors.waits import retry_after_s
 
 _GRPC_STATUS = {
     "UNAUTHENTICATED": 401,
@@ -47,8 +48,9 @@ def from_client(error: Exception, location: str) -> SpladeConnectorsError:
         wait = float(getattr(error, "retry_after_s", 0) or 0)
         return Unavailable(f"{location} asks to slow down: {_line(error)}", retry_after_s=wait)
     if kind == "QdrantException" and "Retry-After" in str(error):
-        # A date instead of seconds, which the client cannot read: the usual waits will do.
-        return Unavailable(f"{location} asks to slow down")
+        # A date instead of seconds, which the client cannot read; its complaint repeats it.
+        wait_s = retry_after_s(str(error))
+        return Unavailable(f"{location} asks to slow down", retry_after_s=wait_s)
     if kind == "ResponseHandlingException":
         return _from_transport(getattr(error, "source", error), location)
     if kind == "JSONDecodeError":
@@ -110,12 +112,11 @@ def _from_response(response: Any, location: str) -> SpladeConnectorsError:
     # other statuses it may be a proxy before Qdrant that speaks.
     if message is None and status in (404, 405, 501):
         return _no_qdrant(location, status)
-    wait = str(response.headers.get("retry-after", ""))
     return from_status(
         status,
         _plain_text(response.content) if message is None else message,
         location,
-        retry_after_s=float(wait) if wait.isdecimal() else None,
+        retry_after_s=retry_after_s(response.headers.get("retry-after")),
     )
 
 

@@ -171,7 +171,7 @@ def test_the_library_is_silent_unless_asked() -> None:
 
 # Rooms from the inside out: a module imports from its own room and from those before it.
 LAYERS = [
-    {"errors", "options", "vectors", "documents", "precision", "versions", "texts"},
+    {"errors", "options", "vectors", "documents", "precision", "versions", "texts", "waits"},
     {"keys", "manifest", "encoders", "targets", "steps", "fusion"},
     {"backend", "registry"},
     {"pipeline"},

@@ -1,0 +1,26 @@
+"""How long a server asks to wait."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+# "Wed, 25 Nov 2026 07:50:43 GMT", also inside of somebody's message.
+_DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """Seconds in a `Retry-After` header, or until the date in it (RFC 9110, 10.2.3).
+
+    None where it holds neither, and where there is none.
+    """
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        found = _DATE.search(header)
+    if found is None:
+        return None
+    return max(0.0, (parsedate_to_datetime(found[0]) - datetime.now(UTC)).total_seconds())
