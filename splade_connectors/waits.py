@@ -23,4 +23,6 @@ def retry_after_s(header: str | None) -> float | None:
         found = _DATE.search(header)
     if found is None:
         return None
-    return max(0.0, (parsedate_to_datetime(found[0]) - datetime.now(UTC)).total_seconds())
+    seconds = (parsedate_to_datetime(found[0]) - datetime.now(UTC)).total_seconds()
+    # A date that has passed asks for nothing: the usual waits will do.
+    return seconds if seconds > 0 else None

@@ -1,8 +1,8 @@
 """Reading an index to its end: by point in time where there is one, else by scroll.
 
 A page of a point in time can be asked for again; the next page of a scroll cannot, because the
-server moves on when it answers. So a lost answer of a scroll begins the reading anew: what has
-been attached by then is recognized by its marker.
+server moves on when it answers. So a lost answer of a scroll is a lost reading, which begins anew:
+what has been attached by then is recognized by its marker.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from splade_connectors.attach.backend import CursorLost
 from splade_connectors.attach.values import Selection
 from splade_connectors.errors import NotFound, RequestRejected, Unavailable
 from splade_connectors.options import NO_RETRY
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 
 # Between two pages: a server may be away for a while.
 _KEEP_ALIVE = "15m"
-_LOST_CONTEXT = "search_context_missing"
 _NO_HANDLER = (400, 405)
 
 
@@ -52,6 +52,9 @@ def read_page(
         selection: size of the page, and part.
         cursor: None for the first page.
         scroll: read by scroll.
+
+    Raises:
+        CursorLost: when the next page cannot be had.
     """
     whole = {**body, "size": selection.size, "seq_no_primary_term": True}
     if selection.part and selection.part[1] > 1:
@@ -61,11 +64,11 @@ def read_page(
             return (yield from _scrolled(path, whole, selection, cursor))
         return (yield from _at_point_in_time(path, whole, selection, cursor))
     except NotFound as error:
-        if cursor is None or _LOST_CONTEXT not in str(error):
+        if cursor is None:
             raise
-    # The server was restarted, or nobody asked for long.
-    log.info("the reading of %s begins anew: its context is gone", path)
-    return (yield from read_page(path, body, selection, None, scroll))
+        # The server was restarted, or nobody asked for long. Where it is the index that is gone,
+        # the next first page says so.
+        raise CursorLost(f"the reading of {path} begins anew: {error}") from error
 
 
 def _at_point_in_time(
@@ -113,8 +116,7 @@ def _scrolled(
         try:
             answer = yield Join((yield Spawn(_once(request), NO_RETRY)))
         except Unavailable as error:
-            log.info("the reading of %s begins anew: %s", path, error)
-            return (yield from _scrolled(path, body, selection, None))
+            raise CursorLost(f"the reading of {path} begins anew: {error}") from error
     _check_shards(answer, path)
     hits = answer["hits"]["hits"]
     if len(hits) < selection.size:

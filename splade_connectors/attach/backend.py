@@ -16,9 +16,14 @@ from splade_connectors.attach.values import (
     Survey,
 )
 from splade_connectors.backend import Backend, Outcome
-from splade_connectors.errors import NotSupported
+from splade_connectors.errors import NotSupported, SpladeConnectorsError
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.steps import Steps
+
+
+class CursorLost(SpladeConnectorsError):
+    """The store has forgotten where a reading stood: it is to begin anew."""
+
 
 AttachOutcome = Outcome | Conflict | Gone
 
@@ -46,6 +51,9 @@ class AttachBackend(Protocol):
         """A page of the selected documents; the first one with the cursor None.
 
         Safe to repeat: the same cursor gives the same page, or what took its place.
+
+        Raises:
+            CursorLost: when there is no next page to be had, because the server was restarted.
         """
 
     def read_again(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.backend import CursorLost, attach_backend
 from splade_connectors.attach.report import DetachReport
 from splade_connectors.attach.values import Conflict, Found, Gone, Page, Selection
 from splade_connectors.backend import Rejected, Written
@@ -65,7 +65,11 @@ class Detaching:
         selection = Selection(which="attached", settings="", fields=())
         for _ in range(_MOST_ROUNDS):
             before = self.report.cleared
-            yield from self._pass(selection)
+            try:
+                yield from self._pass(selection)
+            except CursorLost:
+                yield from self._sender.drain()
+                continue
             yield from self._verbs.backend.refresh()
             if self.report.cleared == before:
                 break

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.backend import CursorLost, attach_backend
 from splade_connectors.attach.compare import is_same_vector
 from splade_connectors.attach.encode import encode_texts
 from splade_connectors.attach.plan import Planner
@@ -36,6 +37,8 @@ from splade_connectors.vectors import SparseVector
 
 if TYPE_CHECKING:
     from splade_connectors.verbs import Verbs
+
+log = logging.getLogger(__name__)
 
 # Passes over what was missed: written by others meanwhile, or skipped when a server came back.
 _LAST_PASSES = 10
@@ -149,16 +152,37 @@ class Attaching:
 
     def _pass(self, selection: Selection) -> Steps[None]:
         """Read all that is selected; what lacks its vector is encoded and put on its way."""
+        unchanged, attached = self.report.unchanged, self.report.attached
+        while True:
+            try:
+                yield from self._read(selection)
+            except CursorLost as error:
+                log.info("%s", error)
+            else:
+                break
+            # All is read once more, so what this pass has done is met again.
+            self._waiting.clear()
+            yield from self._settled(selection)
+            yield from self._patiently(self._verbs.backend.refresh())
+            self.report.unchanged = unchanged - (self.report.attached - attached)
+        yield from self._settled(selection)
+        # Others may have deleted what was attached before the reading began anew.
+        self.report.unchanged = max(self.report.unchanged, unchanged)
+
+    def _read(self, selection: Selection) -> Steps[None]:
+        """Page by page; the next one is read while one is encoded."""
         reading = yield self._reading(selection, None)
         while reading is not None:
             page: Page = yield Join(reading)
-            # The next page is read while this one is encoded.
             more = page.next is not None
             reading = (yield self._reading(selection, page.next)) if more else None
             for found in page.documents:
                 self._consider(found)
             yield from self._encode_waiting(self._options.write.window_documents)
             self._tell()
+
+    def _settled(self, selection: Selection) -> Steps[None]:
+        """Until nothing waits, is in flight, or was changed by others."""
         while self._waiting or self._sender.in_flight or self._changed:
             yield from self._encode_waiting(1)
             yield from self._sender.drain()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from splade_connectors.attach.backend import attach_backend
+from splade_connectors.attach.backend import CursorLost, attach_backend
 from splade_connectors.attach.compare import is_same_vector
 from splade_connectors.attach.encode import encode_texts
 from splade_connectors.attach.report import Verification
@@ -54,14 +54,23 @@ class Verifying:
             recheck: encode every text. Without it a document with a marker is compared by the hash
                 of its text.
         """
-        yield from self._count()
+        while True:
+            self._report = Verification()
+            yield from self._count()
+            try:
+                yield from self._read(recheck)
+            except CursorLost:
+                continue  # from the beginning
+            return self._report
+
+    def _read(self, recheck: bool) -> Steps[None]:
         cursor = None
         while True:
             page: Page = yield from self._backend.read(self._selection, cursor)
             yield from self._check(page.documents, recheck)
             cursor = page.next
             if cursor is None:
-                return self._report
+                return
 
     def _count(self) -> Steps[None]:
         found = yield from self._verbs.backend.describe()

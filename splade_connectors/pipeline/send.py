@@ -105,7 +105,8 @@ class Patience:
         self._attempt += 1
         if self._attempt >= self._retry.attempts:
             return None
-        pause = backoff_s(self._attempt, self._retry) if asked_s is None else asked_s
+        # "Retry-After: 0" for ever would make a busy loop of it.
+        pause = max(backoff_s(self._attempt, self._retry), asked_s or 0.0)
         spent = time.monotonic() - self._began
         return pause if spent + pause <= self._retry.total_s else None
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from splade_connectors import RetryOptions, Store, WriteOptions
+from splade_connectors import AttachOptions, RetryOptions, Store, WriteOptions
 from splade_connectors.backend import Rejected
 from splade_connectors.options import Progress
 from tests.faults.documents import TEXT, Row, rows
@@ -110,7 +110,35 @@ class IndexJob(Job):
         return Outcome(done=report.written, rejected=report.rejected, retries=report.retries)
 
 
-JOBS: dict[str, Job] = {job.name: job for job in (IndexJob(),)}
+class AttachJob(Job):
+    """`attach` to a collection that is all its owner's, who made it before."""
+
+    name = "attach"
+    resumes = True
+
+    def prepare(self, world: World, rows: Sequence[Row]) -> Expected:
+        world.create(rows)
+        return Expected(untouched={}, written=world.snapshot())
+
+    def run(
+        self,
+        store: Store,
+        rows: Sequence[Row],
+        options: WriteOptions,
+        on_progress: OnProgress | None = None,
+        *,
+        with_dense: bool = True,
+    ) -> Outcome:
+        # What it wrote is compared by the test itself, and encoded once for that.
+        chosen = AttachOptions(write=options, verify=0)
+        report = store.attach([TEXT], options=chosen, on_progress=on_progress)
+        assert report.verification is not None
+        assert report.verification.missing == len(report.rejected)
+        done = report.attached + report.unchanged
+        return Outcome(done=done, rejected=report.rejected, retries=report.retries)
+
+
+JOBS: dict[str, Job] = {job.name: job for job in (IndexJob(), AttachJob())}
 
 
 def write_options(retry: RetryOptions | None = QUICK, chunk: int = CHUNK) -> WriteOptions:

@@ -27,7 +27,7 @@ from tests.faults.faults import (
     containing,
     writes,
 )
-from tests.faults.jobs import CHUNK, QUICK, Job, Outcome, check_all, write_options
+from tests.faults.jobs import CHUNK, JOBS, QUICK, Job, Outcome, check_all, write_options
 from tests.faults.proxy import Exchange, Proxy
 from tests.faults.scale import SCALE
 from tests.faults.worlds import ElasticsearchWorld, World
@@ -124,7 +124,9 @@ def test_a_limit_of_100_kb(world: World, job: Job) -> None:
     assert len(refused) <= len(accepted)
 
 
-def test_a_document_that_is_refused_with_its_whole_chunk(world: World, job: Job) -> None:
+def test_a_document_that_is_refused_with_its_whole_chunk(world: World) -> None:
+    """Of `index`, whose requests hold the text by which the proxy knows the document."""
+    job = JOBS["index"]
     found = rows(SCALE.documents)
     guilty = found[len(found) // 3]
     rule = Always(Status(400, body=world.refusal), containing(f'"{guilty.text}"'.encode()))
@@ -145,8 +147,12 @@ def test_items_that_fail_inside_an_answer_of_200(
     assert sent == outcome.done + proxy.done(ItemFailures)
 
 
-def test_a_value_that_does_not_fit_its_field(elasticsearch: ElasticsearchWorld, job: Job) -> None:
-    """One document in a thousand: it is reported with the server's reason, the rest is in."""
+def test_a_value_that_does_not_fit_its_field(elasticsearch: ElasticsearchWorld) -> None:
+    """One document in a thousand: it is reported with the server's reason, the rest is in.
+
+    Of `index`: what is there to be attached to fits its fields.
+    """
+    job = JOBS["index"]
     found = rows(max(SCALE.documents, 1000), conflict_every=SCALE.conflict_every)
     guilty = [row.id for row in found if isinstance(row.payload[YEAR], str)]
     outcome, _ = run_through(elasticsearch, job, found=found, refused=guilty, chunk=100)

@@ -203,7 +203,7 @@ def test_concurrency_grows_slowly_and_shrinks_at_once() -> None:
 def test_patience_is_bounded_by_tries_and_by_time() -> None:
     patience = Patience(RetryOptions(attempts=3, initial_wait_s=0.001, total_s=100))
     assert patience.pause_s() is not None
-    assert patience.pause_s(5.0) == 5.0
+    assert patience.pause_s(5.0) == 5.0  # longer than its own wait
     assert patience.pause_s() is None
     patience.restore()
     assert patience.pause_s(1000.0) is None
