@@ -141,8 +141,8 @@ def kill_again_and_again(
     for _ in range(3 * kills):  # some runs end before their moment comes
         if len(killed) == kills:
             break
-        share = 2 / (kills - len(killed) + 1) if resumes else 1.0
-        run = child.run(kill_after_s=moments.uniform(0.0, min(1.0, share)) * left_s)
+        share = 1 / (kills - len(killed) + 1) if resumes else 1.0
+        run = child.run(kill_after_s=moments.uniform(0.0, share) * left_s)
         if run.killed:
             killed.append(run)
         if resumes:
