@@ -17,6 +17,7 @@ from splade_elasticsearch.backend import ElasticsearchBackend
 from splade_elasticsearch.bulk import update_lines, update_outcomes
 from splade_elasticsearch.dialect import ELASTICSEARCH
 from splade_elasticsearch.fields import attached_fields, marker_of, stored, without_fields
+from splade_elasticsearch.privileges import ATTACH, ATTACH_AGAIN, missing_privileges
 from splade_elasticsearch.reading import read_page
 from splade_elasticsearch.requests import HttpRequest
 from splade_elasticsearch.schema import (
@@ -76,6 +77,7 @@ class AttachVerbs(ElasticsearchBackend):
         mapping = found.get("mappings") or {}
         settings = (found.get("settings") or {}).get("index") or {}
         refusals = self._refusals(schema.index, mapping, settings)
+        refusals += yield from self._privilege_refusals(schema)
         closed = any("is closed" in refusal for refusal in refusals)
         hits = [] if closed else (yield from self._literal_sample())
         sample = tuple(self._found(hit) for hit in hits)
@@ -89,7 +91,8 @@ class AttachVerbs(ElasticsearchBackend):
             absent=self._absent(selection.fields, sample, mapping),
             feature_names=self._feature_names(hits),
             refusals=tuple(refusals),
-            changes=self._changes(schema),
+            # What would be made may depend on what this user may not ask.
+            changes=() if refusals else self._changes(schema),
             notes=tuple(self._notes(hits, schema)),
             bytes_per_term=_STORED_BYTES_PER_TERM,
         )
@@ -266,6 +269,18 @@ class AttachVerbs(ElasticsearchBackend):
         if (mapping.get("properties") or {}).get(ours[1], {}).get("type", "keyword") != "keyword":
             refusals.append(f"{index} has a field {ours[1]!r} of its owner: choose another ?field=")
         return refusals
+
+    def _privilege_refusals(self, schema: Schema) -> Steps[list[str]]:
+        """In the beginning, instead of after an hour."""
+        if self._dialect is not ELASTICSEARCH:
+            return []
+        changes = not (schema.kind and schema.marker and self._manifest_in(schema))
+        needed = ATTACH if changes else ATTACH_AGAIN
+        lacking = yield from missing_privileges(schema.index, needed)
+        if not lacking:
+            return []
+        names = ", ".join(lacking)
+        return [f"this user lacks privileges on {schema.index}: {names}; an admin grants them"]
 
     def _literal_sample(self) -> Steps[list[Any]]:
         """Some documents whole, drawn at random, with their numbers as they are written."""

@@ -9,19 +9,39 @@ from pathlib import Path
 
 ADMIN = "elastic"  # built in, may do everything; its first password comes from the keystore
 READER = "reader"
+# Each with exactly what the README says that the purpose takes, or with less.
+ATTACHER = "attacher"
+ATTACHER_AGAIN = "attacher_again"
+WRITER = "writer"
 
+_READS = ["read", "view_index_metadata"]
 _ROLES = {
-    "articles_reader": {
-        "indices": [{"names": ["articles*"], "privileges": ["read", "view_index_metadata"]}]
-    }
+    "articles_reader": {"indices": [{"names": ["articles*"], "privileges": _READS}]},
+    "articles_attacher": {
+        "cluster": ["monitor"],
+        "indices": [{"names": ["articles*"], "privileges": [*_READS, "index", "manage"]}],
+    },
+    "articles_attacher_again": {
+        "indices": [{"names": ["articles*"], "privileges": [*_READS, "index", "maintenance"]}],
+    },
+    "articles_writer": {
+        "cluster": ["monitor"],
+        "indices": [{"names": ["articles*"], "privileges": [*_READS, "index", "maintenance"]}],
+    },
 }
-_MEMBERS = {"articles_reader": [READER]}
+_MEMBERS = {
+    "articles_reader": [READER],
+    "articles_attacher": [ATTACHER],
+    "articles_attacher_again": [ATTACHER_AGAIN],
+    "articles_writer": [WRITER],
+}
+_USERS = [user for users in _MEMBERS.values() for user in users]
 _HASH_ROUNDS = 10_000
 
 
 def new_passwords() -> dict[str, str]:
     """A random password for each user."""
-    return {user: secrets.token_urlsafe(24) for user in (ADMIN, READER)}
+    return {user: secrets.token_urlsafe(24) for user in (ADMIN, *_USERS)}
 
 
 def write_users(config: Path, passwords: Mapping[str, str]) -> None:
@@ -30,7 +50,9 @@ def write_users(config: Path, passwords: Mapping[str, str]) -> None:
     members = [f"{role}:{','.join(users)}" for role, users in _MEMBERS.items()]
     _write_lines(config / "users", users)
     _write_lines(config / "users_roles", members)
-    _write_lines(config / "roles.yml", [json.dumps(_ROLES)])  # JSON is YAML, too
+    # JSON is YAML, too; but the server reads this file line by line, a role at a time.
+    roles = [f"{name}: {json.dumps(role)}" for name, role in _ROLES.items()]
+    _write_lines(config / "roles.yml", roles)
 
 
 def _hashed(password: str) -> str:
