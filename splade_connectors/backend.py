@@ -256,7 +256,10 @@ class ConnectOptions:
         api_key: sent as the store's own kind of API key.
         username: with `password`, for basic authentication.
         password: with `username`.
+        bearer_token: sent as `Authorization: Bearer …`, to Elasticsearch and OpenSearch.
         ca_certs: path of a file with the certificate authorities to trust.
+        client_cert: path of a PEM file with this client's certificate, where servers ask for one.
+        client_key: path of a PEM file with its key; None where `client_cert` holds it as well.
         timeout_s: seconds until a request counts as failed.
         manifest_file: keep the manifest in this file, for servers that cannot.
     """
@@ -264,7 +267,10 @@ class ConnectOptions:
     api_key: str | None = field(default=None, repr=False)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    bearer_token: str | None = field(default=None, repr=False)
     ca_certs: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
     timeout_s: float = 30.0
     manifest_file: str | None = None
 

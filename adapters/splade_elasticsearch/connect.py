@@ -15,6 +15,7 @@ from splade_elasticsearch.client import ClientCalls
 from splade_elasticsearch.dialect import ELASTICSEARCH
 from splade_elasticsearch.hybrid_backend import ElasticsearchHybridBackend
 from splade_elasticsearch.target import (
+    bearer_token,
     certificates,
     check_transport,
     host_name,
@@ -41,7 +42,7 @@ class ElasticsearchAdapter:
             f"{scheme}://{host_name(target.host)}:{target.port or _PORT}",
             request_timeout=options.timeout_s,
             **_credentials(target, options),
-            **certificates(target, options.ca_certs),
+            **certificates(target, options),
         )
         return _opened(client, target, keys, options, asynchronous, client.close)
 
@@ -55,6 +56,9 @@ class ElasticsearchAdapter:
 
 def _credentials(target: Target, options: ConnectOptions) -> dict[str, Any]:
     """Arguments win over the URL, the URL over the environment."""
+    token = bearer_token(target, options, "ELASTICSEARCH")
+    if token:
+        return {"bearer_auth": token}
     if options.api_key:
         return _api_key(options.api_key)
     named = options.username or target.username

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from splade_connectors.backend import ConnectOptions
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.targets import Target
+from splade_connectors.tls import check_files
 from splade_elasticsearch.dialect import Dialect
 from splade_elasticsearch.fields import DEFAULT_DENSE
 from splade_elasticsearch.schema import check_field_name, check_index_name
@@ -48,17 +48,41 @@ def user_and_password(target: Target, options: ConnectOptions, variables: str) -
     return f"{username}:{password}".encode() if username else b""
 
 
-def certificates(target: Target, path: str | None) -> dict[str, str]:
-    """The client's argument for certificate authorities, where there is one."""
-    if not path:
-        return {}
-    if not target.transport:
+def certificates(target: Target, options: ConnectOptions) -> dict[str, str]:
+    """The client's arguments for certificate authorities, and for a certificate of its own."""
+    files = {
+        "ca_certs": options.ca_certs,
+        "client_cert": options.client_cert,
+        "client_key": options.client_key,
+    }
+    check_files(target, options)
+    return {name: path for name, path in files.items() if path}
+
+
+def bearer_token(target: Target, options: ConnectOptions, variables: str) -> str | None:
+    """The token of a caller, or of the environment where nothing else was given.
+
+    Args:
+        target: of the index.
+        options: of the caller.
+        variables: what the names of the environment variables begin with.
+
+    Raises:
+        ConfigurationError: beside other credentials, or with characters that no token has.
+    """
+    others = options.api_key or options.username or target.username
+    if options.bearer_token and others:
         raise ConfigurationError(
-            f"ca_certs (--ca-certs) is for TLS: write {target.scheme}+https://"
+            "a bearer token goes alone: leave the API key, or user and password, away"
         )
-    if not Path(path).is_file():
-        raise ConfigurationError(f"there is no file {path} with certificates (--ca-certs)")
-    return {"ca_certs": path}
+    token = options.bearer_token
+    if token is None and not others:
+        token = os.environ.get(f"{variables}_BEARER_TOKEN")
+    if token and (not token.isascii() or not token.isprintable() or " " in token):
+        raise ConfigurationError(
+            "the bearer token has characters that no token has (a line break at its end?)"
+        )
+    return token or None
 
 
 def index_arguments(

@@ -11,6 +11,7 @@ from splade_connectors.keys import Keys
 from splade_connectors.registry import require
 from splade_connectors.targets import Target
 from splade_elasticsearch.target import (
+    bearer_token,
     certificates,
     check_transport,
     index_arguments,
@@ -45,7 +46,7 @@ class OpenSearchAdapter:
             headers=_credentials(target, options),
             timeout=options.timeout_s,
             max_retries=0,
-            **certificates(target, options.ca_certs),
+            **certificates(target, options),
         )
         calls = ClientCalls(client, str(target))
         if asynchronous:
@@ -67,6 +68,9 @@ class OpenSearchAdapter:
 
 def _credentials(target: Target, options: ConnectOptions) -> dict[str, str]:
     """The header; the client's own argument takes no user names and passwords beyond Latin-1."""
+    token = bearer_token(target, options, "OPENSEARCH")
+    if token:
+        return {"authorization": f"Bearer {token}"}
     if options.api_key:
         raise ConfigurationError(
             "OpenSearch has no API keys: ConnectOptions(username=…, password=…), or a client of "

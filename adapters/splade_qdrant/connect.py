@@ -12,6 +12,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
 from splade_connectors.targets import Target
+from splade_connectors.tls import check_files, context
 from splade_qdrant.client import ClientCalls
 from splade_qdrant.edge import EdgeEngine
 from splade_qdrant.hybrid_backend import QdrantHybridBackend
@@ -69,7 +70,7 @@ class QdrantAdapter:
             timeout=max(1, round(options.timeout_s)),
             check_compatibility=False,  # it would connect here, and warn instead of raising
             **_address(target),
-            **({"verify": options.ca_certs} if options.ca_certs else {}),
+            **_tls(target, options),
         )
         return _opened(client, target, options, asynchronous, client.close)
 
@@ -79,6 +80,17 @@ class QdrantAdapter:
     ) -> Opened:
         """Use the user's client; closing it stays the user's business."""
         return _opened(client, target, options, asynchronous, does_nothing(asynchronous))
+
+
+def _tls(target: Target, options: ConnectOptions) -> dict[str, Any]:
+    """What httpx verifies with, where files were named."""
+    if options.bearer_token:
+        raise ConfigurationError(
+            "Qdrant takes API keys, and JSON web tokens in their place: QDRANT_API_KEY, or api_key"
+        )
+    check_files(target, options)
+    named = options.ca_certs or options.client_cert
+    return {"verify": context(options)} if named else {}
 
 
 def _address(target: Target) -> dict[str, Any]:

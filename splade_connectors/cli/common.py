@@ -45,6 +45,12 @@ Backend = Annotated[str, typer.Option(help="onnx or torch.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Username = Annotated[str | None, typer.Option(help="For basic authentication.")]
 CaCerts = Annotated[str | None, typer.Option(help="File with certificate authorities to trust.")]
+ClientCert = Annotated[
+    str | None, typer.Option(help="PEM file with this client's certificate, for servers that ask.")
+]
+ClientKey = Annotated[
+    str | None, typer.Option(help="PEM file with its key, where --client-cert does not hold it.")
+]
 Timeout = Annotated[float, typer.Option(help="Seconds until a request counts as failed.")]
 Manifest = Annotated[
     str | None, typer.Option(help="Keep the manifest in this file, for servers that cannot.")
@@ -203,6 +209,8 @@ def open_store(
     *,
     username: str | None = None,
     ca_certs: str | None = None,
+    client_cert: str | None = None,
+    client_key: str | None = None,
     timeout: float = 30.0,
     manifest: str | None = None,
     override_manifest: bool = False,
@@ -213,7 +221,12 @@ def open_store(
     from splade_connectors.connect import connect
 
     options = ConnectOptions(
-        username=username, ca_certs=ca_certs, timeout_s=timeout, manifest_file=manifest
+        username=username,
+        ca_certs=ca_certs,
+        client_cert=client_cert,
+        client_key=client_key,
+        timeout_s=timeout,
+        manifest_file=manifest,
     )
     with connect(
         target, encoder=encoder, options=options, override_manifest=override_manifest, **more

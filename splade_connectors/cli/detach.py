@@ -25,13 +25,21 @@ def command(
     ] = False,
     username: common.Username = None,
     ca_certs: common.CaCerts = None,
+    client_cert: common.ClientCert = None,
+    client_key: common.ClientKey = None,
     timeout: common.Timeout = 30.0,
     manifest: common.Manifest = None,
     json: common.Json = False,
 ) -> None:
     """Remove what attach added, and only that, after showing it."""
     with common.open_store(
-        target, username=username, ca_certs=ca_certs, timeout=timeout, manifest=manifest
+        target,
+        username=username,
+        ca_certs=ca_certs,
+        client_cert=client_cert,
+        client_key=client_key,
+        timeout=timeout,
+        manifest=manifest,
     ) as store:
         report = store.detach(dry_run=True, former=former)
         if not json:

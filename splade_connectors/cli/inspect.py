@@ -11,13 +11,21 @@ def command(
     target: common.TargetArgument,
     username: common.Username = None,
     ca_certs: common.CaCerts = None,
+    client_cert: common.ClientCert = None,
+    client_key: common.ClientKey = None,
     timeout: common.Timeout = 30.0,
     manifest: common.Manifest = None,
     json: common.Json = False,
 ) -> None:
     """What is there: server, fields, number of documents, manifest."""
     with common.open_store(
-        target, username=username, ca_certs=ca_certs, timeout=timeout, manifest=manifest
+        target,
+        username=username,
+        ca_certs=ca_certs,
+        client_cert=client_cert,
+        client_key=client_key,
+        timeout=timeout,
+        manifest=manifest,
     ) as store:
         found = store.inspect().to_json()
     if json:

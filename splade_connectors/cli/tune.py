@@ -49,6 +49,8 @@ def command(
     backend: common.Backend = "onnx",
     username: common.Username = None,
     ca_certs: common.CaCerts = None,
+    client_cert: common.ClientCert = None,
+    client_key: common.ClientKey = None,
     timeout: common.Timeout = 30.0,
     manifest: common.Manifest = None,
     override_manifest: common.OverrideManifest = False,
@@ -66,6 +68,8 @@ def command(
     place: dict[str, Any] = {
         "username": username,
         "ca_certs": ca_certs,
+        "client_cert": client_cert,
+        "client_key": client_key,
         "timeout": timeout,
         "manifest": manifest,
         "override_manifest": override_manifest,

@@ -173,7 +173,7 @@ def test_the_library_is_silent_unless_asked() -> None:
 LAYERS = [
     {"errors", "options", "vectors", "documents", "precision", "versions", "texts", "waits"},
     {"keys", "manifest", "encoders", "targets", "steps", "fusion"},
-    {"backend", "registry"},
+    {"backend", "registry", "tls"},
     {"pipeline"},
     {"attach"},
     {"verbs", "hybrid", "arguments", "store", "async_store", "connect"},
