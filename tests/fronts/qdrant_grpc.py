@@ -32,7 +32,16 @@ _CODES = {
     500: transport.StatusCode.INTERNAL,
     503: transport.StatusCode.UNAVAILABLE,
 }
-_READS = ("HealthCheck", "CollectionExists", "Get", "Query", "Count")
+_READS = (
+    "HealthCheck",
+    "CollectionExists",
+    "Get",
+    "Query",
+    "Count",
+    "Scroll",
+    "List",
+    "ListAliases",
+)
 
 
 class QdrantGrpcFront(Front):
@@ -131,6 +140,22 @@ class _Collections(_Servicer, grpc.CollectionsServicer):
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         return _done(self.engine.drop(request.collection_name))
 
+    def List(self, request: Any, context: Any) -> Any:  # noqa: N802
+        found = self.engine.collections().collections
+        return grpc.ListCollectionsResponse(
+            collections=[RestToGrpc.convert_collection_description(item) for item in found]
+        )
+
+    def ListAliases(self, request: Any, context: Any) -> Any:  # noqa: N802
+        found = self.engine.aliases().aliases
+        return grpc.ListAliasesResponse(
+            aliases=[RestToGrpc.convert_alias_description(item) for item in found]
+        )
+
+    def UpdateAliases(self, request: Any, context: Any) -> Any:  # noqa: N802
+        actions = [GrpcToRest.convert_alias_operations(action) for action in request.actions]
+        return _done(self.engine.change_aliases(models.ChangeAliasesOperation(actions=actions)))
+
 
 class _Points(_Servicer, grpc.PointsServicer):
     def CreateVectorName(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -140,6 +165,11 @@ class _Points(_Servicer, grpc.PointsServicer):
         config = models.SparseVectorNameConfig(sparse=sparse)
         return _updated(
             self.engine.add_vector(request.collection_name, request.vector_name, config)
+        )
+
+    def DeleteVectorName(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return _updated(
+            self.engine.delete_vector_name(request.collection_name, request.vector_name)
         )
 
     def Upsert(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -162,19 +192,53 @@ class _Points(_Servicer, grpc.PointsServicer):
             or False,
         )
         found = self.engine.retrieve(request.collection_name, asked)
-        return grpc.GetResponse(result=[RestToGrpc.convert_record(record) for record in found])
+        return grpc.GetResponse(result=[_record(record) for record in found])
+
+    def Scroll(self, request: Any, context: Any) -> Any:  # noqa: N802
+        asked = models.ScrollRequest(
+            filter=_set(request, "filter", GrpcToRest.convert_filter),
+            offset=_set(request, "offset", GrpcToRest.convert_point_id),
+            limit=request.limit if request.HasField("limit") else None,
+            with_payload=_set(request, "with_payload", GrpcToRest.convert_with_payload_interface),
+            with_vector=_set(request, "with_vectors", GrpcToRest.convert_with_vectors_selector)
+            or False,
+        )
+        found = self.engine.scroll(request.collection_name, asked)
+        after = found.next_page_offset
+        return grpc.ScrollResponse(
+            result=[_record(record) for record in found.points],
+            next_page_offset=None if after is None else RestToGrpc.convert_extended_point_id(after),
+        )
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
         selector = GrpcToRest.convert_points_selector(request.points)
         return _updated(self.engine.delete(request.collection_name, selector))
 
     def SetPayload(self, request: Any, context: Any) -> Any:  # noqa: N802
-        selector = GrpcToRest.convert_points_selector(request.points_selector)
-        assert isinstance(selector, models.PointIdsList)
         asked = models.SetPayload(
-            payload=GrpcToRest.convert_payload(request.payload), points=selector.points
+            payload=GrpcToRest.convert_payload(request.payload), points=_ids(request)
         )
         return _updated(self.engine.set_payload(request.collection_name, asked))
+
+    def DeletePayload(self, request: Any, context: Any) -> Any:  # noqa: N802
+        asked = models.DeletePayload(keys=list(request.keys), points=_ids(request))
+        return _updated(self.engine.delete_payload(request.collection_name, asked))
+
+    def DeleteVectors(self, request: Any, context: Any) -> Any:  # noqa: N802
+        names = GrpcToRest.convert_vectors_selector(request.vectors)
+        asked = models.DeleteVectors(vector=list(names), points=_ids(request))
+        return _updated(self.engine.delete_vectors(request.collection_name, asked))
+
+    def UpdateBatch(self, request: Any, context: Any) -> Any:  # noqa: N802
+        operations = [
+            GrpcToRest.convert_points_update_operation(item) for item in request.operations
+        ]
+        done = self.engine.batch(
+            request.collection_name, models.UpdateOperations(operations=operations)
+        )
+        return grpc.UpdateBatchResponse(
+            result=[RestToGrpc.convert_update_result(item) for item in done]
+        )
 
     def UpdateVectors(self, request: Any, context: Any) -> Any:  # noqa: N802
         points = [GrpcToRest.convert_point_vectors(point) for point in request.points]
@@ -192,6 +256,18 @@ class _Points(_Servicer, grpc.PointsServicer):
 def _set(request: Any, name: str, convert: Callable[[Any], Any]) -> Any:
     """A field converted, None where it was not sent."""
     return convert(getattr(request, name)) if request.HasField(name) else None
+
+
+def _ids(request: Any) -> list[models.ExtendedPointId]:
+    """The points that a change is for."""
+    selector = GrpcToRest.convert_points_selector(request.points_selector)
+    assert isinstance(selector, models.PointIdsList)
+    return selector.points
+
+
+def _record(record: models.Record) -> Any:
+    """A point; the message has no way to say that the payload was not asked for."""
+    return RestToGrpc.convert_record(record.model_copy(update={"payload": record.payload or {}}))
 
 
 def _done(result: bool) -> Any:

@@ -68,7 +68,8 @@ class Server:
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """A request as one sends it by hand."""
-        answer = httpx.request(method, f"{self.url}{path}", json=body, trust_env=False)
+        url = f"{self.url}{path}"
+        answer = httpx.request(method, url, json=body, trust_env=False, timeout=60)
         assert answer.is_success, answer.text
         return answer.json()
 

@@ -1,4 +1,4 @@
-"""Attaching to a collection that its owner made: embedded, in local mode, and over REST."""
+"""Attaching to a collection that its owner made: embedded, in local mode, over REST and gRPC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from splade_connectors.errors import AttachRefused, ConfigurationError, NotFound
 from splade_connectors.options import OnProgress, PruneOptions
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
 from splade_connectors.vectors import SparseBatch
-from tests.fronts import QdrantRestFront
+from tests.fronts import Front, QdrantGrpcFront, QdrantRestFront
 
 FIELDS = ("title", "author.bio", "parts.text")
 WORDS = ("water", "salt", "flour", "time", "mountain", "apple", "cat", "moon", "bread", "tide")
@@ -156,8 +156,13 @@ def front() -> Iterator[QdrantRestFront]:
 
 @pytest.fixture
 def rest(front: QdrantRestFront) -> Place:
+    return _behind(front, "qdrant")
+
+
+def _behind(front: Front, scheme: str) -> Place:
+    """A collection that is reached over the wire."""
     _filled(front.engine.client, unnamed=True)
-    target = f"qdrant://{front.host}/articles"
+    target = f"{scheme}://{front.host}/articles"
 
     def opened(encoder: HashEncoder | None = None, **more: Any) -> Store:
         return connect(target, encoder=encoder or HashEncoder(), **more)
@@ -165,7 +170,13 @@ def rest(front: QdrantRestFront) -> Place:
     return _of_client(front.engine.client, opened, target)
 
 
-@pytest.fixture(params=["edge", "local", "rest"])
+@pytest.fixture
+def grpc() -> Iterator[Place]:
+    with QdrantGrpcFront() as found:
+        yield _behind(found, "qdrant+grpc")
+
+
+@pytest.fixture(params=["edge", "local", "rest", "grpc"])
 def place(request: pytest.FixtureRequest) -> Place:
     found: Place = request.getfixturevalue(request.param)
     return found
@@ -292,8 +303,10 @@ def test_a_dense_vector_of_that_name_is_refused(edge: Place) -> None:
         store.attach(FIELDS)
 
 
-def test_an_unknown_collection_gets_near_names(rest: Place) -> None:
-    target = rest.target.replace("articles", "article")
+@pytest.mark.parametrize("kind", ["rest", "grpc"])
+def test_an_unknown_collection_gets_near_names(kind: str, request: pytest.FixtureRequest) -> None:
+    place: Place = request.getfixturevalue(kind)
+    target = place.target.replace("articles", "article")
     with (
         connect(target, encoder=HashEncoder()) as store,
         pytest.raises(NotFound, match="did you mean 'articles'"),
@@ -331,13 +344,14 @@ def test_limits_of_strict_mode_are_obeyed(front: QdrantRestFront, rest: Place) -
     assert max(reads) <= 11
 
 
-def test_an_older_server_is_refused_or_copied() -> None:
-    with QdrantRestFront(version="1.17.0") as front:
-        _filled(front.engine.client, unnamed=True)
-        place = _of_client(front.engine.client, lambda: None)  # type: ignore[arg-type, return-value]
-        target = f"qdrant://{front.host}/articles"
+@pytest.mark.parametrize(
+    ("kind", "scheme"), [(QdrantRestFront, "qdrant"), (QdrantGrpcFront, "qdrant+grpc")]
+)
+def test_an_older_server_is_refused_or_copied(kind: type[Front], scheme: str) -> None:
+    with kind(version="1.17.0") as front:
+        place = _behind(front, scheme)
         before = place.points()
-        with connect(target, encoder=HashEncoder()) as store:
+        with place.connect() as store:
             with pytest.raises(AttachRefused, match=r"1\.18 and later can.*--copy-to NEW"):
                 store.attach(FIELDS)
             options = AttachOptions(copy_to="articles-2", switch_alias="live")
@@ -352,11 +366,11 @@ def test_an_older_server_is_refused_or_copied() -> None:
             with pytest.raises(ConfigurationError, match="not 'articles' itself"):
                 store.attach(FIELDS, options=AttachOptions(copy_to="articles"))
         assert place.points() == before
-        with connect(f"qdrant://{front.host}/live", encoder=HashEncoder()) as copied:
+        with connect(f"{scheme}://{front.host}/live", encoder=HashEncoder()) as copied:
             assert_attached(copied)
 
 
-@pytest.mark.parametrize("kind", ["edge", "rest"])
+@pytest.mark.parametrize("kind", ["edge", "rest", "grpc"])
 async def test_awaited(kind: str, request: pytest.FixtureRequest) -> None:
     place: Place = request.getfixturevalue(kind)
     async with await aconnect(place.target, encoder=HashEncoder()) as store:
