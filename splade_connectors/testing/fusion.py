@@ -1,27 +1,30 @@
 """The reference for fused rankings, with exactly the freedom that equal scores leave to a store.
 
-Two hits of a leg whose scores are equal may stand in either order, and the last place of a window
-may go to either: who fuses then gives either of them the better rank. So a fused score is exact
-but for ties, and between two bounds where there is one.
+Hits of a leg whose scores are equal may stand in any order, and the last places of a window may go
+to any of them: who fuses then gives some of them the better rank, or leaves some of them out. So a
+fused score is exact but for ties, and where there is one, it is one of the sums that the places of
+the tie give, each place to one document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splade_connectors.documents import DocumentId
 from splade_connectors.fusion.reference import LegRanking, contributions, leg_ranking
-from splade_connectors.fusion.spec import Fusion, Rrf, weights_of
+from splade_connectors.fusion.spec import Fusion, Rrf
 from splade_connectors.testing.oracle import TOLERANCE
 
 # Scores this close count as equal: stores add up 32-bit floats, in an order of their own.
 TIE = 1e-6
 
 Values = NDArray[np.float64]
+Allowed = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,31 +98,6 @@ def exact_window(
     )
 
 
-def fused_bounds(
-    fusion: Fusion, windows: Sequence[ExactWindow]
-) -> dict[DocumentId, tuple[float, float]]:
-    """The least and the largest exact score of every document that may be found."""
-    found: dict[DocumentId, tuple[float, float]] = {}
-    parts = contributions(fusion, [window.cut() for window in windows])
-    for at, window in enumerate(windows):
-        if not window.size:
-            continue
-        if isinstance(fusion, Rrf):
-            weight = weights_of(fusion, len(windows))[at]
-            high = weight / (fusion.k + window.first)
-            low = weight / (fusion.k + window.last)
-        else:
-            tied = np.full(len(window.ranking.ids) - window.size, parts[at][-1])
-            high = low = np.concatenate([parts[at], tied])
-        free = window.is_free
-        low = np.where(free, np.minimum(low, 0.0), low)
-        high = np.where(free, np.maximum(high, 0.0), high)
-        for id, least, most in zip(window.ranking.ids, low.tolist(), high.tolist(), strict=True):
-            before = found.get(id, (0.0, 0.0))
-            found[id] = (before[0] + least, before[1] + most)
-    return found
-
-
 def assert_same_fusion(
     found: Sequence[tuple[DocumentId, float]],
     fusion: Fusion,
@@ -129,9 +107,10 @@ def assert_same_fusion(
 ) -> Agreement:
     """Check fused hits against the definition, on every row.
 
-    Each score must be within `tolerance` of the exact one (relative above 1, and for reciprocal
-    ranks, which are small, always), the order must be that of the exact scores but for ties, and
-    no document that is missing may belong above the last hit.
+    Each score must be within `tolerance` of an exact one (relative above 1, and for reciprocal
+    ranks, which are small, always), the order must be that of the exact scores but for ties, no
+    document that is missing may belong above the last hit, and in each leg every document of a tie
+    must have a place of its own.
 
     Args:
         found: (id, score) of each hit, best first.
@@ -143,30 +122,183 @@ def assert_same_fusion(
     Raises:
         AssertionError: naming the first row that is wrong.
     """
-    bounds = fused_bounds(fusion, windows)
-    sure = {
-        id
-        for window in windows
-        for id, free in zip(window.ranking.ids, window.is_free.tolist(), strict=True)
-        if not free
-    }
-    assert min(limit, len(sure)) <= len(found) <= min(limit, len(bounds)), f"{len(found)} hits"
-    assert len({id for id, _ in found}) == len(found), "a document was found twice"
-    lows = sorted((low for low, _ in bounds.values()), reverse=True)
-    highs = sorted((high for _, high in bounds.values()), reverse=True)
-    floor = 1e-4 if isinstance(fusion, Rrf) else 1.0
-    tied, largest = 0, 0.0
-    for rank, (id, score) in enumerate(found):
-        assert id in bounds, f"row {rank + 1}: {id!r} is in no window"
-        low, high = bounds[id]
-        unit = max(floor, abs(score))
-        wrong = max(low - score, score - high) / unit
-        assert wrong <= tolerance, f"row {rank + 1}: {id!r} {score} is not {low} to {high}"
-        allowed = TIE * unit
-        assert lows[rank] - high <= allowed, f"row {rank + 1}: {id!r} {high} is below {lows[rank]}"
-        assert low - highs[rank] <= allowed, f"row {rank + 1}: {id!r} {low} is above {highs[rank]}"
-        if high > low:
-            tied += 1
-        else:
-            largest = max(largest, wrong)
+    assert len(found) <= limit, f"{len(found)} hits, at most {limit} were asked for"
+    ids = {id for id, _ in found}
+    assert len(ids) == len(found), "a document was found twice"
+    expected = _Expected(fusion, windows)
+    lowest, largest = math.inf, 0.0
+    for rank, (id, score) in enumerate(found, start=1):
+        assert id in expected.documents, f"row {rank}: {id!r} is in no window"
+        exact = expected.matching(id, score, tolerance)
+        assert exact, f"row {rank}: {id!r} {score} is not {expected.text(id)}"
+        above = min(exact) - lowest > TIE * expected.unit(lowest)
+        assert not above, f"row {rank}: {id!r} {min(exact)} stands below {lowest}"
+        lowest = min(lowest, max(exact))
+        if not expected.is_open(id):
+            largest = max(largest, abs(score - exact[0]) / expected.unit(exact[0]))
+    least = lowest + TIE * expected.unit(lowest) if len(found) == limit else -math.inf
+    for id in expected.documents - ids:
+        assert expected.may_be_missing(id, least), f"{id!r} is missing: {expected.text(id)}"
+    expected.check_places()
+    tied = sum(expected.is_open(id) for id in ids)
     return Agreement(rows=len(found), tied=tied, largest=largest)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tie:
+    """Documents of a leg with equal scores, and the places that they share.
+
+    Attributes:
+        name: of leg and rank, for messages.
+        room: documents that each kind of place takes.
+        leaves_out: whether the last kind is a place beyond the window's end.
+        axes: document -> this tie's axis among all that leave its score open.
+    """
+
+    name: str
+    room: list[int]
+    leaves_out: bool
+    axes: dict[DocumentId, int] = field(default_factory=dict)
+
+    def fits(self, allowed: Mapping[DocumentId, Allowed]) -> bool:
+        """Whether all documents fit into the places that are allowed for each of them."""
+        options = []
+        for id, axis in self.axes.items():
+            others = tuple(other for other in range(allowed[id].ndim) if other != axis)
+            options.append(np.flatnonzero(allowed[id].any(axis=others)).tolist())
+        return _fit(options, self.room)
+
+
+class _Expected:
+    """The exact scores of all documents that may be found, as far as ties leave them open."""
+
+    def __init__(self, fusion: Fusion, windows: Sequence[ExactWindow]) -> None:
+        self._ranked = isinstance(fusion, Rrf)
+        self._floor = 1e-9 if self._ranked else 1.0
+        # What is certain of a document's score; then, per tie, what its places give.
+        self._certain: dict[DocumentId, float] = {}
+        self._open: dict[DocumentId, list[tuple[_Tie, Values]]] = {}
+        self._ties: list[_Tie] = []
+        # bool[kinds of places, …]: what a document's score leaves, an axis for each of its ties.
+        self._allowed: dict[DocumentId, Allowed] = {}
+        parts = contributions(fusion, [window.cut() for window in windows])
+        for window, values in zip(windows, parts, strict=True):
+            self._add(window, values)
+        self.documents = self._certain.keys() | self._open.keys()
+
+    def is_open(self, id: DocumentId) -> bool:
+        """Whether a tie leaves the score open."""
+        return id in self._open
+
+    def unit(self, score: float) -> float:
+        """What tolerances of this score are multiplied by."""
+        return max(self._floor, abs(score))
+
+    def text(self, id: DocumentId) -> str:
+        """Every score that the document may have."""
+        return " or ".join(map(str, np.unique(self._sums(id)).tolist()))
+
+    def matching(self, id: DocumentId, score: float, tolerance: float) -> list[float]:
+        """The exact scores of a document that was found with this one."""
+        if not self.is_open(id):
+            exact = self._certain[id]
+            return [exact] if abs(score - exact) <= tolerance * self.unit(exact) else []
+        sums = self._sums(id)
+        right = np.abs(sums - score) <= tolerance * np.maximum(self._floor, np.abs(sums))
+        self._allowed[id] = self._with_nowhere(id, right, False)
+        return sorted(sums[right].tolist())
+
+    def may_be_missing(self, id: DocumentId, least: float) -> bool:
+        """Whether a document that was not found may score no more than this, or be in no window."""
+        if not self.is_open(id):
+            return self._certain[id] <= least
+        below = self._with_nowhere(id, self._sums(id) <= least, True)
+        self._allowed[id] = below
+        return bool(below.any())
+
+    def check_places(self) -> None:
+        """Check that one order of all tied documents gives all their scores at once."""
+        names = ", ".join(tie.name for tie in self._ties)
+        assert self._is_one_order(self._allowed), f"no one order gives these scores: {names}"
+
+    def _is_one_order(self, allowed: Mapping[DocumentId, Allowed]) -> bool:
+        """Whether every document has a place of its own in each tie, among those allowed."""
+        if not all(tie.fits(allowed) for tie in self._ties):
+            return False
+        for id, places in allowed.items():
+            if places.ndim > 1 and places.sum() > 1:
+                # Places in several ties that hang together: one choice after the other.
+                choices = (_only(places, *chosen) for chosen in np.argwhere(places).tolist())
+                return any(self._is_one_order({**allowed, id: choice}) for choice in choices)
+        return True
+
+    def _sums(self, id: DocumentId) -> Values:
+        """float64[kinds of places, …]: every score the document may have, an axis for each tie."""
+        sums: Values = np.array(self._certain.get(id, 0.0))
+        for _, values in self._open.get(id, ()):
+            sums = np.add.outer(sums, values)
+        return sums
+
+    def _with_nowhere(self, id: DocumentId, allowed: Allowed, value: bool) -> Allowed:
+        """With or without the case that ties leave the document out of every window."""
+        ties = [tie for tie, _ in self._open[id]]
+        if id not in self._certain and all(tie.leaves_out for tie in ties):
+            allowed[(-1,) * len(ties)] = value
+        return allowed
+
+    def _add(self, window: ExactWindow, values: Values) -> None:
+        ties: dict[int, _Tie] = {}
+        ranks = zip(window.first.tolist(), window.last.tolist(), strict=True)
+        for at, (id, (first, last)) in enumerate(zip(window.ranking.ids, ranks, strict=True)):
+            if last <= window.size and (first == last or not self._ranked):
+                self._certain[id] = self._certain.get(id, 0.0) + float(values[at])
+                continue
+            if first not in ties:
+                ties[first] = self._tie(window, first, last)
+            inside = slice(first - 1, window.size) if self._ranked else [min(at, window.size - 1)]
+            share = values[inside][: last - first + 1]
+            beyond = [0.0] if ties[first].leaves_out else []
+            shares = self._open.setdefault(id, [])
+            ties[first].axes[id] = len(shares)
+            shares.append((ties[first], np.concatenate([share, beyond])))
+        self._ties += ties.values()
+
+    def _tie(self, window: ExactWindow, first: int, last: int) -> _Tie:
+        inside = min(last, window.size) - first + 1
+        beyond = [last - window.size] if last > window.size else []
+        # Ranks differ, one document each; scores are equal wherever the documents stand.
+        return _Tie(
+            name=f"ranks {first} to {last} of the leg {window.ranking.name}",
+            room=([1] * inside if self._ranked else [inside]) + beyond,
+            leaves_out=bool(beyond),
+        )
+
+
+def _fit(options: Sequence[Sequence[int]], room: Sequence[int]) -> bool:
+    """Whether each gets one of its options, none beyond its room (Kuhn's matching)."""
+    placed: list[list[int]] = [[] for _ in room]
+
+    def place(at: int, tried: set[int]) -> bool:
+        for option in options[at]:
+            if option in tried:
+                continue
+            tried.add(option)
+            if len(placed[option]) < room[option]:
+                placed[option].append(at)
+                return True
+            for other in placed[option]:
+                if place(other, tried):
+                    placed[option][placed[option].index(other)] = at
+                    return True
+        return False
+
+    # The choosiest first: hardly one has to move then, however many there are.
+    return all(
+        place(at, set()) for at in sorted(range(len(options)), key=lambda at: len(options[at]))
+    )
+
+
+def _only(places: Allowed, *chosen: int) -> Allowed:
+    only = np.zeros_like(places)
+    only[chosen] = True
+    return only
