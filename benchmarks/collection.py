@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from splade_connectors import Document, SparseBatch, SparseEncoder, SparseVector
+from splade_connectors import Document, SparseBatch, SparseEncoder
 from splade_connectors.cli.common import dense_encoder
 from splade_connectors.evaluate import Judged, read_beir
 
@@ -105,7 +105,7 @@ class RememberedQueries(SparseEncoder):
     def __init__(self, encoder: SparseEncoder) -> None:
         self.spec = encoder.spec
         self._encoder = encoder
-        self._known: dict[str, SparseVector] = {}
+        self._known: dict[str, SparseBatch] = {}
 
     def encode_documents(self, texts: Sequence[str], **more: Any) -> SparseBatch:
         """As the encoder does."""
@@ -115,8 +115,10 @@ class RememberedQueries(SparseEncoder):
         """From memory, where they have been asked for before."""
         for text in texts:
             if text not in self._known:
-                self._known[text] = self._encoder.encode_queries([text])[0]
-        return SparseBatch.from_vectors(self._known[text] for text in texts)
+                self._known[text] = self._encoder.encode_queries([text])
+        if len(texts) == 1:
+            return self._known[texts[0]]
+        return SparseBatch.from_vectors(self._known[text][0] for text in texts)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """As the encoder does."""

@@ -22,9 +22,9 @@ from splade_connectors.fusion.legs import (
     TextLeg,
     check_page,
     dense_vector,
+    makes_vectors,
 )
 from splade_connectors.fusion.reference import (
-    FusedHit,
     LegRanking,
     contributions,
     fuse,
@@ -143,7 +143,8 @@ class Hybrid:
             return Hits.of((yield from self._fused_here(query)), plan)
         hits = yield from self._backend().search_fused(plan, query)
         if self._with_legs:
-            places = {hit.id: hit.legs for hit in (yield from self._fused_ranking(query))}
+            rankings = yield from self._backend().search_legs(query)
+            places = {hit.id: hit.legs for hit in fuse(query.fusion, rankings)}
             hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
         return Hits.of(hits, plan)
 
@@ -201,7 +202,7 @@ class Hybrid:
         """Every leg with its query; those that have none are left out, with their weights."""
         settings = settings or (yield from self._settings())
         resolved: list[ResolvedLeg | None] = []
-        warnings: tuple[str, ...] = ()
+        warnings: tuple[str, ...] = settings.warnings
         options = replace(self._options, max_query_terms=settings.max_query_terms)
         for leg in settings.legs:
             found, more = yield from self._resolved(leg, text, options)
@@ -233,6 +234,12 @@ class Hybrid:
         if isinstance(leg, DenseLeg):
             field = yield from self._backend().dense_field(leg.field)
             vector = yield Compute(lambda: dense_vector(leg.vector, text))
+            if makes_vectors(leg.vector) and not any(vector):
+                # No direction: servers refuse it, or find every document equally near.
+                return None, (
+                    f"the dense model knows no word of the query (its vector is all zeros): the "
+                    f"{leg.name} leg is left out",
+                )
             return replace(
                 resolved,
                 kind="dense",
@@ -259,14 +266,14 @@ class Hybrid:
             )
         plan = yield from self._backend().plan_hybrid(resolved.query, self._path)
         reason = f"{plan.reason}; {resolved.note}" if resolved.note else plan.reason
-        return replace(plan, reason=reason, warnings=warnings + plan.warnings)
-
-    def _fused_ranking(self, query: HybridQuery) -> Steps[list[FusedHit]]:
-        return fuse(query.fusion, (yield from self._backend().search_legs(query)))
+        graphs = tuple(
+            leg.name for leg in resolved.query.legs if leg.kind == "dense" and not leg.exact
+        )
+        return replace(plan, reason=reason, warnings=warnings + plan.warnings, approximate=graphs)
 
     def _fused_here(self, query: HybridQuery) -> Steps[list[Hit]]:
-        ranking = yield from self._fused_ranking(query)
-        page = ranking[query.offset : query.offset + query.limit]
+        rankings = yield from self._backend().search_legs(query)
+        page = fuse(query.fusion, rankings, offset=query.offset, limit=query.limit)
         payloads: dict[str, Any] = {}
         if query.with_payload and page:
             ids = [hit.id for hit in page]
@@ -307,5 +314,8 @@ def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
         if values is not None:
             changes[name] = tuple(values[at] for at in kept)
     if "weights" in changes and not any(changes["weights"]):
-        raise ConfigurationError("the only legs with a query have the weight 0")
+        raise ConfigurationError(
+            "the only legs with a query have the weight 0, so nothing ranks: ask for something "
+            "else, or give them a weight"
+        )
     return replace(fusion, **changes)

@@ -14,7 +14,8 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
 )
 from splade_connectors.registry import require
-from splade_qdrant.errors import from_client
+from splade_connectors.secrets import Secrets
+from splade_qdrant.errors import from_client, unquoted
 from splade_qdrant.requests import QdrantRequest
 
 # Calls that name no collection.
@@ -34,6 +35,11 @@ class ClientCalls:
         self.client = client
         self._collection = collection
         self.location = location
+        remote = getattr(client, "_client", None)
+        self._secrets = Secrets(
+            getattr(remote, "_api_key", None),
+            (getattr(remote, "_rest_headers", None) or {}).get("api-key"),
+        )
         self._models = require("qdrant_client", "qdrant", "Qdrant").models
         # Local mode is not made for several threads; HTTP and gRPC connections are.
         is_local = type(getattr(client, "_client", None)).__name__ == "QdrantLocal"
@@ -47,7 +53,10 @@ class ClientCalls:
             with self._turn:
                 return self._parse(request, self._call(request))
         except Exception as error:  # several transports, each with classes of its own
-            return self._handled(request, error)
+            failure = self._failure(request, error)
+        if failure is not None:
+            raise failure
+        return None
 
     async def asend(self, request: QdrantRequest) -> Any:
         """Execute with an awaiting client."""
@@ -56,17 +65,30 @@ class ClientCalls:
         try:
             return self._parse(request, await self._call(request))
         except Exception as error:  # several transports, each with classes of its own
-            return self._handled(request, error)
+            failure = self._failure(request, error)
+        if failure is not None:
+            raise failure
+        return None
 
-    def _handled(self, request: QdrantRequest, error: Exception) -> None:
+    def _failure(self, request: QdrantRequest, error: Exception) -> SpladeConnectorsError | None:
+        """What is to be raised, None where all is well in spite of the error."""
         if isinstance(error, SpladeConnectorsError):
-            raise error
-        known = from_client(error, self.location)
+            return error
+        mask = self._secrets.masked
+        sent = request.has_documents
+        known = from_client(
+            error, self.location, (lambda text: mask(unquoted(text))) if sent else mask
+        )
+        if sent and isinstance(known, RequestRejected):
+            known.detail = str(from_client(error, self.location, mask))
         # The collection is there: made by an earlier try whose answer got lost, or by another
         # process. Whether it fits is checked next, as with any that exists.
         conflict = isinstance(known, RequestRejected) and known.status == 409
-        if not (request.operation == "create" and conflict):
-            raise known from error
+        if request.operation == "create" and conflict:
+            return None
+        # What pydantic says of an answer quotes it, payloads and all.
+        quoted = sent or _is_of_pydantic(error)
+        return self._secrets.caused(known, error, quoted=quoted)
 
     def _call(self, request: QdrantRequest) -> Any:
         """The client's result, or its awaitable."""
@@ -83,9 +105,9 @@ class ClientCalls:
             case "exists":
                 return bool(result)
             case "query":
-                return [_json(point) for point in result.points]
+                return [_scored(point) for point in result.points]
             case "batch_query":
-                return [[_json(point) for point in answer.points] for answer in result]
+                return [[_scored(point) for point in answer.points] for answer in result]
             case "retrieve":
                 return [_json(point) for point in result]
             case "scroll":
@@ -273,6 +295,11 @@ class ClientCalls:
             raise ConfigurationError(f"this is no Qdrant filter: {dict(condition)!r}") from error
 
 
+def _is_of_pydantic(error: Exception) -> bool:
+    kinds = (type(error), type(getattr(error, "source", None)))
+    return "ValidationError" in {kind.__name__ for kind in kinds}
+
+
 _COPIED_PARAMS = (
     "shard_number",
     "sharding_method",
@@ -310,6 +337,12 @@ def _quantization(models: Any, given: Mapping[str, Any] | None) -> Any:
         if given and given.get(name) is not None:
             return getattr(models, kind).model_validate({name: given[name]})
     return None
+
+
+def _scored(point: Any) -> dict[str, Any]:
+    """A point that a query found; dumping the model would take ten times as long."""
+    id = point.id if isinstance(point.id, int) else str(point.id)
+    return {"id": id, "score": point.score, "payload": point.payload}
 
 
 def _json(value: Any) -> Any:

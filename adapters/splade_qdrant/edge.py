@@ -12,22 +12,24 @@ import errno
 import json
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from splade_connectors.errors import (
     ConfigurationError,
+    RequestRejected,
     SchemaConflict,
     SpladeConnectorsError,
     StorageFull,
 )
 from splade_connectors.pipeline.manifest_file import read_json_object, write_json_object
 from splade_connectors.registry import require
+from splade_connectors.secrets import Secrets
 from splade_qdrant.edge_filter import edge_filter
 from splade_qdrant.edge_query import edge_query
-from splade_qdrant.errors import from_engine
+from splade_qdrant.errors import from_engine, unquoted
 from splade_qdrant.requests import QdrantRequest
 
 CONFIG_FILE = "edge_config.json"
@@ -75,7 +77,17 @@ class EdgeEngine:
             except OSError as error:
                 raise _from_disk(error, self._location) from error
             except Exception as error:  # the engine raises bare Exception
-                raise from_engine(error, self._location) from error
+                failure = self._failure(request, error)
+            raise failure
+
+    def _failure(self, request: QdrantRequest, error: Exception) -> SpladeConnectorsError:
+        """Ours, caused by the engine's unless that may quote a document."""
+        if not request.has_documents:
+            return Secrets().caused(from_engine(error, self._location), error)
+        known = from_engine(error, self._location, unquoted)
+        if isinstance(known, RequestRejected):
+            known.detail = str(from_engine(error, self._location))
+        return known
 
     def close(self) -> None:
         """Flush and release the folder for other processes."""
@@ -155,13 +167,13 @@ class EdgeEngine:
         ]
         self._update(self._engine.UpdateOperation.upsert_points(points))
 
-    def _query(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        return _points(self._open().query(edge_query(body)))
+    def _query(self, body: Mapping[str, Any]) -> list[_Scored]:
+        return list(map(_Scored, self._open().query(edge_query(body))))
 
-    def _batch_query(self, body: Mapping[str, Any]) -> list[list[dict[str, Any]]]:
+    def _batch_query(self, body: Mapping[str, Any]) -> list[list[_Scored]]:
         requests = [edge_query(search) for search in body["searches"]]
         batch = self._engine.QueryBatchRequest(requests)
-        return [_points(found) for found in self._open().query_batch(batch)]
+        return [list(map(_Scored, found)) for found in self._open().query_batch(batch)]
 
     def _retrieve(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         records = self._open().retrieve(
@@ -266,10 +278,26 @@ def _from_disk(error: OSError, location: str) -> SpladeConnectorsError:
     return ConfigurationError(f"{location} cannot be read or written: {error}")
 
 
-def _points(found: Any) -> list[dict[str, Any]]:
-    return [
-        {"id": _id(point.id), "score": point.score, "payload": point.payload} for point in found
-    ]
+class _Scored(Mapping[str, Any]):
+    """A point that the engine found, as JSON; what nobody looks at is never made an object."""
+
+    __slots__ = ("_point",)
+    _KEYS = ("id", "score", "payload")
+
+    def __init__(self, point: Any) -> None:
+        self._point = point
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._KEYS:
+            raise KeyError(key)
+        value = getattr(self._point, key)
+        return _id(value) if key == "id" else value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._KEYS)
+
+    def __len__(self) -> int:
+        return len(self._KEYS)
 
 
 def _records(found: Any) -> list[dict[str, Any]]:

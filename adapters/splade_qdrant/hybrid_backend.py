@@ -13,7 +13,7 @@ from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
 from splade_qdrant.copy import CopyVerbs
 from splade_qdrant.hybrid import Collection, batch_body, compile_hybrid, similarity
-from splade_qdrant.points import hit
+from splade_qdrant.points import original_id, page_of
 from splade_qdrant.schema import Schema
 
 
@@ -45,8 +45,7 @@ class QdrantHybridBackend(CopyVerbs):
     def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
         """Send the one query, put ties in order, and read the payload of the page."""
         answer = yield self._request("query", plan.body)
-        hits = sorted((hit(found, False) for found in answer), key=lambda h: (-h.score, str(h.id)))
-        page = hits[query.offset : query.offset + query.limit]
+        page = page_of(answer, query.offset, query.limit)
         if not query.with_payload or not page:
             return page
         stored = yield from self.fetch([found.id for found in page], with_vectors=False)
@@ -64,12 +63,12 @@ class QdrantHybridBackend(CopyVerbs):
         answers = yield self._request("batch_query", batch_body(query, self._vector))
         rankings = []
         for leg, answer in zip(query.legs, answers, strict=True):
-            hits = [hit(found, False) for found in answer]
-            scores = [found.score for found in hits]
+            ids = [original_id(found) for found in answer]
+            scores = [float(found["score"]) for found in answer]
             if leg.kind == "dense":
                 distance = schema.distances[leg.field or ""]
                 scores = [similarity(score, distance) for score in scores]
-            rankings.append(leg_ranking(leg.name, [found.id for found in hits], scores))
+            rankings.append(leg_ranking(leg.name, ids, scores))
         return rankings
 
     def _check_legs(self, query: HybridQuery, schema: Schema) -> None:
@@ -85,9 +84,11 @@ class QdrantHybridBackend(CopyVerbs):
         """Qdrant's text leg is a sparse vector of BM25 weights, completed by IDF at search."""
         if len(leg.fields) == 1 and schema.sparse.get(leg.fields[0]) == "idf":
             return
-        names = [name for name, modifier in schema.sparse.items() if modifier == "idf"]
+        names = [repr(name) for name, modifier in schema.sparse.items() if modifier == "idf"]
+        found = "none: search without a text leg"
+        if names:
+            found = f"{', '.join(sorted(names))}: TextLeg(fields=('NAME',)) (--text-field NAME)"
         raise ConfigurationError(
             "a text leg needs a sparse vector with the IDF modifier on Qdrant; "
-            f"{self.location} has {', '.join(map(repr, sorted(names))) or 'none'}: "
-            "TextLeg(fields=('NAME',))"
+            f"{self.location} has {found}"
         )

@@ -64,25 +64,52 @@ def reserved_key(payload: Mapping[str, Any]) -> str | None:
     return next(ours, None)
 
 
-def _original_id(payload: dict[str, Any], point: int | str) -> DocumentId:
-    """The id; what is ours leaves the payload."""
-    for key in [key for key in payload if key.startswith(MARKER_PREFIX)]:
-        del payload[key]
-    kept: Any = payload.pop(ID_KEY, point)
+def original_id(found: Mapping[str, Any]) -> DocumentId:
+    """The id of the document in a point."""
+    payload = found["payload"]
+    kept: Any = payload.get(ID_KEY) if payload else None
+    if kept is None:
+        return found["id"]  # type: ignore[no-any-return]
     return int(kept["int"]) if isinstance(kept, Mapping) else kept
 
 
 def hit(found: Mapping[str, Any], with_payload: bool) -> Hit:
     """The hit in a scored point."""
-    payload = dict(found.get("payload") or {})
-    id = _original_id(payload, found["id"])
-    return Hit(id=id, score=float(found["score"]), payload=payload if with_payload else {})
+    payload = _without_ours(found) if with_payload else {}
+    return Hit(id=original_id(found), score=float(found["score"]), payload=payload)
+
+
+def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Hit]:
+    """Hits of a page without their payload, best first, ties by id as text.
+
+    Looks at nothing but the scores of the points that are neither in the page nor tied with it.
+    """
+    scores = [float(point["score"]) for point in found]
+    order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    first, last = min(offset, len(order)), min(offset + limit, len(order))
+    if first == last:
+        return []
+    start, end = first, last
+    while start and scores[order[start - 1]] == scores[order[first]]:
+        start -= 1
+    while end < len(order) and scores[order[end]] == scores[order[last - 1]]:
+        end += 1
+    hits = [hit(found[at], False) for at in order[start:end]]
+    hits.sort(key=lambda hit: (-hit.score, str(hit.id)))
+    return hits[first - start : last - start]
+
+
+def _without_ours(found: Mapping[str, Any]) -> dict[str, Any]:
+    payload = found["payload"] or {}
+    return {
+        key: value
+        for key, value in payload.items()
+        if key != ID_KEY and not key.startswith(MARKER_PREFIX)
+    }
 
 
 def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
     """The document in a retrieved point."""
-    payload = dict(found.get("payload") or {})
-    id = _original_id(payload, found["id"])
     vectors = found.get("vector")
     raw = vectors.get(vector_name) if isinstance(vectors, Mapping) else None
     vector = None
@@ -90,4 +117,4 @@ def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
         # Others may have written weights that SPLADE does not have: they are left out.
         pairs = zip(raw["indices"], raw["values"], strict=True)
         vector, _ = SparseVector.from_pairs((i, v) for i, v in pairs if v > 0)
-    return StoredDocument(id=id, payload=payload, vector=vector)
+    return StoredDocument(id=original_id(found), payload=_without_ours(found), vector=vector)

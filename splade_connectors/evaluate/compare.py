@@ -167,7 +167,7 @@ def ranked(fusion: Fusion, windows: LegRun, leg: str | None = None) -> Ranked:
     """
     chosen = windows if leg is None else windows.only(leg)
     return {
-        id: [(hit.id, hit.score) for hit in fuse(fusion, found)[:DEPTH]]
+        id: [(hit.id, hit.score) for hit in fuse(fusion, found, limit=DEPTH)]
         for id, found in chosen.windows.items()
     }
 

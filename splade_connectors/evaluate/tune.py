@@ -43,7 +43,7 @@ from splade_connectors.fusion.spec import (
     WeightedSum,
     format_fusion,
 )
-from splade_connectors.fusion.tuning import Against, Tuning
+from splade_connectors.fusion.tuning import Against, Tuning, no_manifest
 from splade_connectors.options import OnProgress
 from splade_connectors.store import Store
 
@@ -83,6 +83,7 @@ def tune(
     """
     grid = weight_grid(len(legs))
     parts = deal(list(judged.queries), folds, seed)
+    model = _model(store, save)
     legs = [replace(leg, candidates=max(CANDIDATES)) for leg in legs]
     runs = collect_all(store, judged, legs, on_progress)
     search = Search(judged, runs, grid)
@@ -100,7 +101,7 @@ def tune(
         max_query_terms=final.max_query_terms,
         held_out=round(_mean(tuned), 6),
         against={name: _against(tuned, each) for name, each in alone.items()},
-        model=_model(store),
+        model=model,
         dataset=dataset,
         queries=len(judged.queries),
         folds=folds,
@@ -238,7 +239,7 @@ def _shares(judged: Judged, run: LegRun, fusion: Fusion) -> tuple[Share, ...]:
             dict(zip(leg.ids, values.tolist(), strict=True))
             for leg, values in zip(windows, contributions(fusion, windows), strict=True)
         ]
-        for hit in fuse(fusion, windows)[:10]:
+        for hit in fuse(fusion, windows, limit=10):
             within = [at for at in range(legs) if hit.id in parts[at]]
             relevant = judged.qrels[query].get(str(hit.id), 0) > 0
             for at in within:
@@ -256,7 +257,7 @@ def _relevant(judged: Judged, run: LegRun, fusion: Fusion) -> int:
     return sum(
         judged.qrels[query].get(str(hit.id), 0) > 0
         for query, windows in run.windows.items()
-        for hit in fuse(fusion, windows)[:10]
+        for hit in fuse(fusion, windows, limit=10)
     )
 
 
@@ -282,9 +283,12 @@ def _mean(each: Each) -> float:
     return statistics.fmean(each.values())
 
 
-def _model(store: Store) -> str:
-    manifest = store.inspect().manifest
-    return manifest.model if manifest else ""
+def _model(store: Store, save: bool) -> str:
+    """Of the index; "" without a manifest, which is refused before the work where one is needed."""
+    found = store.inspect()
+    if found.capabilities.exists and found.manifest is None and save:
+        raise no_manifest(found.location)
+    return found.manifest.model if found.manifest else ""
 
 
 def _warnings(queries: int) -> tuple[str, ...]:

@@ -54,23 +54,40 @@ def leg_ranking(name: str, ids: Sequence[DocumentId], scores: Sequence[float]) -
     return LegRanking(name=name, ids=[ids[at] for at in order], scores=values)
 
 
-def fuse(fusion: Fusion, legs: Sequence[LegRanking]) -> list[FusedHit]:
-    """All documents of all legs, best first; ties by id as text.
+def fuse(
+    fusion: Fusion, legs: Sequence[LegRanking], *, offset: int = 0, limit: int | None = None
+) -> list[FusedHit]:
+    """The documents of all legs, best first; ties by id as text.
+
+    Args:
+        fusion: of the legs.
+        legs: in the order of its weights.
+        offset: documents to skip.
+        limit: most documents; None for all.
 
     Raises:
         ConfigurationError: when weights and legs differ in number.
     """
-    parts = contributions(fusion, legs)
     totals: dict[DocumentId, float] = {}
-    places: dict[DocumentId, dict[str, LegScore]] = {}
-    for leg, values in zip(legs, parts, strict=True):
-        for rank, (id, value, score) in enumerate(
-            zip(leg.ids, values, leg.scores, strict=True), start=1
-        ):
-            totals[id] = totals.get(id, 0.0) + float(value)
-            places.setdefault(id, {})[leg.name] = LegScore(rank=rank, score=float(score))
+    for leg, values in zip(legs, contributions(fusion, legs), strict=True):
+        for id, value in zip(leg.ids, values.tolist(), strict=True):
+            totals[id] = totals.get(id, 0.0) + value
     order = sorted(totals, key=lambda id: (-totals[id], str(id)))
-    return [FusedHit(id=id, score=totals[id], legs=places[id]) for id in order]
+    page = order[offset : None if limit is None else offset + limit]
+    places = _places(legs, set(page))
+    return [FusedHit(id=id, score=totals[id], legs=places[id]) for id in page]
+
+
+def _places(
+    legs: Sequence[LegRanking], ids: set[DocumentId]
+) -> dict[DocumentId, dict[str, LegScore]]:
+    """Where each of these documents stands in each leg that has it."""
+    places: dict[DocumentId, dict[str, LegScore]] = {id: {} for id in ids}
+    for leg in legs:
+        for at, id in enumerate(leg.ids):
+            if id in ids:
+                places[id][leg.name] = LegScore(rank=at + 1, score=float(leg.scores[at]))
+    return places
 
 
 def contributions(fusion: Fusion, legs: Sequence[LegRanking]) -> list[NDArray[Any]]:
