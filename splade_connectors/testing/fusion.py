@@ -218,19 +218,10 @@ class _Expected:
 
     def check_places(self) -> None:
         """Check that one order of all tied documents gives all their scores at once."""
-        names = ", ".join(tie.name for tie in self._ties)
-        assert self._is_one_order(self._allowed), f"no one order gives these scores: {names}"
-
-    def _is_one_order(self, allowed: Mapping[DocumentId, Allowed]) -> bool:
-        """Whether every document has a place of its own in each tie, among those allowed."""
-        if not all(tie.fits(allowed) for tie in self._ties):
-            return False
-        for id, places in allowed.items():
-            if places.ndim > 1 and places.sum() > 1:
-                # Places in several ties that hang together: one choice after the other.
-                choices = (_only(places, *chosen) for chosen in np.argwhere(places).tolist())
-                return any(self._is_one_order({**allowed, id: choice}) for choice in choices)
-        return True
+        for ties in _connected(self._ties):
+            allowed = {id: self._allowed[id] for tie in ties for id in tie.axes}
+            names = ", ".join(tie.name for tie in ties)
+            assert _is_one_order(ties, allowed), f"no one order gives these scores: {names}"
 
     def _sums(self, id: DocumentId) -> Values:
         """float64[kinds of places, …]: every score the document may have, an axis for each tie."""
@@ -272,6 +263,28 @@ class _Expected:
             room=([1] * inside if self._ranked else [inside]) + beyond,
             leaves_out=bool(beyond),
         )
+
+
+def _connected(ties: Sequence[_Tie]) -> list[list[_Tie]]:
+    """The ties, together where they have documents in common."""
+    groups: list[list[_Tie]] = []
+    for tie in ties:
+        joined = [group for group in groups if any(tie.axes.keys() & other.axes for other in group)]
+        groups = [group for group in groups if group not in joined]
+        groups.append([tie, *(other for group in joined for other in group)])
+    return groups
+
+
+def _is_one_order(ties: Sequence[_Tie], allowed: Mapping[DocumentId, Allowed]) -> bool:
+    """Whether every document has a place of its own in each tie, among those allowed."""
+    if not all(tie.fits(allowed) for tie in ties):
+        return False
+    for id, places in allowed.items():
+        if places.ndim > 1 and places.sum() > 1:
+            # Places in several ties that hang together: one choice after the other.
+            choices = (_only(places, *chosen) for chosen in np.argwhere(places).tolist())
+            return any(_is_one_order(ties, {**allowed, id: choice}) for choice in choices)
+    return True
 
 
 def _fit(options: Sequence[Sequence[int]], room: Sequence[int]) -> bool:

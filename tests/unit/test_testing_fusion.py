@@ -40,36 +40,36 @@ class Case:
     dense: dict[str, float]
     candidates: tuple[int | None, int | None]
 
+    @property
+    def legs(self) -> list[tuple[str, dict[str, float], int | None]]:
+        """Name, scores and size of the window of each leg."""
+        return [
+            ("sparse", self.sparse, self.candidates[0]),
+            ("dense", self.dense, self.candidates[1]),
+        ]
+
     def windows(self) -> list[ExactWindow]:
-        legs = (("sparse", self.sparse), ("dense", self.dense))
         return [
             exact_window(name, list(scores), np.array([*scores.values()], float), size)
-            for (name, scores), size in zip(legs, self.candidates, strict=True)
+            for name, scores, size in self.legs
         ]
 
     def orders(self) -> Iterator[list[LegRanking]]:
         """Both legs in every order that their ties leave."""
-        names = ("sparse", "dense")
-        legs = (self.sparse, self.dense)
-        for orders in itertools.product(*map(_orders, legs)):
+        for orders in itertools.product(*(_orders(scores) for _, scores, _ in self.legs)):
             yield [
                 _ranking(name, order[:size], scores)
-                for name, order, scores, size in zip(
-                    names, orders, legs, self.candidates, strict=True
-                )
+                for order, (name, scores, size) in zip(orders, self.legs, strict=True)
             ]
 
     def as_stored(self, fusion: Fusion, limit: int, seed: int) -> Hits:
         """What a store finds that leaves all ties to chance, those of fused scores included."""
         shuffled = random.Random(seed)
         legs = []
-        for name, scores, size in zip(
-            ("sparse", "dense"), (self.sparse, self.dense), self.candidates, strict=True
-        ):
+        for name, scores, size in self.legs:
             ids = [id for id, score in scores.items() if score > 0]
             shuffled.shuffle(ids)
-            order = sorted(ids, key=lambda id: -scores[id])
-            legs.append(_ranking(name, order[:size], scores))
+            legs.append(_ranking(name, sorted(ids, key=lambda id: -scores[id])[:size], scores))
         hits = [(str(hit.id), hit.score) for hit in fuse(fusion, legs)]
         shuffled.shuffle(hits)
         return sorted(hits, key=lambda hit: -round(hit[1], 12))[:limit]
