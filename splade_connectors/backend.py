@@ -6,6 +6,7 @@ beside it stands a thin sender for each.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -123,6 +124,9 @@ class Plan:
         warnings: what was changed, e.g. query terms left out.
         fused_by: of a hybrid search: "server" in this one request, or "client" from the answers.
         not_taken: of a hybrid search: better paths, and why they were not taken.
+        approximate: of a hybrid search: legs whose windows a graph finds, which may miss a
+            neighbour. Everything else is exact, on every path.
+        lines: the body as it is sent, where that is a JSON object per line (NDJSON); else ().
     """
 
     path: str
@@ -133,6 +137,14 @@ class Plan:
     warnings: tuple[str, ...] = ()
     fused_by: Literal["", "server", "client"] = ""
     not_taken: tuple[str, ...] = ()
+    approximate: tuple[str, ...] = ()
+    lines: tuple[Mapping[str, Any], ...] = ()
+
+    def as_sent(self) -> str:
+        """The body as the server takes it: JSON, or a JSON object per line."""
+        if self.lines:
+            return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in self.lines)
+        return json.dumps(self.body, indent=2, ensure_ascii=False)
 
 
 class Backend(Protocol):

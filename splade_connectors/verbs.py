@@ -24,7 +24,7 @@ from splade_connectors.errors import (
     ManifestMismatch,
     NotFound,
 )
-from splade_connectors.fusion.tuning import Tuning
+from splade_connectors.fusion.tuning import Tuning, no_manifest
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
 from splade_connectors.pipeline.payload import payload_reason
@@ -138,10 +138,7 @@ class Verbs:
         """
         manifest = yield from self.backend.read_manifest()
         if manifest is None:
-            raise ConfigurationError(
-                f"{self.backend.location} has no manifest, and a tuning is kept in it; write it to "
-                "a file instead: write_tuning(tuning, path) (tune --output FILE)"
-            )
+            raise no_manifest(self.backend.location)
         if tuning and tuning.model != manifest.model:
             raise ConfigurationError(
                 f"the tuning was made with the model {tuning.model!r}, {self.backend.location} "

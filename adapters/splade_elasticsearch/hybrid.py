@@ -7,7 +7,6 @@ with a top-level `knn`, for a weighted sum whose sparse and text legs have no wi
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,6 @@ from splade_elasticsearch.legs import (
     client_plan,
     conditions,
     exact_similarity,
-    msearch_lines,
     page,
     server_plan,
     sparse_or_text_query,
@@ -141,9 +139,9 @@ def _sum_refusal(query: HybridQuery, server: Server) -> str | None:
     dense = [leg for leg in query.legs if leg.kind == "dense"]
     if not isinstance(fusion, WeightedSum) or fusion.normalize:
         return "it adds up raw scores only"
-    if len(dense) != 1 or dense[0].exact:
-        return "it has one approximate dense leg"
-    if server.version < _KNN:
+    if len(dense) > 1 or any(leg.exact for leg in dense):
+        return "it has one dense leg at most, an approximate one"
+    if dense and server.version < _KNN:
         version = version_text(server.version)
         return f"knn beside a query needs Elasticsearch 8.4, the server is {version}"
     if any(leg.candidates is not None for leg in query.legs if leg.kind != "dense"):
@@ -159,18 +157,18 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
     weights = weights_of(query.fusion, len(query.legs))
     scales = scales_of(query.fusion, len(query.legs))
     should: list[dict[str, Any]] = []
-    knn: dict[str, Any] = {}
+    beside: dict[str, Any] = {}
     for leg, weight, scale in zip(query.legs, weights, scales, strict=True):
         factor = weight / scale
         if leg.kind == "dense":
-            knn = {**_knn(leg), "boost": factor}
+            beside = {"knn": {**_knn(leg), "boost": factor}}
         else:
             # A leg of weight 0 stays: its documents are found, and an empty `should` would match
             # all documents with a score of 1 [9.3.2].
             should.append({"bool": {"must": [_leg_query(leg, server, keys)], "boost": factor}})
     body = {
         "query": {"bool": {"should": should, "minimum_should_match": 1}},
-        "knn": knn,
+        **beside,
         **page(query, server),
     }
     return server_plan(
@@ -198,10 +196,3 @@ def _leg_query(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
     if leg.kind == "dense":
         return exact_similarity(leg, "params.field")
     return sparse_or_text_query(leg, server, keys)
-
-
-def as_json(plan: Plan) -> str:
-    """A plan's body as it would be pasted into curl."""
-    if "searches" in plan.body:
-        return "\n".join(json.dumps(line) for line in msearch_lines(plan.body["searches"]))
-    return json.dumps(plan.body)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from splade_connectors.backend import Plan
 from splade_connectors.errors import NotSupported
-from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import ELSE_THE_CLIENT, HybridQuery, Path, ResolvedLeg
 from splade_connectors.keys import Keys
 from splade_elasticsearch.compile import filter_json, rank_feature_clauses, sparse_vector_clause
 from splade_elasticsearch.dialect import Kind, Version
@@ -131,7 +131,9 @@ def client_plan(
     if path == "client":
         reasons = ("a request fused by the server: the client was asked for",)
     if path == "server":
-        raise NotSupported(f"this server cannot fuse this in one request: {'; '.join(reasons)}")
+        raise NotSupported(
+            f"this server cannot fuse this in one request: {'; '.join(reasons)}. {ELSE_THE_CLIENT}"
+        )
     if any(leg.candidates is None for leg in query.legs):
         name, refusal = list(refusals.items())[-1]
         why = refusal or "the client was asked for"
@@ -144,6 +146,7 @@ def client_plan(
         body={"searches": list(searches)},
         fused_by="client",
         not_taken=reasons,
+        lines=tuple(msearch_lines(searches)),
     )
 
 

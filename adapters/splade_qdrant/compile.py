@@ -31,7 +31,8 @@ def compile_search(
         path="sparse query",
         reason="Qdrant scores sparse vectors by their dot product, exactly",
         method="POST",
-        url_path=f"/collections/{quote(collection, safe='')}/points/query",
+        # The embedded engine has no names: what is shown is for a server's collection.
+        url_path=f"/collections/{quote(collection, safe='') or '{collection}'}/points/query",
         body=body,
     )
 

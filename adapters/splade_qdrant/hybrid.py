@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from splade_connectors.backend import Plan
 from splade_connectors.errors import NotSupported
-from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import ELSE_THE_CLIENT, HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import (
     DistributionBased,
     Rrf,
@@ -72,7 +72,9 @@ def compile_hybrid(query: HybridQuery, collection: Collection, path: Path) -> Pl
     if path == "client":
         refusal = "the client was asked for"
     if path == "server":
-        raise NotSupported(f"this server cannot fuse this in one request: {refusal}")
+        raise NotSupported(
+            f"this server cannot fuse this in one request: {refusal}. {ELSE_THE_CLIENT}"
+        )
     if any(leg.candidates is None for leg in query.legs):
         raise NotSupported(f"Qdrant needs a window for every leg: {refusal}")
     return Plan(
@@ -195,4 +197,5 @@ def _similarity_refusal(query: HybridQuery, distances: Mapping[str, str]) -> str
 
 
 def _url_path(collection: Collection, verb: str) -> str:
-    return f"/collections/{quote(collection.name, safe='')}/points/{verb}"
+    # The embedded engine has no names: what is shown is for a server's collection.
+    return f"/collections/{quote(collection.name, safe='') or '{collection}'}/points/{verb}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from splade_connectors.backend import Rejected
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.fusion.legs import Leg
+    from splade_connectors.fusion.spec import Fusion
     from splade_connectors.options import OnProgress, PruneOptions
     from splade_connectors.pipeline.deadletter import DeadLetters
     from splade_connectors.store import Store
@@ -123,6 +125,47 @@ def make_legs(
     return legs
 
 
+def parse_fusions(specs: Sequence[str], legs: Sequence[Leg]) -> list[Fusion]:
+    """The fusions that --fusion names, one weight for each leg.
+
+    Raises:
+        ConfigurationError: saying which of them is none.
+    """
+    from splade_connectors.fusion.spec import WeightedSum, parse_fusion, scales_of, weights_of
+
+    found = []
+    names = ", ".join(leg.name for leg in legs)
+    for spec in specs:
+        hint = ""
+        try:
+            fusion = parse_fusion(spec)
+            hint = f"; the legs are {names}, in this order"
+            weights_of(fusion, len(legs))
+            if isinstance(fusion, WeightedSum):
+                scales_of(fusion, len(legs))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--fusion {spec}: {error}{hint}") from error
+        found.append(fusion)
+    return found
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Refuse, before long work, a file that cannot be written after it.
+
+    Raises:
+        ConfigurationError: naming the folder that is missing, or the one that is in its place.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise ConfigurationError(f"cannot write {path}: it is a folder")
+        if not path.parent.is_dir():
+            raise ConfigurationError(f"cannot write {path}: there is no folder {path.parent}")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise ConfigurationError(f"cannot write {path}: this user may not")
+
+
 def dense_encoder(source: str | None) -> Callable[[str], Any] | None:
     """What makes dense vectors of texts: a model of sentence-transformers, loaded when needed.
 
@@ -159,8 +202,6 @@ def _model_folder(source: str) -> Path:
 
 def _load_dense(folder: Path) -> Any:
     """Nothing is downloaded, no code of the model is run, and weights come from safetensors."""
-    import os
-
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     library = require("sentence_transformers", "dense", "a dense model")

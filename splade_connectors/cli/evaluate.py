@@ -54,20 +54,22 @@ def command(
     left in the index for these legs.
     """
     from splade_connectors.evaluate import QueryVectors, compare, evaluate, read_beir, write_run
-    from splade_connectors.fusion.spec import Rrf, parse_fusion
+    from splade_connectors.fusion.spec import Rrf
+    from splade_connectors.fusion.tuning import misfit
 
     judged = read_beir(beir, split)
     if dense_model and dense_vectors:
         raise ConfigurationError("give either --dense-model or --dense-vectors")
-    fusions = [parse_fusion(spec) for spec in fusion or ()]
+    common.check_writable(run_file)
     dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
     legs = common.make_legs(
         dense or common.dense_encoder(dense_model), text_field, dense_field=dense_field
     )
-    if fusions and len(legs) == 1:
+    if fusion and len(legs) == 1:
         raise ConfigurationError(
             "--fusion is for several legs: add --dense-model, --dense-vectors or --text-field"
         )
+    fusions = common.parse_fusions(fusion or (), legs)
     encoder = common.make_encoder(model, backend)
     with (
         common.open_store(
@@ -85,10 +87,11 @@ def command(
     ):
         if len(legs) > 1:
             tuning = None if fusions else store.tuning()
-            fits = tuning is not None and tuning.legs == tuple(leg.name for leg in legs)
-            compared = compare(
-                store, judged, legs, fusions or [Rrf()], show, tuning=tuning if fits else None
-            )
+            other = misfit(tuning, [leg.name for leg in legs]) if tuning else None
+            if other:
+                common.warn(f"{other}: it has no row")
+                tuning = None
+            compared = compare(store, judged, legs, fusions or [Rrf()], show, tuning=tuning)
         else:
             ranking: dict[str, dict[str, float]] = {}
             found = evaluate(store, judged, show, run=ranking)

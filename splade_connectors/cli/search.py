@@ -136,6 +136,8 @@ def print_plan(plan: Plan, json: bool) -> None:
                 "warnings": list(plan.warnings),
                 "fused_by": plan.fused_by,
                 "not_taken": list(plan.not_taken),
+                "approximate": list(plan.approximate),
+                "lines": list(plan.lines),
             }
         )
         return
@@ -144,10 +146,24 @@ def print_plan(plan: Plan, json: bool) -> None:
     print(f"# {plan.path}: {plan.reason}")
     if plan.fused_by:
         print(f"# fused by the {plan.fused_by}")
+        print(f"# exact: {_exactness(plan)}")
     for reason in plan.not_taken:
         print(f"# not taken: {reason}")
-    print(f"{plan.method} {plan.url_path}")
-    print(jsonlib.dumps(plan.body, indent=2, ensure_ascii=False))
+    if plan.lines:
+        print("# in lines: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE")
+    if plan.method:
+        print(f"{plan.method} {plan.url_path}")
+        print(plan.as_sent().rstrip("\n"))
+
+
+def _exactness(plan: Plan) -> str:
+    if not plan.approximate:
+        return "scores, windows and fusion"
+    legs = ", ".join(plan.approximate)
+    return (
+        f"scores and fusion; the window of the {legs} leg comes from the graph of its field, where "
+        "it has one, which may miss a neighbour"
+    )
 
 
 def _legs(
@@ -159,8 +175,8 @@ def _legs(
     path: str | None,
 ) -> dict[str, Any]:
     """The arguments of a hybrid search; none where no option asks for one."""
-    from splade_connectors.fusion.spec import parse_fusion
-
+    if path not in (None, "auto", "server", "client"):
+        raise ConfigurationError(f"--path is auto, server or client, not {path!r}")
     dense = common.dense_encoder(dense_model)
     if dense is None and not text_fields:
         given = {
@@ -176,11 +192,8 @@ def _legs(
                 )
         return {}
     legs = common.make_legs(dense, text_fields, dense_field=dense_field, candidates=candidates)
-    return {
-        "legs": legs,
-        "fusion": parse_fusion(fusion) if fusion else None,
-        "path": path or "auto",
-    }
+    (chosen,) = common.parse_fusions([fusion], legs) if fusion is not None else (None,)
+    return {"legs": legs, "fusion": chosen, "path": path or "auto"}
 
 
 def _as_json(hit: Hit, with_legs: bool) -> dict[str, Any]:

@@ -75,10 +75,15 @@ def command(
         "override_manifest": override_manifest,
     }
     if forget:
+        if save or output or report:
+            raise ConfigurationError(
+                "--forget only removes what is kept: it goes without --save, --output and --report"
+            )
         _forget(target, place, json)
         return
     if beir is None:
         raise ConfigurationError("tune needs judged queries: --beir FOLDER (or --forget)")
+    common.check_writable(output, report)
     judged = read_beir(beir, split)
     if dense_model and dense_vectors:
         raise ConfigurationError("give either --dense-model or --dense-vectors")

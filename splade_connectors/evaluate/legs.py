@@ -126,6 +126,12 @@ def _rows(path: Path) -> Iterator[tuple[str, Sequence[float]]]:
             f"{path}: ids has the shape {ids.shape} and vectors {vectors.shape}; it takes one row "
             "of vectors for each id"
         )
+    if not np.isfinite(vectors).all():
+        bad = ids[~np.isfinite(vectors).all(axis=1)].tolist()
+        raise ConfigurationError(
+            f"{path}: {len(bad)} of {len(ids)} vectors hold NaN or infinity, for example that of "
+            f"{str(bad[0])!r}: make them anew"
+        )
     rows: Any = vectors.tolist()
     yield from zip(map(str, ids.tolist()), rows, strict=True)
 

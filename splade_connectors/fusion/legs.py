@@ -93,6 +93,11 @@ class TextLeg:
 Leg = SparseLeg | DenseLeg | TextLeg
 
 
+def makes_vectors(source: Any) -> bool:
+    """Whether it makes a vector of a text, rather than being one."""
+    return hasattr(source, "query_embed") or hasattr(source, "encode") or callable(source)
+
+
 def dense_vector(source: Any, text: str) -> list[float]:
     """The query's dense vector, from whatever the caller gave.
 
@@ -113,8 +118,12 @@ def dense_vector(source: Any, text: str) -> list[float]:
     except (TypeError, ValueError) as error:
         kind = type(made).__name__
         raise ConfigurationError(f"the dense leg got a {kind}, not a vector of numbers") from error
-    if not vector or not all(math.isfinite(value) for value in vector):
-        raise ConfigurationError("the dense vector is empty or holds NaN or infinity")
+    if not vector or not all(map(math.isfinite, vector)):
+        bad = next((value for value in vector if not math.isfinite(value)), "no numbers at all")
+        raise ConfigurationError(
+            f"the dense vector is empty or holds NaN or infinity ({bad}): it takes finite numbers; "
+            "where a model made it, that model is broken"
+        )
     return vector
 
 
@@ -138,10 +147,15 @@ def choose_dense(
         return name
     if asked is None and len(fields) == 1:
         return next(iter(fields))
-    names = ", ".join(map(repr, sorted(fields))) or "none"
+    shown = repr(name) if name else "without a name"
+    if not fields:
+        raise ConfigurationError(
+            f"{where} has no {what} {shown}; it has none at all: search without a dense leg"
+        )
+    names = ", ".join(repr(known) if known else "'' (unnamed)" for known in sorted(fields))
     raise ConfigurationError(
-        f"{where} has no {what} {name!r}; it has {names}: name one with ?dense=NAME or "
-        "DenseLeg(field=…)"
+        f"{where} has no {what} {shown}; it has {names}: name one with ?dense=NAME, "
+        "DenseLeg(field=…) or --dense-field"
     )
 
 
@@ -170,8 +184,8 @@ def check_page(legs: Sequence[Leg], limit: int, offset: int, note: str = "") -> 
         if leg.candidates is not None and limit + offset > leg.candidates:
             raise ConfigurationError(
                 f"limit + offset is {limit + offset}, the window of the {leg.name} leg is "
-                f"{leg.candidates}: raise candidates to at least {limit + offset}"
-                + (f" ({note})" if note else "")
+                f"{leg.candidates}: raise candidates to at least {limit + offset} (--candidates)"
+                + (f"; {note}" if note else "")
             )
 
 

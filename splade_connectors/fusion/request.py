@@ -14,6 +14,12 @@ LegKind = Literal["sparse", "dense", "text"]
 # Who fuses: whoever does it best, or the server in one request, or the client.
 Path = Literal["auto", "server", "client"]
 
+# What may be done where the server was asked for and cannot.
+ELSE_THE_CLIENT = (
+    "Without path='server' (--path server) the client fuses, to the same ranking, where every leg "
+    "has a window"
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedLeg:

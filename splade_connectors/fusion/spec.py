@@ -167,8 +167,15 @@ def _parsed(key: str, value: str) -> object:
     try:
         numbers = tuple(float(part) for part in value.split(":"))
     except ValueError as error:
-        raise ConfigurationError(f"{key}={value} is not made of numbers") from error
-    return numbers[0] if key == "k" else numbers
+        example = "60" if key == "k" else "2:1"
+        raise ConfigurationError(
+            f"{key}={value} is not made of numbers; for example {key}={example}"
+        ) from error
+    if key != "k":
+        return numbers
+    if len(numbers) > 1:
+        raise ConfigurationError(f"k={value} is not one number; weights=… takes one for each leg")
+    return numbers[0]
 
 
 def _check_weights(weights: Weights | None) -> None:

@@ -110,12 +110,14 @@ class Settings:
         legs: in the order of the fusion's weights.
         max_query_terms: most terms of a sparse query, None for all.
         note: where the fusion comes from, when the caller has not given it; for the plan.
+        warnings: why it does not come from the index's tuning, where there is one.
     """
 
     fusion: Fusion
     legs: tuple[Leg, ...]
     max_query_terms: int | None = None
     note: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 def tuned(
@@ -128,19 +130,31 @@ def tuned(
     """
     if tuning is None:
         return Settings(fusion=Rrf(), legs=legs, max_query_terms=max_query_terms)
-    names = tuple(leg.name for leg in legs)
-    if names != tuning.legs:
-        note = (
-            f"the index's tuning is for the legs {', '.join(tuning.legs)}, not for "
-            f"{', '.join(names)}: {format_fusion(Rrf())} instead"
-        )
-        return Settings(fusion=Rrf(), legs=legs, max_query_terms=max_query_terms, note=note)
+    other = misfit(tuning, [leg.name for leg in legs])
+    if other is not None:
+        warnings = (f"{other}: {format_fusion(Rrf())} instead",)
+        return Settings(fusion=Rrf(), legs=legs, max_query_terms=max_query_terms, warnings=warnings)
     return Settings(
         fusion=tuning.to_fusion(),
         legs=with_window(legs, tuning.candidates),
         max_query_terms=max_query_terms or tuning.max_query_terms,
         note=f"fusion from the index's tuning: {tuning.summary()}",
     )
+
+
+def no_manifest(location: str) -> ConfigurationError:
+    """For an index that has no place for a tuning."""
+    return ConfigurationError(
+        f"{location} has no manifest, and a tuning is kept in it; write it to a file instead: "
+        "write_tuning(tuning, path) (tune --output FILE)"
+    )
+
+
+def misfit(tuning: Tuning, legs: Sequence[str]) -> str | None:
+    """Why the tuning is not used for legs of these names, None where it is."""
+    if tuple(legs) == tuning.legs:
+        return None
+    return f"the index's tuning is for the legs {', '.join(tuning.legs)}, not for {', '.join(legs)}"
 
 
 def with_window(legs: Sequence[Leg], candidates: int) -> tuple[Leg, ...]:

@@ -227,7 +227,9 @@ def test_a_tuning_of_other_legs_is_not_used_and_the_plan_says_so(legs: tuple[Leg
     found = tuned(TUNING, legs)
     assert found.fusion == Rrf()
     assert found.legs == legs
-    assert "is for the legs sparse, dense, not for" in found.note
+    (warning,) = found.warnings
+    assert "is for the legs sparse, dense, not for" in warning
+    assert warning.endswith(": rrf:k=60 instead")
 
 
 def test_without_a_tuning_reciprocal_ranks_are_fused() -> None:
