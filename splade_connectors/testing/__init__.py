@@ -1,5 +1,6 @@
-"""For tests: a store in memory, the suite for adapters, exact scores, an encoder without model."""
+"""For tests: a store in memory, the suites for adapters, exact scores, an encoder without model."""
 
+from splade_connectors.testing.attach_contract import AttachContract, Owner
 from splade_connectors.testing.contract import StoreContract
 from splade_connectors.testing.discard import DiscardingStore
 from splade_connectors.testing.encoder import HashEncoder
@@ -8,9 +9,11 @@ from splade_connectors.testing.memory import MemoryStore
 from splade_connectors.testing.oracle import assert_same_ranking, exact_ranking, exact_scores
 
 __all__ = [
+    "AttachContract",
     "DiscardingStore",
     "HashEncoder",
     "MemoryStore",
+    "Owner",
     "StoreContract",
     "assert_same_fusion",
     "assert_same_ranking",

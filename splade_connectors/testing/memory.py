@@ -1,11 +1,29 @@
-"""A store in memory, exact by construction: the simplest adapter, and a double for tests."""
+"""A store in memory, exact by construction: the simplest adapter, and a double for tests.
+
+Its first half is what every adapter has (`Backend`), its second half what attaching to documents
+of others takes (`AttachBackend`).
+"""
 
 from __future__ import annotations
 
+import copy
+import random
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+from splade_connectors.attach.backend import AttachOutcome
+from splade_connectors.attach.state import former_of, switched, vector_of, without_vector
+from splade_connectors.attach.values import (
+    Attachment,
+    Conflict,
+    Found,
+    Gone,
+    Page,
+    Selection,
+    Survey,
+)
 from splade_connectors.backend import (
     Capabilities,
     EncodedDocument,
@@ -18,52 +36,97 @@ from splade_connectors.documents import DocumentId, Hit, StoredDocument
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.load import load_encoder
 from splade_connectors.errors import ConfigurationError, NotFound
-from splade_connectors.manifest import IndexManifest
+from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
 from splade_connectors.options import PruneOptions, RetryOptions, SearchOptions
 from splade_connectors.steps import Steps
 from splade_connectors.store import Store
 from splade_connectors.testing.oracle import exact_ranking, exact_scores
+from splade_connectors.texts import text_paths
 from splade_connectors.vectors import SparseBatch, SparseVector
 from splade_connectors.verbs import Verbs
 
+_SAMPLE = 64
+# Two numbers of 8 bytes.
+_BYTES_PER_TERM = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A sparse vector, and what it was made of."""
+
+    vector: SparseVector
+    marker: str
+
+
+@dataclass(slots=True)
+class Collection:
+    """What a server would keep.
+
+    Attributes:
+        exists: whether it has been created.
+        payloads: of each document; a change puts another object in the place of the old one.
+        vectors: by the name of the vector, those of the documents that have one.
+        metadata: manifests, and what the names of vectors stand for.
+    """
+
+    exists: bool = False
+    payloads: dict[DocumentId, Mapping[str, Any]] = field(default_factory=dict)
+    vectors: dict[str, dict[DocumentId, Made]] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
 
 class MemoryBackend:
-    """The verbs over a dictionary. It yields no requests: there is nothing to send."""
+    """The verbs over a `Collection`. It yields no requests: there is nothing to send.
 
-    def __init__(self) -> None:
+    Args:
+        collection: None is a new one.
+
+    Attributes:
+        collection: what is stored; its owner may change it by hand.
+    """
+
+    def __init__(self, collection: Collection | None = None) -> None:
         self.location = "memory"
-        self._documents: dict[DocumentId, StoredDocument] = {}
-        self._manifest: IndexManifest | None = None
-        self._exists = False
+        self.collection = collection or Collection()
+        # What users call the vector; it stands for another one after the model was replaced.
+        self._asked = "splade"
+        self._exactly = False
+
+    @property
+    def vector_name(self) -> str:
+        """The sparse vector."""
+        return self._asked if self._exactly else vector_of(self.collection.metadata, self._asked)
 
     def describe(self) -> Steps[Capabilities]:
         """As `Backend.describe`."""
         yield from ()
         return Capabilities(
             backend="memory",
-            exists=self._exists,
-            has_field=self._exists,
-            documents=len(self._documents),
+            exists=self.collection.exists,
+            has_field=self.vector_name in self.collection.vectors,
+            documents=len(self.collection.payloads),
         )
 
     def read_manifest(self) -> Steps[IndexManifest | None]:
         """As `Backend.read_manifest`."""
         yield from ()
-        return self._manifest
+        manifests = self.collection.metadata.get(MANIFEST_KEY) or {}
+        return parse_manifest(manifests.get(self.vector_name), self.location)
 
     def prepare(
         self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
     ) -> Steps[None]:
         """As `Backend.prepare`."""
-        yield from ()
-        self._exists = True
+        self.collection.exists = True
+        self.collection.vectors.setdefault(self.vector_name, {})
         if write_manifest:
-            self._manifest = manifest
+            yield from self.write_manifest(manifest)
 
     def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
         """As `Backend.write_manifest`."""
         yield from ()
-        self._manifest = manifest
+        manifests = self.collection.metadata.setdefault(MANIFEST_KEY, {})
+        manifests[self.vector_name] = manifest.to_json()
 
     def check(self, document: EncodedDocument) -> str | None:
         """Nothing is refused."""
@@ -77,9 +140,8 @@ class MemoryBackend:
         """As `Backend.write`."""
         yield from ()
         for document in documents:
-            self._documents[document.id] = StoredDocument(
-                id=document.id, payload=dict(document.payload), vector=document.vector
-            )
+            self.collection.payloads[document.id] = dict(document.payload)
+            self._vectors[document.id] = Made(document.vector, document.marker)
         return [Written(id=document.id) for document in documents]
 
     def update(
@@ -91,10 +153,9 @@ class MemoryBackend:
     ) -> Steps[None]:
         """As `Backend.update`."""
         yield from ()
-        old = self._documents[id]
-        self._documents[id] = replace(
-            old, payload={**old.payload, **payload}, vector=old.vector if vector is None else vector
-        )
+        self.collection.payloads[id] = {**self.collection.payloads[id], **payload}
+        if vector is not None:
+            self._vectors[id] = Made(vector, marker)
 
     def refresh(self) -> Steps[None]:
         """Nothing to do."""
@@ -118,17 +179,17 @@ class MemoryBackend:
         yield from ()
         options: SearchOptions = plan.body["options"]
         wanted = (options.filter or {}).items()
-        found = [
-            document
-            for document in self._documents.values()
-            if all(document.payload.get(name) == value for name, value in wanted)
-        ]
-        vectors = SparseBatch.from_vectors(_vector(item) for item in found)
+        found = {
+            id: payload
+            for id, payload in self.collection.payloads.items()
+            if id in self._vectors and all(payload.get(key) == value for key, value in wanted)
+        }
+        vectors = SparseBatch.from_vectors(self._vectors[id].vector for id in found)
         scores = exact_scores(plan.body["query"], vectors)
-        ranking = exact_ranking([item.id for item in found], scores, options.offset + options.limit)
-        payloads = {item.id: item.payload if options.with_payload else {} for item in found}
+        ranking = exact_ranking(list(found), scores, options.offset + options.limit)
         return [
-            Hit(id=id, score=score, payload=payloads[id]) for id, score in ranking[options.offset :]
+            Hit(id=id, score=score, payload=found[id] if options.with_payload else {})
+            for id, score in ranking[options.offset :]
         ]
 
     def fetch(
@@ -136,25 +197,171 @@ class MemoryBackend:
     ) -> Steps[list[StoredDocument]]:
         """As `Backend.fetch`."""
         yield from ()
-        found = [self._documents[id] for id in ids if id in self._documents]
-        return found if with_vectors else [replace(item, vector=None) for item in found]
+        return [
+            StoredDocument(id=id, payload=payload, vector=made.vector if made else None)
+            for id in ids
+            if (payload := self.collection.payloads.get(id)) is not None
+            for made in [self._vectors.get(id) if with_vectors else None]
+        ]
 
     def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
         """As `Backend.delete`."""
         yield from ()
-        if not self._exists:
+        if not self.collection.exists:
             raise NotFound("memory does not exist")
         for id in ids:
-            self._documents.pop(id, None)
+            self.collection.payloads.pop(id, None)
+            for vectors in self.collection.vectors.values():
+                vectors.pop(id, None)
 
     def count(self) -> Steps[int]:
         """As `Backend.count`."""
         yield from ()
-        return len(self._documents)
+        return len(self._vectors)
 
+    # What follows is for attaching.
 
-def _vector(document: StoredDocument) -> SparseVector:
-    return SparseVector.empty() if document.vector is None else document.vector
+    def marks(self, asked: bool) -> Steps[bool]:
+        """Always."""
+        yield from ()
+        return True
+
+    def names(self) -> Steps[list[str]]:
+        """There is no other collection."""
+        yield from ()
+        return []
+
+    def survey(self, selection: Selection) -> Steps[Survey]:
+        """As `AttachBackend.survey`."""
+        sample = tuple(map(self._found, list(self.collection.payloads)[:_SAMPLE]))
+        payloads = self.collection.payloads.values()
+        present = dict.fromkeys(path for payload in payloads for path in text_paths(payload))
+        named = self.vector_name in self.collection.vectors
+        return Survey(
+            documents=len(payloads),
+            missing=(yield from self.missing(selection)),
+            sample=sample,
+            present=tuple(present),
+            absent=tuple(name for name in selection.fields if name not in present),
+            changes=() if named else (f"the collection gets the vector {self.vector_name!r}",),
+            bytes_per_term=_BYTES_PER_TERM,
+        )
+
+    def ensure(self, manifest: IndexManifest, *, write_manifest: bool, mark: bool) -> Steps[None]:
+        """As `AttachBackend.ensure`."""
+        yield from self.prepare(manifest, {}, write_manifest=write_manifest)
+
+    def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
+        """A page of the ids that were selected in the beginning: documents come and go."""
+        yield from ()
+        ids, start = cursor or (self._selected(selection), 0)
+        end = start + selection.size
+        page = [self._found(id) for id in ids[start:end] if id in self.collection.payloads]
+        return Page(documents=page, next=(ids, end) if end < len(ids) else None)
+
+    def read_again(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:
+        """As `AttachBackend.read_again`."""
+        yield from ()
+        return [self._found(item.id) for item in found if item.id in self.collection.payloads]
+
+    def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
+        """As `AttachBackend.draw`."""
+        yield from ()
+        ids = list(self._vectors)
+        return [self._found(id) for id in random.sample(ids, min(size, len(ids)))]
+
+    def missing(self, selection: Selection) -> Steps[int]:
+        """As `AttachBackend.missing`; of all parts."""
+        yield from ()
+        return sum(not self._has(id, selection.settings) for id in list(self.collection.payloads))
+
+    def attachment_size(self, item: Attachment) -> int:
+        """As `AttachBackend.attachment_size`."""
+        return _BYTES_PER_TERM * len(item.vector)
+
+    def attach(self, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+        """To each document whose payload is still the one that was read."""
+        yield from ()
+        outcomes: list[AttachOutcome] = []
+        for item in items:
+            outcome = self._outcome(item.found)
+            if isinstance(outcome, Written):
+                self._vectors[item.id] = Made(item.vector, item.marker)
+            outcomes.append(outcome)
+        return outcomes
+
+    def clear(self, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
+        """As `AttachBackend.clear`."""
+        yield from ()
+        for item in found:
+            self._vectors.pop(item.id, None)
+        return [Written(id=item.id) for item in found]
+
+    def withdrawal(self) -> Steps[tuple[tuple[str, ...], tuple[str, ...]]]:
+        """As `AttachBackend.withdrawal`: everything goes."""
+        yield from ()
+        return (f"the vector {self.vector_name!r}", "its manifest"), ()
+
+    def withdraw(self) -> Steps[None]:
+        """As `AttachBackend.withdraw`."""
+        yield from ()
+        name = self.vector_name
+        self.collection.vectors.pop(name, None)
+        self.collection.metadata = without_vector(self.collection.metadata, name)
+
+    def renamed(self, vector_name: str) -> Self:
+        """As `AttachBackend.renamed`."""
+        other = copy.copy(self)
+        other._asked, other._exactly = vector_name, True
+        return other
+
+    def switch(self, vector_name: str) -> Steps[None]:
+        """As `AttachBackend.switch`."""
+        yield from ()
+        self.collection.metadata = switched(self.collection.metadata, self._asked, vector_name)
+
+    def former(self) -> Steps[str | None]:
+        """As `AttachBackend.former`."""
+        yield from ()
+        return former_of(self.collection.metadata, self._asked)
+
+    @property
+    def _vectors(self) -> dict[DocumentId, Made]:
+        return self.collection.vectors.get(self.vector_name, {})
+
+    def _selected(self, selection: Selection) -> list[DocumentId]:
+        number, parts = selection.part or (0, 1)
+        ids = [
+            id
+            for id in list(self.collection.payloads)
+            if zlib.crc32(repr(id).encode()) % parts == number
+        ]
+        match selection.which:
+            case "missing":
+                return [id for id in ids if not self._has(id, selection.settings)]
+            case "attached":
+                return [id for id in ids if id in self._vectors]
+        return ids
+
+    def _has(self, id: DocumentId, settings: str) -> bool:
+        made = self._vectors.get(id)
+        return made is not None and made.marker.startswith(f"{settings}-")
+
+    def _found(self, id: DocumentId) -> Found:
+        payload, made = self.collection.payloads[id], self._vectors.get(id)
+        return Found(
+            id=id,
+            payload=payload,
+            marker=made.marker if made else None,
+            vector=made.vector if made else None,
+            handle=payload,  # the version that was read
+        )
+
+    def _outcome(self, found: Found) -> Written | Conflict | Gone:
+        now = self.collection.payloads.get(found.id)
+        if now is None:
+            return Gone(id=found.id)
+        return Written(id=found.id) if now is found.handle else Conflict(id=found.id)
 
 
 class MemoryStore(Store):
@@ -162,13 +369,17 @@ class MemoryStore(Store):
 
     Args:
         encoder: None is the bundled model.
-        prune: applied to documents.
+        prune: applied to documents; None takes that of the collection.
+        collection: None is a new one.
     """
 
     def __init__(
-        self, encoder: SparseEncoder | None = None, prune: PruneOptions | None = None
+        self,
+        encoder: SparseEncoder | None = None,
+        prune: PruneOptions | None = None,
+        collection: Collection | None = None,
     ) -> None:
-        backend = MemoryBackend()
-        verbs = Verbs(backend, lambda: encoder or load_encoder(), prune or PruneOptions(), False)
+        backend = MemoryBackend(collection)
+        verbs = Verbs(backend, lambda: encoder or load_encoder(), prune, False)
         opened = Opened(backend=backend, send=lambda request: None, close=lambda: None)
         super().__init__(verbs, opened, RetryOptions())

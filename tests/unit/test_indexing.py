@@ -24,7 +24,7 @@ from splade_connectors import (
     WriteOptions,
 )
 from splade_connectors.backend import Capabilities, EncodedDocument, Opened, Outcome, Rejected
-from splade_connectors.documents import DocumentId
+from splade_connectors.documents import DocumentId, StoredDocument
 from splade_connectors.errors import (
     AccessDenied,
     ConfigurationError,
@@ -126,7 +126,11 @@ class Bench:
         )
 
     def stored(self) -> set[DocumentId]:
-        return set(self.backend._documents)
+        return set(self.backend.collection.payloads)
+
+    def documents(self) -> dict[DocumentId, StoredDocument]:
+        fetching = self.backend.fetch(list(self.stored()), with_vectors=True)
+        return {document.id: document for document in run(fetching, self.backend.send, QUICK)}
 
 
 @pytest.fixture
@@ -156,7 +160,7 @@ def test_every_document_is_written_once_in_chunks_and_made_visible(bench: Bench)
     ]
     assert bench.stored() == set(range(19))
     assert bench.backend.refreshed == 1
-    assert report.terms == sum(len(doc.vector or ()) for doc in bench.backend._documents.values())
+    assert report.terms == sum(len(doc.vector or ()) for doc in bench.documents().values())
     assert report.seconds >= report.encode_s > 0
 
 
@@ -165,13 +169,13 @@ def test_nothing_to_index_touches_nothing(bench: Bench) -> None:
     assert report == IndexReport(seconds=report.seconds)
     assert bench.backend.requests == []
     assert bench.backend.refreshed == 0
-    assert not bench.backend._exists
+    assert not bench.backend.collection.exists
 
 
 def test_rows_that_all_were_rejected_create_nothing(bench: Bench) -> None:
     report = bench.store().index([Rejected(id=None, reason="no JSON", line=1)])
     assert report.rejected == [Rejected(id=None, reason="no JSON", line=1)]
-    assert not bench.backend._exists
+    assert not bench.backend.collection.exists
 
 
 def test_a_document_turned_away_with_429_is_sent_again_and_only_that_one(bench: Bench) -> None:
@@ -250,7 +254,7 @@ def test_an_id_given_twice_is_reported_and_the_first_one_is_kept(bench: Bench) -
     assert bench.stored() == {5, "5", "a"}
     assert [(item.id, item.line) for item in report.rejected] == [(5, 2), ("a", 4)]
     assert "the id 5 was given to an earlier document of this run" in report.rejected[0].reason
-    assert bench.backend._documents[5].payload["text"] == "5 0"
+    assert bench.documents()[5].payload["text"] == "5 0"
 
 
 def test_where_ids_are_texts_a_number_and_its_text_are_one_id() -> None:
@@ -270,7 +274,7 @@ def test_an_empty_text_is_stored_with_an_empty_vector(bench: Bench) -> None:
     rows = [Document(id=1, text=""), Document(id=2, text=" \t\n"), Document(id=3, text="x")]
     report = bench.store().index(rows)
     assert (report.written, report.empty) == (3, 2)
-    assert bench.backend._documents[2].vector == SparseVector.empty()
+    assert bench.documents()[2].vector == SparseVector.empty()
 
 
 def test_an_empty_text_is_reported_where_the_store_needs_a_term() -> None:
@@ -288,7 +292,7 @@ def test_a_vector_handed_in_is_stored_and_its_text_is_not_encoded() -> None:
     rows = [Document(id=1, text="some words", vector=vector), Document(id=2, vector=vector)]
     report = bench.store().index(rows)
     assert (report.written, report.empty, report.terms) == (2, 0, 4)
-    stored = bench.backend._documents
+    stored = bench.documents()
     assert stored[1].vector == stored[2].vector == vector.prune(PruneOptions(top_k=2))
     assert stored[1].payload == {"text": "some words"}
 
@@ -315,7 +319,7 @@ def test_the_text_is_stored_where_the_payload_does_not_have_it(
     bench.store().index(
         [Document(id=1, text="x y", payload=payload)], options=WriteOptions(text_fields=fields)
     )
-    assert bench.backend._documents[1].payload == kept
+    assert bench.documents()[1].payload == kept
 
 
 @pytest.mark.parametrize("key", [1, None, ""])
@@ -474,7 +478,7 @@ async def test_the_awaiting_store_writes_what_the_blocking_one_writes(asynchrono
     assert timeless[0]["written"] == 20
     assert seen[0] == seen[1]
     assert benches[0].backend.requests == benches[1].backend.requests
-    assert benches[0].backend._documents == benches[1].backend._documents
+    assert benches[0].documents() == benches[1].documents()
 
 
 async def test_an_error_of_the_awaiting_store_notes_how_far_it_got(bench: Bench) -> None:

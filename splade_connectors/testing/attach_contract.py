@@ -1,0 +1,275 @@
+"""The suite that every store passes whose adapter can attach vectors to documents of others.
+
+    class TestMyStore(AttachContract):
+        def make_store(self, encoder): …
+        async def amake_store(self, encoder): …
+        def make_owner(self):
+            return MyOwner()
+
+`MemoryBackend` is an adapter that passes it, to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from splade_connectors.async_store import AsyncStore
+from splade_connectors.attach import AttachOptions
+from splade_connectors.documents import DocumentId
+from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.errors import AttachRefused
+from splade_connectors.options import OnProgress, WriteOptions
+from splade_connectors.store import Store
+from splade_connectors.testing.contract import StoreContract
+from splade_connectors.testing.encoder import HashEncoder
+from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
+from splade_connectors.texts import text_of
+from splade_connectors.vectors import SparseBatch
+
+FIELDS = ("title", "author.bio")
+WITHOUT_TEXT: DocumentId = 41
+FOREIGN: dict[DocumentId, dict[str, Any]] = {
+    number: {
+        "title": f"{word} and water {number}",
+        "author": {"name": "Ada", "bio": [f"likes {word}", "and the sea"]},
+        "price": number / 7,
+    }
+    for number, word in enumerate(("salt", "flour", "moon", "bread", "tide") * 8, start=1)
+} | {WITHOUT_TEXT: {"price": 1.5}}
+WITH_TEXT = len(FOREIGN) - 1
+
+# Several pages and several requests.
+SMALL = AttachOptions(mark=True, write=WriteOptions(window_documents=16, chunk_documents=5))
+
+
+class Owner(ABC):
+    """Whoever has the collection, and writes to it without us."""
+
+    @abstractmethod
+    def put(self, documents: Mapping[DocumentId, Mapping[str, Any]]) -> None:
+        """Store documents that have none of our vectors, in a collection made where it is not."""
+
+    @abstractmethod
+    def change(self, id: DocumentId, fields: Mapping[str, Any]) -> None:
+        """Give some fields of a document other values; the rest of it stays."""
+
+    @abstractmethod
+    def documents(self) -> Mapping[str, Any]:
+        """All that each document holds, other vectors too, but for what attaching adds."""
+
+
+class Otherwise(HashEncoder):
+    """Says that it is the same model, and makes other vectors of texts with a certain word."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__()
+        self._word = word
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """Of these texts the vectors of others."""
+        others = ["something else" if self._word in text.split() else text for text in texts]
+        return super().encode_documents(others, stats=stats, on_progress=on_progress)
+
+
+class Meddling(HashEncoder):
+    """While it encodes documents for the first time, somebody else does something."""
+
+    def __init__(self, meddle: Callable[[], None]) -> None:
+        super().__init__()
+        self._meddle: Callable[[], None] | None = meddle
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """As always, but not alone."""
+        meddle, self._meddle = self._meddle, None
+        if meddle:
+            meddle()
+        return super().encode_documents(texts, stats=stats, on_progress=on_progress)
+
+
+class AttachContract(StoreContract):
+    """What every store must do that attaches; `StoreContract` included."""
+
+    @abstractmethod
+    async def amake_store(self, encoder: SparseEncoder) -> AsyncStore:
+        """As `make_store`, awaited; over the same collection."""
+
+    @abstractmethod
+    def make_owner(self) -> Owner:
+        """The owner of the collection that `make_store` opens."""
+
+    @pytest.fixture
+    def owner(self) -> Owner:
+        owner = self.make_owner()
+        owner.put(FOREIGN)
+        return owner
+
+    @pytest.fixture
+    def foreign(self, owner: Owner, encoder: SparseEncoder) -> Iterator[Store]:
+        with self.make_store(encoder) as store:
+            store.inspect()
+            yield store
+
+    def assert_attached(self, store: Store) -> None:
+        """Every document is found by the vector of its text, and none by another one."""
+        encoder = HashEncoder()
+        vectors = encoder.encode_documents([text_of(item, FIELDS) for item in FOREIGN.values()])
+        for query in ("water and salt", "the moon"):
+            exact = exact_scores(encoder.encode_queries([query])[0], vectors, self.precision)
+            wanted: dict[DocumentId, float] = dict(zip(map(str, FOREIGN), exact, strict=True))
+            hits = store.search(query, limit=100)
+            found = [(str(hit.id), hit.score) for hit in hits]
+            assert_same_ranking(found, wanted, limit=100)
+
+    def test_all_get_their_vectors_and_nothing_else_changes(
+        self, foreign: Store, owner: Owner
+    ) -> None:
+        before = owner.documents()
+        report = foreign.attach(FIELDS, options=SMALL)
+        assert (report.attached, report.encoded) == (len(FOREIGN), WITH_TEXT)
+        assert (report.rejected_count, report.conflicts) == (0, 0)
+        self.assert_attached(foreign)
+        assert owner.documents() == before
+
+    def test_attaching_again_does_nothing(self, foreign: Store) -> None:
+        foreign.attach(FIELDS, options=SMALL)
+        before = foreign.get(list(FOREIGN), with_vectors=True)
+        again = foreign.attach()
+        assert (again.attached, again.encoded) == (0, 0)
+        assert foreign.get(list(FOREIGN), with_vectors=True) == before
+
+    def test_documents_without_text_are_counted_and_not_read_again(self, foreign: Store) -> None:
+        report = foreign.attach(FIELDS, options=SMALL)
+        assert report.empty == 1
+        assert report.verification is not None
+        assert (report.verification.missing, report.verification.complete) == (0, True)
+        assert foreign.count() == len(FOREIGN)
+        again = foreign.attach()
+        assert (again.attached, again.empty) == (0, 0)
+
+    def test_an_edited_text_is_found_by_its_marker(self, foreign: Store, owner: Owner) -> None:
+        foreign.attach(FIELDS, options=SMALL)
+        owner.change(3, {"title": "a cat"})
+        looked = foreign.verify(everything=True)
+        assert (list(map(str, looked.different)), looked.missing) == (["3"], 0)
+        again = foreign.attach()
+        assert (again.attached, again.encoded) == (1, 1)
+        assert "3" in {str(hit.id) for hit in foreign.search("cat")}
+        assert foreign.verify(everything=True, recheck=True).complete
+
+    def test_new_documents_are_found(self, foreign: Store, owner: Owner) -> None:
+        foreign.attach(FIELDS, options=SMALL)
+        owner.put({100: {"title": "a cat"}})
+        assert foreign.verify().missing == 1
+        assert foreign.attach().attached == 1
+        assert [str(hit.id) for hit in foreign.search("cat", limit=1)] == ["100"]
+
+    def test_what_others_change_meanwhile_survives(self, owner: Owner) -> None:
+        meddling = Meddling(lambda: owner.change(3, {"title": "a cat", "price": -1}))
+        with self.make_store(meddling) as store:
+            store.inspect()
+            report = store.attach(FIELDS, options=SMALL)
+            assert (report.attached, report.conflicts) == (len(FOREIGN), 1)
+            assert store.get([3])[0].payload["price"] == -1
+            assert store.verify(everything=True, recheck=True).complete
+
+    def test_a_dry_run_writes_nothing(self, foreign: Store, owner: Owner) -> None:
+        before = owner.documents()
+        plan = foreign.plan_attach(FIELDS)
+        assert (plan.documents, plan.to_do) == (len(FOREIGN), len(FOREIGN))
+        assert (plan.refusals, plan.text_fields) == ((), FIELDS)
+        assert set(FIELDS) <= set(plan.present)
+        assert any("'splade'" in change for change in plan.changes)
+        found = foreign.inspect()
+        assert (found.capabilities.has_field, found.manifest) == (False, None)
+        assert owner.documents() == before
+
+    def test_a_field_that_nobody_has_is_refused(self, foreign: Store) -> None:
+        with pytest.raises(AttachRefused, match=r"'body'; fields with text are: .*title"):
+            foreign.attach(["body"])
+        assert not foreign.inspect().capabilities.has_field
+
+    def test_verify_finds_vectors_of_another_text(
+        self, foreign: Store, encoder: SparseEncoder
+    ) -> None:
+        foreign.attach(FIELDS, options=SMALL)
+        moons = [str(id) for id, item in FOREIGN.items() if "moon" in item.get("title", "")]
+        with self.make_store(Otherwise("moon")) as other:
+            report = other.attach(options=AttachOptions(recheck=True))
+            assert report.attached == len(moons)
+        with self.make_store(encoder) as store:
+            for looked in (store.verify(), store.verify(everything=True, recheck=True)):
+                assert sorted(map(str, looked.different)) == sorted(moons)
+                assert not looked.complete
+            mended = store.attach(options=AttachOptions(recheck=True))
+            assert mended.attached == len(moons)
+            assert store.verify(everything=True, recheck=True).complete
+
+    def test_parts_together_are_all(self, foreign: Store) -> None:
+        parts = [AttachOptions(part=(number, 3)) for number in range(3)]
+        done = [foreign.attach(FIELDS, options=part).attached for part in parts]
+        assert sum(done) == len(FOREIGN)
+        self.assert_attached(foreign)
+
+    def test_other_settings_are_refused_and_replaced_on_demand(
+        self, foreign: Store, owner: Owner
+    ) -> None:
+        before = owner.documents()
+        foreign.attach(FIELDS, options=SMALL)
+        other = HashEncoder(model="another")
+        with self.make_store(other) as store:
+            with pytest.raises(AttachRefused, match=r"'hash'.*'another'.*--replace-model"):
+                store.attach()
+            report = store.attach(options=AttachOptions(replace_model=True))
+            assert (report.attached, report.switched) == (len(FOREIGN), True)
+            manifest = store.inspect().manifest
+            assert manifest is not None
+            assert manifest.model == "another"
+            former = store.detach(former=True)
+            assert (former.vector, former.cleared) == ("splade", len(FOREIGN))
+            assert store.verify(everything=True, recheck=True).complete
+            self.assert_attached(store)
+            assert owner.documents() == before
+
+    def test_detach_leaves_what_was_there(self, foreign: Store, owner: Owner) -> None:
+        before = owner.documents()
+        foreign.attach(FIELDS, options=SMALL)
+        planned = foreign.detach(dry_run=True)
+        assert (planned.documents, planned.cleared, planned.done) == (len(FOREIGN), 0, False)
+        assert foreign.count() == len(FOREIGN)
+        done = foreign.detach()
+        assert (done.cleared, done.done) == (len(FOREIGN), True)
+        assert owner.documents() == before
+        assert foreign.inspect().manifest is None
+        assert foreign.attach(FIELDS, options=SMALL).attached == len(FOREIGN)
+
+    def test_attached_verified_and_detached_awaited(self, owner: Owner) -> None:
+        asyncio.run(self._awaited(owner))
+
+    async def _awaited(self, owner: Owner) -> None:
+        async with await self.amake_store(HashEncoder()) as store:
+            await store.inspect()
+            before = owner.documents()
+            assert (await store.plan_attach(FIELDS)).to_do == len(FOREIGN)
+            assert (await store.attach(FIELDS, options=SMALL)).attached == len(FOREIGN)
+            assert (await store.attach()).attached == 0
+            assert (await store.verify(everything=True, recheck=True)).complete
+            assert owner.documents() == before
+            assert (await store.detach()).cleared == len(FOREIGN)
+            assert owner.documents() == before
