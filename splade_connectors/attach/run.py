@@ -260,8 +260,10 @@ class Attaching:
 
     def _is_right(self, item: Attachment) -> bool:
         stored, marker = item.found.vector, item.found.marker
-        if stored is None or marker not in (None, item.marker):
+        if marker not in (None, item.marker) or (stored is None and marker is None):
             return False
+        # Some stores do not give an empty vector back: a marker alone stands for one.
+        stored = SparseVector.empty() if stored is None else stored
         right = is_same_vector(stored, item.vector, self._precision)
         self.report.unchanged += right
         return right
