@@ -1,4 +1,4 @@
-"""Stores that hybrid searches are compared on, and what is compared there.
+"""Stores that hybrid searches are compared on, and the fusions that are compared there.
 
 Dense vectors are unquantized, and compared exactly: what is tested is fusion, not a graph. Used by
 the tests and by benchmarks/hybrid_equality.py.
@@ -7,13 +7,14 @@ the tests and by benchmarks/hybrid_equality.py.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from splade_connectors import SparseEncoder, Store, connect
 from splade_connectors.fusion import DistributionBased, Fusion, Rrf, WeightedSum
@@ -33,19 +34,25 @@ class Place:
     """A store, and how a search there is exact.
 
     Attributes:
+        name: of the place, a key of `PLACES`.
         store: empty at first.
         target: of it.
         precision: what becomes of sparse weights.
+        has_dense: whether it has a dense field; else text is the second leg.
         exact: whether a dense leg has to ask for an exact search.
         fuses: the kinds of fusions that the server computes itself, of windows.
+        sums: whether it adds up a sparse leg without a window and the second one.
         odd: its filter for documents whose payload has the part "odd".
     """
 
+    name: str
     store: Store
     target: str
     precision: Precision
+    has_dense: bool
     exact: bool
     fuses: tuple[type, ...]
+    sums: bool
     odd: Mapping[str, Any]
 
 
@@ -72,13 +79,14 @@ def edge(folder: Path, encoder: SparseEncoder) -> Iterator[Place]:
     """The embedded engine."""
     target = f"edge:{folder}"
     odd = {"must": [{"key": "part", "match": {"value": "odd"}}]}
+    fuses = (Rrf, WeightedSum, DistributionBased)
     with connect(target, encoder=encoder) as store:
-        yield Place(store, target, "float32", True, (Rrf, WeightedSum, DistributionBased), odd)
+        yield Place("edge", store, target, "float32", True, True, fuses, False, odd)
 
 
 @contextmanager
 def elasticsearch(
-    url: str, encoder: SparseEncoder, *, shards: int = 1, dimensions: int | None = None
+    url: str, encoder: SparseEncoder, *, name: str, shards: int = 1, dimensions: int | None = None
 ) -> Iterator[Place]:
     """An index of Elasticsearch; without `dimensions` it has no dense field."""
     # Compared with every vector, each as it was sent; by default 9.x quantizes to single bits.
@@ -90,27 +98,93 @@ def elasticsearch(
         "index_options": flat,
     }
     fields = _FIELDS | ({"dense": dense} if dimensions else {})
+    odd = {"term": {"part": "odd"}}
     with (
         _index(url, "elasticsearch", shards, fields, {}) as target,
         connect(target, encoder=encoder) as store,
     ):
-        yield Place(store, target, "lucene", False, (), {"term": {"part": "odd"}})
+        yield Place(name, store, target, "lucene", bool(dimensions), False, (), True, odd)
 
 
 @contextmanager
 def opensearch(
-    url: str, encoder: SparseEncoder, *, shards: int = 1, dimensions: int
+    url: str, encoder: SparseEncoder, *, name: str, shards: int = 1, dimensions: int
 ) -> Iterator[Place]:
     """An index of OpenSearch, whose graph an exact leg goes around."""
     method = {"name": "hnsw", "engine": "lucene", "space_type": "cosinesimil"}
     dense = {"type": "knn_vector", "dimension": dimensions, "method": method}
     fuses = (Rrf,) if shards == 1 else ()
     fields = _FIELDS | {"dense": dense}
+    odd = {"term": {"part": "odd"}}
     with (
         _index(url, "opensearch", shards, fields, {"index.knn": True}) as target,
         connect(target, encoder=encoder) as store,
     ):
-        yield Place(store, target, "lucene", True, fuses, {"term": {"part": "odd"}})
+        yield Place(name, store, target, "lucene", True, True, fuses, shards == 1, odd)
+
+
+# Name -> the server it needs (a version of Elasticsearch, or "opensearch"), and shards.
+PLACES: dict[str, tuple[str, int]] = {
+    "edge": ("", 1),
+    "elasticsearch-7.17.29": ("7.17.29", 1),
+    "elasticsearch-9.3.2, 1 shard": ("9.3.2", 1),
+    "elasticsearch-9.3.2, 3 shards": ("9.3.2", 3),
+    "opensearch-3.6.0, 1 shard": ("opensearch", 1),
+    "opensearch-3.6.0, 3 shards": ("opensearch", 3),
+}
+
+
+def open_place(
+    name: str, url: Callable[[str], str], folder: Path, encoder: SparseEncoder, dimensions: int
+) -> AbstractContextManager[Place]:
+    """An empty store at one of `PLACES`, removed afterwards.
+
+    Args:
+        name: of the place.
+        url: a server -> its address.
+        folder: where the embedded engine may keep it.
+        encoder: of the store.
+        dimensions: of dense vectors; 7.17.29 has no search for them, and gets no field.
+    """
+    server, shards = PLACES[name]
+    if not server:
+        return edge(folder, encoder)
+    if server == "opensearch":
+        return opensearch(url(server), encoder, name=name, shards=shards, dimensions=dimensions)
+    size = None if server == "7.17.29" else dimensions
+    return elasticsearch(url(server), encoder, name=name, shards=shards, dimensions=size)
+
+
+# What a test asks pytest for to have a server.
+FIXTURES = {
+    "9.3.2": "elasticsearch_url",
+    "7.17.29": "rank_features_url",
+    "opensearch": "opensearch_url",
+}
+
+
+def place_params() -> list[Any]:
+    """All places, as parameters of a fixture."""
+    return [
+        pytest.param(name, id=name, marks=[pytest.mark.servers] if server else [])
+        for name, (server, _) in PLACES.items()
+    ]
+
+
+@contextmanager
+def requested_place(
+    request: pytest.FixtureRequest, encoder: SparseEncoder, dimensions: int
+) -> Iterator[Place]:
+    """The place that a fixture's parameter names."""
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("hybrid") / "shard"
+    with open_place(
+        request.param,
+        lambda server: str(request.getfixturevalue(FIXTURES[server])),
+        folder,
+        encoder,
+        dimensions,
+    ) as place:
+        yield place
 
 
 @contextmanager
