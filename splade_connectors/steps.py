@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -79,7 +81,12 @@ AsyncSend = Callable[[Any], Awaitable[Any]]
 
 
 def run(
-    steps: Steps[T], send: Send, retry: RetryOptions, sleep: Callable[[float], None] = time.sleep
+    steps: Steps[T],
+    send: Send,
+    retry: RetryOptions,
+    sleep: Callable[[float], None] = time.sleep,
+    *,
+    guarded: bool = False,
 ) -> T:
     """Execute a verb, blocking.
 
@@ -88,10 +95,13 @@ def run(
         send: executes one request and returns its answer.
         retry: when a request is sent again.
         sleep: replaced by tests.
+        guarded: Ctrl-C stops the verb in a step that takes time, or after one, but never amid its
+            own bookkeeping: what it has spawned, it knows of.
 
     Returns:
         What the verb returns.
     """
+    whole = _uninterrupted if guarded else nullcontext
 
     def execute(step: Step) -> Any:
         match step:
@@ -106,14 +116,21 @@ def run(
             case _:
                 return Retrying(sleep=sleep, **_policy(retry))(send, step)
 
-    progress = _Progress(steps)
+    with whole():
+        progress = _Progress(steps)
     while not progress.finished:
+        if isinstance(progress.step, Spawn):
+            with whole():
+                progress.succeeded(execute(progress.step))
+            continue
         try:
             outcome = execute(progress.step)
         except Exception as failure:  # handed to the verb, which may handle it
-            progress.failed(failure)
+            with whole():
+                progress.failed(failure)
         else:
-            progress.succeeded(outcome)
+            with whole():
+                progress.succeeded(outcome)
     return progress.value
 
 
@@ -147,6 +164,23 @@ async def arun(
         else:
             progress.succeeded(outcome)
     return progress.value
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C is noted, and heard at the end. Handlers of the program's own are left alone."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if heard:
+            raise KeyboardInterrupt
 
 
 def _in_thread(work: Callable[[], T]) -> Future[T]:

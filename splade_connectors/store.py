@@ -99,8 +99,8 @@ class Store:
         indexing = Indexing(self._verbs, options, retry, on_progress or silent, dead_letters)
         try:
             for window in windows(documents, options.window_documents):
-                self._run(indexing.window(window))
-            return self._run(indexing.finish())
+                self._run(indexing.window(window), guarded=True)
+            return self._run(indexing.finish(), guarded=True)
         except SpladeConnectorsError as error:
             self._run(indexing.settle_rest())
             say_how_far(error, indexing.report)
@@ -251,7 +251,7 @@ class Store:
         chosen = attach_options(text_fields, options)
         attaching = self._attaching(chosen, on_progress, dead_letters)
         try:
-            return self._run(attaching.run(follow_s))
+            return self._run(attaching.run(follow_s), guarded=True)
         except SpladeConnectorsError as error:
             self._run(attaching.settle_rest())
             say_how_far_attached(error, attaching.report)
@@ -388,9 +388,9 @@ class Store:
     def _interrupted(self, running: Interruptible[R]) -> R:
         """What is under way arrives, unless there is a second Ctrl-C."""
         try:
-            return self._run(running.interrupt())
+            return self._run(running.interrupt(), guarded=True)
         except KeyboardInterrupt:
             return running.stopped()
 
-    def _run(self, steps: Steps[T]) -> T:
-        return run(steps, self._opened.send, self._retry)
+    def _run(self, steps: Steps[T], *, guarded: bool = False) -> T:
+        return run(steps, self._opened.send, self._retry, guarded=guarded)

@@ -1,6 +1,7 @@
 """A job in a process of its own: python -m tests.faults.child JOB TARGET --rows N --counter FILE.
 
-What `tests.faults.kill` starts and kills. Prints the report as JSON.
+What `tests.faults.kill` starts and kills. Prints the report as JSON, or how far it got when it was
+interrupted.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from splade_connectors import EncodeStats, connect
+from splade_connectors.errors import IndexingInterrupted
 from splade_connectors.options import OnProgress
 from splade_connectors.testing import HashEncoder
 from splade_connectors.vectors import SparseBatch
 from tests.faults.documents import rows
 from tests.faults.jobs import JOBS, write_options
+
+# Exit code of a job that was interrupted.
+STOPPED = 130
 
 
 class CountingEncoder(HashEncoder):
@@ -68,9 +73,13 @@ def main() -> None:
     given = parser.parse_args()
     encoder = CountingEncoder(given.counter, given.pause)
     with connect(given.target, encoder=encoder) as store:
-        outcome = JOBS[given.job].run(
-            store, rows(given.rows), write_options(retry=None), with_dense=given.dense
-        )
+        try:
+            outcome = JOBS[given.job].run(
+                store, rows(given.rows), write_options(retry=None), with_dense=given.dense
+            )
+        except IndexingInterrupted as stop:
+            json.dump({"stopped": str(stop)}, sys.stdout)
+            sys.exit(STOPPED)
     json.dump(asdict(outcome), sys.stdout)
 
 

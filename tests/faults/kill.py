@@ -64,17 +64,21 @@ class Child:
         *,
         pause_s: float,
         deadline_s: float,
+        url: str | None = None,
     ) -> Child:
-        """The process of a job over the first `count` rows, straight against the server."""
+        """The process of a job over the first `count` rows.
+
+        It talks straight to the server, or to what stands before it at `url`.
+        """
         options = ["--rows", str(count), "--counter", str(counter), "--pause", str(pause_s)]
         options += ["--dense"] if world.has_dense else []
         module = [sys.executable, "-m", "tests.faults.child"]
-        return cls([*module, job.name, world.target(), *options], counter, deadline_s)
+        return cls([*module, job.name, world.target(url), *options], counter, deadline_s)
 
     def run(self, kill_after_s: float | None = None) -> Run:
         """Run to the end, or kill so many seconds after the first encoding."""
         before = counted(self._counter)
-        process = self._start()
+        process = self.start()
         try:
             self._wait_for_encoding(process, before)
             began = time.monotonic()
@@ -90,7 +94,8 @@ class Child:
         report = None if killed else json.loads(output)
         return Run(encoded=counted(self._counter) - before, writing_s=writing_s, report=report)
 
-    def _start(self) -> subprocess.Popen[str]:
+    def start(self) -> subprocess.Popen[str]:
+        """The process, left alone."""
         path = os.pathsep.join([str(ROOT), str(ROOT / "adapters")])
         return subprocess.Popen(
             self._command,

@@ -108,8 +108,9 @@ class Bench:
         store = Store(self.verbs(), opened, self.retry)
         bench = self
 
-        def recorded(steps: Steps[Any]) -> Any:
-            return run(steps, bench.backend.send, bench.retry, bench.slept.append)
+        def recorded(steps: Steps[Any], *, guarded: bool = False) -> Any:
+            sleep = bench.slept.append
+            return run(steps, bench.backend.send, bench.retry, sleep, guarded=guarded)
 
         store._run = recorded  # type: ignore[method-assign]
         return store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import tenacity
 
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected, Unavailable
 from splade_connectors.options import NO_RETRY, RetryOptions
-from splade_connectors.steps import Compute, Request, Sleep, Steps, arun, backoff_s, run
+from splade_connectors.steps import Compute, Request, Sleep, Spawn, Steps, arun, backoff_s, run
 
 ALWAYS = 10_000
 
@@ -326,3 +327,52 @@ def test_every_failed_try_is_logged(drive: Drive, caplog: pytest.LogCaptureFixtu
     assert [record.getMessage() for record in caplog.records] == [
         "try 1 failed (busy); again in 2.0 s"
     ]
+
+
+def _interrupted_amid(known: list[Any], beside: Callable[[], Steps[None]]) -> Steps[None]:
+    task = yield Spawn(beside())
+    signal.raise_signal(signal.SIGINT)
+    known.append(task)
+    yield Sleep(1.0)
+    known.append("a step after it")
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_what_was_spawned_is_known_when_ctrl_c_comes(guarded: bool) -> None:
+    def beside() -> Steps[None]:
+        yield Sleep(0.0)
+
+    known: list[Any] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            _interrupted_amid(known, beside),
+            lambda request: None,
+            RetryOptions(),
+            lambda seconds: None,
+            guarded=guarded,
+        )
+    assert len(known) == guarded
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_handlers_of_the_program_are_left_alone() -> None:
+    heard: list[int] = []
+
+    def verb() -> Steps[str]:
+        signal.raise_signal(signal.SIGINT)
+        assert heard
+        yield Sleep(0.0)
+        return "to its end"
+
+    def note(number: int, frame: Any) -> None:
+        heard.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        ended = run(
+            verb(), lambda request: None, RetryOptions(), lambda seconds: None, guarded=True
+        )
+        assert ended == "to its end"
+        assert signal.getsignal(signal.SIGINT) is note
+    finally:
+        signal.signal(signal.SIGINT, before)
