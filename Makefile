@@ -19,7 +19,8 @@ test-models: $(VENV)/.models ## The tests that need torch, transformers and sent
 
 test-faults: $(VENV)/.test ## Failures of network, server and process at full size; `test` runs a share of it.
 	SPLADE_FAULTS=full $(PYTEST) tests/faults
-	$(BIN)/python benchmarks/attach_memory.py --check
+	$(BIN)/python benchmarks/attach_memory.py --job index --check
+	$(BIN)/python benchmarks/attach_memory.py --job attach --check
 
 lint: $(VENV)/.lint ## Style.
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Memory of a long run: it must not grow with the documents.
 
-    python benchmarks/attach_memory.py [--job index] [--documents N] [--json] [--check]
+    python benchmarks/attach_memory.py [--job index|attach] [--documents N] [--json] [--check]
 
 Runs synthetic documents with synthetic vectors of 130 terms through a store that acknowledges
 everything and keeps nothing, so that what is measured is this package alone. Prints the resident
@@ -19,12 +19,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from splade_connectors import Document, EncodeStats, SparseVector
 from splade_connectors.options import OnProgress, Progress
-from splade_connectors.testing import DiscardingStore, HashEncoder
+from splade_connectors.testing import DiscardingStore, EndlessCollection, HashEncoder
 from splade_connectors.vectors import SparseBatch
 
 DOCUMENTS = 200_000
@@ -100,13 +101,20 @@ def index(count: int, on_progress: OnProgress) -> int:
     return store.backend.documents
 
 
-JOBS: dict[str, Callable[[int, OnProgress], int]] = {"index": index}
+def attach(count: int, on_progress: OnProgress) -> int:
+    """`attach` to so many documents; how many vectors the store was given."""
+    store = DiscardingStore(SyntheticEncoder(), EndlessCollection(count, _payload))
+    store.attach(["text"], on_progress=on_progress)
+    return store.backend.documents
+
+
+JOBS: dict[str, Callable[[int, OnProgress], int]] = {"index": index, "attach": attach}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--job", choices=list(JOBS), default="index")
+    parser.add_argument("--job", choices=list(JOBS), default="index", help="the verb")
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
     parser.add_argument("--json", action="store_true", help="one JSON document instead")
     parser.add_argument("--check", action="store_true", help="end with 1 where it is not flat")
@@ -146,8 +154,13 @@ def measure(job: str, count: int) -> Measured:
 
 def _documents(count: int) -> Iterator[Document]:
     for number in range(count):
-        text = f"document {number} " + "water and salt " * 20
-        yield Document(id=f"doc-{number}", text=text, payload={"n": number, "tags": ["a", "b"]})
+        payload = _payload(number)
+        yield Document(id=f"doc-{number}", text=payload["text"], payload=payload)
+
+
+def _payload(number: int) -> dict[str, Any]:
+    text = f"document {number} " + "water and salt " * 20
+    return {"text": text, "n": number, "tags": ["a", "b"]}
 
 
 def _resident_mb() -> float:

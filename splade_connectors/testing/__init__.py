@@ -2,7 +2,7 @@
 
 from splade_connectors.testing.attach_contract import AttachContract, Owner
 from splade_connectors.testing.contract import StoreContract
-from splade_connectors.testing.discard import DiscardingStore
+from splade_connectors.testing.discard import DiscardingStore, EndlessCollection
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.fusion import assert_same_fusion, exact_window
 from splade_connectors.testing.memory import MemoryStore
@@ -11,6 +11,7 @@ from splade_connectors.testing.oracle import assert_same_ranking, exact_ranking,
 __all__ = [
     "AttachContract",
     "DiscardingStore",
+    "EndlessCollection",
     "HashEncoder",
     "MemoryStore",
     "Owner",

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-from splade_connectors.backend import EncodedDocument, Opened, Outcome, Written
+from splade_connectors.attach.backend import AttachOutcome
+from splade_connectors.attach.values import Attachment, Found, Page, Selection, Survey
+from splade_connectors.backend import Capabilities, EncodedDocument, Opened, Outcome, Written
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.options import PruneOptions, RetryOptions
 from splade_connectors.steps import Steps
 from splade_connectors.store import Store
 from splade_connectors.testing.memory import MemoryBackend
+from splade_connectors.vectors import SparseVector
 from splade_connectors.verbs import Verbs
 
 # JSON spends about this many bytes on one term.
 _BYTES_PER_TERM = 28
+_SAMPLE = 64
 
 
 class DiscardingBackend(MemoryBackend):
@@ -44,24 +50,83 @@ class DiscardingBackend(MemoryBackend):
         return [Written(id=document.id) for document in documents]
 
 
+class EndlessCollection(DiscardingBackend):
+    """Documents of others, made when they are read; vectors attached to them are forgotten.
+
+    Args:
+        count: of the documents.
+        payload: of each, by its number.
+    """
+
+    def __init__(self, count: int, payload: Callable[[int], Mapping[str, Any]]) -> None:
+        super().__init__()
+        self._count = count
+        self._payload = payload
+        self.collection.exists = True
+
+    def describe(self) -> Steps[Capabilities]:
+        """As `Backend.describe`."""
+        return replace((yield from super().describe()), documents=self._count)
+
+    def survey(self, selection: Selection) -> Steps[Survey]:
+        """As `AttachBackend.survey`."""
+        sample = yield from self.read(replace(selection, size=_SAMPLE), None)
+        return Survey(
+            documents=self._count,
+            missing=(yield from self.missing(selection)),
+            sample=tuple(sample.documents),
+            present=selection.fields,
+        )
+
+    def missing(self, selection: Selection) -> Steps[int]:
+        """As `AttachBackend.missing`."""
+        yield from ()
+        return self._count - self.documents
+
+    def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
+        """As `AttachBackend.read`."""
+        yield from ()
+        start = cursor or 0
+        end = min(start + selection.size, self._count)
+        documents = [Found(id=at, payload=self._payload(at)) for at in range(start, end)]
+        return Page(documents=documents, next=end if end < self._count else None)
+
+    def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
+        """No vector was kept."""
+        yield from ()
+        return []
+
+    def attach(self, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+        """As `AttachBackend.attach`."""
+        yield from ()
+        body = [{"id": item.id, "vector": _sparse_json(item.vector)} for item in items]
+        self.documents += len(items)
+        self.sent_bytes += len(json.dumps(body).encode())
+        return [Written(id=item.id) for item in items]
+
+
 class DiscardingStore(Store):
     """A `Store` that acknowledges every document and keeps none.
 
     Args:
         encoder: of the documents.
+        backend: with documents to attach to; None has none.
 
     Attributes:
         backend: counts what it was given.
     """
 
-    def __init__(self, encoder: SparseEncoder) -> None:
-        self.backend = DiscardingBackend()
+    def __init__(self, encoder: SparseEncoder, backend: DiscardingBackend | None = None) -> None:
+        self.backend = backend or DiscardingBackend()
         verbs = Verbs(self.backend, lambda: encoder, PruneOptions(), False)
         opened = Opened(backend=self.backend, send=lambda request: None, close=lambda: None)
         super().__init__(verbs, opened, RetryOptions())
 
 
 def _json(document: EncodedDocument) -> dict[str, object]:
-    vector = document.vector
-    sparse = {"indices": vector.indices.tolist(), "values": vector.values.tolist()}
+    sparse = _sparse_json(document.vector)
     return {"id": document.id, "payload": dict(document.payload), "vector": sparse}
+
+
+def _sparse_json(vector: SparseVector) -> dict[str, object]:
+    return {"indices": vector.indices.tolist(), "values": vector.values.tolist()}
