@@ -97,15 +97,19 @@ class Rejected:
 
     Attributes:
         id: its id, None where the row had none.
-        reason: why, in one sentence.
+        reason: why, in one sentence that quotes nothing of the document but its id and the names
+            of its fields: it is printed and logged.
         line: where it came from (1-based line of a file), when known.
         retryable: the store was too busy (429): sending it again may succeed.
+        detail: the server's own words, which may quote the document; "" where `reason` says all.
+            Kept in a file of dead letters that holds the documents as well, and nowhere else.
     """
 
     id: DocumentId | None
     reason: str
     line: int | None = None
     retryable: bool = False
+    detail: str = field(default="", repr=False)
 
 
 Outcome = Written | Rejected

@@ -108,11 +108,13 @@ class RequestRejected(SpladeConnectorsError):
 
     Attributes:
         status: the HTTP status, or None where the store has none.
+        detail: the server's own words where they may quote a document, which the message does not.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(self, message: str, *, status: int | None = None, detail: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.detail = detail
 
 
 class IndexingInterrupted(KeyboardInterrupt):

@@ -58,7 +58,9 @@ def parse_target(text: str) -> Target:
     """
     scheme, colon, rest = text.partition(":")
     if not colon or not scheme:
-        raise ConfigurationError(f"{text!r} is not a target; targets look like {_EXAMPLES}")
+        # Before an "@" there may be a password.
+        shown = "this" if "@" in text else repr(text)
+        raise ConfigurationError(f"{shown} is not a target; targets look like {_EXAMPLES}")
     base, _, transport = scheme.lower().partition("+")
     if base in ("http", "https"):
         raise ConfigurationError(
@@ -70,6 +72,16 @@ def parse_target(text: str) -> Target:
             raise ConfigurationError(f"an embedded target is written edge:PATH, not {scheme}:PATH")
         return _embedded(base, rest)
     return _remote(base, transport, text)
+
+
+def shown_target(text: str) -> str:
+    """A target as it was given, to be printed: words stand for the credentials in it."""
+    scheme, separator, rest = text.partition("://")
+    authority, slash, name = rest.partition("/")
+    given, at, host = authority.rpartition("@")
+    if not separator or not at:
+        return text
+    return f"{scheme}://{'USER' if given.partition(':')[0] else ''}:PASSWORD@{host}{slash}{name}"
 
 
 def _embedded(scheme: str, rest: str) -> Target:
@@ -94,6 +106,12 @@ def _remote(scheme: str, transport: str, text: str) -> Target:
         ) from None
     if not parts.hostname:
         raise ConfigurationError(f"{shown} names no host; targets look like {_EXAMPLES}")
+    if "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        # What stands before it may be the rest of a password, and no name.
+        raise ConfigurationError(
+            f"{shown}: an @ in a name is written %40, and special characters of a user name or "
+            "password are percent-encoded (/ as %2F)"
+        )
     if parts.fragment:
         raise ConfigurationError(f"{shown}: a # in a name is written %23")
     path = unquote(parts.path.strip("/"))

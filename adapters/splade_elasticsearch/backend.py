@@ -30,6 +30,13 @@ from splade_elasticsearch.bulk import index_lines, outcomes
 from splade_elasticsearch.compile import compile_search
 from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
 from splade_elasticsearch.fields import attached_fields, source, stored
+from splade_elasticsearch.privileges import (
+    ATTACH,
+    CREATE,
+    INDEX,
+    Privileges,
+    missing_privileges,
+)
 from splade_elasticsearch.requests import HttpRequest
 from splade_elasticsearch.schema import (
     EXCLUDES_VECTORS,
@@ -95,6 +102,7 @@ class ElasticsearchBackend:
         try:
             schema = yield from self._read_schema()
         except NotFound:
+            self._schema = None
             return self._capabilities(version, None, None)
         if schema.kind:
             check_kind(self._asked_kind, schema.kind, self._field, self.location)
@@ -110,6 +118,12 @@ class ElasticsearchBackend:
         self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
     ) -> Steps[None]:
         """Create the index, or add field and manifest to its mapping. As `Backend.prepare`."""
+        yield from self._check_privileges(manifest, write_manifest)
+        yield from self._prepare(manifest, dense_sizes, write_manifest)
+
+    def _prepare(
+        self, manifest: IndexManifest, dense_sizes: Mapping[str, int], write_manifest: bool
+    ) -> Steps[None]:
         version = yield from self._read_version()
         dense = {name or self._dense: size for name, size in dense_sizes.items()}
         try:
@@ -129,6 +143,26 @@ class ElasticsearchBackend:
         if update:
             yield HttpRequest("PUT", f"{self._path}/_mapping", update)
             yield from self._read_schema()
+
+    def _check_privileges(self, manifest: IndexManifest, write_manifest: bool) -> Steps[None]:
+        """Before the first write, instead of in the middle: one request, and a sentence."""
+        if self._dialect is not ELASTICSEARCH:
+            return
+        lacking = yield from missing_privileges(self._index, self._needed(manifest, write_manifest))
+        if lacking:
+            raise AccessDenied(
+                f"{self.location}: this user lacks privileges on {self._index}: "
+                f"{', '.join(lacking)}; an admin grants them. Nothing was written"
+            )
+
+    def _needed(self, manifest: IndexManifest, write_manifest: bool) -> Privileges:
+        """By what `describe` has seen."""
+        schema = self._schema
+        if schema is None:
+            return CREATE
+        fits = schema.kind and schema.marker
+        writes = write_manifest and self._manifest_in(schema) != manifest.to_json()
+        return INDEX if fits and not writes else ATTACH
 
     def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
         """Into our part of the mapping's `_meta` as it is now."""

@@ -23,6 +23,34 @@ _CONFLICT = 409
 # "blocked by: [SERVICE_UNAVAILABLE/1/state not recovered / initialized]"
 _STARTING = re.compile("SERVICE_UNAVAILABLE")
 
+# Errors whose words are about the server, never about a document.
+_OF_THE_SERVER = (
+    "circuit_breaking_exception",
+    "cluster_block_exception",
+    "index_closed_exception",
+    "index_not_found_exception",
+    "security_exception",
+)
+_NAME = r"\[[^\[\]]{1,200}\]"
+# How the words about a document begin; behind them values may follow, or the whole document.
+_TELLING = re.compile(
+    r"(?:\[\d+:\d+\] )?("
+    rf"failed to parse field {_NAME} of type {_NAME}|"
+    rf"object mapping for {_NAME} tried to parse field {_NAME} as object, but found a concrete "
+    r"value|"
+    rf"mapping set to strict, dynamic introduction of {_NAME} within {_NAME} is not allowed|"
+    rf"mapper {_NAME} cannot be changed from type {_NAME} to {_NAME}|"
+    r"Limit of total fields \[\d+\] has been exceeded|"
+    rf"The {_NAME} field {_NAME} in doc \[[^\[\]]*\] has a different number of dimensions \[\d+\] "
+    r"than defined in the mapping \[\d+\]|"
+    r"The \[cosine\] similarity does not support vectors with zero magnitude|"
+    r"Document contains at least one immense term in field=\"[^\"]{1,200}\" \(whose UTF8 encoding "
+    r"is longer than the max length \d+\)|"
+    r"rejected execution of \w+ operation|"
+    rf"{_NAME}{_NAME} primary shard is not active"
+    r")"
+)
+
 
 def index_lines(
     documents: Sequence[EncodedDocument], sources: Sequence[Mapping[str, Any]]
@@ -89,7 +117,13 @@ def _outcome(id: DocumentId, result: Mapping[str, Any], location: str) -> Outcom
     stop = stops_all(error, location)
     if stop is not None:
         raise stop
-    return Rejected(id=id, reason=reason(error), retryable=result["status"] in _RETRYABLE)
+    said, detail = without_values(error), reason(error)
+    return Rejected(
+        id=id,
+        reason=said,
+        retryable=result["status"] in _RETRYABLE,
+        detail="" if detail == said else detail,
+    )
 
 
 def stops_all(error: Any, location: str) -> SpladeConnectorsError | None:
@@ -116,9 +150,9 @@ def _blocked(text: str, location: str) -> SpladeConnectorsError | None:
             f"itself from 7.4 on). {again}"
         )
     return WriteBlocked(
-        f"{location} takes no writes: {text}. Remove the block (PUT /INDEX/_settings "
+        f"{location} takes no writes: {text.rstrip(';')}. Remove the block (PUT /INDEX/_settings "
         f'{{"index.blocks.write": null, "index.blocks.read_only": null, '
-        f'"index.blocks.read_only_allow_delete": null}}). {again}'
+        f'"index.blocks.read_only_allow_delete": null, "index.blocks.metadata": null}}). {again}'
     )
 
 
@@ -132,3 +166,25 @@ def reason(error: Any) -> str:
     if cause.startswith(text):
         return cause
     return f"{text} ({cause})" if cause else text
+
+
+def without_values(error: Any) -> str:
+    """As `reason`, with nothing of a document's but the names of its fields.
+
+    Servers quote what they cannot take ("Preview of field's value: …"), some the whole document.
+    What is not known to be about names alone is left out; the kinds of the errors stay.
+    """
+    said: list[str] = []
+    while isinstance(error, Mapping):
+        kind, words = str(error.get("type")), str(error.get("reason"))
+        telling = _TELLING.match(words)
+        if kind in _OF_THE_SERVER:
+            kind = f"{kind}: {words}"
+        elif telling:
+            kind = f"{kind}: {telling[1]}"
+        # 9.x repeats an error as its own cause.
+        said += [] if kind in said else [kind]
+        error = error.get("caused_by")
+    if not said:
+        return "an error that the server does not name"
+    return said[0] if len(said) == 1 else f"{said[0]} ({', '.join(said[1:])})"

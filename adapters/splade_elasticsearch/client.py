@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from splade_connectors.errors import SpladeConnectorsError
 from splade_connectors.registry import require
+from splade_connectors.secrets import Secrets
 from splade_elasticsearch.errors import from_client
 from splade_elasticsearch.requests import HttpRequest
 
@@ -27,6 +29,7 @@ class ClientCalls:
     def __init__(self, client: Any, location: str) -> None:
         self.client = client.options(max_retries=0, retry_on_timeout=False, retry_on_status=())
         self._location = location
+        self._secrets = Secrets((getattr(client, "_headers", None) or {}).get("authorization"))
         library = require("elasticsearch", "elasticsearch", "Elasticsearch")
         self._client_major = int(library.__version__[0])
 
@@ -35,14 +38,26 @@ class ClientCalls:
         try:
             return self._perform(request).body
         except Exception as error:  # the client's and its transport's classes share no base
-            raise from_client(error, self._location, self._client_major) from error
+            failure = self._failure(error, request)
+        raise failure
 
     async def asend(self, request: HttpRequest) -> Any:
         """Execute with an awaiting client."""
         try:
             return (await self._perform(request)).body
         except Exception as error:  # the client's and its transport's classes share no base
-            raise from_client(error, self._location, self._client_major) from error
+            failure = self._failure(error, request)
+        raise failure
+
+    def _failure(self, error: Exception, request: HttpRequest) -> SpladeConnectorsError:
+        known = from_client(
+            error,
+            self._location,
+            self._client_major,
+            mask=self._secrets.masked,
+            has_documents=request.has_documents,
+        )
+        return self._secrets.caused(known, error, quoted=request.has_documents)
 
     def _perform(self, request: HttpRequest) -> Any:
         """The client's response, or its awaitable."""

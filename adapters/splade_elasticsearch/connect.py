@@ -7,9 +7,9 @@ import os
 from typing import Any, ClassVar
 
 from splade_connectors.backend import ConnectOptions, Opened, does_nothing
-from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
+from splade_connectors.secrets import check_header
 from splade_connectors.targets import Target
 from splade_elasticsearch.client import ClientCalls
 from splade_elasticsearch.dialect import ELASTICSEARCH
@@ -70,13 +70,8 @@ def _credentials(target: Target, options: ConnectOptions) -> dict[str, Any]:
 
 
 def _api_key(key: str) -> dict[str, str]:
-    # The HTTP library would repeat the whole key in its complaint.
-    if not key.isascii() or not key.isprintable():
-        raise ConfigurationError(
-            "the API key has characters that no key has (a line break at its end?); it is the "
-            "string 'encoded' that Elasticsearch answered with when it was made"
-        )
-    return {"api_key": key}
+    more = "; it is the string 'encoded' that Elasticsearch answered with when it was made"
+    return {"api_key": check_header(key, "the API key", more)}
 
 
 def _opened(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from splade_connectors.errors import (
@@ -16,7 +16,7 @@ from splade_connectors.errors import (
     Unavailable,
 )
 from splade_connectors.waits import retry_after_s
-from splade_elasticsearch.bulk import reason, stops_all
+from splade_elasticsearch.bulk import reason, stops_all, without_values
 from splade_elasticsearch.dialect import ELASTICSEARCH, KINDS, Dialect
 
 # "No handler for type" up to 7.x, "The mapper type … does not exist" from 8.x on.
@@ -29,13 +29,27 @@ _NO_HTTP = re.compile("BadStatusLine|Bad status line")
 _OF_WEB_SERVERS = (301, 302, 307, 308, 400, 404, 501)
 
 
-def from_client(error: Exception, location: str, client_major: int) -> SpladeConnectorsError:
+def as_it_is(words: Any) -> Any:
+    """Where there are no secrets to mask."""
+    return words
+
+
+def from_client(
+    error: Exception,
+    location: str,
+    client_major: int,
+    *,
+    mask: Callable[[Any], Any] = as_it_is,
+    has_documents: bool = False,
+) -> SpladeConnectorsError:
     """The error of a client call.
 
     Args:
         error: what elasticsearch-py or its transport raised.
         location: the target, for messages.
         client_major: major version of the installed client.
+        mask: takes secrets out of a text, or of a JSON value.
+        has_documents: whether documents were sent, which the answer may quote.
     """
     raw: Any = error
     status = getattr(raw, "status_code", None) or getattr(
@@ -44,9 +58,9 @@ def from_client(error: Exception, location: str, client_major: int) -> SpladeCon
     if type(error).__name__ == "UnsupportedProductError":
         return not_this(location, ELASTICSEARCH)
     if not status:
-        text = str(getattr(error, "message", None) or error)
+        text = mask(str(getattr(error, "message", None) or error))
         return from_transport(type(error).__name__, text, location, ELASTICSEARCH)
-    body = getattr(raw, "body", None)
+    body = mask(getattr(raw, "body", None))
     text = _explanation(body)
     if "media_type_header_exception" in text or "compatible-with" in text:
         return NotSupported(
@@ -54,16 +68,25 @@ def from_client(error: Exception, location: str, client_major: int) -> SpladeCon
             f"pip install 'elasticsearch>={client_major - 1},<{client_major}'"
         )
     headers = getattr(getattr(raw, "meta", None), "headers", None) or {}
-    return from_status(int(status), body, headers, location, ELASTICSEARCH)
+    return from_status(
+        int(status), body, headers, location, ELASTICSEARCH, has_documents=has_documents
+    )
 
 
 def from_status(
-    status: int, body: Any, headers: Mapping[str, str], location: str, dialect: Dialect
+    status: int,
+    body: Any,
+    headers: Mapping[str, str],
+    location: str,
+    dialect: Dialect,
+    *,
+    has_documents: bool = False,
 ) -> SpladeConnectorsError:
     """The error for an HTTP status and its body."""
     if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
         return not_this(location, dialect)
-    text = _explanation(body)
+    detail = _explanation(body)
+    text = _explanation(body, without_values) if has_documents else detail
     error = body.get("error") if isinstance(body, Mapping) else None
     stop = stops_all(error, location) if isinstance(error, Mapping) else None
     if stop is not None and not isinstance(stop, AccessDenied):
@@ -80,7 +103,11 @@ def from_status(
     missing = _NO_TYPE.search(text)
     if missing:
         return _missing_type(missing[1] or missing[2], location, dialect)
-    return RequestRejected(f"{location} refused the request ({status}): {text}", status=status)
+    return RequestRejected(
+        f"{location} refused the request ({status}): {text}",
+        status=status,
+        detail="" if detail == text else detail,
+    )
 
 
 def not_this(location: str, dialect: Dialect) -> ConfigurationError:
@@ -143,10 +170,11 @@ def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> Spl
     )
 
 
-def _explanation(body: Any) -> str:
+def _explanation(body: Any, of_error: Callable[[Any], str] = reason) -> str:
+    """What the server says; of a body that is no error of its own only where that is harmless."""
     if isinstance(body, Mapping) and "error" in body:
-        return reason(body["error"])
-    return str(body)[:300] if body else "no explanation"
+        return of_error(body["error"])
+    return str(body)[:300] if body and of_error is reason else "no explanation"
 
 
 def _short(text: str) -> str:

@@ -27,3 +27,8 @@ class HttpRequest(Request):
     body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     parse_float: Callable[[str], float] | None = None
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether documents, or parts of them, are sent: no error may quote the body."""
+        return self.path.endswith("/_bulk") or "/_update/" in self.path

@@ -15,6 +15,7 @@ from splade_connectors.errors import (
 from splade_connectors.manifest import MANIFEST_KEY
 from splade_connectors.versions import version_text
 from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
+from splade_elasticsearch.survey import is_data_stream
 
 # The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
 # it off, with 8.19 and 9.1; leaving vectors out of `_source` in answers with 9.2.
@@ -22,6 +23,7 @@ SPARSE_VECTOR_QUERY = (8, 15)
 EXCLUDES_VECTORS = (9, 2)
 
 _NOT_IN_NAMES = set(' "*\\<|,>/?#:')
+_MOST_BYTES = 255
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +65,9 @@ def check_index_name(name: str) -> None:
     Raises:
         ConfigurationError: saying what is wrong with it.
     """
+    if not name or not name.isprintable():
+        what = "has a control character" if name else "is empty"
+        raise ConfigurationError(f"the index name {name!r} is refused: it {what}")
     if name != name.lower():
         raise ConfigurationError(
             f"index names are lower-case: {name!r} is refused, {name.lower()!r} would do"
@@ -70,10 +75,10 @@ def check_index_name(name: str) -> None:
     bad = sorted(_NOT_IN_NAMES & set(name))
     if bad:
         raise ConfigurationError(f"the index name {name!r} has {bad[0]!r}, which is not allowed")
-    if name.startswith(("-", "_", "+")) or name in (".", "..") or len(name.encode()) > 255:
+    if name.startswith(("-", "_", "+")) or name in (".", "..") or _is_too_long(name):
         raise ConfigurationError(
-            f"the index name {name!r} is refused: it must not begin with -, _ or + and has at most "
-            "255 bytes"
+            f"the index name {name!r} is refused: it must not begin with -, _ or +, is not . or "
+            f".., and has at most {_MOST_BYTES} bytes"
         )
 
 
@@ -81,13 +86,22 @@ def check_field_name(name: str) -> None:
     """Refuse names of sparse fields that this adapter cannot use.
 
     Raises:
-        ConfigurationError: for an empty name, one of a metadata field, or a path.
+        ConfigurationError: for an empty name, one of a metadata field, a path, or a pattern.
     """
-    if not name or name.startswith("_") or "." in name or set(name) & {"*", ","}:
+    marks = set(".*,") & set(name)
+    if not name.strip() or name.startswith("_") or marks or not name.isprintable():
         raise ConfigurationError(
-            f"the field name {name!r} is refused: a name at the top level, without '.', '*', ',' "
-            "or a leading '_'"
+            f"the field name {name!r} is refused: a name at the top level, without '.', '*', ',', "
+            "control characters or a leading '_'"
         )
+    if _is_too_long(name):
+        raise ConfigurationError(
+            f"the field name {name!r} is refused: it has more than {_MOST_BYTES} bytes"
+        )
+
+
+def _is_too_long(name: str) -> bool:
+    return len(name.encode("utf-8", "surrogatepass")) > _MOST_BYTES
 
 
 def marker_name(field: str) -> str:
@@ -105,7 +119,8 @@ def parse_index(
     """
     if len(answer) != 1:
         names = ", ".join(sorted(answer))
-        raise SchemaConflict(f"{location} is an alias of several indices ({names}); name one")
+        what = "a data stream" if all(map(is_data_stream, answer)) else "an alias"
+        raise SchemaConflict(f"{location} is {what} of several indices ({names}); name one")
     ((index, found),) = answer.items()
     mapping = found.get("mappings") or {}
     properties = mapping.get("properties") or {}

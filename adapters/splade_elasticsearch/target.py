@@ -8,6 +8,7 @@ from typing import Any
 from splade_connectors.backend import ConnectOptions
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
+from splade_connectors.secrets import check_header
 from splade_connectors.targets import Target
 from splade_connectors.tls import check_files
 from splade_elasticsearch.dialect import Dialect
@@ -78,11 +79,7 @@ def bearer_token(target: Target, options: ConnectOptions, variables: str) -> str
     token = options.bearer_token
     if token is None and not others:
         token = os.environ.get(f"{variables}_BEARER_TOKEN")
-    if token and (not token.isascii() or not token.isprintable() or " " in token):
-        raise ConfigurationError(
-            "the bearer token has characters that no token has (a line break at its end?)"
-        )
-    return token or None
+    return check_header(token, "the bearer token") if token else None
 
 
 def index_arguments(
@@ -108,11 +105,13 @@ def index_arguments(
         known = f"one of {known}" if len(dialect.kinds) > 1 else f"{known} on {dialect.name}"
         raise ConfigurationError(f"kind must be {known}, not {kind!r}")
     check_index_name(target.path)
-    check_field_name(field)
+    dense = target.parameters.get("dense", DEFAULT_DENSE)
+    for name in (field, dense):
+        check_field_name(name)
     return {
         "field": field,
         "kind": kind,
-        "dense_name": target.parameters.get("dense", DEFAULT_DENSE),
+        "dense_name": dense,
         "keys": keys,
         "location": str(target),
         "dialect": dialect,

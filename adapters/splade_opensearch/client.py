@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, SpladeConnectorsError
+from splade_connectors.secrets import Secrets
 from splade_elasticsearch.errors import not_this
 from splade_elasticsearch.requests import HttpRequest
 from splade_opensearch.dialect import OPENSEARCH
@@ -28,16 +30,17 @@ class ClientCalls:
     def __init__(self, client: Any, location: str) -> None:
         self.client = client
         self._location = location
+        self._secrets = Secrets(*_authorizations(client))
         self._closed = False
 
     def send(self, request: HttpRequest) -> Any:
         """Execute with a blocking client."""
         self._check_open()
         try:
-            answer = self._perform(request)
+            return self._checked(self._perform(request))
         except Exception as error:  # the client's and its libraries' classes share no base
-            raise from_client(error, self._location) from error
-        return self._checked(answer)
+            failure = self._failure(error, request)
+        raise failure
 
     async def asend(self, request: HttpRequest) -> Any:
         """Execute with an awaiting client."""
@@ -45,10 +48,10 @@ class ClientCalls:
         try:
             # Makes its connections, once; until then there is nothing to share with a copy.
             await self.client.__aenter__()
-            answer = await self._perform(request)
+            return self._checked(await self._perform(request))
         except Exception as error:  # the client's and its libraries' classes share no base
-            raise from_client(error, self._location) from error
-        return self._checked(answer)
+            failure = self._failure(error, request)
+        raise failure
 
     def close(self) -> None:
         """Close the client; it would open itself again at the next request."""
@@ -77,6 +80,17 @@ class ClientCalls:
             body=_lines(request.body, transport.serializer) if is_lines else request.body,
         )
 
+    def _failure(self, error: Exception, request: HttpRequest) -> SpladeConnectorsError:
+        if isinstance(error, SpladeConnectorsError):
+            return error
+        known = from_client(
+            error,
+            self._location,
+            mask=self._secrets.masked,
+            has_documents=request.has_documents,
+        )
+        return self._secrets.caused(known, error, quoted=request.has_documents)
+
     def _checked(self, answer: Any) -> Any:
         if not isinstance(answer, Mapping):
             raise not_this(self._location, OPENSEARCH)
@@ -87,6 +101,18 @@ class ClientCalls:
             raise ConfigurationError(
                 f"this store of {self._location} has been closed; connect again"
             )
+
+
+def _authorizations(client: Any) -> list[str]:
+    """The headers that this client sends, also those of a client of the user's."""
+    given = client.transport.kwargs
+    headers = {name.lower(): value for name, value in (given.get("headers") or {}).items()}
+    found = [str(headers.get("authorization") or "")]
+    pair = given.get("http_auth")
+    if isinstance(pair, str) or (isinstance(pair, tuple | list) and len(pair) == 2):
+        joined = pair if isinstance(pair, str) else f"{pair[0]}:{pair[1]}"
+        found.append(f"Basic {base64.b64encode(joined.encode()).decode()}")
+    return found
 
 
 def _lines(lines: Any, serializer: Any) -> str:

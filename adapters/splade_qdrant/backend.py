@@ -137,7 +137,9 @@ class QdrantBackend:
             return reason
         large = _large_integer(document.payload)
         if large is not None:
-            return f"the payload holds {large}: Qdrant makes a float of an integer beyond 2^63"
+            return (
+                f"the payload's {large!r} holds an integer beyond 2^63: Qdrant makes a float of it"
+            )
         return None
 
     def size(self, document: EncodedDocument) -> int:
@@ -290,15 +292,21 @@ class QdrantBackend:
         return None
 
 
-def _large_integer(value: Any) -> int | None:
-    """The first integer that does not fit into 64 bits, sign included; None without one."""
+def _large_integer(value: Any, path: str = "") -> str | None:
+    """Where the first integer is that does not fit into 64 bits, sign included; None without one.
+
+    Where and not which: reasons are printed and logged, values are not.
+    """
     match value:
         case int():
-            return None if -(2**63) <= value < 2**63 else value
+            return None if -(2**63) <= value < 2**63 else path
         case Mapping():
-            parts = list(value.values())
+            parts = [
+                (f"{path}.{name}" if path else str(name), part) for name, part in value.items()
+            ]
         case list() | tuple():
-            parts = list(value)
+            parts = [(path, part) for part in value]
         case _:
             return None
-    return next((found for part in parts if (found := _large_integer(part)) is not None), None)
+    found = (_large_integer(part, where) for where, part in parts)
+    return next((where for where in found if where is not None), None)

@@ -11,11 +11,13 @@ from splade_connectors.backend import ConnectOptions, Opened, does_nothing
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import Keys
 from splade_connectors.registry import require
+from splade_connectors.secrets import check_header
 from splade_connectors.targets import Target
 from splade_connectors.tls import check_files, context
 from splade_qdrant.client import ClientCalls
 from splade_qdrant.edge import EdgeEngine
 from splade_qdrant.hybrid_backend import QdrantHybridBackend
+from splade_qdrant.names import check_collection_name, check_vector_name
 
 DEFAULT_VECTOR = "splade"
 _PORTS = {"": 6333, "https": 6333, "grpc": 6334}
@@ -66,7 +68,7 @@ class QdrantAdapter:
         kind = library.AsyncQdrantClient if asynchronous else library.QdrantClient
         client = kind(
             https=target.transport == "https",
-            api_key=options.api_key or target.password or os.environ.get("QDRANT_API_KEY"),
+            api_key=_api_key(target, options),
             timeout=max(1, round(options.timeout_s)),
             check_compatibility=False,  # it would connect here, and warn instead of raising
             **_address(target),
@@ -80,6 +82,12 @@ class QdrantAdapter:
     ) -> Opened:
         """Use the user's client; closing it stays the user's business."""
         return _opened(client, target, options, asynchronous, does_nothing(asynchronous))
+
+
+def _api_key(target: Target, options: ConnectOptions) -> str | None:
+    """Arguments win over the URL, the URL over the environment."""
+    key = options.api_key or target.password or os.environ.get("QDRANT_API_KEY")
+    return check_header(key, "the API key") if key else None
 
 
 def _tls(target: Target, options: ConnectOptions) -> dict[str, Any]:
@@ -103,8 +111,9 @@ def _address(target: Target) -> dict[str, Any]:
 def _opened(
     client: Any, target: Target, options: ConnectOptions, asynchronous: bool, close: Any
 ) -> Opened:
-    calls = ClientCalls(client, target.path, str(target))
+    check_collection_name(target.path)
     backend = _backend(target, options, collection=target.path)
+    calls = ClientCalls(client, target.path, str(target))
     return Opened(backend=backend, send=calls.asend if asynchronous else calls.send, close=close)
 
 
@@ -114,9 +123,11 @@ def _backend(target: Target, options: ConnectOptions, collection: str) -> Qdrant
             raise ConfigurationError(
                 f"{name}= is for Elasticsearch; Qdrant's sparse vector is named by vector=NAME"
             )
+    vector = target.parameters.get("vector", DEFAULT_VECTOR)
+    check_vector_name(vector)
     return QdrantHybridBackend(
         collection,
-        vector_name=target.parameters.get("vector", DEFAULT_VECTOR),
+        vector_name=vector,
         dense_name=target.parameters.get("dense", ""),
         location=str(target),
         manifest_file=Path(options.manifest_file) if options.manifest_file else None,

@@ -17,6 +17,7 @@ from splade_connectors.attach.report import CopyReport
 from splade_connectors.errors import ConfigurationError, NotSupported, SchemaConflict
 from splade_connectors.steps import Steps
 from splade_qdrant.attach import AttachVerbs
+from splade_qdrant.names import check_collection_name
 
 # Points of a page: with dense vectors of 1,536 numbers about 4 MB of JSON.
 _PAGE = 100
@@ -36,6 +37,7 @@ class CopyVerbs(AttachVerbs):
             )
         if name == self._collection:
             raise ConfigurationError(f"--copy-to names a new collection, not {name!r} itself")
+        check_collection_name(name)
         other = copy.copy(self)
         other._collection = other._other_collection = name
         other.location = f"{self.location.rpartition('/')[0]}/{name}"
@@ -70,6 +72,7 @@ class CopyVerbs(AttachVerbs):
         Raises:
             ConfigurationError: when the name is a collection's.
         """
+        check_collection_name(alias, "alias")
         if alias in (yield self._request("collections")):
             raise ConfigurationError(
                 f"{alias!r} is a collection, and an alias cannot take its name: let the "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 from splade_connectors.errors import (
@@ -39,27 +41,50 @@ _NO_GRPC = ("Failed parsing HTTP/2", "http1.x server", "http2 header with status
 _NO_CONNECTION = ("failed to connect", "DNS resolution failed")
 
 
-def from_client(error: Exception, location: str) -> SpladeConnectorsError:
-    """The error of a client call, whichever transport it came over."""
+def as_it_is(text: str) -> str:
+    """Where there is nothing to take out of a server's words."""
+    return text
+
+
+def from_client(
+    error: Exception, location: str, say: Callable[[str], str] = as_it_is
+) -> SpladeConnectorsError:
+    """The error of a client call, whichever transport it came over.
+
+    Args:
+        error: what qdrant-client raised.
+        location: the target, for messages.
+        say: takes out of a text what is not to be shown.
+    """
     kind = type(error).__name__
     if kind == "UnexpectedResponse":
-        return _from_response(error, location)
+        return _from_response(error, location, say)
     if kind == "ResourceExhaustedResponse":
         wait = float(getattr(error, "retry_after_s", 0) or 0)
-        return Unavailable(f"{location} asks to slow down: {_line(error)}", retry_after_s=wait)
+        return Unavailable(f"{location} asks to slow down: {say(_line(error))}", retry_after_s=wait)
     if kind == "QdrantException" and "Retry-After" in str(error):
         # A date instead of seconds, which the client cannot read; its complaint repeats it.
         wait_s = retry_after_s(str(error))
         return Unavailable(f"{location} asks to slow down", retry_after_s=wait_s)
     if kind == "ResponseHandlingException":
-        return _from_transport(getattr(error, "source", error), location)
+        return _from_transport(getattr(error, "source", error), location, say)
     if kind == "JSONDecodeError":
         return _no_qdrant(location)
     if hasattr(error, "code") and hasattr(error, "details"):
-        return _from_grpc(error, location)
+        return _from_grpc(error, location, say)
     if isinstance(error, ValueError) and "not found" in str(error):
-        return NotFound(f"{location}: {error}")
-    return RequestRejected(f"{location} refused the request: {_line(error)}")
+        return NotFound(f"{location}: {say(str(error))}")
+    return RequestRejected(f"{location} refused the request: {say(_line(error))}")
+
+
+def unquoted(text: str) -> str:
+    """Words about a request without what they quote of it: it may be of a document.
+
+    From the first quotation mark to the last: there may be marks in what is quoted, too.
+    """
+    for mark in ('"', "`", "'"):
+        text = re.sub(rf"(?<!\w){mark}.*{mark}", "…", text, flags=re.DOTALL)
+    return text
 
 
 def from_status(
@@ -88,9 +113,11 @@ def from_status(
     return RequestRejected(f"{location} refused the request ({status}): {message}", status=status)
 
 
-def from_engine(error: Exception, location: str) -> SpladeConnectorsError:
+def from_engine(
+    error: Exception, location: str, say: Callable[[str], str] = as_it_is
+) -> SpladeConnectorsError:
     """The error of the embedded engine, which raises bare `Exception`s with a text."""
-    text = _line(error)
+    text = say(_line(error))
     if "WouldBlock" in text:
         return StoreLocked(
             f"{location} is open in another process, or in another store of this one: close that "
@@ -104,7 +131,9 @@ def from_engine(error: Exception, location: str) -> SpladeConnectorsError:
     return RequestRejected(f"{location} refused the request: {text}")
 
 
-def _from_response(response: Any, location: str) -> SpladeConnectorsError:
+def _from_response(
+    response: Any, location: str, say: Callable[[str], str]
+) -> SpladeConnectorsError:
     """The error of an answer over REST that is not a success."""
     status = int(response.status_code or 0)
     message = _own_words(response.content)
@@ -114,14 +143,14 @@ def _from_response(response: Any, location: str) -> SpladeConnectorsError:
         return _no_qdrant(location, status)
     return from_status(
         status,
-        _plain_text(response.content) if message is None else message,
+        _plain_text(say(_decoded(response.content))) if message is None else say(message),
         location,
         retry_after_s=retry_after_s(response.headers.get("retry-after")),
     )
 
 
-def _from_grpc(error: Any, location: str) -> SpladeConnectorsError:
-    code, text = error.code().name, str(error.details())
+def _from_grpc(error: Any, location: str, say: Callable[[str], str]) -> SpladeConnectorsError:
+    code, text = error.code().name, say(str(error.details()))
     if any(said in text for said in _NO_GRPC):
         return _no_qdrant(location)
     if code == "UNAVAILABLE" and any(said in text for said in _NO_CONNECTION):
@@ -130,8 +159,8 @@ def _from_grpc(error: Any, location: str) -> SpladeConnectorsError:
     return from_status(_GRPC_STATUS.get(code, 500), text, location)
 
 
-def _from_transport(error: Any, location: str) -> SpladeConnectorsError:
-    text = _line(error)
+def _from_transport(error: Any, location: str, say: Callable[[str], str]) -> SpladeConnectorsError:
+    text = say(_line(error))
     kind = type(error).__name__
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text.lower():
         return ConfigurationError(
@@ -174,8 +203,11 @@ def _own_words(content: bytes) -> str | None:
         return None
 
 
-def _plain_text(content: bytes) -> str:
-    text = content.decode("utf-8", "replace").strip()
+def _decoded(content: bytes) -> str:
+    return content.decode("utf-8", "replace").strip()
+
+
+def _plain_text(text: str) -> str:
     return "an HTML page" if text.startswith("<") else text[:300] or "no explanation"
 
 

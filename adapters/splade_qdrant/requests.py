@@ -50,3 +50,11 @@ class QdrantRequest(Request):
     operation: Operation
     body: Mapping[str, Any] = field(default_factory=dict)
     collection: str = ""
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether documents, or parts of them, are sent: no error may quote the body."""
+        return self.operation in _WITH_DOCUMENTS
+
+
+_WITH_DOCUMENTS: tuple[Operation, ...] = ("upsert", "set_payload", "set_payloads", "update_vectors")

@@ -278,8 +278,8 @@ class Attaching:
                 self._note_conflict(item)
             case Gone():
                 self.report.gone += 1
-            case Rejected(reason=reason):
-                self._reject(item, reason)
+            case Rejected(reason=reason, detail=detail):
+                self._reject(item, reason, detail)
         self._tell()
 
     def _note_conflict(self, item: Attachment) -> None:
@@ -302,8 +302,8 @@ class Attaching:
             for found in now:
                 self._consider(found, written_before=True)
 
-    def _reject(self, item: Attachment, reason: str) -> None:
-        rejected = Rejected(id=item.id, reason=reason)
+    def _reject(self, item: Attachment, reason: str, detail: str = "") -> None:
+        rejected = Rejected(id=item.id, reason=reason, detail=detail)
         self._refused.add(item.id)
         self.report.reject(rejected)
         if self._dead_letters is not None:

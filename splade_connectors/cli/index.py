@@ -10,6 +10,7 @@ import typer
 
 from splade_connectors.cli import common
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.targets import shown_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +119,8 @@ def command(
         print_report(report)
         common.print_rejections(report.rejected, report.rejected_count, letters)
         if letters.count and bodies:
-            again = f"splade-connectors index --from-dead-letters {letters.path} {target}"
+            shown = shown_target(target)
+            again = f"splade-connectors index --from-dead-letters {letters.path} {shown}"
             common.console(stderr=True).print(
                 f"  try them again: {again}", markup=False, soft_wrap=True
             )

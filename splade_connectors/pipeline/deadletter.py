@@ -20,7 +20,8 @@ class DeadLetters:
 
     Args:
         path: the file.
-        bodies: keep the documents themselves too; without them the file tells ids and reasons.
+        bodies: keep the documents themselves too, and servers' words that may quote them; without
+            them the file tells ids and reasons.
 
     Raises:
         ConfigurationError: at once, when the folder is not there.
@@ -58,6 +59,7 @@ class DeadLetters:
         if text is not None:
             letter["attach"] = True
         if self._bodies:
+            letter |= {"detail": rejected.detail} if rejected.detail else {}
             letter |= {"text": text} if text is not None else {}
             letter["document"] = _body(document) if document else None
         self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")

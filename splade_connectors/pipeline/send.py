@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from splade_connectors.backend import Rejected
@@ -247,7 +247,9 @@ class Sender(Generic[Item]):
             size = sum(map(self._size, part))
             delivery.refused_bytes = min(size, delivery.refused_bytes or size)
         if len(part) == 1:
-            delivery.outcomes[part[0].id] = Rejected(id=part[0].id, reason=str(error))
+            delivery.outcomes[part[0].id] = Rejected(
+                id=part[0].id, reason=str(error), detail=error.detail
+            )
             return []
         half = len(part) // 2
         return [part[:half], part[half:]]
@@ -267,6 +269,6 @@ class Sender(Generic[Item]):
     def _give_up(
         self, items: list[Item], outcomes: Sequence[Any], delivery: _Delivery[Item]
     ) -> None:
-        reasons = {outcome.id: outcome.reason for outcome in outcomes if hasattr(outcome, "reason")}
+        last = {outcome.id: outcome for outcome in outcomes if isinstance(outcome, Rejected)}
         for item in items:
-            delivery.outcomes[item.id] = Rejected(id=item.id, reason=reasons[item.id])
+            delivery.outcomes[item.id] = replace(last[item.id], retryable=False)

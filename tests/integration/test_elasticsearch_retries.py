@@ -106,7 +106,7 @@ async def test_a_server_that_stays_busy(asynchronous: bool) -> None:
         return UNAVAILABLE if asked.is_bulk else None
 
     with fake_elasticsearch(script) as (address, fake):
-        with pytest.raises(Unavailable, match=r"is not available \(503\): .*come back later") as up:
+        with pytest.raises(Unavailable, match=r"is not available \(503\): unavailable$") as up:
             await indexed(address, asynchronous)
         assert fake.bulks == [IDS] * QUICK.attempts
     # Nothing was written: there is nothing to say about how far it got.
@@ -196,7 +196,8 @@ async def test_documents_that_are_turned_away_for_good(asynchronous: bool) -> No
     assert report.written == 7
     (rejection,) = report.rejected
     assert (rejection.id, rejection.line) == ("3", 13)
-    assert rejection.reason == "es_rejected_execution_exception: queue is full"
+    assert rejection.reason == "es_rejected_execution_exception"
+    assert rejection.detail == "es_rejected_execution_exception: queue is full"
 
 
 async def test_documents_that_are_refused_are_not_sent_again(asynchronous: bool) -> None:
@@ -211,8 +212,11 @@ async def test_documents_that_are_refused_are_not_sent_again(asynchronous: bool)
         script.fake = fake
         report = await indexed(address, asynchronous)
     assert fake.bulks == [IDS]
-    assert [item.reason for item in report.rejected] == [
-        "mapper: no (illegal_argument_exception: bad date)"
+    assert [(item.reason, item.detail) for item in report.rejected] == [
+        (
+            "mapper (illegal_argument_exception)",
+            "mapper: no (illegal_argument_exception: bad date)",
+        )
     ]
 
 
@@ -241,7 +245,8 @@ async def test_a_refused_request_is_halved_until_the_guilty_document_stands_alon
     assert report.written == 7
     (rejection,) = report.rejected
     assert (rejection.id, rejection.line) == ("5", 15)
-    assert "refused the request (400): illegal_argument_exception: malformed" in rejection.reason
+    assert "refused the request (400): illegal_argument_exception" in rejection.reason
+    assert rejection.detail == "illegal_argument_exception: malformed line"
 
 
 @pytest.mark.parametrize("page", [True, False], ids=["proxy", "server"])

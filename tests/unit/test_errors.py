@@ -31,7 +31,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "AttachRefused": {"refusals": ("a block", "no text")},
     "ManifestMismatch": {"differences": {"model": ("a", "b")}},
     "Unavailable": {"retry_after_s": 2.5},
-    "RequestRejected": {"status": 413},
+    "RequestRejected": {"status": 413, "detail": "Preview of the value"},
     "IndexingInterrupted": {
         "report": IndexReport(written=3, rejected=[Rejected(id=7, reason="no", line=2)])
     },
@@ -172,7 +172,7 @@ def test_the_library_is_silent_unless_asked() -> None:
 # Rooms from the inside out: a module imports from its own room and from those before it.
 LAYERS = [
     {"errors", "options", "vectors", "documents", "precision", "versions", "texts", "waits"},
-    {"keys", "manifest", "encoders", "targets", "steps", "fusion"},
+    {"keys", "manifest", "encoders", "targets", "steps", "fusion", "secrets"},
     {"backend", "registry", "tls"},
     {"pipeline"},
     {"attach"},
