@@ -254,10 +254,10 @@ class AttachVerbs(ElasticsearchBackend):
         self, index: str, mapping: Mapping[str, Any], settings: Mapping[str, Any]
     ) -> list[str]:
         refusals = blocked(settings, index)
-        if is_data_stream(index):
+        if is_data_stream(index) and self._index != index:
             refusals.append(
-                f"{self._index} is a data stream, whose documents are not to be changed through "
-                f"it: name the index behind it, {index}"
+                f"{self._index} is a data stream, which takes no updates of its documents: name "
+                f"the index behind it, {index}"
             )
         ours = [self._field, marker_name(self._field)]
         for reason in (
@@ -333,6 +333,11 @@ class AttachVerbs(ElasticsearchBackend):
 
     def _notes(self, hits: Sequence[Any], schema: Schema) -> list[str]:
         notes = []
+        if is_data_stream(schema.index):
+            notes.append(
+                "this is one index of a data stream: later ones have no vectors until they are "
+                "attached to, too"
+            )
         numbers = [
             f"{change} (document {hit['_id']!r})"
             for hit in hits

@@ -91,7 +91,7 @@ class AttachVerbs(QdrantBackend):
             absent=(yield from self._absent(selection.fields, paths)),
             needs_copy=self._needs_copy(schema, version),
             feature_names=(yield from self._feature_names(schema)),
-            refusals=tuple(self._refusals(version)),
+            refusals=(*self._refusals(version), *(yield from self._access_refusals())),
             changes=tuple(self._changes(schema)),
             notes=self._notes(),
             bytes_per_term=_STORED_BYTES_PER_TERM,
@@ -324,6 +324,18 @@ class AttachVerbs(QdrantBackend):
             f"Qdrant {version_text(version)} cannot keep a manifest (collection metadata came with "
             "1.16): keep it in a file, --manifest FILE"
         ]
+
+    def _access_refusals(self) -> Steps[list[str]]:
+        """Before anything is encoded: a server tells what a key may do when it is used only."""
+        if not self._collection:
+            return []  # the embedded engine has no keys
+        try:
+            yield self._request("delete", {"points": []})  # deletes nothing, and needs the right to
+        except AccessDenied as error:
+            return [f"this key may not write: {error}"]
+        except RequestRejected:
+            return []  # nothing to be learned here
+        return []
 
     def _needs_copy(self, schema: Schema, version: tuple[int, ...]) -> str:
         if self._vector in schema.sparse or version >= ADD_VECTOR:

@@ -43,15 +43,20 @@ class Copying(Attaching):
         self._first = verbs
         backend: Any = verbs.backend
         if not isinstance(backend, CopyBackend):
-            raise NotSupported(f"{verbs.backend.location}: only Qdrant's collections are copied")
+            raise NotSupported(
+                f"{verbs.backend.location}: only Qdrant's collections are copied; leave "
+                "copy_to (--copy-to) away"
+            )
         self._original = backend
+        if options.switch_alias:
+            backend.copied_to(options.switch_alias)  # an alias is named as collections are
         self._copy = backend.copied_to(copy_to)
         self._copied_points = 0
         super().__init__(verbs.over(self._copy), options, retry, on_progress, dead_letters)
 
     def plan(self) -> Steps[AttachPlan]:
         """What `run` would do. Writes nothing."""
-        plan = yield from Planner(self._first, self._options).plan(measured=True)
+        plan = yield from self._planned(measured=True)
         where = self._copy.location
         changes = [f"{where} gets a copy of all points, with the same settings", *plan.changes]
         if self._options.switch_alias:
@@ -65,7 +70,7 @@ class Copying(Attaching):
         Raises:
             AttachRefused: naming every reason, before anything is written.
         """
-        plan = yield from Planner(self._first, self._options).plan(measured=False)
+        plan = yield from self._planned(measured=False)
         if plan.refusals:
             raise AttachRefused(
                 f"nothing was written to {self._copy.location}: {'; '.join(plan.refusals)}",
@@ -80,6 +85,18 @@ class Copying(Attaching):
             yield from self._original.switch_alias(alias, self._options.copy_to or "")
             report.alias = alias
         return report
+
+    def _planned(self, *, measured: bool) -> Steps[AttachPlan]:
+        """The plan of the original, and what the alias would meet in the end."""
+        plan = yield from Planner(self._first, self._options).plan(measured=measured)
+        alias = self._options.switch_alias
+        if not alias or alias not in (yield from self._original.names()):
+            return plan
+        refusal = (
+            f"{alias!r} is a collection, and an alias cannot take its name: let the application "
+            "use an alias first (--switch-alias NAME)"
+        )
+        return replace(plan, refusals=(*plan.refusals, refusal))
 
     def _is_complete(self) -> bool:
         verified, copied = self.report.verification, self.report.copy

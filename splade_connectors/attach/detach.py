@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.attach.backend import CursorLost, attach_backend
+from splade_connectors.attach.plan import nowhere
 from splade_connectors.attach.report import DetachReport
 from splade_connectors.attach.values import Conflict, Found, Gone, Page, Selection
 from splade_connectors.backend import Rejected, Written
@@ -49,7 +50,9 @@ class Detaching:
         """
         backend = self._verbs.backend
         found = yield from backend.describe()
-        if not found.exists or not found.has_field:
+        if not found.exists:
+            raise NotFound((yield from nowhere(self._verbs)))
+        if not found.has_field:
             raise NotFound(
                 f"{backend.location} has no {self._backend.vector_name!r}: there is nothing to "
                 "detach"

@@ -59,7 +59,7 @@ class Planner:
         """
         found = yield from self._verbs.backend.describe()
         if not found.exists:
-            raise NotFound((yield from self._nowhere()))
+            raise NotFound((yield from nowhere(self._verbs)))
         yield from self._read_manifests(found)
         selection = yield from self.selection()
         survey = yield from self._backend.survey(selection)
@@ -153,12 +153,13 @@ class Planner:
         seconds = (time.perf_counter() - began) / len(sample)
         return seconds, statistics.fmean(map(len, vectors))
 
-    def _nowhere(self) -> Steps[str]:
-        names = yield from self._backend.names()
-        where = self._verbs.backend.location
-        name = where.rpartition("/")[2]
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        if near:
-            return f"{where} does not exist; did you mean {' or '.join(map(repr, near))}?"
-        others = f"; there are: {', '.join(sorted(names)[:10])}" if names else ""
-        return f"{where} does not exist{others}"
+
+def nowhere(verbs: Verbs) -> Steps[str]:
+    """That there is no such collection or index, with the names that are near."""
+    names = yield from attach_backend(verbs.backend).names()
+    where = verbs.backend.location
+    near = difflib.get_close_matches(where.rpartition("/")[2], names, n=3, cutoff=0.5)
+    if near:
+        return f"{where} does not exist; did you mean {' or '.join(map(repr, near))}?"
+    others = f"; there are: {', '.join(sorted(names)[:10])}" if names else ""
+    return f"{where} does not exist{others}"

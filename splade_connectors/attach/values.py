@@ -49,12 +49,15 @@ class AttachOptions:
     write: WriteOptions = field(default_factory=WriteOptions)
 
     def __post_init__(self) -> None:
-        if isinstance(self.text_fields, str) or not all(
-            isinstance(name, str) and name for name in self.text_fields
-        ):
+        if isinstance(self.text_fields, str):
             raise ConfigurationError(
                 f"text_fields are names, such as ('title', 'body'), not {self.text_fields!r}"
             )
+        for name in self.text_fields:
+            if not (isinstance(name, str) and name):
+                raise ConfigurationError(
+                    f"a text field (--text) is a name, such as title or author.bio, not {name!r}"
+                )
         if self.verify < 0:
             raise ConfigurationError(f"verify must be at least 0, not {self.verify!r}")
         if self.part is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from splade_connectors.attach.backend import CursorLost, attach_backend
 from splade_connectors.attach.compare import is_same_vector
 from splade_connectors.attach.encode import encode_texts
+from splade_connectors.attach.plan import nowhere
 from splade_connectors.attach.report import Verification
 from splade_connectors.attach.values import Found, Page, Selection
 from splade_connectors.encoders.base import EncodeStats
@@ -117,7 +118,7 @@ def verifying(verbs: Verbs, on_progress: OnProgress | None) -> Steps[Verifying]:
     backend = attach_backend(verbs.backend)
     found = yield from verbs.backend.describe()
     if not found.exists:
-        raise NotFound(f"{verbs.backend.location} does not exist")
+        raise NotFound((yield from nowhere(verbs)))
     stored = yield from verbs.backend.read_manifest()
     if stored is None:
         raise NotFound(

@@ -8,6 +8,7 @@ import typer
 
 from splade_connectors.cli import common
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.targets import shown_target
 
 if TYPE_CHECKING:
     from splade_connectors.attach import AttachOptions, AttachPlan, AttachReport, Verification
@@ -238,8 +239,11 @@ def print_report(report: AttachReport, target: str, options: AttachOptions) -> N
         screen.print(f"  {done}")
     if report.verification is not None:
         print_verification(report.verification)
+        if not report.rejected_count:
+            print_remedy(report.verification, target)
     if options.part is None and _is_complete(report):
-        screen.print(f"\nNext: splade-connectors search {target} 'your own words'", markup=False)
+        shown = shown_target(target)
+        screen.print(f"\nNext: splade-connectors search {shown} 'your own words'", markup=False)
 
 
 def print_verification(found: Verification) -> None:
@@ -254,10 +258,23 @@ def print_verification(found: Verification) -> None:
         screen.print(f"  differ: {shown}", markup=False)
 
 
+def print_remedy(found: Verification, target: str) -> None:
+    """The command that mends what a verification found."""
+    if found.complete:
+        return
+    # Where nothing marks a text as edited, only encoding it finds the vectors that differ.
+    recheck = " --recheck" if found.different_count else ""
+    screen = common.console(stderr=True)
+    command_line = f"splade-connectors attach {shown_target(target)}{recheck}"
+    screen.print(f"mend it: {command_line}", markup=False, soft_wrap=True)
+
+
 def shown_seconds(seconds: float | None) -> str:
     """About how long, in words."""
     if not seconds:
         return "-"
+    if seconds < 1:
+        return "under 1 s"
     if seconds < 90:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

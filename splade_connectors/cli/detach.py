@@ -66,11 +66,11 @@ def _ask(yes: bool) -> None:
 
 def _print_plan(report: DetachReport) -> None:
     screen = common.console(stderr=True)
-    screen.print(f"The vectors {report.vector!r} of {report.documents:,} documents,", markup=False)
-    for line in report.removes:
-        screen.print(f"and {line} would be removed.", markup=False)
+    vectors = f"the vectors {report.vector!r} of {report.documents:,} documents"
+    for line in (vectors, *report.removes):
+        screen.print(f"would remove: {line}", markup=False)
     for line in report.remains:
-        screen.print(f"Stays: {line}.", markup=False)
+        screen.print(f"to know: {line}", markup=False)
 
 
 def _print_report(report: DetachReport) -> None:

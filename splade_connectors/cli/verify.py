@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from splade_connectors.cli import common
-from splade_connectors.cli.attach import print_verification
+from splade_connectors.cli.attach import print_remedy, print_verification
 
 
 def command(
@@ -63,8 +63,6 @@ def command(
         common.print_json(found.to_json())
     else:
         print_verification(found)
-        if not found.complete:
-            screen = common.console(stderr=True)
-            screen.print(f"  mend it: splade-connectors attach {target}", markup=False)
+        print_remedy(found, target)
     if not found.complete:
         raise typer.Exit(1)
