@@ -95,7 +95,12 @@ def main() -> None:
                     whole = searches(place, exact, collection)
                     results.append(compare(place, whole, texts, sent_whole=SENT_WHOLE))
                     overlaps += approximate(place, exact, encoder, collection, texts)
-            print(f"{name}: done", file=sys.stderr)
+            done = results[-1]
+            print(
+                f"{name}: {done.rankings:,} rankings, {len(done.wrong)} wrong, largest difference "
+                f"{done.largest:.1e}, {done.seconds:.0f} s",
+                file=sys.stderr,
+            )
     if arguments.json:
         print(
             json.dumps(
