@@ -87,7 +87,7 @@ def main() -> None:
     with ExitStack() as stack:
         servers = Servers(stack)
         for name in arguments.only:
-            with PLACES[name](servers, encoder, collection) as (place, replay):
+            with opened(name, servers, encoder, collection) as (place, replay):
                 place.store.index(collection.documents)
                 for legs, fusion in searches(place):
                     search = Search(place.store, replay, collection, legs, fusion)
@@ -99,6 +99,22 @@ def main() -> None:
     sys.exit(1 if any(result.ratio > MOST for result in results) else 0)
 
 
+@contextmanager
+def opened(
+    name: str, servers: Servers, encoder: SparseEncoder, collection: Collection
+) -> Iterator[tuple[Place, Replay]]:
+    """An empty store, and what searches there without us."""
+    size, (server, _) = collection.dense.shape[1], hybrid_places.PLACES[name]
+    url = servers.url(server) if server else ""
+    with tempfile.TemporaryDirectory() as folder:
+        shard = Path(folder) / "shard"
+        with (
+            hybrid_places.open_place(name, servers.url, shard, encoder, size) as place,
+            contextmanager(PLACES[name])(place, url) as replay,
+        ):
+            yield place, replay
+
+
 def searches(place: Place) -> list[tuple[Legs, Fusion]]:
     """One that the client fuses where the server cannot, and a sum."""
     found: list[tuple[Legs, Fusion]] = [
@@ -108,7 +124,7 @@ def searches(place: Place) -> list[tuple[Legs, Fusion]]:
             WeightedSum(weights=(1, 2), scale=(21.5, 0.8)),
         ),
     ]
-    if not place.target.startswith("edge:"):
+    if place.sums:
         found.append(
             (
                 lambda vector: [SparseLeg(candidates=None), DenseLeg(vector=vector)],
@@ -189,90 +205,68 @@ def _taken_s(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-@contextmanager
-def at_edge(
-    servers: Servers, encoder: SparseEncoder, collection: Collection
-) -> Iterator[tuple[Place, Replay]]:
-    """The embedded engine: the calls of its shard."""
+def replay_edge(place: Place, url: str) -> Iterator[Replay]:
+    """The calls of the embedded engine's shard."""
     from splade_qdrant.edge_query import edge_query
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        hybrid_places.edge(Path(folder) / "shard", encoder) as place,
-    ):
-        engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "edge: targets")
 
-        def replay(request: Any) -> Any:
-            shard = place.store._opened.send.__self__._open()
-            body = request.body
-            match request.operation:
-                case "query":
-                    return shard.query(edge_query(body))
-                case "batch_query":
-                    searches = [edge_query(search) for search in body["searches"]]
-                    return shard.query_batch(engine.QueryBatchRequest(searches))
-                case "retrieve":
-                    return shard.retrieve(body["ids"], body["with_payload"], body["with_vector"])
-            raise AssertionError(f"a search sends no {request.operation!r}")
+    def replay(request: Any) -> Any:
+        shard = place.store._opened.send.__self__._open()
+        body = request.body
+        match request.operation:
+            case "query":
+                return shard.query(edge_query(body))
+            case "batch_query":
+                searches = [edge_query(search) for search in body["searches"]]
+                return shard.query_batch(engine.QueryBatchRequest(searches))
+            case "retrieve":
+                return shard.retrieve(body["ids"], body["with_payload"], body["with_vector"])
+        raise AssertionError(f"a search sends no {request.operation!r}")
 
-        yield place, replay
+    yield replay
 
 
-@contextmanager
-def at_elasticsearch(
-    servers: Servers, encoder: SparseEncoder, collection: Collection
-) -> Iterator[tuple[Place, Replay]]:
-    """Elasticsearch 9.3.2: elasticsearch-py."""
+def replay_elasticsearch(place: Place, url: str) -> Iterator[Replay]:
+    """elasticsearch-py."""
     from elasticsearch import Elasticsearch
 
-    url, size = servers.url("9.3.2"), collection.dense.shape[1]
-    with (
-        hybrid_places.elasticsearch(url, encoder, dimensions=size) as place,
-        Elasticsearch(url) as client,
-    ):
+    def replay(request: Any) -> Any:
+        kind = "json" if isinstance(request.body, dict) else "x-ndjson"
+        return client.perform_request(
+            request.method,
+            request.path,
+            params=dict(request.params),
+            headers={"accept": "application/json", "content-type": f"application/{kind}"},
+            body=request.body,
+        )
 
-        def replay(request: Any) -> Any:
-            kind = "json" if isinstance(request.body, dict) else "x-ndjson"
-            return client.perform_request(
-                request.method,
-                request.path,
-                params=dict(request.params),
-                headers={"accept": "application/json", "content-type": f"application/{kind}"},
-                body=request.body,
-            )
-
-        yield place, replay
+    with Elasticsearch(url) as client:
+        yield replay
 
 
-@contextmanager
-def at_opensearch(
-    servers: Servers, encoder: SparseEncoder, collection: Collection
-) -> Iterator[tuple[Place, Replay]]:
-    """OpenSearch 3.6.0: opensearch-py."""
+def replay_opensearch(place: Place, url: str) -> Iterator[Replay]:
+    """opensearch-py."""
     from opensearchpy import OpenSearch
 
-    url, size = servers.url("opensearch"), collection.dense.shape[1]
-    with hybrid_places.opensearch(url, encoder, dimensions=size) as place:
-        client = OpenSearch(url)
+    def replay(request: Any) -> Any:
+        _, index, verb = request.path.split("/")
+        if verb == "_msearch":
+            return client.msearch(body=request.body, index=index)
+        return client.transport.perform_request(
+            request.method, request.path, params=dict(request.params), body=request.body
+        )
 
-        def replay(request: Any) -> Any:
-            _, index, verb = request.path.split("/")
-            if verb == "_msearch":
-                return client.msearch(body=request.body, index=index)
-            return client.transport.perform_request(
-                request.method, request.path, params=dict(request.params), body=request.body
-            )
-
-        try:
-            yield place, replay
-        finally:
-            client.close()
+    client = OpenSearch(url)
+    yield replay
+    client.close()
 
 
-PLACES: dict[str, Callable[..., Any]] = {
-    "edge": at_edge,
-    "elasticsearch-9.3.2": at_elasticsearch,
-    "opensearch-3.6.0": at_opensearch,
+# Place -> what searches there without us.
+PLACES: dict[str, Callable[[Place, str], Iterator[Replay]]] = {
+    "edge": replay_edge,
+    "elasticsearch-9.3.2, 1 shard": replay_elasticsearch,
+    "opensearch-3.6.0, 1 shard": replay_opensearch,
 }
 
 
