@@ -99,7 +99,7 @@ class AttachVerbs(ElasticsearchBackend):
 
     def ensure(self, manifest: IndexManifest, *, write_manifest: bool, mark: bool) -> Steps[None]:
         """Field, marker and manifest, in one change of the mapping."""
-        yield from self.prepare(manifest, {}, write_manifest=write_manifest)
+        yield from self._prepare(manifest, {}, write_manifest)
 
     def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
         """A page of a point in time, or of a scroll."""
@@ -276,11 +276,11 @@ class AttachVerbs(ElasticsearchBackend):
             return []
         changes = not (schema.kind and schema.marker and self._manifest_in(schema))
         needed = ATTACH if changes else ATTACH_AGAIN
-        lacking = yield from missing_privileges(schema.index, needed)
+        lacking = yield from missing_privileges(self._index, needed, schema.index)
         if not lacking:
             return []
         names = ", ".join(lacking)
-        return [f"this user lacks privileges on {schema.index}: {names}; an admin grants them"]
+        return [f"this user lacks privileges on {self._index}: {names}; an admin grants them"]
 
     def _literal_sample(self) -> Steps[list[Any]]:
         """Some documents whole, drawn at random, with their numbers as they are written."""

@@ -13,6 +13,8 @@ READER = "reader"
 ATTACHER = "attacher"
 ATTACHER_AGAIN = "attacher_again"
 WRITER = "writer"
+CREATOR = "creator"
+ALIAS_WRITER = "alias_writer"  # knows the index by an alias only
 
 _READS = ["read", "view_index_metadata"]
 _ROLES = {
@@ -25,8 +27,15 @@ _ROLES = {
         "indices": [{"names": ["articles*"], "privileges": [*_READS, "index", "maintenance"]}],
     },
     "articles_writer": {
+        "indices": [{"names": ["articles*"], "privileges": [*_READS, "index"]}],
+    },
+    "articles_creator": {
         "cluster": ["monitor"],
-        "indices": [{"names": ["articles*"], "privileges": [*_READS, "index", "maintenance"]}],
+        "indices": [{"names": ["articles*"], "privileges": [*_READS, "index", "create_index"]}],
+    },
+    "alias_writer": {
+        "cluster": ["monitor"],
+        "indices": [{"names": ["alias*"], "privileges": [*_READS, "index", "manage"]}],
     },
 }
 _MEMBERS = {
@@ -34,6 +43,8 @@ _MEMBERS = {
     "articles_attacher": [ATTACHER],
     "articles_attacher_again": [ATTACHER_AGAIN],
     "articles_writer": [WRITER],
+    "articles_creator": [CREATOR],
+    "alias_writer": [ALIAS_WRITER],
 }
 _USERS = [user for users in _MEMBERS.values() for user in users]
 _HASH_ROUNDS = 10_000
