@@ -43,18 +43,6 @@ EVEN = {"term": {"parity": "even"}}
 CORPUS = Path(__file__).parents[2] / "splade_connectors/sample/corpus.jsonl"
 
 
-def windowed(weights: tuple[float, float] | None) -> list[Fusion]:
-    return [
-        Rrf(weights=weights),
-        Rrf(k=10, weights=weights),
-        WeightedSum(weights=weights),
-        WeightedSum(weights=weights, scale=(7.5, 0.8)),
-        WeightedSum(weights=weights, normalize="minmax"),
-        WeightedSum(weights=weights, normalize="theoretical-minmax"),
-        DistributionBased(weights=weights),
-    ]
-
-
 @dataclass(frozen=True)
 class Collection:
     """Documents, and what every leg must find among them."""
@@ -172,22 +160,6 @@ def assert_equal(hits: Any, fusion: Fusion, windows: list[LegRanking], limit: in
 
 
 @pytest.mark.parametrize("weights", WEIGHTS, ids=str)
-@pytest.mark.parametrize("path", ["auto", "client"])
-def test_every_fusion_equals_the_reference(
-    index: Index, collection: Collection, weights: tuple[float, float] | None, path: Any
-) -> None:
-    for query in QUERIES:
-        windows = collection.windows(query)
-        for fusion in windowed(weights):
-            hits = index.store.search(
-                query, legs=legs(collection), fusion=fusion, limit=WINDOW, path=path
-            )
-            assert_equal(hits, fusion, windows, WINDOW)
-            ranked = path == "auto" and isinstance(fusion, Rrf) and index.shards == 1
-            assert hits.plan.fused_by == ("server" if ranked else "client")
-
-
-@pytest.mark.parametrize("weights", WEIGHTS, ids=str)
 def test_sums_without_a_window(
     index: Index, collection: Collection, weights: tuple[float, float] | None
 ) -> None:
@@ -251,20 +223,6 @@ def test_three_legs_are_ranked_as_the_client_ranks_them(
         assert found.plan.fused_by == ("server" if index.shards == 1 else "client")
         scores = {hit.id: hit.score for hit in expected}
         assert {hit.id: hit.score for hit in found} == pytest.approx(scores, rel=1e-6)
-
-
-def test_pages_put_together_are_one_page(index: Index, collection: Collection) -> None:
-    for fusion in (Rrf(), Rrf(weights=(1, 3)), WeightedSum(normalize="minmax")):
-        search = {"legs": legs(collection), "fusion": fusion}
-        whole = index.store.search(QUERIES[0], limit=WINDOW, **search)
-        pages = [
-            hit
-            for offset in range(0, WINDOW, 5)
-            for hit in index.store.search(QUERIES[0], limit=5, offset=offset, **search)
-        ]
-        assert [hit.id for hit in pages] == [hit.id for hit in whole]
-        with pytest.raises(ConfigurationError, match="raise candidates to at least 25"):
-            index.store.search(QUERIES[0], limit=5, offset=WINDOW, **search)
 
 
 def test_a_page_behind_the_last_hit_is_empty(index: Index, collection: Collection) -> None:
@@ -351,45 +309,3 @@ def test_scores_of_another_similarity_are_not_added_up(
             assert hit.score == pytest.approx(0.8)
     finally:
         httpx.delete(f"{url}/{name}", trust_env=False)
-
-
-GOLDEN = sorted((Path(__file__).parents[1] / "golden/hybrid").rglob("opensearch-3.6.json"))
-
-
-@pytest.fixture(scope="module")
-def articles(opensearch_url: str) -> Iterator[str]:
-    """The address of an index that golden bodies are about."""
-    address = f"{opensearch_url.rstrip('/')}/splade-hybrid-{uuid.uuid4().hex}"
-    method = {"name": "hnsw", "engine": "lucene", "space_type": "cosinesimil"}
-    properties = {
-        "splade": {"type": "rank_features"},
-        "dense": {"type": "knn_vector", "dimension": 2, "method": method},
-        "lang": {"type": "keyword"},
-        "title": {"type": "text"},
-    }
-    body = {"settings": {"index.knn": True}, "mappings": {"properties": properties}}
-    row = {"splade": {"coffee": 2.0}, "dense": [1.0, 0.5], "lang": "en", "title": "Coffee"}
-    with httpx.Client(trust_env=False) as client:
-        client.put(address, json=body).raise_for_status()
-        client.put(f"{address}/_doc/1?refresh=true", json=row).raise_for_status()
-        yield address
-        client.delete(address)
-
-
-@pytest.mark.parametrize("file", GOLDEN, ids=lambda file: file.parent.name)
-def test_the_server_understands_the_golden_bodies(articles: str, file: Path) -> None:
-    plan = json.loads(file.read_text(encoding="utf-8"))
-    plan["body"].pop("from", None)  # behind the only document, which is an error with `hybrid`
-    verb = plan["request"].rpartition("/")[2]
-    searches = plan["body"].get("searches", [plan["body"]])
-    lines = [line for search in searches for line in ({}, search)] if verb == "_msearch" else []
-    content = "".join(f"{json.dumps(line)}\n" for line in lines) or json.dumps(plan["body"])
-    answer = httpx.post(
-        f"{articles}/{verb}",
-        content=content,
-        headers={"content-type": "application/x-ndjson" if lines else "application/json"},
-        trust_env=False,
-    )
-    assert answer.is_success, answer.text
-    for response in answer.json().get("responses", [answer.json()]):
-        assert [hit["_id"] for hit in response["hits"]["hits"]] == ["1"]
