@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, aconnect, connect
+from splade_connectors.backend import ConnectOptions
 from splade_connectors.cli import common, main
 from splade_connectors.evaluate import read_beir, read_tuning
 from splade_connectors.fusion import DenseLeg, SparseLeg, fuse, parse_fusion
@@ -817,6 +818,26 @@ def test_tuning_saves_and_forgets(
     assert run(*search).json == run(*search, "--fusion", "rrf").json
     assert run("tune", place.target, "--forget").out == "The index keeps no tuning.\n"
     assert run("tune", place.target, "--forget", "--json").json == {"removed": None}
+
+
+def test_a_tuning_beside_a_manifest_in_a_file(
+    run: Run, encoder: SparseEncoder, dense: list[object], tmp_path: Path
+) -> None:
+    """For servers that have no room for it."""
+    target, file = f"edge:{tmp_path / 'shard'}", tmp_path / "manifest.json"
+    options = ConnectOptions(manifest_file=str(file))
+    with connect(target, encoder=encoder, options=options) as store:
+        store.index(documents())
+        store.save_tuning(TUNING)
+    line = ["search", target, QUERY, *dense, "--json", "--dry-run"]
+    assert TUNING.summary() in run(*line, "--manifest", file).json["reason"]
+    without = run(*line).json
+    assert "tuning" not in without["reason"]
+    assert without["warnings"] == ["the index has no manifest: nothing tells which model wrote it"]
+    forgotten = run("tune", target, "--forget", "--manifest", file)
+    assert forgotten.out == f"Removed: {TUNING.fusion}\n"
+    assert "tuning" not in file.read_text()
+    assert "tuning" not in run(*line, "--manifest", file).json["reason"]
 
 
 def test_forgetting_goes_with_nothing_that_tunes(run: Run, edge: Place) -> None:
