@@ -285,9 +285,9 @@ class Hybrid:
         ]
 
     def _backend(self) -> HybridBackend:
-        backend = self._verbs.backend
-        if not isinstance(backend, HybridBackend):
-            raise NotSupported(f"{backend.location} cannot combine several legs")
+        backend = self._verbs.hybrid_backend
+        if backend is None:
+            raise NotSupported(f"{self._verbs.backend.location} cannot combine several legs")
         return backend
 
 

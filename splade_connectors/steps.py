@@ -102,6 +102,7 @@ def run(
         What the verb returns.
     """
     whole = _uninterrupted if guarded else nullcontext
+    retrying = Retrying(sleep=sleep, **_policy(retry))
 
     def execute(step: Step) -> Any:
         match step:
@@ -114,7 +115,7 @@ def run(
             case Join(task):
                 return task.result()
             case _:
-                return Retrying(sleep=sleep, **_policy(retry))(send, step)
+                return retrying(send, step)
 
     with whole():
         progress = _Progress(steps)
@@ -141,6 +142,7 @@ async def arun(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
     """Execute a verb, awaiting its requests. As `run`."""
+    retrying = AsyncRetrying(sleep=sleep, **_policy(retry))
 
     async def execute(step: Step) -> Any:
         match step:
@@ -153,7 +155,7 @@ async def arun(
             case Join(task):
                 return await task
             case _:
-                return await AsyncRetrying(sleep=sleep, **_policy(retry))(send, step)
+                return await retrying(send, step)
 
     progress = _Progress(steps)
     while not progress.finished:

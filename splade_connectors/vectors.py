@@ -304,8 +304,11 @@ def _as_indices(raw: ArrayLike) -> Indices:
 
 
 def _as_weights(raw: ArrayLike, *, zeros_allowed: bool = False) -> Weights:
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused below
-        array = np.asarray(raw, dtype=np.float32)
+    if isinstance(raw, np.ndarray) and raw.dtype == np.float32:
+        array = raw
+    else:
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinite: refused below
+            array = np.asarray(raw, dtype=np.float32)
     if array.ndim != 1:
         raise InvalidVector(f"weights must have one dimension, got shape {array.shape}")
     fine = np.isfinite(array) & ((array >= 0) if zeros_allowed else (array > 0))

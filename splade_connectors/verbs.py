@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from splade_connectors.backend import Backend, Capabilities, Plan
+from splade_connectors.backend import Backend, Capabilities, HybridBackend, Plan
 from splade_connectors.documents import (
     Document,
     DocumentId,
@@ -100,6 +101,11 @@ class Verbs:
         self._manifest: IndexManifest | None = None
         self._manifest_read = False
         self._query_checked = False
+
+    @cached_property
+    def hybrid_backend(self) -> HybridBackend | None:
+        """The backend, if it can combine legs. Asked of every search, and dear to find out."""
+        return self.backend if isinstance(self.backend, HybridBackend) else None
 
     def capabilities(self) -> Steps[Capabilities]:
         """Read once, then kept."""

@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from splade_connectors import SparseEncoder, load_encoder
 
 # The suite for adapters is a library module: ask pytest for its detailed assertion messages there.
 pytest.register_assert_rewrite("splade_connectors.testing")
+
+# A machine that is busy is no mistake of the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 pytest_plugins = ["tests.servers.fixtures"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from splade_connectors.registry import require
@@ -24,6 +25,7 @@ def edge_query(body: Json) -> Any:
     )
 
 
+@cache
 def _engine() -> Any:
     return require("qdrant_edge", "qdrant", "edge: targets")
 
