@@ -32,7 +32,7 @@ def compile_search(
         reason="Qdrant scores sparse vectors by their dot product, exactly",
         method="POST",
         # The embedded engine has no names: what is shown is for a server's collection.
-        url_path=f"/collections/{quote(collection, safe='') or '{collection}'}/points/query",
+        url_path=f"/collections/{quote(collection, safe='') or 'COLLECTION'}/points/query",
         body=body,
     )
 

@@ -111,9 +111,9 @@ def server_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
     return {
         "prefetch": [_wrapped(leg, query) for leg in legs],
         "query": _formula(query),
-        # Always the whole window, ids only: Qdrant's order among equal scores depends on the limit
-        # [edge 0.9.0], and pages would disagree where they cut through a tie.
-        "limit": max(leg["limit"] for leg in legs),
+        # Always whatever the legs find, ids only: which of several equal scores a limit cuts off
+        # changes from one request to the next [edge 0.9.0], and pages would disagree.
+        "limit": sum(leg["limit"] for leg in legs),
         "with_payload": [ID_KEY],
     }
 
@@ -198,4 +198,4 @@ def _similarity_refusal(query: HybridQuery, distances: Mapping[str, str]) -> str
 
 def _url_path(collection: Collection, verb: str) -> str:
     # The embedded engine has no names: what is shown is for a server's collection.
-    return f"/collections/{quote(collection.name, safe='') or '{collection}'}/points/{verb}"
+    return f"/collections/{quote(collection.name, safe='') or 'COLLECTION'}/points/{verb}"

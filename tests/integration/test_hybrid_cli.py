@@ -578,7 +578,7 @@ def test_what_a_dry_run_shows_can_be_run_on_the_engine(
 
     line = ["search", edge.target, QUERY, *dense, "--fusion", spec, "--filter", edge.odd]
     request = shown(run(*line, "--dry-run"))
-    assert request.path.startswith("/collections/{collection}/points/query")
+    assert request.path.startswith("/collections/COLLECTION/points/query")
     body = json.loads(request.body)
     searches = body.get("searches", [body])
     shard = qdrant_edge.EdgeShard.load(edge.target.removeprefix("edge:"))
