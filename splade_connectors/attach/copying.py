@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from splade_connectors.attach.backend import CopyBackend
+from splade_connectors.attach.backend import CopyBackend, attach_backend
 from splade_connectors.attach.plan import Planner
 from splade_connectors.attach.report import AttachReport
 from splade_connectors.attach.run import Attaching
@@ -48,8 +48,9 @@ class Copying(Attaching):
                 "copy_to (--copy-to) away"
             )
         self._original = backend
-        if options.switch_alias:
-            backend.copied_to(options.switch_alias)  # an alias is named as collections are
+        # An alias is named as collections are; that it must not be one is seen by the plan.
+        if options.switch_alias not in (None, backend.location.rpartition("/")[2]):
+            backend.copied_to(options.switch_alias)
         self._copy = backend.copied_to(copy_to)
         self._copied_points = 0
         super().__init__(verbs.over(self._copy), options, retry, on_progress, dead_letters)
@@ -90,7 +91,8 @@ class Copying(Attaching):
         """The plan of the original, and what the alias would meet in the end."""
         plan = yield from Planner(self._first, self._options).plan(measured=measured)
         alias = self._options.switch_alias
-        if not alias or alias not in (yield from self._original.names()):
+        names = (yield from attach_backend(self._first.backend).names()) if alias else []
+        if alias not in names:
             return plan
         refusal = (
             f"{alias!r} is a collection, and an alias cannot take its name: let the application "

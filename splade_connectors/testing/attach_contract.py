@@ -40,7 +40,8 @@ FOREIGN: dict[DocumentId, dict[str, Any]] = {
         "price": number / 7,
     }
     for number, word in enumerate(("salt", "flour", "moon", "bread", "tide") * 8, start=1)
-} | {WITHOUT_TEXT: {"price": 1.5}}
+}
+FOREIGN[WITHOUT_TEXT] = {"price": 1.5}
 WITH_TEXT = len(FOREIGN) - 1
 
 # Several pages and several requests.
