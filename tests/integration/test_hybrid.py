@@ -1,224 +1,90 @@
-"""Hybrid searches mean the same on every store: equal to the numpy reference, on all rows.
+"""Hybrid searches on every store: paths, filters, legs, explanations, and what is refused.
 
-The reference is computed from the stored sparse weights and from dense vectors that are compared
-exactly; the windows are cut by it, not by the store.
+That all fusions mean the same is held by test_hybrid_equality.py, on a larger collection; here
+every one is compared once with the numpy reference, over the sample passages.
 """
 
 from __future__ import annotations
 
-import json
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-import numpy as np
 import pytest
 
-from splade_connectors import Document, SparseBatch, SparseEncoder, Store, connect
+from splade_connectors import SparseEncoder, connect
 from splade_connectors.errors import ConfigurationError, NotSupported, RequestRejected
 from splade_connectors.fusion import (
     DenseLeg,
     DistributionBased,
-    Fusion,
-    LegRanking,
     Rrf,
     SparseLeg,
     TextLeg,
     WeightedSum,
-    fuse,
 )
-from splade_connectors.fusion.reference import leg_ranking
-from splade_connectors.precision import Precision
-from splade_connectors.testing import exact_scores
+from splade_connectors.fusion.legs import Leg
+from splade_connectors.testing import assert_same_fusion, exact_window
+from tests.integration import hybrid_places
+from tests.integration.hybrid_comparison import (
+    DEPTH,
+    SAMPLE,
+    Collection,
+    Exact,
+    compare,
+    windowed,
+)
+from tests.integration.hybrid_places import Place, place_params, requested_place
 
-ROOT = Path(__file__).parents[2]
 DIMENSIONS = 16
 WINDOW = 100
-LIMIT = 100
-WEIGHTS = [None, (1, 1), (2, 1), (0.3, 0.7), (1, 20), (5, 0.1)]
-QUERIES = ["coffee keeps me awake", "why does dough rise", "saving money for emergencies"]
-
-
-def fusions(weights: tuple[float, float] | None) -> list[Fusion]:
-    return [
-        Rrf(weights=weights),
-        Rrf(k=10, weights=weights),
-        WeightedSum(weights=weights),
-        WeightedSum(weights=weights, scale=(21.5, 0.8)),
-        WeightedSum(weights=weights, normalize="minmax"),
-        WeightedSum(weights=weights, normalize="theoretical-minmax"),
-        DistributionBased(weights=weights),
-    ]
-
-
-@dataclass(frozen=True)
-class Collection:
-    documents: list[Document]
-    sparse: SparseBatch
-    dense: np.ndarray
-    encoder: SparseEncoder
-
-    def windows(
-        self, query: str, vector: list[float], precision: Precision, rows: list[int] | None = None
-    ) -> list[LegRanking]:
-        """The two legs' windows, computed exactly."""
-        rows = list(range(len(self.documents))) if rows is None else rows
-        ids = [self.documents[row].id for row in rows]
-        encoded = self.encoder.encode_queries([query])[0]
-        sparse = exact_scores(encoded, self.sparse, precision)[rows]
-        query_vector = np.array(vector) / np.linalg.norm(vector)
-        unit = self.dense / np.linalg.norm(self.dense, axis=1, keepdims=True)
-        dense = ((1 + unit @ query_vector) / 2)[rows]
-        return [self.window("sparse", ids, sparse), self.window("dense", ids, dense)]
-
-    @staticmethod
-    def window(name: str, ids: list[object], scores: np.ndarray) -> LegRanking:
-        found = [(id, float(score)) for id, score in zip(ids, scores, strict=True) if score > 0]
-        whole = leg_ranking(name, [id for id, _ in found], [score for _, score in found])  # type: ignore[misc]
-        return LegRanking(name=name, ids=whole.ids[:WINDOW], scores=whole.scores[:WINDOW])
+QUERY = "why does dough rise"
 
 
 @pytest.fixture(scope="module")
 def collection(encoder: SparseEncoder) -> Collection:
-    with (ROOT / "splade_connectors/sample/corpus.jsonl").open(encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    dense = np.random.default_rng(7).normal(size=(len(rows), DIMENSIONS)).astype(np.float32)
-    texts = [f"{row['title']} {row['text']}" for row in rows]
-    documents = [
-        Document(
-            id=row["_id"],
-            text=text,
-            payload={"part": "even" if at % 2 == 0 else "odd"},
-            dense=vector.tolist(),
-        )
-        for at, (row, text, vector) in enumerate(zip(rows, texts, dense, strict=True))
-    ]
-    return Collection(documents, encoder.encode_documents(texts), dense.astype(float), encoder)
+    return Collection.encoded(SAMPLE, encoder, [QUERY], dimensions=DIMENSIONS)
 
 
-@dataclass(frozen=True)
-class Place:
-    store: Store
-    precision: Precision
-    filter: object
-    exact_dense: bool
-    fuses: bool
-
-
-def _edge(request: pytest.FixtureRequest, encoder: SparseEncoder) -> Place:
-    folder = request.getfixturevalue("tmp_path_factory").mktemp("hybrid") / "shard"
-    condition = {"must": [{"key": "part", "match": {"value": "odd"}}]}
-    store = connect(f"edge:{folder}", encoder=encoder)
-    return Place(store, "float32", condition, exact_dense=True, fuses=True)
-
-
-def _elasticsearch(shards: int) -> Callable[[pytest.FixtureRequest, SparseEncoder], Place]:
-    def place(request: pytest.FixtureRequest, encoder: SparseEncoder) -> Place:
-        from elasticsearch import Elasticsearch
-
-        url = request.getfixturevalue("elasticsearch_url")
-        name = f"splade-hybrid-{uuid.uuid4().hex}"
-        # Unquantized vectors, compared exactly: what is tested here is fusion, not the graph.
-        dense = {
-            "type": "dense_vector",
-            "dims": DIMENSIONS,
-            "similarity": "cosine",
-            "index_options": {"type": "flat"},
-        }
-        with Elasticsearch(url) as client:
-            client.indices.create(
-                index=name,
-                settings={"number_of_shards": shards, "number_of_replicas": 0},
-                mappings={"properties": {"dense": dense}},
-            )
-        target = f"elasticsearch://{url.removeprefix('http://').rstrip('/')}/{name}"
-        store = connect(target, encoder=encoder)
-        condition = {"term": {"part.keyword": "odd"}}
-        return Place(store, "lucene", condition, exact_dense=False, fuses=False)
-
-    return place
-
-
-PLACES = {
-    "edge": _edge,
-    "elasticsearch-1-shard": _elasticsearch(1),
-    "elasticsearch-3-shards": _elasticsearch(3),
-}
+@pytest.fixture(scope="module")
+def vector(collection: Collection) -> list[float]:
+    return collection.query_vectors[QUERY]
 
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(name, marks=[] if name == "edge" else pytest.mark.servers) for name in PLACES
-    ],
+    params=[param for param in place_params() if param.id != "elasticsearch-7.17.29"],
 )
 def place(
     request: pytest.FixtureRequest, collection: Collection, encoder: SparseEncoder
 ) -> Iterator[Place]:
-    place = PLACES[request.param](request, encoder)
-    with place.store as store:
-        report = store.index(collection.documents)
-        assert report.rejected == []
+    with requested_place(request, encoder, DIMENSIONS) as place:
+        collection.fill(place)
         yield place
 
 
-@pytest.fixture
-def vector() -> list[float]:
-    return np.random.default_rng(11).normal(size=DIMENSIONS).tolist()  # type: ignore[no-any-return]
-
-
-def legs(place: Place, vector: list[float], window: int = WINDOW) -> list[SparseLeg | DenseLeg]:
+def legs(place: Place, vector: list[float]) -> list[Leg]:
     return [
-        SparseLeg(candidates=window),
-        DenseLeg(vector=vector, candidates=window, exact=place.exact_dense),
+        SparseLeg(candidates=WINDOW),
+        DenseLeg(vector=vector, candidates=WINDOW, exact=place.exact),
     ]
 
 
-def assert_equal(
-    found: list[tuple[object, float]], fusion: Fusion, windows: list[LegRanking], limit: int
-) -> None:
-    """Scores within 1e-5 row by row; the order is free only inside ties of 1e-6."""
-    # The scores of reciprocal ranks are small: there the tolerance is relative.
-    absolute = 1e-9 if isinstance(fusion, Rrf) else 1e-5
-    expected = fuse(fusion, windows)
-    scores = {hit.id: hit.score for hit in expected}
-    assert len(found) == min(limit, len(expected))
-    assert len({id for id, _ in found}) == len(found)
-    for (id, score), best in zip(found, expected[:limit], strict=True):
-        assert score == pytest.approx(scores[id], rel=1e-5, abs=absolute)
-        assert scores[id] == pytest.approx(best.score, rel=1e-6, abs=1e-6)
-
-
-@pytest.mark.parametrize("weights", WEIGHTS, ids=str)
 @pytest.mark.parametrize("path", ["auto", "client"])
 def test_every_fusion_equals_the_reference(
-    place: Place,
-    collection: Collection,
-    vector: list[float],
-    weights: tuple[float, float] | None,
-    path: str,
+    place: Place, collection: Collection, encoder: SparseEncoder, path: Literal["auto", "client"]
 ) -> None:
-    for query in QUERIES:
-        windows = collection.windows(query, vector, place.precision)
-        for fusion in fusions(weights):
-            hits = place.store.search(
-                query,
-                legs=legs(place, vector),
-                fusion=fusion,
-                limit=LIMIT,
-                with_payload=False,
-                path=path,  # type: ignore[arg-type]
-            )
-            assert_equal([(hit.id, hit.score) for hit in hits], fusion, windows, LIMIT)
+    search = windowed(place, Exact(collection, encoder, place), collection, WINDOW)
+    found = compare(place, [search], [QUERY], sent_whole=1, path=path)
+    assert found.wrong == []
 
 
 def test_the_server_fuses_where_it_can(place: Place, vector: list[float]) -> None:
     both = legs(place, vector)
     for fusion in (Rrf(), Rrf(weights=(2, 1)), WeightedSum(), DistributionBased(weights=(1, 2))):
         plan = place.store.plan("dough", legs=both, fusion=fusion)
-        assert plan.fused_by == ("server" if place.fuses else "client")
-        assert bool(plan.not_taken) != place.fuses
+        fuses = isinstance(fusion, place.fuses)
+        assert plan.fused_by == ("server" if fuses else "client")
+        assert bool(plan.not_taken) != fuses
     plan = place.store.plan("dough", legs=both, fusion=WeightedSum(normalize="minmax"))
     assert plan.fused_by == "client"
 
@@ -231,42 +97,28 @@ def test_asking_for_the_server_refuses_instead_of_falling_back(
         place.store.search("dough", legs=legs(place, vector), fusion=fusion, path="server")
 
 
-def test_pages_put_together_are_one_page(place: Place, vector: list[float]) -> None:
-    both = legs(place, vector, 200)
-    for fusion in (Rrf(weights=(2, 1)), WeightedSum(normalize="minmax")):
-        arguments = {"legs": both, "fusion": fusion, "with_payload": False}
-        whole = place.store.search(QUERIES[0], limit=200, **arguments)  # type: ignore[arg-type]
-        pages = [
-            hit
-            for offset in range(0, 200, 10)
-            for hit in place.store.search(QUERIES[0], limit=10, offset=offset, **arguments)  # type: ignore[arg-type]
-        ]
-        assert [hit.id for hit in pages] == [hit.id for hit in whole]
-
-
 @pytest.mark.parametrize("path", ["auto", "client"])
 def test_a_filter_goes_into_every_leg(
-    place: Place, collection: Collection, vector: list[float], path: str
+    place: Place,
+    collection: Collection,
+    encoder: SparseEncoder,
+    vector: list[float],
+    path: Literal["auto", "client"],
 ) -> None:
-    odd = [
-        at for at, document in enumerate(collection.documents) if document.payload["part"] == "odd"
-    ]
-    windows = collection.windows(QUERIES[0], vector, place.precision, odd)
+    odd = range(1, len(collection.documents), 2)
+    exact = Exact(collection, encoder, place, odd)
     hits = place.store.search(
-        QUERIES[0],
-        legs=legs(place, vector),
-        filter=place.filter,
-        limit=LIMIT,
-        path=path,  # type: ignore[arg-type]
+        QUERY, legs=legs(place, vector), filter=place.odd, limit=DEPTH, path=path
     )
     assert {hit.payload["part"] for hit in hits} == {"odd"}
-    assert_equal([(hit.id, hit.score) for hit in hits], Rrf(), windows, LIMIT)
+    windows = [exact.sparse(QUERY, WINDOW), exact.dense(QUERY, WINDOW)]
+    assert_same_fusion([(hit.id, hit.score) for hit in hits], Rrf(), windows, DEPTH)
 
 
 def test_legs_can_be_had_where_the_server_fuses(
     place: Place, collection: Collection, vector: list[float]
 ) -> None:
-    hits = place.store.search(QUERIES[0], legs=legs(place, vector), limit=20, with_legs=True)
+    hits = place.store.search(QUERY, legs=legs(place, vector), limit=20, with_legs=True)
     for hit in hits:
         total = sum(1 / (60 + place.rank) for place in hit.legs.values())
         assert hit.score == pytest.approx(total, rel=1e-5)
@@ -294,7 +146,7 @@ def test_what_is_refused(place: Place, vector: list[float]) -> None:
         search("dough", dense=[1.0, 2.0, 3.0])
     with pytest.raises(ConfigurationError, match="NaN"):
         search("dough", dense=[float("nan")] * DIMENSIONS)
-    with pytest.raises(ConfigurationError, match="no dense"):
+    with pytest.raises(ConfigurationError, match=r"no (dense|knn).*'nowhere'"):
         search("dough", legs=[DenseLeg(vector=vector, field="nowhere")])
     with pytest.raises(ConfigurationError, match="3 weights for 2 legs"):
         search("dough", dense=vector, fusion=Rrf(weights=(1, 2, 3)))
@@ -307,28 +159,14 @@ def test_what_is_refused(place: Place, vector: list[float]) -> None:
 
 
 @pytest.mark.servers
-def test_sparse_and_text_on_rank_features(
+def test_no_dense_leg_without_a_dense_field(
     rank_features_url: str, collection: Collection, encoder: SparseEncoder
 ) -> None:
-    address = rank_features_url.removeprefix("http://").rstrip("/")
-    name = f"splade-hybrid-{uuid.uuid4().hex}"
-    with connect(f"elasticsearch://{address}/{name}", encoder=encoder) as store:
-        store.index(
-            Document(id=document.id, text=document.text) for document in collection.documents
-        )
-        both = [SparseLeg(candidates=WINDOW), TextLeg(candidates=WINDOW)]
-        for query in QUERIES:
-            alone = store.search(query, legs=[TextLeg(candidates=WINDOW)], limit=WINDOW)
-            text = [alone[at].legs["text"].score for at in range(len(alone))]
-            windows = [
-                collection.windows(query, [1.0] * DIMENSIONS, "lucene")[0],
-                leg_ranking("text", [hit.id for hit in alone], text),
-            ]
-            for fusion in (Rrf(weights=(2, 1)), WeightedSum(weights=(1, 2)), DistributionBased()):
-                hits = store.search(query, legs=both, fusion=fusion, limit=LIMIT)
-                assert_equal([(hit.id, hit.score) for hit in hits], fusion, windows, LIMIT)
+    name = "elasticsearch-7.17.29"
+    with hybrid_places.elasticsearch(rank_features_url, encoder, name=name) as place:
+        collection.fill(place)
         with pytest.raises(ConfigurationError, match="no dense"):
-            store.search("dough", dense=[1.0])
+            place.store.search("dough", dense=[1.0])
 
 
 def test_a_text_leg_on_qdrant_is_a_sparse_vector_with_idf(
@@ -340,23 +178,27 @@ def test_a_text_leg_on_qdrant_is_a_sparse_vector_with_idf(
         with pytest.raises(ConfigurationError, match=r"IDF modifier on Qdrant; .* has none"):
             store.search("dough", legs=[SparseLeg(), TextLeg(fields=("bm25",))])
     _add_bm25(path, collection)
-    with connect(f"edge:{path}", encoder=encoder) as store:
-        three = [*legs(Place(store, "float32", None, True, True), vector), text_leg()]
-        for query in QUERIES:
-            alone = store.search(query, legs=[text_leg()], limit=WINDOW, path="client")
-            text = leg_ranking(
-                "text", [hit.id for hit in alone], [hit.legs["text"].score for hit in alone]
-            )
-            windows = [*collection.windows(query, vector, "float32"), text]
-            # BM25 has ties inside the leg, whose ranks the server chooses: no ranks are compared.
-            for fusion in (WeightedSum(weights=(2, 1, 0.5)), DistributionBased()):
-                hits = store.search(query, legs=three, fusion=fusion, limit=LIMIT)
-                assert hits.plan.fused_by == "server"
-                assert_equal([(hit.id, hit.score) for hit in hits], fusion, windows, LIMIT)
+    with hybrid_places.edge(path, encoder) as place:
+        exact = Exact(collection, encoder, place)
+        three = [*legs(place, vector), text_leg()]
+        (text,) = place.store.windows(QUERY, legs=[text_leg(len(collection.documents))])
+        windows = [
+            exact.sparse(QUERY, WINDOW),
+            exact.dense(QUERY, WINDOW),
+            exact_window("text", list(text.ids), text.scores, WINDOW),
+        ]
+        for fusion in (
+            Rrf(weights=(1, 2, 3)),
+            WeightedSum(weights=(2, 1, 0.5)),
+            DistributionBased(),
+        ):
+            hits = place.store.search(QUERY, legs=three, fusion=fusion, limit=DEPTH)
+            assert hits.plan.fused_by == "server"
+            assert_same_fusion([(hit.id, hit.score) for hit in hits], fusion, windows, DEPTH)
 
 
-def text_leg() -> TextLeg:
-    return TextLeg(fields=("bm25",), candidates=WINDOW)
+def text_leg(candidates: int = WINDOW) -> TextLeg:
+    return TextLeg(fields=("bm25",), candidates=candidates)
 
 
 def _add_bm25(path: Path, collection: Collection) -> None:
@@ -383,74 +225,32 @@ def _add_bm25(path: Path, collection: Collection) -> None:
 
 
 @pytest.mark.servers
-def test_a_sum_without_windows_is_one_request_on_a_basic_licence(
-    elasticsearch_url: str, collection: Collection, encoder: SparseEncoder, vector: list[float]
-) -> None:
-    place = _elasticsearch_one(elasticsearch_url, encoder)
-    with place as store:
-        store.index(collection.documents)
-        both = [SparseLeg(candidates=None), DenseLeg(vector=vector, candidates=WINDOW)]
-        for weights in [(1.0, 1.0), (0.3, 0.7), (1.0, 20.0), (0.0, 1.0), (1.0, 0.0)]:
-            fusion = WeightedSum(weights=weights, scale=(20, 1))
-            hits = store.search(QUERIES[0], legs=both, fusion=fusion, limit=LIMIT)
-            assert hits.plan.path == "bool with knn"
-            sparse, dense = _unbounded(collection, QUERIES[0], vector)
-            found = [(hit.id, hit.score) for hit in hits]
-            assert_equal(found, fusion, [sparse, dense], LIMIT)
-
-
-@pytest.mark.servers
 def test_a_refused_retriever_gives_way_to_the_next_path_once(
     elasticsearch_url: str, collection: Collection, encoder: SparseEncoder, vector: list[float]
 ) -> None:
-    with _elasticsearch_one(elasticsearch_url, encoder) as store:
-        store.index(collection.documents)
-        fused = store.search(QUERIES[0], dense=vector)
+    with hybrid_places.elasticsearch(
+        elasticsearch_url, encoder, name="elasticsearch-9.3.2, 1 shard", dimensions=DIMENSIONS
+    ) as place:
+        collection.fill(place)
+        store = place.store
+        fused = store.search(QUERY, dense=vector)
         # What a licence would be that has expired: it is named, and its retriever is refused.
         store._verbs.backend._license = "trial"  # type: ignore[attr-defined]
-        assert store.plan(QUERIES[0], dense=vector).path == "rrf retriever"
+        assert store.plan(QUERY, dense=vector).path == "rrf retriever"
         with pytest.raises(RequestRejected, match="retriever"):
-            store.search(QUERIES[0], dense=vector, path="server")
-        hits = store.search(QUERIES[0], dense=vector)
+            store.search(QUERY, dense=vector, path="server")
+        hits = store.search(QUERY, dense=vector)
         assert hits == fused
         assert hits.plan.fused_by == "client"
-        assert store.plan(QUERIES[0], dense=vector).fused_by == "client"
-
-
-def _elasticsearch_one(url: str, encoder: SparseEncoder) -> Store:
-    from elasticsearch import Elasticsearch
-
-    name = f"splade-hybrid-{uuid.uuid4().hex}"
-    dense = {
-        "type": "dense_vector",
-        "dims": DIMENSIONS,
-        "similarity": "cosine",
-        "index_options": {"type": "flat"},
-    }
-    with Elasticsearch(url) as client:
-        client.indices.create(index=name, mappings={"properties": {"dense": dense}})
-    return connect(
-        f"elasticsearch://{url.removeprefix('http://').rstrip('/')}/{name}", encoder=encoder
-    )
-
-
-def _unbounded(
-    collection: Collection, query: str, vector: list[float]
-) -> tuple[LegRanking, LegRanking]:
-    encoded = collection.encoder.encode_queries([query])[0]
-    scores = exact_scores(encoded, collection.sparse, "lucene")
-    ids = [document.id for document in collection.documents]
-    found = [(id, float(score)) for id, score in zip(ids, scores, strict=True) if score > 0]
-    sparse = leg_ranking("sparse", [id for id, _ in found], [score for _, score in found])
-    return sparse, collection.windows(query, vector, "lucene")[1]
+        assert store.plan(QUERY, dense=vector).fused_by == "client"
 
 
 def test_a_fused_score_is_explained(place: Place, vector: list[float]) -> None:
     both = legs(place, vector)
     for fusion in (Rrf(weights=(2, 1)), WeightedSum(weights=(1, 10)), DistributionBased()):
-        hits = place.store.search(QUERIES[0], legs=both, fusion=fusion, limit=20)
+        hits = place.store.search(QUERY, legs=both, fusion=fusion, limit=20)
         for hit in hits:
-            why = place.store.explain_hybrid(QUERIES[0], hit.id, legs=both, fusion=fusion)
+            why = place.store.explain_hybrid(QUERY, hit.id, legs=both, fusion=fusion)
             assert why.score == pytest.approx(hit.score, rel=1e-5)
             assert [part.leg for part in why.legs] == ["sparse", "dense"]
             assert sum(part.contribution for part in why.legs) == pytest.approx(why.score)
