@@ -12,6 +12,7 @@ class Scale:
 
     Attributes:
         documents: of most tests.
+        killed_documents: of the tests that kill processes, so that there is time to be killed in.
         conflict_every: one document in so many has a value that its field cannot hold.
         kills: of our own process.
         burst_s: how long a server answers 503.
@@ -20,6 +21,7 @@ class Scale:
     """
 
     documents: int
+    killed_documents: int
     conflict_every: int
     kills: int
     burst_s: float
@@ -29,6 +31,7 @@ class Scale:
 
 CI = Scale(
     documents=300,
+    killed_documents=1000,
     conflict_every=1000,
     kills=3,
     burst_s=1.0,
@@ -36,7 +39,8 @@ CI = Scale(
     deadline_s=120.0,
 )
 FULL = Scale(
-    documents=5000,
+    documents=1000,
+    killed_documents=5000,
     conflict_every=1000,
     kills=20,
     burst_s=30.0,

@@ -20,7 +20,7 @@ PAUSE_S = 0.1
 
 
 def test_a_process_that_is_killed(world: World, job: Job, tmp_path: Path) -> None:
-    found = rows(SCALE.documents)
+    found = rows(SCALE.killed_documents)
     job.prepare(world, found)
     whole = _child(job, world, tmp_path / "whole").run()
     assert whole.encoded == len(found)
@@ -51,7 +51,7 @@ def _child(job: Job, world: World, counter: Path) -> Child:
     return Child.of(
         job,
         world,
-        SCALE.documents,
+        SCALE.killed_documents,
         counter,
         pause_s=PAUSE_S,
         deadline_s=SCALE.deadline_s,
