@@ -120,6 +120,7 @@ def _forms(text: str) -> Iterator[str]:
     for ascii in (True, False):
         yield json.dumps(text, ensure_ascii=ascii)[1:-1]
     yield repr(text)[1:-1]
+    yield ascii(text)[1:-1]
     yield repr(encoded)[2:-1]
     yield base64.b64encode(encoded).decode().rstrip("=")
     yield base64.urlsafe_b64encode(encoded).decode().rstrip("=")
