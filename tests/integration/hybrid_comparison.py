@@ -52,7 +52,8 @@ class Collection:
         queries: Sequence[str],
         *,
         most: int | None = None,
-        twice: int = 0,
+        repeated: int = 0,
+        times: int = 2,
         dimensions: int = 16,
     ) -> Collection:
         """The first documents of a corpus in BEIR layout; their dense vectors are random.
@@ -62,7 +63,8 @@ class Collection:
             encoder: of the sparse vectors.
             queries: texts.
             most: how many documents.
-            twice: how many of them are there a second time under another id, tied in every leg.
+            repeated: how many of them are there under several ids, tied in every leg.
+            times: how often these are there.
             dimensions: of dense vectors.
         """
         with corpus.open(encoding="utf-8") as lines:
@@ -71,12 +73,13 @@ class Collection:
         random = np.random.default_rng(7)
         dense = _unit(random.normal(size=(len(rows), dimensions)))
         sparse = encoder.encode_documents(texts)
-        # What is there twice is spread over the collection, not the first few rows of it.
-        order = [*range(len(rows)), *random.permutation(len(rows))[:twice].tolist()]
+        # Spread over the collection, not the first few rows of it.
+        again = random.permutation(len(rows))[:repeated].tolist()
+        order = [*range(len(rows)), *again * (times - 1)]
         return cls(
             documents=[
                 Document(
-                    id=f"{rows[at]['_id']}{'-again' * (row >= len(rows))}",
+                    id=rows[at]["_id"] if row < len(rows) else f"{rows[at]['_id']}-{row}",
                     text=texts[at],
                     payload={"part": "odd" if row % 2 else "even"},
                     vector=sparse[at],

@@ -1,8 +1,8 @@
 """A fusion means the same at every place: every fusion and weight setting against numpy.
 
 A share of benchmarks/hybrid_equality.py, which does this for 300 queries with a real dense model:
-here a few queries, the first documents, and random dense vectors. Some documents are there twice,
-so that there are ties in every leg, across the window's end and across the last hit.
+here a few queries, the first documents, and random dense vectors. Half of them are there three
+times, so that there are ties in every leg, across the window's end and across the last hit.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from tests.integration.hybrid_places import (
 
 pytestmark = pytest.mark.scifact
 
-DOCUMENTS, TWICE = 800, 200
+DOCUMENTS, REPEATED, TIMES = 400, 200, 3
 
 
 @pytest.fixture(scope="module")
 def collection(scifact: Path, encoder: SparseEncoder) -> Collection:
     queries = list(read_beir(scifact).queries.values())[:3]
-    corpus = scifact / "corpus.jsonl"
-    return Collection.encoded(corpus, encoder, queries, most=DOCUMENTS, twice=TWICE)
+    return Collection.encoded(
+        scifact / "corpus.jsonl", encoder, queries, most=DOCUMENTS, repeated=REPEATED, times=TIMES
+    )
 
 
 @pytest.fixture(scope="module", params=place_params())

@@ -40,7 +40,7 @@ LOCAL = "qdrant-client, local"
 
 @pytest.fixture(scope="module")
 def collection(encoder: SparseEncoder) -> Collection:
-    return Collection.encoded(SAMPLE, encoder, [QUERY], twice=100)
+    return Collection.encoded(SAMPLE, encoder, [QUERY], repeated=100)
 
 
 @pytest.fixture(scope="module", params=[*place_params(), LOCAL])
