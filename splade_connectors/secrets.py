@@ -117,8 +117,8 @@ def _forms(text: str) -> Iterator[str]:
     yield text
     yield quote_plus(encoded)
     yield html.escape(text)
-    for ascii in (True, False):
-        yield json.dumps(text, ensure_ascii=ascii)[1:-1]
+    for escaped in (True, False):
+        yield json.dumps(text, ensure_ascii=escaped)[1:-1]
     yield repr(text)[1:-1]
     yield ascii(text)[1:-1]
     yield repr(encoded)[2:-1]
