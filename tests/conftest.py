@@ -22,6 +22,19 @@ pytest_plugins = ["tests.servers.fixtures"]
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Which tests stay together when `make test` runs two processes: those that share servers."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    if item.get_closest_marker("servers"):
+        return "faults" if "faults" in item.path.parts else "servers"
+    return item.path.stem
+
+
 @pytest.fixture(scope="session")
 def encoder() -> SparseEncoder:
     """The bundled model."""
