@@ -21,7 +21,7 @@ from splade_connectors.arguments import (
 )
 from splade_connectors.attach.detach import Detaching
 from splade_connectors.attach.former import former_verbs
-from splade_connectors.attach.replace import begin_attaching
+from splade_connectors.attach.replace import begin_attaching, pinned
 from splade_connectors.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.attach.run import Attaching
 from splade_connectors.attach.values import AttachOptions, AttachPlan
@@ -190,6 +190,8 @@ class AsyncStore:
         except asyncio.CancelledError:
             attaching.stopped()
             raise
+        finally:
+            self._verbs.forget()
 
     async def plan_attach(
         self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
@@ -220,7 +222,8 @@ class AsyncStore:
         on_progress: OnProgress | None = None,
     ) -> DetachReport:
         """As `Store.detach`."""
-        verbs = await self._run(former_verbs(self._verbs)) if former else self._verbs
+        verbs = await self._run(pinned(self._verbs))
+        verbs = await self._run(former_verbs(verbs)) if former else verbs
         detaching = Detaching(verbs, self._patient, on_progress or silent)
         report = await self._run(detaching.plan() if dry_run else detaching.run())
         self._verbs.forget()

@@ -22,7 +22,7 @@ from splade_connectors.arguments import (
 )
 from splade_connectors.attach.detach import Detaching
 from splade_connectors.attach.former import former_verbs
-from splade_connectors.attach.replace import begin_attaching
+from splade_connectors.attach.replace import begin_attaching, pinned
 from splade_connectors.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.attach.run import Attaching
 from splade_connectors.attach.values import AttachOptions, AttachPlan
@@ -260,6 +260,8 @@ class Store:
             report = self._interrupted(attaching)
             message = f"stopped: {how_far_attached(report)}"
             raise IndexingInterrupted(message, report=report) from stop
+        finally:
+            self._verbs.forget()
 
     def plan_attach(
         self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
@@ -306,7 +308,8 @@ class Store:
         Raises:
             NotFound: when there is nothing of ours.
         """
-        verbs = self._run(former_verbs(self._verbs)) if former else self._verbs
+        verbs = self._run(pinned(self._verbs))
+        verbs = self._run(former_verbs(verbs)) if former else verbs
         detaching = Detaching(verbs, self._patient, on_progress or silent)
         report = self._run(detaching.plan() if dry_run else detaching.run())
         self._verbs.forget()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
+from urllib.parse import quote
 
 from splade_connectors.attach.backend import AttachOutcome
 from splade_connectors.attach.state import former_of, switched, without_vector
-from splade_connectors.attach.values import Attachment, Found, Page, Selection, Survey
+from splade_connectors.attach.values import Attachment, Found, Gone, Page, Selection, Survey
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.steps import Steps
@@ -16,7 +17,13 @@ from splade_connectors.texts import text_paths, texts_at
 from splade_elasticsearch.backend import ElasticsearchBackend
 from splade_elasticsearch.bulk import update_lines, update_outcomes
 from splade_elasticsearch.dialect import ELASTICSEARCH
-from splade_elasticsearch.fields import attached_fields, marker_of, stored, without_fields
+from splade_elasticsearch.fields import (
+    attached_fields,
+    is_marker,
+    marker_of,
+    stored,
+    without_fields,
+)
 from splade_elasticsearch.privileges import ATTACH, ATTACH_AGAIN, missing_privileges
 from splade_elasticsearch.reading import read_page
 from splade_elasticsearch.requests import HttpRequest
@@ -49,11 +56,24 @@ class AttachVerbs(ElasticsearchBackend):
     """An index that vectors are attached to. Arguments as `ElasticsearchBackend`."""
 
     _has_scripts = True
+    # Name and uuid of the index that this backend is bound to.
+    _bound: tuple[str, str] | None = None
 
     @property
     def vector_name(self) -> str:
         """The sparse field."""
         return self._field
+
+    def pinned(self) -> Steps[Self]:
+        """Bound to the index itself: an alias may be moved, filtered, or route documents."""
+        try:
+            schema = yield from self._read_schema()
+        except NotFound:
+            return self
+        other = copy.copy(self)
+        other._path = f"/{quote(schema.index, safe='')}"
+        other._bound = schema.index, schema.uuid
+        return other
 
     def marks(self, asked: bool) -> Steps[bool]:
         """Always: `rank_features` cannot be asked for otherwise."""
@@ -78,6 +98,7 @@ class AttachVerbs(ElasticsearchBackend):
         settings = (found.get("settings") or {}).get("index") or {}
         refusals = self._refusals(schema.index, mapping, settings)
         refusals += yield from self._privilege_refusals(schema)
+        refusals += yield from self._owners_marker(schema)
         closed = any("is closed" in refusal for refusal in refusals)
         hits = [] if closed else (yield from self._literal_sample())
         sample = tuple(self._found(hit) for hit in hits)
@@ -99,6 +120,7 @@ class AttachVerbs(ElasticsearchBackend):
 
     def ensure(self, manifest: IndexManifest, *, write_manifest: bool, mark: bool) -> Steps[None]:
         """Field, marker and manifest, in one change of the mapping."""
+        yield from self._check_same()
         yield from self._prepare(manifest, {}, write_manifest)
 
     def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
@@ -151,28 +173,28 @@ class AttachVerbs(ElasticsearchBackend):
             for item in items
         ]
         found = [item.found for item in items]
-        answer = yield HttpRequest("POST", f"{self._path}/_bulk", update_lines(found, changes))
-        return update_outcomes(found, answer, self.location)
+        return (yield from self._outcomes(found, (yield from self._bulk(found, changes))))
 
     def clear(self, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
         """Take field and marker out of `_source`; where there are no scripts, empty them."""
         names = [self._field, marker_name(self._field)]
         script = {"source": _SCRIPT, "lang": "painless", "params": {"names": names}}
         if self._has_scripts:
-            lines = update_lines(found, [{"script": script}] * len(found))
-            answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines)
+            answer = yield from self._bulk(found, [{"script": script}] * len(found))
             if not _lacks_scripts(answer):
-                return update_outcomes(found, answer, self.location)
+                return (yield from self._outcomes(found, answer))
             self._has_scripts = False
-        lines = update_lines(found, [{"doc": without_fields(self._field)}] * len(found))
-        answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines)
-        return update_outcomes(found, answer, self.location)
+        emptied = [{"doc": without_fields(self._field)}] * len(found)
+        return (yield from self._outcomes(found, (yield from self._bulk(found, emptied))))
 
     def withdrawal(self) -> Steps[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Our part of `_meta` goes; fields cannot be taken out of a mapping."""
         yield from self._known_schema()
         removes = (f"the entry of {self._field!r} in the mapping's _meta",)
+        schema = self._schema
+        alone = schema is not None and not without_vector(schema.meta, self._field)
         remains = (
+            *(("an empty _meta stays in the mapping",) if alone else ()),
             f"the empty fields {self._field!r} and {marker_name(self._field)!r} stay in the "
             "mapping: the server cannot remove a mapped field",
             "where the server runs no scripts (painless), each document's _source keeps both names "
@@ -206,6 +228,38 @@ class AttachVerbs(ElasticsearchBackend):
         """As `_meta` says."""
         schema = yield from self._read_schema()
         return former_of(schema.meta, self._asked_field)
+
+    def _bulk(self, found: Sequence[Found], changes: Sequence[Mapping[str, Any]]) -> Steps[Any]:
+        """The answer to updates of the index that was looked at."""
+        yield from self._check_same()
+        return (yield HttpRequest("POST", f"{self._path}/_bulk", update_lines(found, changes)))
+
+    def _outcomes(self, found: Sequence[Found], answer: Any) -> Steps[list[AttachOutcome]]:
+        outcomes = update_outcomes(found, answer, self.location)
+        if all(isinstance(outcome, Gone) for outcome in outcomes):
+            yield from self._check_same()
+        return outcomes
+
+    def _check_same(self) -> Steps[None]:
+        """Stop where the index was deleted or replaced meanwhile.
+
+        An update would make a new index of its name, or write to a stranger with the same ids;
+        sequence numbers do not tell two indices apart.
+        """
+        if self._bound is None:
+            return
+        index, uuid = self._bound
+        params = {"filter_path": "*.settings.index.uuid"}
+        try:
+            answer = yield HttpRequest("GET", f"{self._path}/_settings/index.uuid", None, params)
+        except NotFound:
+            answer = {}
+        now = answer[index]["settings"]["index"]["uuid"] if index in answer else None
+        if now != uuid:
+            raise NotFound(
+                f"{self.location}: the index {index} was deleted or replaced during the run, which "
+                "ends here: what has its name now was not touched"
+            )
 
     def _known_schema(self) -> Steps[Schema]:
         yield from self._read_version()
@@ -276,11 +330,26 @@ class AttachVerbs(ElasticsearchBackend):
             return []
         changes = not (schema.kind and schema.marker and self._manifest_in(schema))
         needed = ATTACH if changes else ATTACH_AGAIN
-        lacking = yield from missing_privileges(self._index, needed, schema.index)
+        lacking = yield from missing_privileges(schema.index, needed)
         if not lacking:
             return []
         names = ", ".join(lacking)
-        return [f"this user lacks privileges on {self._index}: {names}; an admin grants them"]
+        return [f"this user lacks privileges on {schema.index}: {names}; an admin grants them"]
+
+    def _owners_marker(self, schema: Schema) -> Steps[list[str]]:
+        """A field of the marker's name and type, with values that are not ours."""
+        if not schema.marker or self._manifest_in(schema):
+            return []
+        name = marker_name(self._field)
+        body = {"size": _SAMPLE, "query": {"exists": {"field": name}}, "_source": [name]}
+        try:
+            answer = yield HttpRequest("POST", f"{self._path}/_search", body)
+        except (AccessDenied, RequestRejected):
+            return []  # a closed index, or what this user may not: refused for that
+        sources = [hit.get("_source") or {} for hit in answer["hits"]["hits"]]
+        if all(is_marker(source.get(name)) for source in sources):
+            return []
+        return [f"{schema.index} has a field {name!r} of its owner: choose another ?field="]
 
     def _literal_sample(self) -> Steps[list[Any]]:
         """Some documents whole, drawn at random, with their numbers as they are written."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from splade_connectors.vectors import SparseVector
 from splade_elasticsearch.schema import marker_name
 
 DEFAULT_DENSE = "dense"
+# Fingerprints of the settings (without a manifest there is none) and of the text.
+_MARKER = re.compile("([0-9a-f]{8})?-[0-9a-f]{16}")
 
 
 def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -> dict[str, Any]:
@@ -48,6 +51,13 @@ def marker_values(marker: str) -> list[str]:
     clusters may forbid queries by prefix (`search.allow_expensive_queries`).
     """
     return marker.split("-")
+
+
+def is_marker(value: Any) -> bool:
+    """Whether a value of the marker field is one of ours; an emptied one is."""
+    if not value:
+        return value in (None, [])
+    return isinstance(value, list) and bool(_MARKER.fullmatch("-".join(map(str, value))))
 
 
 def marker_of(source: Mapping[str, Any], field: str) -> str | None:

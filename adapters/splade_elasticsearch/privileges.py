@@ -42,19 +42,15 @@ ATTACH = Privileges(index=("read", "view_index_metadata", "index", "manage"), cl
 ATTACH_AGAIN = Privileges(index=("read", "view_index_metadata", "index", "maintenance"))
 
 
-def missing_privileges(index: str, needed: Privileges, concrete: str = "") -> Steps[list[str]]:
+def missing_privileges(index: str, needed: Privileges) -> Steps[list[str]]:
     """Those that this user lacks, such as "manage"; [] also where the server has no security.
 
     Args:
         index: as requests name it. Privileges on an alias hold for the index behind it, those on
             the index not for its alias.
         needed: for what is to be done.
-        concrete: the index behind an alias, where a point in time of it is to be read, too: that
-            takes `read` on the index itself [ran 9.3.2].
     """
     asked = [{"names": [index], "privileges": list(needed.index)}]
-    if concrete not in ("", index):
-        asked.append({"names": [concrete], "privileges": ["read"]})
     body = {"cluster": list(needed.cluster), "index": asked}
     try:
         answer = yield HttpRequest("POST", "/_security/user/_has_privileges", body)
@@ -63,7 +59,6 @@ def missing_privileges(index: str, needed: Privileges, concrete: str = "") -> St
     # A proxy may answer with anything.
     cluster, indices = answer.get("cluster") or {}, answer.get("index") or {}
     lacking = [f"{name} (cluster)" for name, has in cluster.items() if not has]
-    for where, granted in indices.items():
-        behind = f" on {concrete}" if where != index else ""
-        lacking += [f"{name}{behind}" for name, has in granted.items() if not has]
+    for granted in indices.values():
+        lacking += [name for name, has in granted.items() if not has]
     return sorted(lacking)

@@ -40,6 +40,7 @@ class Schema:
         whole_source: whether `_source` keeps every field.
         dense_mappings: dense field -> its mapping.
         shards: number of primary shards.
+        uuid: tells the index from a later one of the same name.
     """
 
     index: str
@@ -51,6 +52,7 @@ class Schema:
     whole_source: bool
     dense_mappings: Mapping[str, Mapping[str, Any]]
     shards: int
+    uuid: str = ""
 
     @property
     def hidden(self) -> list[str]:
@@ -137,6 +139,7 @@ def parse_index(
         whole_source=_is_whole(mapping.get("_source") or {}),
         dense_mappings=dense,
         shards=int(settings.get("number_of_shards", 1)),
+        uuid=str(settings.get("uuid") or ""),
     )
 
 

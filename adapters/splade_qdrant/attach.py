@@ -58,6 +58,20 @@ class AttachVerbs(QdrantBackend):
         """The sparse vector."""
         return self._vector
 
+    def pinned(self) -> Steps[Self]:
+        """Bound to the collection itself: an alias may be moved."""
+        if not self._collection:
+            return self
+        try:
+            collection = (yield self._request("aliases")).get(self._collection)
+        except (AccessDenied, RequestRejected):
+            collection = None
+        if collection is None:
+            return self
+        other = copy.copy(self)
+        other._collection = other._other_collection = collection
+        return other
+
     def marks(self, asked: bool) -> Steps[bool]:
         """When asked for now, or by an earlier run."""
         schema = yield from self._read_schema()

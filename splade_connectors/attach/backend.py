@@ -35,6 +35,12 @@ class AttachBackend(Protocol):
     vector_name: str
     """The vector or field that is written, as the store calls it."""
 
+    def pinned(self) -> Steps[Self]:
+        """The same collection or index, whatever becomes of its alias or its name.
+
+        What it writes goes there, or nowhere. Where there is none, this backend itself.
+        """
+
     def marks(self, asked: bool) -> Steps[bool]:
         """Whether documents carry a marker of what their vector was made of, or are to."""
 

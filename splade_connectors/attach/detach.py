@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.attach.backend import CursorLost, attach_backend
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from splade_connectors.verbs import Verbs
 
 _FOUND_BYTES = 200
+_ATTACHED = Selection(which="attached", settings="", fields=())
 _MOST_ROUNDS = 50
 
 
@@ -58,14 +60,27 @@ class Detaching:
                 "detach"
             )
         self.report.vector = self._backend.vector_name
+        if not (yield from self._is_ours()):
+            raise NotFound(
+                f"{backend.location} has no manifest for {self._backend.vector_name!r} and no "
+                "document that we have marked: what is there is not ours, and there is nothing to "
+                "detach"
+            )
         self.report.documents = yield from backend.count()
         self.report.removes, self.report.remains = yield from self._backend.withdrawal()
         return self.report
 
+    def _is_ours(self) -> Steps[bool]:
+        if (yield from self._verbs.backend.read_manifest()) is not None:
+            return True
+        # A detach beside an attach may have left documents without a manifest.
+        page = yield from self._backend.read(replace(_ATTACHED, size=1), None)
+        return any(found.marker is not None for found in page.documents)
+
     def run(self) -> Steps[DetachReport]:
         """Remove vectors and markers of all documents, then manifest and, if possible, field."""
         yield from self.plan()
-        selection = Selection(which="attached", settings="", fields=())
+        selection = _ATTACHED
         for _ in range(_MOST_ROUNDS):
             before = self.report.cleared
             try:

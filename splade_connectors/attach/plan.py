@@ -127,7 +127,8 @@ class Planner:
             refusals.append(
                 f"{self._backend.vector_name!r} holds terms already (style: {style}; for example "
                 f"{shown}) and no manifest says which model wrote them: choose another name "
-                "(?field=NAME, ?vector=NAME), or --override-manifest writes over them"
+                "(?field=NAME, ?vector=NAME), or --override-manifest writes over them; what a "
+                "detach beside an attach has left over is removed by detach"
             )
         if survey.needs_copy and not self._options.copy_to:
             refusals.append(survey.needs_copy)

@@ -33,6 +33,7 @@ def begin_attaching(
     """
     if options.copy_to:
         return Copying(verbs, options.copy_to, options, retry, on_progress, dead_letters)
+    verbs = yield from pinned(verbs)
     if not options.replace_model:
         return Attaching(verbs, options, retry, on_progress, dead_letters)
     found = yield from verbs.backend.describe()
@@ -50,6 +51,11 @@ def begin_attaching(
     return Replacing(
         verbs, second, replace(options, text_fields=fields), retry, on_progress, dead_letters
     )
+
+
+def pinned(verbs: Verbs) -> Steps[Verbs]:
+    """The verbs of this collection or index, whatever becomes of its name."""
+    return verbs.over((yield from attach_backend(verbs.backend).pinned()))
 
 
 def second_name(vector_name: str, fingerprint: str) -> str:

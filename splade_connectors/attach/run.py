@@ -27,7 +27,8 @@ from splade_connectors.attach.verify import Verifying
 from splade_connectors.backend import Rejected, Written
 from splade_connectors.documents import DocumentId
 from splade_connectors.encoders.base import EncodeStats
-from splade_connectors.errors import AttachRefused
+from splade_connectors.errors import AttachRefused, SchemaConflict
+from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import OnProgress, Progress, RetryOptions
 from splade_connectors.pipeline.deadletter import DeadLetters
 from splade_connectors.pipeline.send import Sender
@@ -84,6 +85,7 @@ class Attaching:
         self._changed: list[Found] = []
         self._conflicts: dict[DocumentId, int] = {}
         self._refused: set[DocumentId] = set()
+        self._stored: IndexManifest | None = None
         self._total: int | None = None
         self._told = 0
         self._stopping = False
@@ -143,6 +145,7 @@ class Attaching:
             planner.manifest, write_manifest=planner.stored is None, mark=self._options.mark
         )
         self._verbs.use_manifest(planner.manifest)
+        self._stored = yield from self._verbs.backend.read_manifest()
         # Read anew: the field is there now, and with it what the store says of its limits.
         found = yield from self._verbs.backend.describe()
         self._most, self._precision = found.max_write_documents, found.precision
@@ -193,12 +196,29 @@ class Attaching:
         missing = replace(selection, which="missing", with_vectors=False)
         for _ in range(_LAST_PASSES):
             yield from self._verbs.backend.refresh()
+            yield from self._check_manifest()
             if not (yield from self._patiently(self._backend.missing(missing))):
                 return
             before = self.report.attached
             yield from self._pass(missing)
             if self.report.attached == before:
                 return
+
+    def _check_manifest(self) -> Steps[None]:
+        """Stop where somebody else has detached, or has attached with other settings.
+
+        Where no manifest can be kept, nothing tells.
+        """
+        if self._stored is None:
+            return
+        now = yield from self._verbs.backend.read_manifest()
+        if now is None or now.fingerprint() != self._stored.fingerprint():
+            raise SchemaConflict(
+                f"{self._verbs.backend.location}: somebody else has detached "
+                f"{self._backend.vector_name!r}, or attached with other settings, during this run: "
+                "what it wrote may be left over. Run detach once more, or attach again with "
+                "--recheck"
+            )
 
     def _reading(self, selection: Selection, cursor: Any) -> Spawn:
         return Spawn(self._backend.read(selection, cursor), self._retry)

@@ -221,6 +221,11 @@ class MemoryBackend:
 
     # What follows is for attaching.
 
+    def pinned(self) -> Steps[Self]:
+        """There is no other collection that its name could stand for."""
+        yield from ()
+        return self
+
     def marks(self, asked: bool) -> Steps[bool]:
         """Always."""
         yield from ()
