@@ -376,3 +376,105 @@ async def test_awaited(server: Server) -> None:
         assert (await store.verify(everything=True, recheck=True)).complete
         assert owner.rest() == before
         assert (await store.detach()).cleared == 51
+
+
+def test_an_alias_that_moves_takes_nothing_with_it(server: Server) -> None:
+    """Two indices filled alike have the same ids and sequence numbers."""
+    first, second = Owner(server), Owner(server)
+    alias = server.new_name()
+    for owner in (first, second):
+        owner.fill(60)
+    mapping, sources = server.mapping(second.name), server.sources(second.name)
+    server.call("PUT", f"/{first.name}/_alias/{alias}")
+
+    def move() -> None:
+        moves = [
+            {"remove": {"index": first.name, "alias": alias}},
+            {"add": {"index": second.name, "alias": alias}},
+        ]
+        server.call("POST", "/_aliases", {"actions": moves})
+
+    with server.store(alias, Meddling(move)) as store:
+        assert store.attach(FIELDS).attached == 61
+    assert (server.mapping(second.name), server.sources(second.name)) == (mapping, sources)
+    with first.store() as store:
+        assert store.verify(everything=True, recheck=True).complete
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["deleted", "replaced"])
+def test_an_index_that_is_gone_ends_the_run(again: bool, server: Server) -> None:
+    owner = Owner(server)
+    owner.fill(60)
+
+    def meddle() -> None:
+        server.call("DELETE", f"/{owner.name}")
+        if again:
+            server.put(owner.name, {str(number): source(number) for number in range(60)})
+
+    with (
+        owner.store(Meddling(meddle)) as store,
+        pytest.raises(NotFound, match="was deleted or replaced during the run"),
+    ):
+        store.attach(FIELDS)
+    there = httpx.get(f"{server.url}/{owner.name}", trust_env=False)
+    assert there.is_success == again
+    assert "splade" not in there.text.replace(owner.name, "").replace("splade-test-", "")
+
+
+def test_an_alias_that_filters_stands_for_its_index(server: Server) -> None:
+    owner = Owner(server)
+    owner.fill(60)
+    before, alias = owner.rest(), server.new_name()
+    body = {"filter": {"range": {"price": {"gte": 4}}}, "index_routing": "elsewhere"}
+    server.call("PUT", f"/{owner.name}/_alias/{alias}", body)
+    with server.store(alias) as store:
+        assert store.attach(FIELDS).attached == 61
+    with owner.store() as store:
+        assert store.verify().complete
+        assert store.count() == 61
+    with server.store(alias) as store:
+        assert store.detach().cleared == 61
+    with owner.store() as store:
+        assert store.count() == 0
+    assert owner.rest() == before
+
+
+def test_a_marker_field_of_the_owner_is_left_alone(server: Server) -> None:
+    owner = Owner(server, properties={"splade_marker": {"type": "keyword"}})
+    owner.fill(20, splade_marker="MINE")
+    before = server.sources(owner.name)
+    with (
+        owner.store() as store,
+        pytest.raises(AttachRefused, match="'splade_marker' of its owner: choose another"),
+    ):
+        store.attach(FIELDS)
+    assert server.sources(owner.name) == before
+
+
+def test_a_detach_beside_an_attach_is_told(server: Server) -> None:
+    owner = Owner(server)
+    owner.fill(60)
+    before = owner.rest()
+
+    def detach() -> None:
+        with owner.store() as other:
+            other.detach()
+
+    with owner.store(Meddling(detach)) as store:
+        with pytest.raises(SchemaConflict, match="somebody else has detached 'splade'"):
+            store.attach(FIELDS)
+        with pytest.raises(AttachRefused, match="removed by detach"):
+            store.attach(FIELDS)
+        assert store.detach().cleared == 61
+        with pytest.raises(NotFound, match="nothing to detach"):
+            store.detach()
+    assert owner.rest() == before
+
+
+def test_vectors_of_others_are_not_detached(newest: Server) -> None:
+    owner = Owner(newest, properties={"splade": {"type": "sparse_vector"}})
+    owner.bulk([{"index": {"_id": "1"}}, {"title": "water", "splade": {"water": 1.5}}])
+    before = newest.sources(owner.name)
+    with owner.store() as store, pytest.raises(NotFound, match="what is there is not ours"):
+        store.detach()
+    assert newest.sources(owner.name) == before
