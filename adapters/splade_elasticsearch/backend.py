@@ -26,7 +26,7 @@ from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Steps
 from splade_connectors.vectors import SparseVector
 from splade_connectors.versions import parse_version
-from splade_elasticsearch.bulk import index_lines, outcomes
+from splade_elasticsearch.bulk import index_lines, outcomes, reason
 from splade_elasticsearch.compile import compile_search
 from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
 from splade_elasticsearch.fields import attached_fields, source, stored
@@ -38,6 +38,7 @@ from splade_elasticsearch.privileges import (
     missing_privileges,
 )
 from splade_elasticsearch.requests import HttpRequest
+from splade_elasticsearch.routing import needs_routing, not_found, routings
 from splade_elasticsearch.schema import (
     EXCLUDES_VECTORS,
     Schema,
@@ -213,7 +214,16 @@ class ElasticsearchBackend:
             changes |= attached_fields(vector, marker, self._field, self._keys)
         path = f"{self._path}/_update/{quote(str(id), safe='')}"
         params = {"refresh": "true", "retry_on_conflict": "3"}
-        yield HttpRequest("POST", path, {"doc": changes}, params)
+        request = HttpRequest("POST", path, {"doc": changes}, params)
+        try:
+            yield request
+        except (NotFound, RequestRejected) as error:
+            if not isinstance(error, NotFound) and not needs_routing(error):
+                raise
+            known = yield from routings(self._path, [str(id)])
+            if not known:
+                raise
+            yield replace(request, params=params | {"routing": known[0][1]})
 
     def refresh(self) -> Steps[None]:
         """Make everything written visible to searches.
@@ -259,32 +269,61 @@ class ElasticsearchBackend:
             yield from self._read_schema()
         hidden = [name for name in self._hidden_fields() if name != self._field or not with_vectors]
         params = {"_source_excludes": ",".join(hidden)}
-        body = {"ids": [str(id) for id in ids]}
-        request = HttpRequest("POST", f"{self._path}/_mget", body, params)
+        found = yield from self._multi_get({"ids": [str(id) for id in ids]}, params, with_vectors)
+        absent = [str(id) for id in ids if str(id) not in found]
+        elsewhere = dict((yield from routings(self._path, absent)))
+        if elsewhere:
+            docs = [{"_id": id, "routing": routing} for id, routing in elsewhere.items()]
+            found |= yield from self._multi_get({"docs": docs}, params, with_vectors)
+        return [
+            stored(id, found[id].get("_source") or {}, self._field, self._keys)
+            for id in map(str, ids)
+            if id in found
+        ]
+
+    def _multi_get(
+        self, body: Mapping[str, Any], params: Mapping[str, str], with_vectors: bool
+    ) -> Steps[dict[str, Any]]:
+        """What is found, by id."""
+        without = HttpRequest("POST", f"{self._path}/_mget", body, params)
         # A version that is not known (see _read_version) is taken for a new one.
         may_exclude = not self._version or self._version >= EXCLUDES_VECTORS
         if with_vectors and may_exclude and self._dialect is ELASTICSEARCH:
-            request = replace(request, params=params | {"_source_exclude_vectors": "false"})
-        answer = yield from self._first_accepted(request, replace(request, params=params))
-        return [
-            stored(found["_id"], found.get("_source") or {}, self._field, self._keys)
-            for found in answer["docs"]
-            if found.get("found")
-        ]
+            params = {**params, "_source_exclude_vectors": "false"}
+        answer = yield from self._first_accepted(replace(without, params=params), without)
+        for item in answer["docs"]:
+            if item.get("error") and not needs_routing(item["error"]):
+                raise RequestRejected(
+                    f"{self.location}: {item['_id']!r} could not be read: {reason(item['error'])}"
+                )
+        return {item["_id"]: item for item in answer["docs"] if item.get("found")}
 
     def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
-        """One bulk request of delete actions."""
+        """One bulk request of delete actions; another one for those that lie elsewhere."""
         if not ids:
             return
         yield from self._read_schema()  # a bulk delete would create an index that is absent
-        lines = [{"delete": {"_id": str(id)}} for id in ids]
-        answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines, {"refresh": "true"})
-        failed = [item["delete"] for item in answer["items"] if item["delete"].get("error")]
+        items = yield from self._delete([{"_id": str(id)} for id in ids])
+        absent = [item["_id"] for item in items if not_found(item)]
+        failed = [item for item in items if item.get("error") and not not_found(item)]
+        if absent:
+            yield from self.refresh()
+            elsewhere = yield from routings(self._path, absent)
+            items = yield from self._delete([{"_id": i, "routing": r} for i, r in elsewhere])
+            failed += [item for item in items if item.get("error")]
         if failed:
             raise RequestRejected(
                 f"{self.location}: {len(failed)} of {len(ids)} documents could not be deleted, "
                 f"the first is {failed[0]['_id']!r}: {failed[0]['error']}"
             )
+
+    def _delete(self, actions: Sequence[Mapping[str, Any]]) -> Steps[list[Any]]:
+        """What the server says of each."""
+        if not actions:
+            return []
+        lines = [{"delete": action} for action in actions]
+        answer = yield HttpRequest("POST", f"{self._path}/_bulk", lines, {"refresh": "true"})
+        return [item["delete"] for item in answer["items"]]
 
     def count(self) -> Steps[int]:
         """Documents with our marker; where there is none, those with the field.

@@ -1,0 +1,144 @@
+"""Documents with a routing of their own: found by a search, they are found by their id, too."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from splade_connectors import Store, connect
+from splade_connectors.errors import NotFound
+from splade_connectors.testing import HashEncoder
+
+pytestmark = pytest.mark.servers
+
+FIXTURES = {
+    "elasticsearch": "elasticsearch_url",
+    "elasticsearch-7.17": "rank_features_url",
+    "opensearch": "opensearch_url",
+}
+COUNT = 30
+IDS = [str(number) for number in range(COUNT)]
+JOIN = {"relation": {"type": "join", "relations": {"question": "answer"}}}
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index of four shards, most of whose documents do not lie where their id says."""
+
+    client: httpx.Client
+    name: str
+    target: str
+
+    def open(self) -> Store:
+        return connect(self.target, encoder=HashEncoder())
+
+    def create(self, **mapping: Any) -> None:
+        properties = {"title": {"type": "text"}, **mapping.pop("properties", {})}
+        body = {
+            "mappings": {"properties": properties, **mapping},
+            "settings": {"number_of_shards": 4, "number_of_replicas": 0},
+        }
+        self.client.put(f"/{self.name}", json=body).raise_for_status()
+
+    def fill(self, lines: list[Any]) -> None:
+        answer = self.client.post(
+            f"/{self.name}/_bulk?refresh=true",
+            content="".join(f"{json.dumps(line)}\n" for line in lines),
+            headers={"content-type": "application/x-ndjson"},
+        )
+        assert answer.json()["errors"] is False, answer.text[:500]
+
+    def titles(self) -> dict[str, str]:
+        self.client.post(f"/{self.name}/_refresh")
+        hits = self.client.post(f"/{self.name}/_search", json={"size": 1000}).json()["hits"]["hits"]
+        return {hit["_id"]: hit["_source"]["title"] for hit in hits}
+
+
+@pytest.fixture(params=list(FIXTURES))
+def empty(request: pytest.FixtureRequest) -> Iterator[Index]:
+    url = request.getfixturevalue(FIXTURES[request.param])
+    scheme = request.param.partition("-")[0]
+    name = f"splade-test-{uuid.uuid4().hex}"
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
+        yield Index(client, name, f"{url.rstrip('/').replace('http', scheme, 1)}/{name}")
+        client.delete(f"/{name}")
+
+
+@pytest.fixture(params=[True, False], ids=["required", "optional"])
+def index(request: pytest.FixtureRequest, empty: Index) -> Index:
+    """Routed documents; where routing is optional, some that are not, too."""
+    empty.create(_routing={"required": request.param})
+    lines: list[Any] = []
+    for number, id in enumerate(IDS):
+        routing = {"routing": f"r{number % 7}"} if request.param or number % 3 else {}
+        lines += [{"index": {"_id": id, **routing}}, {"title": f"tide number {number}"}]
+    empty.fill(lines)
+    with empty.open() as store:
+        store.attach(["title"])
+    return empty
+
+
+def test_what_a_search_finds_is_there(index: Index) -> None:
+    with index.open() as store:
+        wanted = ["7", *reversed(IDS), "3"]
+        assert [found.id for found in store.get(wanted)] == wanted
+        assert store.get(["4"])[0].payload["title"] == "tide number 4"
+        assert store.get(["4"], with_vectors=True)[0].vector
+        assert store.known([*IDS, "nobody"]) == IDS
+        for hit in store.search("tide", limit=COUNT):
+            assert store.explain("tide", hit.id).score == pytest.approx(hit.score, rel=1e-2)
+
+
+def test_its_text_is_changed_where_it_lies(index: Index) -> None:
+    before = index.titles()
+    with index.open() as store:
+        store.update("4", text="a mountain")
+        assert [hit.id for hit in store.search("mountain")] == ["4"]
+        assert store.verify(everything=True, recheck=True).complete
+    assert index.titles() == before | {"4": "a mountain"}
+
+
+def test_it_is_deleted_and_nothing_else_is(index: Index) -> None:
+    before = index.titles()
+    with index.open() as store:
+        store.delete(["3", "4", "nobody", "5"])
+        assert index.titles() == {id: before[id] for id in IDS if id not in ("3", "4", "5")}
+        store.delete(IDS)
+        assert index.titles() == {}
+
+
+def test_what_is_nowhere_is_said_to_be_absent(index: Index) -> None:
+    with index.open() as store:
+        with pytest.raises(NotFound, match=r"has no document 'nobody', 'b'$"):
+            store.get(["nobody", "4", "b"])
+        with pytest.raises(NotFound, match=r"has no document 'nobody'$"):
+            store.update("nobody", text="x")
+        store.delete(["nobody"])
+
+
+@pytest.mark.parametrize("empty", ["opensearch"], indirect=True)
+def test_children_of_a_join(empty: Index) -> None:
+    empty.create(properties=JOIN)
+    lines: list[Any] = []
+    for number in range(10):
+        child = {"name": "answer", "parent": f"q{number}"}
+        lines += [
+            {"index": {"_id": f"q{number}"}},
+            {"title": f"tide {number}", "relation": "question"},
+            {"index": {"_id": f"a{number}", "routing": f"q{number}"}},
+            {"title": f"moon {number}", "relation": child},
+        ]
+    empty.fill(lines)
+    with empty.open() as store:
+        store.attach(["title"])
+        store.update("a3", text="bread")
+        assert store.get(["a3"])[0].payload["relation"] == {"name": "answer", "parent": "q3"}
+        assert store.explain("bread", "a3").score > 0
+        of_parent = {"parent_id": {"type": "answer", "id": "q3"}}
+        assert [hit.id for hit in store.search("bread", filter=of_parent)] == ["a3"]
