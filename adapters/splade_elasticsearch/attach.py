@@ -24,7 +24,12 @@ from splade_elasticsearch.fields import (
     stored,
     without_fields,
 )
-from splade_elasticsearch.privileges import ATTACH, ATTACH_AGAIN, missing_privileges
+from splade_elasticsearch.privileges import (
+    ATTACH,
+    ATTACH_AGAIN,
+    SEARCH,
+    missing_privileges,
+)
 from splade_elasticsearch.reading import read_page
 from splade_elasticsearch.requests import HttpRequest
 from splade_elasticsearch.schema import (
@@ -70,10 +75,23 @@ class AttachVerbs(ElasticsearchBackend):
             schema = yield from self._read_schema()
         except NotFound:
             return self
+        if schema.index != self._index:
+            yield from self._check_behind(schema.index)
         other = copy.copy(self)
         other._path = f"/{quote(schema.index, safe='')}"
         other._bound = schema.index, schema.uuid
         return other
+
+    def _check_behind(self, index: str) -> Steps[None]:
+        """Privileges on an alias do not hold for requests that name its index."""
+        if self._dialect is not ELASTICSEARCH:
+            return
+        lacking = yield from missing_privileges(index, SEARCH)
+        if lacking:
+            raise AccessDenied(
+                f"{self.location}: vectors are attached to the index behind the alias, {index}, "
+                f"where this user lacks {', '.join(lacking)}; an admin grants what the README lists"
+            )
 
     def marks(self, asked: bool) -> Steps[bool]:
         """Always: `rank_features` cannot be asked for otherwise."""
