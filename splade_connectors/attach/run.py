@@ -107,6 +107,7 @@ class Attaching:
         selection = yield from self._begin()
         yield from self._pass(selection)
         yield from self._last_passes(selection)
+        yield from self._check_manifest()
         while follow_s is not None:
             yield Sleep(follow_s)
             yield from self._last_passes(selection)
@@ -196,7 +197,6 @@ class Attaching:
         missing = replace(selection, which="missing", with_vectors=False)
         for _ in range(_LAST_PASSES):
             yield from self._verbs.backend.refresh()
-            yield from self._check_manifest()
             if not (yield from self._patiently(self._backend.missing(missing))):
                 return
             before = self.report.attached
