@@ -164,9 +164,10 @@ class AttachVerbs(ElasticsearchBackend):
         return [self._found(doc) for doc in answer["docs"] if doc.get("found")]
 
     def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
-        """By random scores among the documents with our marker."""
+        """By random scores among the documents with our marker and, where known, a vector."""
         yield from self._known_schema()
-        marked = {"exists": {"field": marker_name(self._field)}}
+        marked = {"bool": {"must": [{"exists": {"field": marker_name(self._field)}}]}}
+        marked["bool"]["must"] += self._has_vector()
         body = {
             "size": size,
             "query": {"function_score": {"query": marked, "random_score": {}}},
@@ -176,7 +177,9 @@ class AttachVerbs(ElasticsearchBackend):
         return [self._found(hit) for hit in answer["hits"]["hits"]]
 
     def missing(self, selection: Selection) -> Steps[int]:
-        """Documents that are not marked with these settings."""
+        """Documents that are not marked with these settings, or lack their vector all the same."""
+        if self._schema is None:
+            yield from self._read_schema()
         body = {"query": self._missing(selection.settings)}
         return int((yield HttpRequest("POST", f"{self._path}/_count", body))["count"])
 
@@ -294,7 +297,7 @@ class AttachVerbs(ElasticsearchBackend):
     def _missing(self, settings: str) -> dict[str, Any]:
         """An unmapped field matches nothing, so all documents are missing then."""
         marked = {"term": {marker_name(self._field): settings}}
-        return {"bool": {"must_not": [marked]}}
+        return {"bool": {"must_not": [{"bool": {"must": [marked, *self._has_vector()]}}]}}
 
     def _source(self, selection: Selection) -> dict[str, Any]:
         names = [*selection.fields, marker_name(self._field)]

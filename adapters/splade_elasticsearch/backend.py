@@ -29,7 +29,7 @@ from splade_connectors.versions import parse_version
 from splade_elasticsearch.bulk import index_lines, outcomes, reason
 from splade_elasticsearch.compile import compile_search
 from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Kind
-from splade_elasticsearch.fields import attached_fields, source, stored
+from splade_elasticsearch.fields import EMPTY, attached_fields, source, stored
 from splade_elasticsearch.privileges import (
     ATTACH,
     CREATE,
@@ -326,16 +326,30 @@ class ElasticsearchBackend:
         return [item["delete"] for item in answer["items"]]
 
     def count(self) -> Steps[int]:
-        """Documents with our marker; where there is none, those with the field.
+        """Documents with our marker and its vector; where there is none, those with the field.
 
         `rank_features` has no `exists` query: without a marker all documents are counted.
         """
         schema = yield from self._read_schema()
         field = marker_name(self._field) if schema.marker else self._field
-        body: Mapping[str, Any] = {"query": {"exists": {"field": field}}}
+        present = [{"exists": {"field": field}}, *(self._has_vector() if schema.marker else ())]
+        body: Mapping[str, Any] = {"query": {"bool": {"must": present}}}
         if not schema.marker and schema.kind == "rank_features":
             body = {"query": {"match_all": {}}}
         return int((yield HttpRequest("POST", f"{self._path}/_count", body))["count"])
+
+    def _has_vector(self) -> list[dict[str, Any]]:
+        """What a marked document has whose vector is there: terms, or the sign that it has none.
+
+        Applications that write back the `_source` that they have read lose the vector and keep the
+        marker: from 9.2 on it is not shown to them. `rank_features` has no `exists` query, so
+        nothing is asked of it.
+        """
+        if self._schema is None or self._schema.kind != "sparse_vector":
+            return []
+        terms = {"exists": {"field": self._field}}
+        none = {"term": {marker_name(self._field): EMPTY}}
+        return [{"bool": {"should": [terms, none], "minimum_should_match": 1}}]
 
     def _first_accepted(self, request: HttpRequest, without: HttpRequest) -> Steps[Any]:
         """The answer to a request; where the version is not known, perhaps to a simpler one."""

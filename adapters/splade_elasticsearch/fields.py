@@ -15,7 +15,10 @@ from splade_elasticsearch.schema import marker_name
 
 DEFAULT_DENSE = "dense"
 # Fingerprints of the settings (without a manifest there is none) and of the text.
-_MARKER = re.compile("([0-9a-f]{8})?-[0-9a-f]{16}")
+_MARKER = re.compile("([0-9a-f]{8})?-[0-9a-f]{16}(-empty)?")
+# Beside the fingerprints: the vector has no terms. Without it, a marker whose document has no
+# vector is left over from one that others removed.
+EMPTY = "empty"
 
 
 def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -
         for name, values in document.document.dense_vectors().items()
     }
     sparse = features(document.vector, keys)
-    marker = marker_values(document.marker)
+    marker = marker_values(document.marker, document.vector)
     return {**document.payload, **dense, field: sparse, marker_name(field): marker}
 
 
@@ -36,7 +39,8 @@ def attached_fields(vector: SparseVector, marker: str, field: str, keys: Keys) -
     into the old one, whose terms would survive [7.17.29, 9.3.2].
     """
     weights = features(vector, keys)
-    return {field: [weights] if weights else [], marker_name(field): marker_values(marker)}
+    values = marker_values(marker, vector)
+    return {field: [weights] if weights else [], marker_name(field): values}
 
 
 def without_fields(field: str) -> dict[str, Any]:
@@ -44,13 +48,13 @@ def without_fields(field: str) -> dict[str, Any]:
     return {field: [], marker_name(field): []}
 
 
-def marker_values(marker: str) -> list[str]:
-    """The two values of the marker field: fingerprints of the settings and of the text.
+def marker_values(marker: str, vector: SparseVector) -> list[str]:
+    """The values of the marker field: fingerprints of the settings and of the text, and `EMPTY`.
 
-    Two terms instead of one, so that documents of certain settings are found by a `term` query:
+    Several terms instead of one, so that documents of certain settings are found by a `term` query:
     clusters may forbid queries by prefix (`search.allow_expensive_queries`).
     """
-    return marker.split("-")
+    return [*marker.split("-"), *(() if len(vector) else (EMPTY,))]
 
 
 def is_marker(value: Any) -> bool:
@@ -63,7 +67,8 @@ def is_marker(value: Any) -> bool:
 def marker_of(source: Mapping[str, Any], field: str) -> str | None:
     """The marker in a `_source`, None where there is none."""
     values = source.get(marker_name(field))
-    return "-".join(values) if isinstance(values, list) and len(values) == 2 else None
+    known = isinstance(values, list) and (len(values) == 2 or values[2:] == [EMPTY])
+    return "-".join(values[:2]) if known else None
 
 
 def features(vector: SparseVector, keys: Keys) -> dict[str, float]:

@@ -20,6 +20,8 @@ class Verification:
     Attributes:
         documents: in the collection or index.
         missing: those without a vector of these settings.
+        lost: those of them that are marked all the same, and that only reading finds where the
+            store cannot be asked for its vectors; `attach` needs `recheck` to find them.
         compared: documents whose vector was read back and compared.
         different_count: those whose vector is not that of their text.
         different: the first 100 ids of them.
@@ -27,6 +29,7 @@ class Verification:
 
     documents: int = 0
     missing: int = 0
+    lost: int = 0
     compared: int = 0
     different_count: int = 0
     different: list[DocumentId] = field(default_factory=list)
@@ -35,6 +38,11 @@ class Verification:
     def complete(self) -> bool:
         """Whether every document has the vector of its text, as far as was compared."""
         return not self.missing and not self.different_count
+
+    def note_lost(self, count: int) -> None:
+        """Count documents that lack their vector, and that the store did not count."""
+        self.lost += count
+        self.missing += count
 
     def note_different(self, id: DocumentId) -> None:
         """Count a document whose vector is not that of its text."""
@@ -47,6 +55,7 @@ class Verification:
         return {
             "documents": self.documents,
             "missing": self.missing,
+            "lost": self.lost,
             "compared": self.compared,
             "different": self.different_count,
             "different_ids": self.different,

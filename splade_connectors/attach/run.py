@@ -85,6 +85,7 @@ class Attaching:
         self._changed: list[Found] = []
         self._conflicts: dict[DocumentId, int] = {}
         self._refused: set[DocumentId] = set()
+        self._lost: set[DocumentId] = set()
         self._stored: IndexManifest | None = None
         self._total: int | None = None
         self._told = 0
@@ -181,7 +182,7 @@ class Attaching:
             more = page.next is not None
             reading = (yield self._reading(selection, page.next)) if more else None
             for found in page.documents:
-                self._consider(found)
+                self._consider(found, missing=selection.which == "missing")
             yield from self._encode_waiting(self._options.write.window_documents)
             self._tell()
 
@@ -201,6 +202,9 @@ class Attaching:
                 return
             before = self.report.attached
             yield from self._pass(missing)
+            # By their markers they had passed for unchanged.
+            self.report.unchanged = max(0, self.report.unchanged - len(self._lost))
+            self._lost.clear()
             if self.report.attached == before:
                 return
 
@@ -226,12 +230,19 @@ class Attaching:
     def _patiently(self, steps: Steps[Any]) -> Steps[Any]:
         return (yield Join((yield Spawn(steps, self._retry))))
 
-    def _consider(self, found: Found, *, written_before: bool = False) -> None:
+    def _consider(
+        self, found: Found, *, missing: bool = False, written_before: bool = False
+    ) -> None:
         """Put a document on the list, unless its vector is that of its text already."""
         if found.id in self._refused:
             return
         text = text_of(found.payload, self._fields)
         marker = self._verbs.marker(text)
+        if missing and found.marker is not None:
+            # The store says that it has no vector: others removed it and left the marker.
+            if found.marker == marker:
+                self._lost.add(found.id)
+            found = replace(found, marker=None)
         if found.marker == marker and not self._options.recheck:
             if written_before:
                 # It was written by a request whose answer got lost.

@@ -40,28 +40,31 @@ class Verifying:
         self._selection = replace(selection, which="all", with_vectors=True)
         self._on_progress = on_progress
         self._report = Verification()
+        self._lacking = 0
 
     def sample(self, size: int) -> Steps[Verification]:
         """Counts, and so many documents drawn at random."""
         yield from self._count()
         drawn = (yield from self._backend.draw(self._selection, size)) if size else []
         yield from self._compare(drawn)
+        self._report.note_lost(self._lacking)
         return self._report
 
     def everything(self, *, recheck: bool) -> Steps[Verification]:
-        """Counts, and every document that has a vector.
+        """Counts, and every document that has a vector or a marker.
 
         Args:
             recheck: encode every text. Without it a document with a marker is compared by the hash
-                of its text.
+                of its text, unless its vector has no terms.
         """
         while True:
-            self._report = Verification()
+            self._report, self._lacking = Verification(), 0
             yield from self._count()
             try:
                 yield from self._read(recheck)
             except CursorLost:
                 continue  # from the beginning
+            self._report.note_lost(max(0, self._lacking - self._report.missing))
             return self._report
 
     def _read(self, recheck: bool) -> Steps[None]:
@@ -83,8 +86,9 @@ class Verifying:
         to_encode = []
         for found in documents:
             if found.vector is None and found.marker is None:
-                continue  # counted as missing
-            if recheck or found.marker is None:
+                self._lacking += 1
+                continue
+            if recheck or found.marker is None or self._lacks_terms(found):
                 to_encode.append(found)
                 continue
             self._report.compared += 1
@@ -99,10 +103,18 @@ class Verifying:
         texts = [self._text(found) for found in documents]
         vectors = yield from encode_texts(self._verbs, texts, EncodeStats())
         for found, fresh in zip(documents, vectors, strict=True):
+            if found.vector is None and len(fresh):
+                # Others removed it and left the marker, which says nothing then.
+                self._lacking += 1
+                continue
             self._report.compared += 1
             stored = SparseVector.empty() if found.vector is None else found.vector
             if not is_same_vector(stored, fresh, self._precision):
                 self._report.note_different(found.id)
+
+    def _lacks_terms(self, found: Found) -> bool:
+        """Whether there is text and no term: its encoding tells whether that is right."""
+        return not len(found.vector or ()) and bool(self._text(found).strip())
 
     def _text(self, found: Found) -> str:
         return text_of(found.payload, self._selection.fields)

@@ -262,8 +262,9 @@ def print_remedy(found: Verification, target: str) -> None:
     """The command that mends what a verification found."""
     if found.complete:
         return
-    # Where nothing marks a text as edited, only encoding it finds the vectors that differ.
-    recheck = " --recheck" if found.different_count else ""
+    # Where nothing marks a text as edited, only encoding it finds the vectors that differ; and
+    # where no query finds a vector that is gone, only reading all of them does.
+    recheck = " --recheck" if found.different_count or found.lost else ""
     screen = common.console(stderr=True)
     command_line = f"splade-connectors attach {shown_target(target)}{recheck}"
     screen.print(f"mend it: {command_line}", markup=False, soft_wrap=True)

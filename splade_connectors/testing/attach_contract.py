@@ -60,6 +60,10 @@ class Owner(ABC):
         """Give some fields of a document other values; the rest of it stays."""
 
     @abstractmethod
+    def remove_vector(self, id: DocumentId) -> None:
+        """Take our vector from a document by hand; what marks it stays, where it is apart."""
+
+    @abstractmethod
     def documents(self) -> Mapping[str, Any]:
         """All that each document holds, other vectors too, but for what attaching adds."""
 
@@ -173,6 +177,19 @@ class AttachContract(StoreContract):
         assert (again.attached, again.encoded) == (1, 1)
         assert "3" in {str(hit.id) for hit in foreign.search("cat")}
         assert foreign.verify(everything=True, recheck=True).complete
+
+    def test_a_vector_that_others_removed_is_found_and_made_again(
+        self, foreign: Store, owner: Owner
+    ) -> None:
+        foreign.attach(FIELDS, options=SMALL)
+        owner.remove_vector(3)
+        looked = foreign.verify(everything=True)
+        assert (looked.missing, looked.different_count) == (1, 0)
+        # Where no query finds it, only reading every vector does.
+        again = foreign.attach(options=AttachOptions(recheck=bool(looked.lost)))
+        assert (again.attached, again.unchanged) == (1, len(FOREIGN) - 1)
+        self.assert_attached(foreign)
+        assert foreign.verify(everything=True).complete
 
     def test_new_documents_are_found(self, foreign: Store, owner: Owner) -> None:
         foreign.attach(FIELDS, options=SMALL)

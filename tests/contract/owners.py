@@ -36,6 +36,9 @@ class MemoryOwner(Owner):
     def change(self, id: DocumentId, fields: Mapping[str, Any]) -> None:
         self._collection.payloads[id] = {**self._collection.payloads[id], **fields}
 
+    def remove_vector(self, id: DocumentId) -> None:
+        del self._collection.vectors["splade"][id]
+
     def documents(self) -> Mapping[str, Any]:
         return {str(id): payload for id, payload in self._collection.payloads.items()}
 
@@ -75,6 +78,12 @@ class EdgeOwner(Owner):
         with engine._lock:
             engine._open().update(qdrant_edge.UpdateOperation.set_payload([id], dict(fields)))
 
+    def remove_vector(self, id: DocumentId) -> None:
+        engine = self._engine()
+        assert engine
+        with engine._lock:
+            engine._open().update(qdrant_edge.UpdateOperation.delete_vectors([id], ["splade"]))
+
     def documents(self) -> Mapping[str, Any]:
         engine = self._engine()
         assert engine
@@ -104,6 +113,9 @@ class QdrantOwner(Owner):
     def change(self, id: DocumentId, fields: Mapping[str, Any]) -> None:
         self._client.set_payload(self._collection, dict(fields), [id])
 
+    def remove_vector(self, id: DocumentId) -> None:
+        self._client.delete_vectors(self._collection, ["splade"], [id])
+
     def documents(self) -> Mapping[str, Any]:
         records, _ = self._client.scroll(
             self._collection, limit=1000, with_payload=True, with_vectors=["dense"]
@@ -128,6 +140,11 @@ class ElasticsearchOwner(Owner):
 
     def change(self, id: DocumentId, fields: Mapping[str, Any]) -> None:
         self._call("POST", f"_update/{id}?refresh=true", content=json.dumps({"doc": fields}))
+
+    def remove_vector(self, id: DocumentId) -> None:
+        whole = self._call("GET", f"_doc/{id}")["_source"]
+        whole.pop("splade", None)  # from Elasticsearch 9.2 on it is not shown
+        self._call("PUT", f"_doc/{id}?refresh=true", content=json.dumps(whole))
 
     def documents(self) -> Mapping[str, Any]:
         self._call("POST", "_refresh")

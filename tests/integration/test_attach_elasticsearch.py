@@ -13,8 +13,10 @@ from splade_connectors import AttachOptions, EncodeStats, Store, WriteOptions
 from splade_connectors.errors import AttachRefused, NotFound, SchemaConflict, WriteBlocked
 from splade_connectors.options import OnProgress, PruneOptions
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
-from splade_connectors.vectors import SparseBatch
+from splade_connectors.vectors import SparseBatch, SparseVector
 from tests.integration.elasticsearch_server import BOTH_KINDS, Server, server_of
+from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.fixtures import skip_when_unavailable
 
 pytestmark = pytest.mark.servers
 
@@ -183,6 +185,99 @@ def test_an_edited_text_gets_its_new_vector_and_a_new_document_too(server: Serve
             assert vector is not None
             assert vector.indices.tolist() == fresh.indices.tolist()
         assert store.verify(everything=True, recheck=True).complete
+
+
+def rewrite(server: Server, owner: Owner, ids: Sequence[str]) -> None:
+    """As an application does that reads `_source`, changes a field, and writes it back."""
+    for id in ids:
+        routing = "?routing=somewhere%20else" if id.isdigit() and int(id) % 7 == 0 else ""
+        found = server.call("GET", f"/{owner.name}/_doc/{id}{routing}")["_source"]
+        found.pop("splade", None)  # before 9.2 the server shows it
+        assert "splade_marker" in found
+        server.call("PUT", f"/{owner.name}/_doc/{id}{routing}", found | {"price": -1})
+    server.call("POST", f"/{owner.name}/_refresh")
+
+
+def test_vectors_lost_by_a_rewritten_source_come_back(newest: Server) -> None:
+    owner = Owner(newest)
+    owner.fill(40)
+    lost = [str(number) for number in range(0, 40, 2)]
+    with owner.store() as store:
+        store.attach(FIELDS)
+        rewrite(newest, owner, [*lost, "no text"])
+        assert store.count() == 21
+        looked = store.verify(everything=True)
+        assert (looked.missing, looked.lost, looked.different_count) == (20, 0, 0)
+        assert store.verify().missing == 20
+        assert store.plan_attach().to_do == 20
+        again = store.attach()
+        assert (again.attached, again.encoded, again.unchanged) == (20, 20, 21)
+        assert_attached(store, range(40))
+        assert store.verify(everything=True, recheck=True).complete
+        assert store.count() == 41
+    found = owner.rest()
+    assert {found[id]["price"] for id in lost} == {-1}
+
+
+def test_lost_vectors_that_no_query_finds_are_found_by_reading(
+    request: pytest.FixtureRequest,
+) -> None:
+    with server_of("7.17.29", request) as server:
+        owner = Owner(server)
+        owner.fill(40)
+        lost = [str(number) for number in range(0, 40, 2)]
+        with owner.store() as store:
+            store.attach(FIELDS)
+            rewrite(server, owner, [*lost, "no text"])
+            looked = store.verify(everything=True)
+            assert (looked.missing, looked.lost, looked.different_count) == (20, 20, 0)
+            sampled = store.verify(sample=41)
+            assert (sampled.missing, sampled.complete) == (20, False)
+            again = store.attach(options=AttachOptions(recheck=True))
+            assert (again.attached, again.unchanged) == (20, 21)
+            assert_attached(store, range(40))
+            assert store.verify(everything=True).complete
+
+
+class Wordy(HashEncoder):
+    """Finds no terms in punctuation."""
+
+    def _vector(self, text: str) -> SparseVector:
+        return super()._vector(text) if any(map(str.isalnum, text)) else SparseVector.empty()
+
+
+def test_texts_without_terms_are_not_read_again(server: Server) -> None:
+    """Blank, or with nothing that the model knows: their vectors are empty by design."""
+    owner = Owner(server)
+    blank = {"blank": "   ", "none": "", "dots": "...!?"}
+    server.put(owner.name, {id: {"title": value} for id, value in blank.items()})
+    server.put(owner.name, {"words": {"title": "salt water"}})
+    with owner.store(Wordy()) as store:
+        assert store.attach(["title"]).attached == 4
+        assert not any(len(found.vector or ()) for found in store.get([*blank], with_vectors=True))
+        assert store.count() == 4
+        looked = store.verify(everything=True)
+        assert (looked.missing, looked.lost, looked.complete) == (0, 0, True)
+        again = store.attach()
+        assert (again.attached, again.encoded, again.unchanged) == (0, 0, 4)
+
+
+def test_lost_vectors_come_back_where_expensive_queries_are_forbidden() -> None:
+    """On a server of its own: this is a setting of the whole cluster."""
+    with skip_when_unavailable():
+        started = ElasticsearchServer.start("9.3.2")
+    with started:
+        server = Server(started.url, (9, 3, 2), frozenset())
+        body = {"persistent": {"search.allow_expensive_queries": False}}
+        server.call("PUT", "/_cluster/settings", body)
+        owner = Owner(server)
+        owner.fill(20)
+        with owner.store() as store:
+            store.attach(FIELDS, options=AttachOptions(verify=0))
+            rewrite(server, owner, ["1", "2"])
+            assert store.verify(everything=True).missing == 2
+            again = store.attach(options=AttachOptions(verify=0))
+            assert (again.attached, again.unchanged) == (2, 19)
 
 
 class Meddling(HashEncoder):

@@ -104,6 +104,21 @@ def test_attached_verified_and_detached_without_a_trace(index: Index) -> None:
     assert mapping["_meta"] == {"team": "search"}
 
 
+def test_vectors_lost_by_a_rewritten_source_are_found_by_reading(index: Index) -> None:
+    with index.open() as store:
+        store.attach(FIELDS)
+        for id in ("3", "8"):
+            whole = index.client.get(f"/{index.name}/_doc/{id}").json()["_source"]
+            del whole["splade"]
+            assert "splade_marker" in whole
+            assert index.client.put(f"/{index.name}/_doc/{id}?refresh=true", json=whole).is_success
+        looked = store.verify(everything=True)
+        assert (looked.missing, looked.lost, looked.different_count) == (2, 2, 0)
+        again = store.attach(options=AttachOptions(recheck=True))
+        assert (again.attached, again.unchanged) == (2, COUNT - 2)
+        assert store.verify(everything=True, recheck=True).complete
+
+
 async def test_awaited(index: Index) -> None:
     async with await aconnect(index.target, encoder=HashEncoder()) as store:
         assert (await store.plan_attach(FIELDS)).to_do == COUNT

@@ -56,6 +56,7 @@ class Place:
     points: Callable[[], Points]
     change: Callable[[int | str, dict[str, Any]], None]
     delete: Callable[[int | str], None]
+    remove_vectors: Callable[[list[int | str]], None]
     target: str = ""
 
 
@@ -99,7 +100,10 @@ def edge(tmp_path: Path) -> Place:
     def delete(id: int | str) -> None:
         shard_of().update(engine.UpdateOperation.delete_points([id]))
 
-    return Place(opened, whole, change, delete, f"edge:{path}")
+    def remove_vectors(ids: list[int | str]) -> None:
+        shard_of().update(engine.UpdateOperation.delete_vectors(ids, ["splade"]))
+
+    return Place(opened, whole, change, delete, remove_vectors, f"edge:{path}")
 
 
 def _theirs(given: Any) -> dict[str, Any]:
@@ -134,7 +138,10 @@ def _of_client(client: QdrantClient, opened: Callable[..., Store], target: str =
     def delete(id: int | str) -> None:
         client.delete("articles", [id])
 
-    return Place(opened, whole, change, delete, target)
+    def remove_vectors(ids: list[int | str]) -> None:
+        client.delete_vectors("articles", ["splade"], ids)
+
+    return Place(opened, whole, change, delete, remove_vectors, target)
 
 
 @pytest.fixture
@@ -223,6 +230,25 @@ def test_edited_texts_are_found(place: Place, mark: bool) -> None:
         again = store.attach(options=AttachOptions(recheck=not mark))
         assert (again.attached, again.unchanged) == (1, COUNT)
         assert again.encoded == (1 if mark else COUNT)
+        assert store.verify(everything=True, recheck=True).complete
+
+
+@pytest.mark.parametrize("mark", [False, True])
+def test_vectors_that_others_removed_come_back(place: Place, mark: bool) -> None:
+    lost: list[int | str] = [1, 3, point_of(4), NO_TEXT]
+    with place.connect() as store:
+        store.attach(FIELDS, options=AttachOptions(mark=mark))
+        place.remove_vectors(lost)
+        looked = store.verify(everything=True)
+        assert (looked.missing, looked.lost, looked.different_count) == (4, 0, 0)
+        again = store.attach()
+        assert (again.attached, again.unchanged) == (4, COUNT - 3 if mark else 0)
+        assert_attached(store)
+        assert store.verify(everything=True, recheck=True).complete
+        # By reading all vectors, too.
+        place.remove_vectors(lost)
+        again = store.attach(options=AttachOptions(recheck=True))
+        assert (again.attached, again.unchanged) == (4, COUNT - 3)
         assert store.verify(everything=True, recheck=True).complete
 
 
