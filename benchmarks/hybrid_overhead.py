@@ -26,11 +26,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from collection import DENSE_MODEL, WORK, Collection, RememberedQueries, load
+import numpy as np
+from collection import DENSE_MODEL, WORK, Collection, RememberedQueries, Vectors, load
 from common import ROOT, beir_folder
 from hybrid_equality import Servers
 
@@ -44,8 +46,10 @@ from tests.integration import hybrid_places
 from tests.integration.hybrid_places import Place
 
 MOST = 1.15
+# Hits of a search, when nothing else is asked for.
+PAGE = 10
 Replay = Callable[[Any], Any]
-Legs = Callable[[list[float]], list[Leg]]
+Legs = Callable[[Vectors], list[Leg]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +154,11 @@ class Search:
     ) -> None:
         self._store = store
         self._replay = replay
-        self._vectors = collection.query_vectors
+        # As a model gives them.
+        self._vectors = {
+            text: np.asarray(values, np.float32)
+            for text, values in collection.query_vectors.items()
+        }
         self._legs = legs
         self._fusion = fusion
 
@@ -158,8 +166,10 @@ class Search:
         """Both for every text, in turns."""
         pairs = []
         for at, text in enumerate(texts):
-            recorded = self._recorded(text)  # warms the server's caches for both
-            ours, raw = lambda text=text: self._search(text), lambda sent=recorded: self._raw(sent)
+            legs = self._legs(self._vectors[text])
+            sent = self._recorded(text, legs)  # warms the server's caches for both
+            ours = partial(self._search, text, legs)
+            raw = partial(self._raw, sent)
             if at % 2:
                 first, second = _taken_s(ours), _taken_s(raw)
                 pairs.append((first, second))
@@ -168,22 +178,21 @@ class Search:
                 pairs.append((second, first))
         return Result(
             place=place,
-            path=self._search(texts[0]).plan.path,
-            requests=len(recorded),
+            path=self._search(text, legs).plan.path,
+            requests=len(sent),
             raw_ms=1000 * median(raw for _, raw in pairs),
             search_ms=1000 * median(ours for ours, _ in pairs),
             ratio=median(ours / raw for ours, raw in pairs),
         )
 
-    def _search(self, text: str) -> Any:
-        legs = self._legs(self._vectors[text])
+    def _search(self, text: str, legs: list[Leg]) -> Any:
         return self._store.search(text, legs=legs, fusion=self._fusion)
 
     def _raw(self, requests: Sequence[Any]) -> None:
         for request in requests:
             self._replay(request)
 
-    def _recorded(self, text: str) -> list[Any]:
+    def _recorded(self, text: str, legs: list[Leg]) -> list[Any]:
         """What the search sends."""
         opened, sent = self._store._opened, []
 
@@ -193,7 +202,7 @@ class Search:
 
         self._store._opened = replace(opened, send=send)
         try:
-            self._search(text)
+            self._search(text, legs)
         finally:
             self._store._opened = opened
         return sent
@@ -206,7 +215,10 @@ def _taken_s(work: Callable[[], Any]) -> float:
 
 
 def replay_edge(place: Place, url: str) -> Iterator[Replay]:
-    """The calls of the embedded engine's shard."""
+    """The calls of the embedded engine's shard, whose answers become Python's when they are read.
+
+    Read are ids and scores of the page, or of whole legs where they are to be fused, and payloads.
+    """
     from splade_qdrant.edge_query import edge_query
 
     engine = require("qdrant_edge", "qdrant", "edge: targets")
@@ -216,12 +228,15 @@ def replay_edge(place: Place, url: str) -> Iterator[Replay]:
         body = request.body
         match request.operation:
             case "query":
-                return shard.query(edge_query(body))
+                found = shard.query(edge_query(body))
+                return [(point.id, point.score) for point in found[:PAGE]]
             case "batch_query":
                 searches = [edge_query(search) for search in body["searches"]]
-                return shard.query_batch(engine.QueryBatchRequest(searches))
+                found = shard.query_batch(engine.QueryBatchRequest(searches))
+                return [[(point.id, point.score) for point in leg] for leg in found]
             case "retrieve":
-                return shard.retrieve(body["ids"], body["with_payload"], body["with_vector"])
+                found = shard.retrieve(body["ids"], body["with_payload"], body["with_vector"])
+                return [(point.id, point.payload) for point in found]
         raise AssertionError(f"a search sends no {request.operation!r}")
 
     yield replay

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from splade_connectors.backend import HybridBackend, Plan
@@ -19,9 +20,9 @@ from splade_connectors.fusion.legs import (
     DenseLeg,
     Leg,
     SparseLeg,
-    TextLeg,
     check_page,
     dense_vector,
+    given_vector,
     makes_vectors,
 )
 from splade_connectors.fusion.reference import (
@@ -44,20 +45,22 @@ def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
     """The legs of a search: those given, or sparse, and dense where there is a vector.
 
     Raises:
-        ConfigurationError: for both at once, an unknown leg, or two legs of one name.
+        ConfigurationError: for both at once, no leg, an unknown one, or two of one name.
     """
     if legs is None:
         return (SparseLeg(),) if dense is None else (SparseLeg(), DenseLeg(vector=dense))
     if dense is not None:
         raise ConfigurationError("pass either dense=… or legs=[…], not both")
+    if not legs:
+        raise ConfigurationError("legs=[] searches nothing: leave it away for a sparse search")
     for leg in legs:
-        if not isinstance(leg, SparseLeg | DenseLeg | TextLeg):
+        if not isinstance(leg, Leg):
             raise ConfigurationError(
                 f"a leg is a SparseLeg, a DenseLeg or a TextLeg, not {type(leg).__name__}"
             )
     names = [leg.name for leg in legs]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})
         raise ConfigurationError(f"two legs are named {repeated[0]!r}: give one another name=")
     return tuple(legs)
 
@@ -110,10 +113,12 @@ class Hybrid:
             raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
         self._verbs = verbs
         self._legs = legs
-        self._fusion = None if fusion is None else as_fusion(fusion)
-        if self._fusion:
-            weights_of(self._fusion, len(legs))
+        self._given: Settings | None = None
+        if fusion is not None:
+            given = as_fusion(fusion)
+            weights_of(given, len(legs))
             check_page(legs, options.limit, options.offset)
+            self._given = Settings(fusion=given, legs=legs, max_query_terms=options.max_query_terms)
         self._options = options
         self._path: Path = path
         self._with_legs = with_legs
@@ -185,13 +190,9 @@ class Hybrid:
             sparse=sparse,
         )
 
-    def _settings(self) -> Steps[Settings]:
-        """The caller's, completed by the index's tuning where there is no fusion among them."""
+    def _tuned(self) -> Steps[Settings]:
+        """The caller's, completed by the index's tuning: there is no fusion among them."""
         options = self._options
-        if self._fusion:
-            return Settings(
-                fusion=self._fusion, legs=self._legs, max_query_terms=options.max_query_terms
-            )
         tuning = (yield from self._verbs.tuning()) if len(self._legs) > 1 else None
         settings = tuned(tuning, self._legs, options.max_query_terms)
         weights_of(settings.fusion, len(settings.legs))
@@ -200,18 +201,24 @@ class Hybrid:
 
     def _resolve(self, text: str, settings: Settings | None = None) -> Steps[_Resolved]:
         """Every leg with its query; those that have none are left out, with their weights."""
-        settings = settings or (yield from self._settings())
+        settings = settings or self._given or (yield from self._tuned())
         resolved: list[ResolvedLeg | None] = []
         warnings: tuple[str, ...] = settings.warnings
-        options = replace(self._options, max_query_terms=settings.max_query_terms)
+        options = self._options
+        if options.max_query_terms != settings.max_query_terms:
+            options = replace(options, max_query_terms=settings.max_query_terms)
         for leg in settings.legs:
             found, more = yield from self._resolved(leg, text, options)
             resolved.append(found)
             warnings += more
-        kept = [at for at, leg in enumerate(resolved) if leg is not None]
+        kept = tuple(leg for leg in resolved if leg is not None)
+        fusion = settings.fusion
+        if len(kept) < len(resolved):
+            places = [at for at, leg in enumerate(resolved) if leg is not None]
+            fusion = without_legs(fusion, places, len(resolved))
         query = HybridQuery(
-            fusion=without_legs(settings.fusion, kept, len(resolved)),
-            legs=tuple(leg for leg in resolved if leg is not None),
+            fusion=fusion,
+            legs=kept,
             limit=options.limit,
             offset=options.offset,
             with_payload=options.with_payload,
@@ -221,37 +228,30 @@ class Hybrid:
     def _resolved(
         self, leg: Leg, text: str, options: SearchOptions
     ) -> Steps[tuple[ResolvedLeg | None, tuple[str, ...]]]:
-        given = (options.filter, leg.filter)
-        filters = tuple(condition for condition in given if condition is not None)
-        resolved = ResolvedLeg(
-            name=leg.name, kind="sparse", candidates=leg.candidates, filters=filters
-        )
+        filters = tuple([given for given in (options.filter, leg.filter) if given is not None])
+        resolved = partial(ResolvedLeg, name=leg.name, candidates=leg.candidates, filters=filters)
         if isinstance(leg, SparseLeg):
             vector, warnings = yield from self._verbs.query_terms(text, options)
             if not len(vector):
                 return None, (*warnings, f"the query has no terms: the {leg.name} leg is left out")
-            return replace(resolved, sparse=vector), warnings
+            return resolved(kind="sparse", sparse=vector), warnings
         if isinstance(leg, DenseLeg):
             field = yield from self._backend().dense_field(leg.field)
-            vector = yield Compute(lambda: dense_vector(leg.vector, text))
-            if makes_vectors(leg.vector) and not any(vector):
+            if not makes_vectors(leg.vector):
+                numbers = given_vector(leg.vector)
+            elif not any(numbers := (yield Compute(lambda: dense_vector(leg.vector, text)))):
                 # No direction: servers refuse it, or find every document equally near.
                 return None, (
                     f"the dense model knows no word of the query (its vector is all zeros): the "
                     f"{leg.name} leg is left out",
                 )
-            return replace(
-                resolved,
-                kind="dense",
-                dense=vector,
-                field=field,
-                exact=leg.exact,
-                breadth=leg.breadth,
+            return resolved(
+                kind="dense", dense=numbers, field=field, exact=leg.exact, breadth=leg.breadth
             ), ()
         words = leg.text if leg.text is not None else text
         if not words.strip():
             return None, (f"the query has no words: the {leg.name} leg is left out",)
-        return replace(resolved, kind="text", text=words, fields=leg.fields), ()
+        return resolved(kind="text", text=words, fields=leg.fields), ()
 
     def _planned(self, resolved: _Resolved) -> Steps[Plan]:
         warnings = resolved.warnings
@@ -269,7 +269,8 @@ class Hybrid:
         graphs = tuple(
             leg.name for leg in resolved.query.legs if leg.kind == "dense" and not leg.exact
         )
-        return replace(plan, reason=reason, warnings=warnings + plan.warnings, approximate=graphs)
+        warnings += plan.warnings
+        return replace(plan, reason=reason, warnings=warnings, approximate=graphs)
 
     def _fused_here(self, query: HybridQuery) -> Steps[list[Hit]]:
         rankings = yield from self._backend().search_legs(query)

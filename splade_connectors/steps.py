@@ -102,7 +102,6 @@ def run(
         What the verb returns.
     """
     whole = _uninterrupted if guarded else nullcontext
-    retrying = Retrying(sleep=sleep, **_policy(retry))
 
     def execute(step: Step) -> Any:
         match step:
@@ -115,7 +114,7 @@ def run(
             case Join(task):
                 return task.result()
             case _:
-                return retrying(send, step)
+                return _sent(step, send, retry, sleep)
 
     with whole():
         progress = _Progress(steps)
@@ -142,7 +141,6 @@ async def arun(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> T:
     """Execute a verb, awaiting its requests. As `run`."""
-    retrying = AsyncRetrying(sleep=sleep, **_policy(retry))
 
     async def execute(step: Step) -> Any:
         match step:
@@ -155,7 +153,7 @@ async def arun(
             case Join(task):
                 return await task
             case _:
-                return await retrying(send, step)
+                return await _asent(step, send, retry, sleep)
 
     progress = _Progress(steps)
     while not progress.finished:
@@ -209,21 +207,21 @@ class _Progress(Generic[T]):
     def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
         self.finished = False
-        self._advance(lambda: next(steps))
+        self._advance(steps.send, None)
 
     @property
     def value(self) -> T:
         return self._value
 
     def succeeded(self, outcome: Any) -> None:
-        self._advance(lambda: self._steps.send(outcome))
+        self._advance(self._steps.send, outcome)
 
     def failed(self, error: Exception) -> None:
-        self._advance(lambda: self._steps.throw(error))
+        self._advance(self._steps.throw, error)
 
-    def _advance(self, resume: Callable[[], Step]) -> None:
+    def _advance(self, resume: Callable[[Any], Step], sent: Any) -> None:
         try:
-            self.step = resume()
+            self.step = resume(sent)
         except StopIteration as stop:
             self._value: T = stop.value
             self.finished = True
@@ -236,8 +234,47 @@ def backoff_s(attempt: int, retry: RetryOptions) -> float:
     return _exponential(retry)(state)
 
 
-def _policy(retry: RetryOptions) -> dict[str, Any]:
+def _sent(step: Any, send: Send, retry: RetryOptions, sleep: Callable[[float], None]) -> Any:
+    """The answer to a request, sent again as often as it takes.
+
+    Most requests succeed at once: what counts and times the tries is made when one has failed.
+    """
+    began = time.monotonic()
+    try:
+        return send(step)
+    except Unavailable as error:
+        failed = [error]
+
+    def again() -> Any:
+        if failed:
+            raise failed.pop()
+        return send(step)
+
+    return Retrying(sleep=sleep, **_policy(retry, began))(again)
+
+
+async def _asent(
+    step: Any, send: AsyncSend, retry: RetryOptions, sleep: Callable[[float], Awaitable[None]]
+) -> Any:
+    """As `_sent`."""
+    began = time.monotonic()
+    try:
+        return await send(step)
+    except Unavailable as error:
+        failed = [error]
+
+    async def again() -> Any:
+        if failed:
+            raise failed.pop()
+        return await send(step)
+
+    return await AsyncRetrying(sleep=sleep, **_policy(retry, began))(again)
+
+
+def _policy(retry: RetryOptions, began: float) -> dict[str, Any]:
+    """The policy for a request whose first try began at this time, and is counted as the first."""
     exponential = _exponential(retry)
+    left_s = max(0.0, retry.total_s - (time.monotonic() - began))
 
     def wait(state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -251,7 +288,7 @@ def _policy(retry: RetryOptions) -> dict[str, Any]:
 
     return {
         "retry": retry_if_exception_type(Unavailable),
-        "stop": stop_after_attempt(retry.attempts) | stop_before_delay(retry.total_s),
+        "stop": stop_after_attempt(retry.attempts) | stop_before_delay(left_s),
         "wait": wait,
         "before_sleep": warn,
         "reraise": True,

@@ -57,6 +57,14 @@ class SparseVector:
             )
 
     @classmethod
+    def _of_checked(cls, indices: Indices, values: Weights) -> SparseVector:
+        """Of arrays that are known to keep the invariants."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "indices", indices)
+        object.__setattr__(made, "values", values)
+        return made
+
+    @classmethod
     def empty(cls) -> SparseVector:
         """The vector without terms."""
         return cls(np.empty(0, np.uint32), np.empty(0, np.float32))
@@ -228,7 +236,7 @@ class SparseBatch(Sequence[SparseVector]):
             raise IndexError(f"row {row} of a batch of {len(self)}")
         row %= len(self)
         part = slice(self.indptr[row], self.indptr[row + 1])
-        return SparseVector(self.indices[part], self.values[part])
+        return SparseVector._of_checked(self.indices[part], self.values[part])
 
     def __iter__(self) -> Iterator[SparseVector]:
         return (self[row] for row in range(len(self)))

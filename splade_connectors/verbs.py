@@ -281,13 +281,12 @@ class Verbs:
         found = yield from self.capabilities()
         warnings = yield from self._check_for_queries(found)
         vector = yield from self._query_vector(query)
-        if not len(vector):
-            return vector, warnings
-        limit = min(options.max_query_terms or len(vector), found.max_query_terms or len(vector))
+        count = len(vector)
+        limit = min(options.max_query_terms or count, found.max_query_terms or count)
         vector, dropped = cap_terms(vector, limit)
         if dropped:
             warnings += (
-                f"the query has {len(vector) + dropped} terms; the {len(vector)} heaviest are "
+                f"the query has {count} terms; the {len(vector)} heaviest are "
                 "sent (the limit of clauses in a query, or max_query_terms)",
             )
         return vector, warnings

@@ -24,6 +24,7 @@ class Dialect:
         dense_type: type of dense fields.
         dimensions: the parameter of such a field that holds its size.
         dense_mapping: the rest of a new one's mapping, for a version of the server.
+        by_angle: whether a dense field of this mapping compares directions.
         dense_settings: what an index with dense vectors has to be created with.
         first_knn: the first version that searches dense vectors.
     """
@@ -36,6 +37,7 @@ class Dialect:
     dense_type: str
     dimensions: str
     dense_mapping: Callable[[Version], Mapping[str, Any]]
+    by_angle: Callable[[Mapping[str, Any]], bool]
     dense_settings: Mapping[str, Any] = field(default_factory=dict)
     first_knn: Version = ()
 
@@ -43,6 +45,11 @@ class Dialect:
 def _dense_mapping(version: Version) -> Mapping[str, Any]:
     # 7.x knows nothing of a dense_vector but its dimensions.
     return {"index": True, "similarity": "cosine"} if version >= (8,) else {}
+
+
+def _by_angle(mapping: Mapping[str, Any]) -> bool:
+    # dot_product takes vectors of length 1 only.
+    return mapping.get("similarity", "cosine") in ("cosine", "dot_product")
 
 
 ELASTICSEARCH = Dialect(
@@ -54,5 +61,6 @@ ELASTICSEARCH = Dialect(
     dense_type="dense_vector",
     dimensions="dims",
     dense_mapping=_dense_mapping,
+    by_angle=_by_angle,
     first_knn=(8, 0),
 )

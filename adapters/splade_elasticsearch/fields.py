@@ -67,8 +67,9 @@ def is_marker(value: Any) -> bool:
 def marker_of(source: Mapping[str, Any], field: str) -> str | None:
     """The marker in a `_source`, None where there is none."""
     values = source.get(marker_name(field))
-    known = isinstance(values, list) and (len(values) == 2 or values[2:] == [EMPTY])
-    return "-".join(values[:2]) if known else None
+    if not isinstance(values, list) or values[2:] not in ([], [EMPTY]) or len(values) < 2:
+        return None
+    return "-".join(values[:2])
 
 
 def features(vector: SparseVector, keys: Keys) -> dict[str, float]:

@@ -15,7 +15,7 @@ from splade_connectors.errors import (
     RequestRejected,
     Unavailable,
 )
-from splade_connectors.fusion.legs import check_dimensions, choose_dense
+from splade_connectors.fusion.legs import check_dense_query, choose_dense
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
@@ -124,8 +124,15 @@ class HybridVerbs(ElasticsearchBackend):
                 "older"
             )
         assert self._schema is not None
-        dimensions = self._schema.dense.get(leg.field or "", 0)
-        check_dimensions(leg.dense, dimensions, field=repr(leg.field), where=self.location)
+        assert leg.dense is not None
+        mapping = self._schema.dense_mappings.get(leg.field or "", {})
+        check_dense_query(
+            leg.dense,
+            self._schema.dense.get(leg.field or "", 0),
+            by_angle=leg.exact or self._dialect.by_angle(mapping),
+            field=repr(leg.field),
+            where=self.location,
+        )
 
 
 def _above(name: str) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from splade_elasticsearch.dialect import Dialect, Version
+from splade_opensearch.schema import by_angle
 
 
 def _dense_mapping(version: Version) -> Mapping[str, Any]:
@@ -23,6 +24,7 @@ OPENSEARCH = Dialect(
     dense_type="knn_vector",
     dimensions="dimension",
     dense_mapping=_dense_mapping,
+    by_angle=by_angle,
     # Of the k-NN plugin; where it is missing, the setting is refused. It cannot be added later.
     dense_settings={"index.knn": True},
     first_knn=(1, 0),

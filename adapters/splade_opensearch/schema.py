@@ -16,7 +16,11 @@ def engine(mapping: Mapping[str, Any]) -> str:
 
 def scores_cosines(mapping: Mapping[str, Any]) -> bool:
     """Whether an approximate search of the field scores (1 + cosine) / 2."""
-    method = mapping.get("method") or {}
+    return by_angle(mapping) and engine(mapping) in _ENGINES_OF_COSINES
+
+
+def by_angle(mapping: Mapping[str, Any]) -> bool:
+    """Whether the field compares directions."""
     # From 2.17 on the space may stand beside the method.
-    space = method.get("space_type") or mapping.get("space_type")
-    return space == "cosinesimil" and engine(mapping) in _ENGINES_OF_COSINES
+    space = (mapping.get("method") or {}).get("space_type") or mapping.get("space_type")
+    return bool(space == "cosinesimil")

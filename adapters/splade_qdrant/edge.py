@@ -12,7 +12,7 @@ import errno
 import json
 import shutil
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -167,13 +167,13 @@ class EdgeEngine:
         ]
         self._update(self._engine.UpdateOperation.upsert_points(points))
 
-    def _query(self, body: Mapping[str, Any]) -> list[_Scored]:
-        return list(map(_Scored, self._open().query(edge_query(body))))
+    def _query(self, body: Mapping[str, Any]) -> _Scored:
+        return _Scored(self._open().query(edge_query(body)))
 
-    def _batch_query(self, body: Mapping[str, Any]) -> list[list[_Scored]]:
+    def _batch_query(self, body: Mapping[str, Any]) -> list[_Scored]:
         requests = [edge_query(search) for search in body["searches"]]
         batch = self._engine.QueryBatchRequest(requests)
-        return [list(map(_Scored, found)) for found in self._open().query_batch(batch)]
+        return list(map(_Scored, self._open().query_batch(batch)))
 
     def _retrieve(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         records = self._open().retrieve(
@@ -278,26 +278,18 @@ def _from_disk(error: OSError, location: str) -> SpladeConnectorsError:
     return ConfigurationError(f"{location} cannot be read or written: {error}")
 
 
-class _Scored(Mapping[str, Any]):
-    """A point that the engine found, as JSON; what nobody looks at is never made an object."""
+class _Scored(Sequence[Mapping[str, Any]]):
+    """Points that the engine found, as JSON; what nobody looks at is never made an object."""
 
-    __slots__ = ("_point",)
-    _KEYS = ("id", "score", "payload")
-
-    def __init__(self, point: Any) -> None:
-        self._point = point
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self._KEYS:
-            raise KeyError(key)
-        value = getattr(self._point, key)
-        return _id(value) if key == "id" else value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._KEYS)
+    def __init__(self, points: Sequence[Any]) -> None:
+        self._points = points
 
     def __len__(self) -> int:
-        return len(self._KEYS)
+        return len(self._points)
+
+    def __getitem__(self, at: Any) -> Any:
+        point = self._points[at]
+        return {"id": _id(point.id), "score": point.score, "payload": point.payload}
 
 
 def _records(found: Any) -> list[dict[str, Any]]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 from splade_connectors.backend import Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.fusion.legs import check_dimensions, choose_dense
+from splade_connectors.fusion.legs import check_dense_query, choose_dense
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.steps import Steps
 from splade_qdrant.copy import CopyVerbs
 from splade_qdrant.hybrid import Collection, batch_body, compile_hybrid, similarity
-from splade_qdrant.points import original_id, page_of
+from splade_qdrant.points import original_id, page_of, payload_of
 from splade_qdrant.schema import Schema
 
 
@@ -46,12 +46,20 @@ class QdrantHybridBackend(CopyVerbs):
         """Send the one query, put ties in order, and read the payload of the page."""
         answer = yield self._request("query", plan.body)
         page = page_of(answer, query.offset, query.limit)
-        if not query.with_payload or not page:
-            return page
-        stored = yield from self.fetch([found.id for found in page], with_vectors=False)
-        payloads = {str(document.id): document.payload for document in stored}
+        payloads: dict[str, dict[str, Any]] = {}
+        if query.with_payload and page:
+            body = {"ids": [found["id"] for found in page], "with_payload": True}
+            stored = yield self._request("retrieve", {**body, "with_vector": False})
+            payloads = {str(point["id"]): payload_of(point) for point in stored}
         # A document deleted between the two requests has no payload any more.
-        return [replace(found, payload=payloads.get(str(found.id), {})) for found in page]
+        return [
+            Hit(
+                id=original_id(found),
+                score=float(found["score"]),
+                payload=payloads.get(str(found["id"]), {}),
+            )
+            for found in page
+        ]
 
     def refused(self, plan: Plan) -> bool:
         """There is no path that depends on anything but the version."""
@@ -78,7 +86,13 @@ class QdrantHybridBackend(CopyVerbs):
             if leg.dense is not None:
                 name = leg.field or ""
                 shown = repr(name) if name else "the unnamed vector"
-                check_dimensions(leg.dense, schema.dense[name], field=shown, where=self.location)
+                check_dense_query(
+                    leg.dense,
+                    schema.dense[name],
+                    by_angle=schema.distances[name] == "Cosine",
+                    field=shown,
+                    where=self.location,
+                )
 
     def _check_text(self, leg: ResolvedLeg, schema: Schema) -> None:
         """Qdrant's text leg is a sparse vector of BM25 weights, completed by IDF at search."""

@@ -68,38 +68,47 @@ def original_id(found: Mapping[str, Any]) -> DocumentId:
     """The id of the document in a point."""
     payload = found["payload"]
     kept: Any = payload.get(ID_KEY) if payload else None
+    if isinstance(kept, str):
+        return kept
     if kept is None:
         return found["id"]  # type: ignore[no-any-return]
-    return int(kept["int"]) if isinstance(kept, Mapping) else kept
+    return kept if isinstance(kept, int) else int(kept["int"])
 
 
 def hit(found: Mapping[str, Any], with_payload: bool) -> Hit:
     """The hit in a scored point."""
-    payload = _without_ours(found) if with_payload else {}
+    payload = payload_of(found) if with_payload else {}
     return Hit(id=original_id(found), score=float(found["score"]), payload=payload)
 
 
-def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Hit]:
-    """Hits of a page without their payload, best first, ties by id as text.
+def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Mapping[str, Any]]:
+    """Scored points of a page, ties by the document's id as text.
 
-    Looks at nothing but the scores of the points that are neither in the page nor tied with it.
+    Looks at nothing but the points that are in the page, or tied with it.
+
+    Args:
+        found: by descending score, as the server gives them.
+        offset: points before the page.
+        limit: most points of the page.
     """
-    scores = [float(point["score"]) for point in found]
-    order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-    first, last = min(offset, len(order)), min(offset + limit, len(order))
+    first, last = min(offset, len(found)), min(offset + limit, len(found))
     if first == last:
         return []
+    points = [found[at] for at in range(first, last)]
     start, end = first, last
-    while start and scores[order[start - 1]] == scores[order[first]]:
+    while start and (before := found[start - 1])["score"] == points[0]["score"]:
+        points.insert(0, before)
         start -= 1
-    while end < len(order) and scores[order[end]] == scores[order[last - 1]]:
+    while end < len(found) and (after := found[end])["score"] == points[-1]["score"]:
+        points.append(after)
         end += 1
-    hits = [hit(found[at], False) for at in order[start:end]]
-    hits.sort(key=lambda hit: (-hit.score, str(hit.id)))
-    return hits[first - start : last - start]
+    if len({point["score"] for point in points}) < len(points):
+        points.sort(key=lambda point: (-point["score"], str(original_id(point))))
+    return points[first - start : last - start]
 
 
-def _without_ours(found: Mapping[str, Any]) -> dict[str, Any]:
+def payload_of(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The document's payload in a point: without what is ours."""
     payload = found["payload"] or {}
     return {
         key: value
@@ -117,4 +126,4 @@ def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
         # Others may have written weights that SPLADE does not have: they are left out.
         pairs = zip(raw["indices"], raw["values"], strict=True)
         vector, _ = SparseVector.from_pairs((i, v) for i, v in pairs if v > 0)
-    return StoredDocument(id=original_id(found), payload=_without_ours(found), vector=vector)
+    return StoredDocument(id=original_id(found), payload=payload_of(found), vector=vector)

@@ -95,6 +95,8 @@ Leg = SparseLeg | DenseLeg | TextLeg
 
 def makes_vectors(source: Any) -> bool:
     """Whether it makes a vector of a text, rather than being one."""
+    if isinstance(source, str):
+        return False
     return hasattr(source, "query_embed") or hasattr(source, "encode") or callable(source)
 
 
@@ -104,17 +106,24 @@ def dense_vector(source: Any, text: str) -> list[float]:
     Raises:
         ConfigurationError: when it is no vector and makes none, or holds NaN.
     """
-    made: Any = source
-    if isinstance(source, str | bytes):
-        raise ConfigurationError("the dense leg got text, not a vector of numbers")
     if hasattr(source, "query_embed"):
-        made = next(iter(source.query_embed(text)))
-    elif hasattr(source, "encode"):
-        made = source.encode(text)
-    elif callable(source):
-        made = source(text)
+        return given_vector(next(iter(source.query_embed(text))))
+    # Text has a method of this name, too.
+    if hasattr(source, "encode") and not isinstance(source, str):
+        return given_vector(source.encode(text))
+    return given_vector(source(text) if callable(source) else source)
+
+
+def given_vector(made: Any) -> list[float]:
+    """A query's dense vector as the servers take it.
+
+    Raises:
+        ConfigurationError: when it is no vector, or holds NaN.
+    """
+    if isinstance(made, str | bytes):
+        raise ConfigurationError("the dense leg got text, not a vector of numbers")
     try:
-        vector = [float(value) for value in made]
+        vector = list(map(float, made.tolist() if hasattr(made, "tolist") else made))
     except (TypeError, ValueError) as error:
         kind = type(made).__name__
         raise ConfigurationError(f"the dense leg got a {kind}, not a vector of numbers") from error
@@ -159,18 +168,30 @@ def choose_dense(
     )
 
 
-def check_dimensions(
-    vector: Sequence[float] | None, dimensions: int, *, field: str, where: str
+def check_dense_query(
+    vector: Sequence[float], dimensions: int, *, by_angle: bool, field: str, where: str
 ) -> None:
-    """Refuse a query's vector of another length than the field's; 0 is a length not known.
+    """Refuse a query's vector that cannot be searched for in a field.
+
+    Args:
+        vector: of the query.
+        dimensions: of the field; 0 where that is not known.
+        by_angle: whether the field compares directions, of which a vector of zeros has none.
+        field: for the message.
+        where: the index.
 
     Raises:
-        ConfigurationError: naming both.
+        ConfigurationError: for another length, naming both, or for zeros only.
     """
-    if vector is not None and dimensions and len(vector) != dimensions:
+    if dimensions and len(vector) != dimensions:
         raise ConfigurationError(
             f"the dense vector of the query has {len(vector)} dimensions, {field} of {where} has "
             f"{dimensions}"
+        )
+    if by_angle and not any(vector):
+        raise ConfigurationError(
+            f"the dense vector of the query is all zeros, and {field} of {where} compares "
+            "directions: leave the dense leg away, or give it a vector of the query's text"
         )
 
 

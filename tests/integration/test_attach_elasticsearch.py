@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from splade_connectors import AttachOptions, EncodeStats, Store, WriteOptions
+from splade_connectors.cli.attach import print_remedy
 from splade_connectors.errors import AttachRefused, NotFound, SchemaConflict, WriteBlocked
 from splade_connectors.options import OnProgress, PruneOptions
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
@@ -198,7 +199,9 @@ def rewrite(server: Server, owner: Owner, ids: Sequence[str]) -> None:
     server.call("POST", f"/{owner.name}/_refresh")
 
 
-def test_vectors_lost_by_a_rewritten_source_come_back(newest: Server) -> None:
+def test_vectors_lost_by_a_rewritten_source_come_back(
+    newest: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     owner = Owner(newest)
     owner.fill(40)
     lost = [str(number) for number in range(0, 40, 2)]
@@ -208,6 +211,8 @@ def test_vectors_lost_by_a_rewritten_source_come_back(newest: Server) -> None:
         assert store.count() == 21
         looked = store.verify(everything=True)
         assert (looked.missing, looked.lost, looked.different_count) == (20, 0, 0)
+        print_remedy(looked, "TARGET")
+        assert capsys.readouterr().err == "mend it: splade-connectors attach TARGET\n"
         assert store.verify().missing == 20
         assert store.plan_attach().to_do == 20
         again = store.attach()
@@ -220,7 +225,7 @@ def test_vectors_lost_by_a_rewritten_source_come_back(newest: Server) -> None:
 
 
 def test_lost_vectors_that_no_query_finds_are_found_by_reading(
-    request: pytest.FixtureRequest,
+    request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with server_of("7.17.29", request) as server:
         owner = Owner(server)
@@ -231,6 +236,9 @@ def test_lost_vectors_that_no_query_finds_are_found_by_reading(
             rewrite(server, owner, [*lost, "no text"])
             looked = store.verify(everything=True)
             assert (looked.missing, looked.lost, looked.different_count) == (20, 20, 0)
+            print_remedy(looked, "TARGET")
+            remedy = "mend it: splade-connectors attach TARGET --recheck\n"
+            assert capsys.readouterr().err == remedy
             sampled = store.verify(sample=41)
             assert (sampled.missing, sampled.complete) == (20, False)
             again = store.attach(options=AttachOptions(recheck=True))
