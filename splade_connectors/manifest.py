@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from splade_connectors.errors import ManifestMismatch, SpladeConnectorsError
 from splade_connectors.keys import KeyStyle
+from splade_connectors.options import LongText
 
 FORMAT = 1
 MANIFEST_KEY = "splade_connectors"
@@ -24,6 +25,8 @@ _WRITE_SETTINGS = (
     "prune_max_ratio",
     "text_fields",
 )
+# Taken from the index where they are not given.
+_GOING_ON = {"max_length", "long_text", "prune_top_k", "prune_max_ratio"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +54,7 @@ class IndexManifest:
     tokenizer: str
     activation: str
     max_length: int
-    long_text: str = "truncate"
+    long_text: LongText = "truncate"
     prune_top_k: int | None = None
     prune_max_ratio: float = 0.0
     key_style: KeyStyle = "id"
@@ -91,19 +94,21 @@ class IndexManifest:
         except TypeError as error:
             raise ManifestMismatch(f"the index has an unreadable manifest: {error}") from error
 
-    def check(self, mine: IndexManifest, *, use: Literal["write", "query"], where: str) -> None:
+    def check(
+        self, mine: IndexManifest, *, use: Literal["write", "query", "verify"], where: str
+    ) -> None:
         """Refuse to mix vectors of different models or settings.
 
         Args:
             mine: what this process would write or query with.
-            use: "query" compares what a query depends on, "write" everything.
+            use: "query" compares what a query depends on, the others everything.
             where: the index, for the message.
 
         Raises:
             ManifestMismatch: naming each differing setting with both values, and the option
                 that overrides.
         """
-        names = _WRITE_SETTINGS if use == "write" else _QUERY_SETTINGS
+        names = _QUERY_SETTINGS if use == "query" else _WRITE_SETTINGS
         differences = {
             name: (getattr(self, name), getattr(mine, name))
             for name in names
@@ -114,9 +119,13 @@ class IndexManifest:
                 f"{name}: the index has {theirs!r}, you have {ours!r}"
                 for name, (theirs, ours) in differences.items()
             )
+            same = "Use the same ones"
+            if differences.keys() <= _GOING_ON:
+                same += " (leave yours away: those of the index go on)"
+            anyway = "compare" if use == "verify" else "mix"
             raise ManifestMismatch(
-                f"{where} was written with other settings ({sides}). Use the same ones, or "
-                "override_manifest=True (--override-manifest) to mix them anyway",
+                f"{where} was written with other settings ({sides}). {same}, or "
+                f"override_manifest=True (--override-manifest) to {anyway} them anyway",
                 differences=differences,
             )
 

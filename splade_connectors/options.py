@@ -28,9 +28,11 @@ class EncodeOptions:
         batch_size: most texts in one forward pass.
         max_batch_tokens: most tokens (padding included) in one forward pass; None takes what
             the encoder was measured to like. This, not `batch_size`, bounds the memory.
-        max_length: most tokens of a text, special tokens included; None takes the model's own.
+        max_length: most tokens of a text, special tokens included; None takes that of the index
+            that is written to or verified, or else the model's own.
         long_text: "truncate" cuts at `max_length`; "windows" encodes overlapping windows of
-            `max_length` tokens and takes the maximum over them, term by term.
+            `max_length` tokens and takes the maximum over them, term by term; None does as the
+            index was written, or else truncates.
         window_overlap: tokens shared by neighbouring windows.
         threads: CPU threads of one forward pass; None takes all cores.
     """
@@ -38,7 +40,7 @@ class EncodeOptions:
     batch_size: int = 64
     max_batch_tokens: int | None = None
     max_length: int | None = None
-    long_text: LongText = "truncate"
+    long_text: LongText | None = None
     window_overlap: int = 32
     threads: int | None = None
 
@@ -47,7 +49,7 @@ class EncodeOptions:
         _at_least(1, max_batch_tokens=self.max_batch_tokens, threads=self.threads)
         _at_least(8, max_length=self.max_length)
         _at_least(0, window_overlap=self.window_overlap)
-        if self.long_text not in ("truncate", "windows"):
+        if self.long_text not in (None, "truncate", "windows"):
             raise ConfigurationError(
                 f"long_text must be 'truncate' or 'windows', not {self.long_text!r}"
             )

@@ -101,6 +101,7 @@ class Verbs:
         self._manifest: IndexManifest | None = None
         self._manifest_read = False
         self._query_checked = False
+        self._fitted: SparseEncoder | None = None
 
     @cached_property
     def hybrid_backend(self) -> HybridBackend | None:
@@ -249,8 +250,9 @@ class Verbs:
         found = yield from self.capabilities()
         document = (yield from self.get([id], with_vectors=False))[0]
         stored = yield from self.backend.read_manifest()
-        if stored and not self._override:
+        if stored:
             mine = self.own_manifest(found, stored.text_fields, stored)
+        if stored and not self._override:
             stored.check(mine, use="write", where=self.backend.location)
         self._keep(stored)
         fields = stored.text_fields if stored else ("text",)
@@ -337,11 +339,14 @@ class Verbs:
         Args:
             found: of the store.
             text_fields: of the documents.
-            stored: of the index; where no pruning was asked for, its own goes on.
+            stored: of the index; where no pruning and no length of texts was asked for, its own
+                goes on.
         """
         if stored is not None and self._given_prune is None:
             self.prune = PruneOptions(top_k=stored.prune_top_k, max_ratio=stored.prune_max_ratio)
-        spec = self.encoder().spec
+        if stored is not None:
+            self._fit(stored)
+        spec = self.document_encoder().spec
         return IndexManifest(
             model=spec.model,
             revision=spec.revision,
@@ -355,6 +360,16 @@ class Verbs:
             text_fields=tuple(text_fields),
         )
 
+    def document_encoder(self) -> SparseEncoder:
+        """The encoder of documents, which cuts texts as those of the index were cut."""
+        return self._fitted or self.encoder()
+
+    def _fit(self, stored: IndexManifest) -> None:
+        encoder = self.encoder()
+        model = (encoder.spec.model, encoder.spec.revision, encoder.spec.tokenizer)
+        if model == (stored.model, stored.revision, stored.tokenizer):
+            self._fitted = encoder.fitted(stored.max_length, stored.long_text)
+
     @property
     def overrides(self) -> bool:
         """Whether another model's index is used all the same."""
@@ -367,7 +382,9 @@ class Verbs:
 
     def over(self, backend: Any) -> Verbs:
         """The same encoder and settings over another backend."""
-        return Verbs(backend, self.encoder, self._given_prune, self._override)
+        made = Verbs(backend, self.encoder, self._given_prune, self._override)
+        made._fitted = self._fitted
+        return made
 
     def forget(self) -> None:
         """Read anew what the index says: it has changed."""
@@ -387,7 +404,7 @@ class Verbs:
     def _document_vector(self, text: str) -> SparseVector:
         if not text.strip():
             return SparseVector.empty()
-        vector: SparseVector = self.encoder().encode_documents([text])[0]
+        vector: SparseVector = self.document_encoder().encode_documents([text])[0]
         return vector.prune(self.prune)
 
     def _text_fields(self) -> tuple[str, ...]:

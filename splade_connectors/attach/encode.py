@@ -32,7 +32,7 @@ def encode_texts(
     vectors = [SparseVector.empty()] * len(texts)
     if rows:
         encoded = yield Compute(
-            lambda: verbs.encoder().encode_documents(
+            lambda: verbs.document_encoder().encode_documents(
                 [texts[row] for row in rows], stats=stats, on_progress=on_progress
             )
         )

@@ -137,9 +137,9 @@ def verifying(verbs: Verbs, on_progress: OnProgress | None) -> Steps[Verifying]:
             f"{verbs.backend.location} has no manifest for {backend.vector_name!r}: nothing says "
             "what its vectors were made with"
         )
+    mine = verbs.own_manifest(found, stored.text_fields, stored)
     if not verbs.overrides:
-        mine = verbs.own_manifest(found, stored.text_fields, stored)
-        stored.check(mine, use="write", where=verbs.backend.location)
+        stored.check(mine, use="verify", where=verbs.backend.location)
     verbs.use_manifest(stored)
     selection = Selection(
         which="all", settings=stored.fingerprint(), fields=stored.text_fields, with_vectors=True

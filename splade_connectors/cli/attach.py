@@ -75,7 +75,7 @@ def command(
     batch_size: common.BatchSize = 64,
     threads: common.Threads = None,
     max_length: common.MaxLength = None,
-    long_text: common.LongText = "truncate",
+    long_text: common.LongText = None,
     username: common.Username = None,
     ca_certs: common.CaCerts = None,
     client_cert: common.ClientCert = None,

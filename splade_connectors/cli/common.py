@@ -65,10 +65,17 @@ BatchSize = Annotated[
 ]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when left away.")]
 MaxLength = Annotated[
-    int | None, typer.Option(min=8, help="Most tokens of a text; the model's own when left away.")
+    int | None,
+    typer.Option(
+        min=8, help="Most tokens of a text. Default: as the index was written, or the model's own."
+    ),
 ]
 LongText = Annotated[
-    str, typer.Option(help="Longer texts: truncate, or windows (overlapping, maximum over them).")
+    str | None,
+    typer.Option(
+        help="Longer texts: truncate, or windows (overlapping, maximum over them). Default: as the "
+        "index was written, or truncate."
+    ),
 ]
 DeadLetterFile = Annotated[
     Path | None,
@@ -219,7 +226,7 @@ def make_encoder(
     batch_size: int = 64,
     threads: int | None = None,
     max_length: int | None = None,
-    long_text: str = "truncate",
+    long_text: str | None = None,
 ) -> SparseEncoder:
     """The encoder that the options name."""
     from splade_connectors.encoders import load_encoder

@@ -43,7 +43,7 @@ def command(
     batch_size: common.BatchSize = 64,
     threads: common.Threads = None,
     max_length: common.MaxLength = None,
-    long_text: common.LongText = "truncate",
+    long_text: common.LongText = None,
     json: common.Json = False,
 ) -> None:
     """Texts to sparse vectors.

@@ -235,7 +235,7 @@ def overridden(
     positions: int,
     activation: Activation | None,
     max_length: int | None,
-    long_text: LongText,
+    long_text: LongText | None,
 ) -> EncoderSpec:
     """The spec with what the caller asked for instead of what the folder says.
 
@@ -251,5 +251,5 @@ def overridden(
         spec,
         activation=activation or spec.activation,
         max_length=max_length or spec.max_length,
-        long_text=long_text,
+        long_text=long_text or "truncate",
     )

@@ -128,7 +128,7 @@ class Indexing:
         done, verbs, tell = self._handled, self._verbs, self._tell_at
         vectors: list[SparseVector] = yield Compute(
             lambda: document_vectors(
-                verbs.encoder(), documents, stats, lambda step: tell(done + step.done)
+                verbs.document_encoder(), documents, stats, lambda step: tell(done + step.done)
             )
         )
         self.report.encode_s += time.perf_counter() - began

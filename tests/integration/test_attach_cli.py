@@ -235,6 +235,25 @@ def test_another_setting_is_refused_and_replaced_on_demand(
     )
 
 
+def test_lengths_of_the_index_go_on(run: Run, collection: Collection) -> None:
+    long = " ".join(["bread", "oven", "tide", "moon", "heart"] * 30)
+    collection.change(1, long)
+    cut = ("--max-length", "64", "--long-text", "windows")
+    assert run("attach", collection.target, "--text", "title", *cut).code == 0
+    checked = run("verify", collection.target, "--all", "--recheck", "--json")
+    assert (checked.code, checked.json["different"], checked.json["compared"]) == (0, 0, COUNT)
+    collection.change(2, f"{long} again")
+    again = run("attach", collection.target, "--recheck", "--json")
+    assert (again.json["attached"], again.json["unchanged"]) == (1, COUNT - 1)
+    assert run("verify", collection.target, "--all", "--recheck").code == 0
+    other = sentence(run("attach", collection.target, "--max-length", "128"))
+    assert "max_length: the index has 64, you have 128" in other
+    assert "leave yours away: those of the index go on" in other
+    mixed = ("--max-length", "128", "--override-manifest", "--recheck", "--json")
+    assert run("attach", collection.target, *mixed).json["attached"] == 2
+    assert "2 differ" in run("verify", collection.target, "--all", "--recheck").out
+
+
 def test_an_older_server_gets_a_copy_and_an_alias(run: Run, older: Collection) -> None:
     command = ("attach", older.target, "--text", "title")
     assert "1.18 and later can): upgrade, or --copy-to NEW copies it" in sentence(run(*command))

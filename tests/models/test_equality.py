@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from splade_connectors import EncodeOptions, EncodeStats, SparseEncoder, load_encoder
 from splade_connectors.encoders.base import TokenizingEncoder
 from splade_connectors.encoders.spec import file_hash
+from splade_connectors.options import LongText
 from tests.models.compare import Dense, assert_same, dense
 
 _INSTALL = "pip install 'splade-connectors[test-models]'"
@@ -181,6 +182,25 @@ def test_windows_cover_the_end_of_a_text_that_truncation_loses() -> None:
     assert volcano not in cut.encode_documents([text])[0].indices
     assert volcano in windows.encode_documents([text])[0].indices
     assert volcano in cut.own_terms(text)
+
+
+@pytest.mark.parametrize("long_text", ["truncate", "windows"])
+def test_an_encoder_is_fitted_to_an_index(long_text: LongText, texts: list[str]) -> None:
+    some = [HAND_MADE["long"], *texts[-5:]]
+    asked = load_encoder(options=EncodeOptions(max_length=64, long_text=long_text))
+    free = load_encoder()
+    before = free.encode_documents(some)
+    fitted = free.fitted(64, long_text)
+    assert (fitted.spec.max_length, fitted.spec.long_text) == (64, long_text)
+    assert_same(
+        dense(fitted.encode_documents(some), 30_522),
+        dense(asked.encode_documents(some), 30_522),
+        tolerance=0,
+    )
+    # What was asked for explicitly stays, and the first one is as it was.
+    assert asked.fitted(128, "windows" if long_text == "truncate" else "truncate") is asked
+    assert free.encode_documents(some) == before
+    assert free.fitted(MAX_LENGTH, "truncate") is free
 
 
 def test_counts_of_texts_tokens_and_truncations(texts: list[str]) -> None:
