@@ -5,6 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from splade_connectors.errors import ConfigurationError
+
+
+def check_text_fields(fields: Sequence[Any]) -> None:
+    """Refuse text fields that are no names, or that are named twice.
+
+    Raises:
+        ConfigurationError: naming the field.
+    """
+    for name in fields:
+        if not (isinstance(name, str) and name):
+            raise ConfigurationError(
+                f"a text field (--text) is a name, such as title or author.bio, not {name!r}"
+            )
+    repeated = [name for at, name in enumerate(fields) if name in fields[:at]]
+    if repeated:
+        raise ConfigurationError(
+            f"the text field {repeated[0]!r} (--text) is named twice; name it once"
+        )
+
 
 def text_of(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
     """The text fields of a payload, joined by a space; what is no text is left out.

@@ -42,10 +42,10 @@ from splade_elasticsearch.survey import (
     LiteralFloat,
     blocked,
     changed_numbers,
-    field_names,
     hidden_ours,
     is_data_stream,
     lost_fields,
+    text_field_names,
 )
 
 _SAMPLE = 200
@@ -393,8 +393,8 @@ class AttachVerbs(ElasticsearchBackend):
     def _absent(
         self, fields: Sequence[str], sample: Sequence[Found], mapping: Mapping[str, Any]
     ) -> tuple[str, ...]:
-        """Fields that neither the mapping nor the sample knows."""
-        known = set(field_names(mapping))
+        """Fields that are none of text in the mapping, and in no document of the sample."""
+        known = set(text_field_names(mapping))
         return tuple(
             field
             for field in fields

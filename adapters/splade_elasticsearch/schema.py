@@ -117,7 +117,8 @@ def parse_index(
     """The schema in the answer of GET /INDEX.
 
     Raises:
-        SchemaConflict: when an alias names several indices, or the field has another type.
+        SchemaConflict: when an alias names several indices, the field has another type, or a field
+            that is computed at search time has its name.
     """
     if len(answer) != 1:
         names = ", ".join(sorted(answer))
@@ -129,6 +130,7 @@ def parse_index(
     types = {name: str(entry.get("type", "object")) for name, entry in properties.items()}
     dense = {name: properties[name] for name, kind in types.items() if kind == dialect.dense_type}
     settings = (found.get("settings") or {}).get("index") or {}
+    _check_unshadowed(mapping, field, location)
     return Schema(
         index=index,
         kind=_kind(types.get(field), field, types, location, dialect.kinds),
@@ -225,6 +227,19 @@ def _prunes_by_default(version: tuple[int, ...]) -> bool:
 def _is_whole(source: Mapping[str, Any]) -> bool:
     cut = source.get("excludes") or source.get("includes")
     return not cut and source.get("enabled") is not False
+
+
+def _check_unshadowed(mapping: Mapping[str, Any], field: str, location: str) -> None:
+    """Refuse names whose stored values no query would see."""
+    # The one is Elasticsearch's word, the other OpenSearch's.
+    for section, word in (("runtime", "a runtime field"), ("derived", "a derived field")):
+        computed = mapping.get(section) or {}
+        for name in (field, marker_name(field)):
+            if name in computed:
+                raise SchemaConflict(
+                    f"{name!r} of {location} is {word}, which queries would see instead of the "
+                    "vectors: choose another name, ?field=NAME"
+                )
 
 
 def _kind(

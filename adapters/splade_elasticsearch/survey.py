@@ -12,6 +12,13 @@ from splade_elasticsearch.dialect import ELASTICSEARCH, Dialect, Version
 KEEPS_VECTORS: Version = (9, 2)
 # From here on an update may move a cosine vector in its last digits [9.3.2: by up to 2.4e-7].
 MOVES_VECTORS: Version = (9, 2)
+# What is text in their values all the same is found in the sample.
+_NO_TEXT = {
+    *("object", "nested", "alias", "boolean", "histogram", "geo_point", "geo_shape"),
+    *("long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float"),
+    *("unsigned_long", "dense_vector", "sparse_vector", "rank_feature", "rank_features"),
+    "knn_vector",
+}
 _BLOCKS = {
     "read_only": "read-only",
     "read_only_allow_delete": "read-only (its disk was full, or its owner set the block)",
@@ -81,9 +88,10 @@ def hidden_ours(mapping: Mapping[str, Any], ours: Sequence[str]) -> str | None:
     return f"its _source leaves out {names}, so the next update by anybody would erase it: ?field="
 
 
-def field_names(mapping: Mapping[str, Any]) -> list[str]:
-    """The mapped fields, as paths; sub-fields of one text are left out."""
-    return [name for name, _ in _flattened(mapping.get("properties") or {})]
+def text_field_names(mapping: Mapping[str, Any]) -> list[str]:
+    """The mapped fields that may hold text, as paths; sub-fields of one text are left out."""
+    fields = _flattened(mapping.get("properties") or {})
+    return [name for name, entry in fields if entry.get("type", "object") not in _NO_TEXT]
 
 
 def changed_numbers(source: Any, path: str = "") -> Iterator[str]:

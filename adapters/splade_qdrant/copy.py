@@ -13,6 +13,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from splade_connectors.attach.report import CopyReport
 from splade_connectors.errors import ConfigurationError, NotSupported, SchemaConflict
 from splade_connectors.steps import Steps
@@ -21,6 +23,8 @@ from splade_qdrant.names import check_collection_name
 
 # Points of a page: with dense vectors of 1,536 numbers about 4 MB of JSON.
 _PAGE = 100
+# How far a normalized vector may move when it is normalized again [local mode: 6e-8].
+_ROUNDING = 1e-6
 # Passes until two in a row find the same: the original may be written to meanwhile.
 _MOST_PASSES = 10
 
@@ -112,12 +116,11 @@ class CopyVerbs(AttachVerbs):
             there = {}
             if ids:
                 answer = yield other._request("retrieve", {"ids": ids, **_WHOLE})
-                there = {str(point["id"]): _canonical(point, self._vector) for point in answer}
+                there = {str(point["id"]): point for point in answer}
             lacking = []
             for point in points:
-                canonical = _canonical(point, self._vector)
-                digest.update(canonical.encode())
-                if there.get(str(point["id"])) != canonical:
+                digest.update(_canonical(point, self._vector).encode())
+                if not self._is_copied(point, there.get(str(point["id"]))):
                     lacking.append(_as_written(point, self._vector))
             if lacking:
                 yield other._request("upsert", {"points": lacking})
@@ -128,25 +131,52 @@ class CopyVerbs(AttachVerbs):
                 return written, count, digest.hexdigest()
 
     def _copied_state(self, other: Any) -> Steps[tuple[int, str]]:
-        """Remove from the copy what is no more in the original; how many, and the checksum."""
+        """Remove from the copy what is no more in the original; how many, and the checksum.
+
+        The checksum is that of the original where every point of the copy is the same.
+        """
         digest = hashlib.sha256()
         removed = 0
         after: Any = None
         while True:
             points, after = yield from _page(other, after)
             ids = [point["id"] for point in points]
-            body = {"ids": ids, "with_payload": False, "with_vector": False}
-            answer = (yield self._request("retrieve", body)) if ids else []
-            here = {str(point["id"]) for point in answer}
+            answer = (yield self._request("retrieve", {"ids": ids, **_WHOLE})) if ids else []
+            here = {str(point["id"]): point for point in answer}
             gone = [id for id in ids if str(id) not in here]
             if gone:
                 yield other._request("delete", {"points": gone})
             removed += len(gone)
             for point in points:
-                if str(point["id"]) in here:
-                    digest.update(_canonical(point, self._vector).encode())
+                original = here.get(str(point["id"]))
+                if original is not None:
+                    same = self._is_copied(original, point)
+                    shown = _canonical(original if same else point, self._vector)
+                    digest.update(shown.encode())
             if after is None:
                 return removed, digest.hexdigest()
+
+    def _is_copied(self, original: Mapping[str, Any], found: Mapping[str, Any] | None) -> bool:
+        """Whether the copy has this point, but for the rounding of cosine vectors.
+
+        They are normalized whenever they are written, which may move them in their last digits.
+        """
+        if found is None:
+            return False
+        mine, its = _as_written(original, self._vector), _as_written(found, self._vector)
+        if mine == its:
+            return True
+        distances = self._schema.distances if self._schema else {}
+        left, right = _by_name(mine.pop("vector")), _by_name(its.pop("vector"))
+        return (
+            mine == its
+            and left.keys() == right.keys()
+            and all(
+                left[name] == right[name]
+                or (distances.get(name) == "Cosine" and _is_close(left[name], right[name]))
+                for name in left
+            )
+        )
 
 
 _WHOLE = {"with_payload": True, "with_vector": True}
@@ -169,6 +199,15 @@ def _as_written(point: Mapping[str, Any], sparse: str) -> dict[str, Any]:
 def _canonical(point: Mapping[str, Any], sparse: str) -> str:
     """The point as text, without the vector that is to be attached: equal for equal points."""
     return json.dumps(_as_written(point, sparse), sort_keys=True, separators=(",", ":"))
+
+
+def _by_name(vector: Any) -> Mapping[str, Any]:
+    return vector if isinstance(vector, Mapping) else {"": vector}
+
+
+def _is_close(left: Any, right: Any) -> bool:
+    one, other = np.asarray(left), np.asarray(right)
+    return one.shape == other.shape and bool(np.all(np.abs(one - other) <= _ROUNDING))
 
 
 def _others(vector: Any, sparse: str) -> Any:

@@ -10,6 +10,7 @@ from splade_connectors.documents import DocumentId
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.keys import KeyStyle
 from splade_connectors.options import WriteOptions
+from splade_connectors.texts import check_text_fields
 from splade_connectors.vectors import SparseVector
 
 Which = Literal["all", "missing", "attached"]
@@ -53,11 +54,7 @@ class AttachOptions:
             raise ConfigurationError(
                 f"text_fields are names, such as ('title', 'body'), not {self.text_fields!r}"
             )
-        for name in self.text_fields:
-            if not (isinstance(name, str) and name):
-                raise ConfigurationError(
-                    f"a text field (--text) is a name, such as title or author.bio, not {name!r}"
-                )
+        check_text_fields(self.text_fields)
         if self.verify < 0:
             raise ConfigurationError(f"verify must be at least 0, not {self.verify!r}")
         if self.part is not None:

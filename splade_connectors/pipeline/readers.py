@@ -22,7 +22,7 @@ from splade_connectors.documents import Document
 from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.pipeline.write import Row
 from splade_connectors.registry import require
-from splade_connectors.texts import text_of, values_at
+from splade_connectors.texts import check_text_fields, text_of, values_at
 
 Format = Literal["jsonl", "csv", "tsv", "parquet"]
 
@@ -134,6 +134,7 @@ class FileReader:
             raise ConfigurationError(f"{self._path} has no readable row: {_first_reason(first)}")
         ids = (id_field,) if id_field else _ID_FIELDS
         self._id_field = _found(ids, sample, "id", "--id-field", self._path)
+        check_text_fields(text_fields)
         if text_fields:
             _found(text_fields, sample, "text", "--text", self._path)
         if self._dense_field:

@@ -314,6 +314,7 @@ def test_dead_letters_of_attach_are_for_attach(
         ("x", ["--text", "title"], "articlesx does not exist; did you mean 'articles'?"),
         ("", ["--text", "body"], "no document has text in 'body'; fields with text are: title, au"),
         ("", [], "has no manifest that names its text: name the fields with --text FIELD"),
+        ("", ["--text", "title", "--text", "title"], "'title' (--text) is named twice"),
         ("", ["--text", ""], "a text field (--text) is a name, such as title or author.bio, not"),
         ("?vector=dense", ["--text", "title"], "has a dense vector named 'dense'; choose another"),
         ("", ["--text", "title", "--copy-to", "articles"], "a new collection, not 'articles' its"),

@@ -436,6 +436,9 @@ def test_bad_targets_get_a_sentence(server: Server) -> None:
     ):
         store.attach(FIELDS)
     with owner.store() as store:
+        for field in ("body", "price"):
+            with pytest.raises(AttachRefused, match=rf"no document has text in '{field}'; .*title"):
+                store.attach([field])
         with pytest.raises(AttachRefused, match=r"no document has text in 'body'; .*title"):
             store.attach(["title", "body"])
         plan = store.plan_attach(["body"])
@@ -446,6 +449,22 @@ def test_bad_targets_get_a_sentence(server: Server) -> None:
     server.call("POST", "/_aliases", {"actions": actions})
     with server.store(alias) as store, pytest.raises(SchemaConflict, match="several indices"):
         store.attach(FIELDS)
+
+
+@pytest.mark.parametrize("name", ["splade", "splade_marker"])
+def test_a_runtime_field_of_our_name_is_refused(server: Server, name: str) -> None:
+    owner = Owner(server)
+    owner.fill(5)
+    runtime = {"runtime": {name: {"type": "keyword"}}}
+    server.call("PUT", f"/{owner.name}/_mapping", runtime)
+    sentence = f"'{name}' of .* is a runtime field, .*choose another name"
+    with owner.store() as store:
+        with pytest.raises(SchemaConflict, match=sentence):
+            store.attach(FIELDS)
+        with pytest.raises(SchemaConflict, match=sentence):
+            store.search("water")
+    with owner.store(field="sparse") as store:
+        assert store.attach(FIELDS).attached == 6
 
 
 def test_a_closed_index_is_named(server: Server) -> None:

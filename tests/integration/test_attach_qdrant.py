@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import qdrant_edge as engine
 from qdrant_client import QdrantClient, models
@@ -394,6 +395,29 @@ def test_an_older_server_is_refused_or_copied(kind: type[Front], scheme: str) ->
         assert place.points() == before
         with connect(f"{scheme}://{front.host}/live", encoder=HashEncoder()) as copied:
             assert_attached(copied)
+
+
+def test_a_copy_of_cosine_vectors_is_equal_though_they_are_normalized_again() -> None:
+    with QdrantRestFront(version="1.17.0") as front:
+        client = front.engine.client
+        dense = models.VectorParams(size=3, distance=models.Distance.COSINE)
+        client.create_collection("articles", dense)
+        random = np.random.default_rng(3)
+        points = [
+            models.PointStruct(id=id, vector=vector, payload={"title": text(id)})
+            for id, vector in enumerate(random.normal(size=(200, 3)).tolist())
+        ]
+        client.upsert("articles", points)
+        options = AttachOptions(copy_to="articles-2")
+        with connect(f"qdrant://{front.host}/articles", encoder=HashEncoder()) as store:
+            first = store.attach(["title"], options=options)
+            assert first.copy is not None
+            assert (first.copy.written, first.copy.equal) == (200, True)
+            # A point of the copy that is another is no rounding.
+            client.upsert("articles-2", [models.PointStruct(id=7, vector=[1, 2, 3], payload={})])
+            again = store.attach(["title"], options=options)
+            assert again.copy is not None
+            assert (again.copy.written, again.copy.equal) == (1, True)
 
 
 @pytest.mark.parametrize("kind", ["edge", "rest", "grpc"])

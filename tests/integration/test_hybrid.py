@@ -146,6 +146,10 @@ def test_what_is_refused(place: Place, vector: list[float]) -> None:
         search("dough", dense=[1.0, 2.0, 3.0])
     with pytest.raises(ConfigurationError, match="NaN"):
         search("dough", dense=[float("nan")] * DIMENSIONS)
+    with pytest.raises(ConfigurationError, match=r"all zeros, and .* compares directions"):
+        search("dough", dense=[0.0] * DIMENSIONS)
+    with pytest.raises(ConfigurationError, match=r"legs=\[\] searches nothing"):
+        search("dough", legs=[])
     with pytest.raises(ConfigurationError, match=r"no (dense|knn).*'nowhere'"):
         search("dough", legs=[DenseLeg(vector=vector, field="nowhere")])
     with pytest.raises(ConfigurationError, match="3 weights for 2 legs"):
