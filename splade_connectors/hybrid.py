@@ -79,7 +79,7 @@ def as_fusion(given: Fusion | str) -> Fusion:
     return given
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class _Resolved:
     """A query to be compiled, and what the plan has to say beside that."""
 

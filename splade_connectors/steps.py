@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -35,12 +35,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class Request:
     """A request to the store; adapters derive their own. All are idempotent, so all are retried."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Compute:
     """Work for the CPU, done in a thread by the async driver so that its event loop stays free."""
 
@@ -101,7 +102,6 @@ def run(
     Returns:
         What the verb returns.
     """
-    whole = _uninterrupted if guarded else nullcontext
 
     def execute(step: Step) -> Any:
         match step:
@@ -116,21 +116,18 @@ def run(
             case _:
                 return _sent(step, send, retry, sleep)
 
-    with whole():
-        progress = _Progress(steps)
+    progress = _Progress(steps, guarded)
     while not progress.finished:
-        if isinstance(progress.step, Spawn):
-            with whole():
+        if guarded and isinstance(progress.step, Spawn):
+            with _uninterrupted():
                 progress.succeeded(execute(progress.step))
             continue
         try:
             outcome = execute(progress.step)
         except Exception as failure:  # handed to the verb, which may handle it
-            with whole():
-                progress.failed(failure)
+            progress.failed(failure)
         else:
-            with whole():
-                progress.succeeded(outcome)
+            progress.succeeded(outcome)
     return progress.value
 
 
@@ -202,10 +199,16 @@ def _in_thread(work: Callable[[], T]) -> Future[T]:
 
 
 class _Progress(Generic[T]):
-    """Where a verb stands: at a step that waits to be executed, or finished with a value."""
+    """Where a verb stands: at a step that waits to be executed, or finished with a value.
 
-    def __init__(self, steps: Steps[T]) -> None:
+    Args:
+        steps: the verb.
+        guarded: hold back Ctrl-C while the verb itself runs.
+    """
+
+    def __init__(self, steps: Steps[T], guarded: bool = False) -> None:
         self._steps = steps
+        self._guarded = guarded
         self.finished = False
         self._advance(steps.send, None)
 
@@ -220,6 +223,13 @@ class _Progress(Generic[T]):
         self._advance(self._steps.throw, error)
 
     def _advance(self, resume: Callable[[Any], Step], sent: Any) -> None:
+        if not self._guarded:
+            self._resume(resume, sent)
+            return
+        with _uninterrupted():
+            self._resume(resume, sent)
+
+    def _resume(self, resume: Callable[[Any], Step], sent: Any) -> None:
         try:
             self.step = resume(sent)
         except StopIteration as stop:

@@ -9,7 +9,7 @@ from typing import Any
 from splade_connectors.steps import Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpRequest(Request):
     """One HTTP request.
 

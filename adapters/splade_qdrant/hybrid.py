@@ -36,7 +36,7 @@ _RRF_K: Version = (1, 16)
 _ANGULAR = ("Cosine", "Dot")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Collection:
     """What decides about the path.
 

@@ -37,7 +37,7 @@ Operation = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class QdrantRequest(Request):
     """One call.
 

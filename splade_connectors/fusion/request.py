@@ -21,7 +21,8 @@ ELSE_THE_CLIENT = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# Made for one search and kept by nobody, so not frozen: that would take three times as long.
+@dataclass(kw_only=True, slots=True)
 class ResolvedLeg:
     """One leg, with its query encoded and its filters collected.
 
@@ -52,7 +53,7 @@ class ResolvedLeg:
     breadth: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class HybridQuery:
     """What a hybrid search asks for.
 

@@ -101,7 +101,7 @@ class Tuning:
         return made
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Settings:
     """What a hybrid search is made with.
 
