@@ -22,17 +22,12 @@ pytest_plugins = ["tests.servers.fixtures"]
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Which tests stay together when `make test` runs two processes: those that share servers."""
+    """Tests of a file stay together when `make test` runs two processes: what they share is dear."""
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    if item.get_closest_marker("servers"):
-        return "faults" if "faults" in item.path.parts else "servers"
-    return item.path.stem
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(ROOT))))
 
 
 @pytest.fixture(scope="session")
