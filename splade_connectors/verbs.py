@@ -252,8 +252,8 @@ class Verbs:
         stored = yield from self.backend.read_manifest()
         if stored:
             mine = self.own_manifest(found, stored.text_fields, stored)
-        if stored and not self._override:
-            stored.check(mine, use="write", where=self.backend.location)
+            if not self._override:
+                stored.check(mine, use="write", where=self.backend.location)
         self._keep(stored)
         fields = stored.text_fields if stored else ("text",)
         changes = checked_changes(payload)
@@ -365,7 +365,7 @@ class Verbs:
         return self._fitted or self.encoder()
 
     def _fit(self, stored: IndexManifest) -> None:
-        encoder = self.encoder()
+        encoder = self.document_encoder()  # which stays as it is where it is fitted already
         model = (encoder.spec.model, encoder.spec.revision, encoder.spec.tokenizer)
         if model == (stored.model, stored.revision, stored.tokenizer):
             self._fitted = encoder.fitted(stored.max_length, stored.long_text)

@@ -166,8 +166,7 @@ class AttachVerbs(ElasticsearchBackend):
     def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
         """By random scores among the documents with our marker and, where known, a vector."""
         yield from self._known_schema()
-        marked = {"bool": {"must": [{"exists": {"field": marker_name(self._field)}}]}}
-        marked["bool"]["must"] += self._has_vector()
+        marked = self._with_vector({"exists": {"field": marker_name(self._field)}})
         body = {
             "size": size,
             "query": {"function_score": {"query": marked, "random_score": {}}},
@@ -297,7 +296,7 @@ class AttachVerbs(ElasticsearchBackend):
     def _missing(self, settings: str) -> dict[str, Any]:
         """An unmapped field matches nothing, so all documents are missing then."""
         marked = {"term": {marker_name(self._field): settings}}
-        return {"bool": {"must_not": [{"bool": {"must": [marked, *self._has_vector()]}}]}}
+        return {"bool": {"must_not": [self._with_vector(marked)]}}
 
     def _source(self, selection: Selection) -> dict[str, Any]:
         names = [*selection.fields, marker_name(self._field)]

@@ -331,25 +331,27 @@ class ElasticsearchBackend:
         `rank_features` has no `exists` query: without a marker all documents are counted.
         """
         schema = yield from self._read_schema()
-        field = marker_name(self._field) if schema.marker else self._field
-        present = [{"exists": {"field": field}}, *(self._has_vector() if schema.marker else ())]
-        body: Mapping[str, Any] = {"query": {"bool": {"must": present}}}
-        if not schema.marker and schema.kind == "rank_features":
-            body = {"query": {"match_all": {}}}
+        query: Mapping[str, Any] = {"exists": {"field": self._field}}
+        if schema.marker:
+            query = self._with_vector({"exists": {"field": marker_name(self._field)}})
+        elif schema.kind == "rank_features":
+            query = {"match_all": {}}
+        body = {"query": query}
         return int((yield HttpRequest("POST", f"{self._path}/_count", body))["count"])
 
-    def _has_vector(self) -> list[dict[str, Any]]:
-        """What a marked document has whose vector is there: terms, or the sign that it has none.
+    def _with_vector(self, marked: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of the documents that are marked so, those that have terms, or the sign of having none.
 
         Applications that write back the `_source` that they have read lose the vector and keep the
         marker: from 9.2 on it is not shown to them. `rank_features` has no `exists` query, so
         nothing is asked of it.
         """
         if self._schema is None or self._schema.kind != "sparse_vector":
-            return []
+            return marked
         terms = {"exists": {"field": self._field}}
         none = {"term": {marker_name(self._field): EMPTY}}
-        return [{"bool": {"should": [terms, none], "minimum_should_match": 1}}]
+        there = {"bool": {"should": [terms, none], "minimum_should_match": 1}}
+        return {"bool": {"must": [marked, there]}}
 
     def _first_accepted(self, request: HttpRequest, without: HttpRequest) -> Steps[Any]:
         """The answer to a request; where the version is not known, perhaps to a simpler one."""

@@ -95,7 +95,7 @@ Leg = SparseLeg | DenseLeg | TextLeg
 
 def makes_vectors(source: Any) -> bool:
     """Whether it makes a vector of a text, rather than being one."""
-    if isinstance(source, str):
+    if isinstance(source, str):  # which has a method encode, too
         return False
     return hasattr(source, "query_embed") or hasattr(source, "encode") or callable(source)
 
@@ -106,12 +106,11 @@ def dense_vector(source: Any, text: str) -> list[float]:
     Raises:
         ConfigurationError: when it is no vector and makes none, or holds NaN.
     """
+    if not makes_vectors(source):
+        return given_vector(source)
     if hasattr(source, "query_embed"):
         return given_vector(next(iter(source.query_embed(text))))
-    # Text has a method of this name, too.
-    if hasattr(source, "encode") and not isinstance(source, str):
-        return given_vector(source.encode(text))
-    return given_vector(source(text) if callable(source) else source)
+    return given_vector(source.encode(text) if hasattr(source, "encode") else source(text))
 
 
 def given_vector(made: Any) -> list[float]:

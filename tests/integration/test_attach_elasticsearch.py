@@ -199,15 +199,22 @@ def rewrite(server: Server, owner: Owner, ids: Sequence[str]) -> None:
     server.call("POST", f"/{owner.name}/_refresh")
 
 
-def test_vectors_lost_by_a_rewritten_source_come_back(
-    newest: Server, capsys: pytest.CaptureFixture[str]
-) -> None:
-    owner = Owner(newest)
+def robbed(server: Server) -> tuple[Owner, list[str]]:
+    """Attached to 40 documents, of which 20 have lost their vectors since: the owner, their ids."""
+    owner = Owner(server)
     owner.fill(40)
     lost = [str(number) for number in range(0, 40, 2)]
     with owner.store() as store:
         store.attach(FIELDS)
-        rewrite(newest, owner, [*lost, "no text"])
+    rewrite(server, owner, [*lost, "no text"])
+    return owner, lost
+
+
+def test_vectors_lost_by_a_rewritten_source_come_back(
+    newest: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    owner, lost = robbed(newest)
+    with owner.store() as store:
         assert store.count() == 21
         looked = store.verify(everything=True)
         assert (looked.missing, looked.lost, looked.different_count) == (20, 0, 0)
@@ -228,12 +235,8 @@ def test_lost_vectors_that_no_query_finds_are_found_by_reading(
     request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with server_of("7.17.29", request) as server:
-        owner = Owner(server)
-        owner.fill(40)
-        lost = [str(number) for number in range(0, 40, 2)]
+        owner, _ = robbed(server)
         with owner.store() as store:
-            store.attach(FIELDS)
-            rewrite(server, owner, [*lost, "no text"])
             looked = store.verify(everything=True)
             assert (looked.missing, looked.lost, looked.different_count) == (20, 20, 0)
             print_remedy(looked, "TARGET")
