@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,18 @@ def real(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
     """Runs the installed script."""
     command = [str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **more)
+
+
+@contextmanager
+def running(*arguments: object, **more: Any) -> Iterator[subprocess.Popen[str]]:
+    """The installed script as a process, which does not outlive the block, nor its pipes."""
+    more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
+    process = subprocess.Popen([str(SCRIPT), *map(str, arguments)], text=True, **more)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def jsonl(path: Path, rows: list[Any]) -> Path:

@@ -9,13 +9,13 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import pytest
 from qdrant_client import models
 
 from tests.fronts import QdrantRestFront
-from tests.integration.command_line import SCRIPT
+from tests.integration.command_line import running
 from tests.integration.elasticsearch_server import BOTH_KINDS, Server, server_of
 
 INTERVAL_S = 0.5
@@ -117,20 +117,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield Index(server)
 
 
-@contextmanager
-def following(place: Place, interval_s: float) -> Iterator[subprocess.Popen[str]]:
-    command = [str(SCRIPT), "attach", place.target, "--text", "title", "--follow", "--json"]
-    process = subprocess.Popen(
-        [*command, "--interval", str(interval_s)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+def following(place: Place, interval_s: float) -> AbstractContextManager[subprocess.Popen[str]]:
+    options = ["--text", "title", "--follow", "--json", "--interval", str(interval_s)]
+    return running("attach", place.target, *options)
 
 
 def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:

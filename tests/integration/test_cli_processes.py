@@ -27,6 +27,7 @@ from tests.integration.command_line import (
     one_document,
     real,
     refusal,
+    running,
     target,
 )
 
@@ -43,11 +44,15 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def disk_usage(folder: Path) -> int:
-    """Bytes on disk; the files of the engine are larger than what they hold."""
+    """Bytes on disk; the files of the engine are larger than what they hold.
+
+    The folder is written to meanwhile: `os.walk` passes over folders that are gone already.
+    """
     blocks = 0
-    for entry in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # it is written to meanwhile
-            blocks += entry.stat().st_blocks
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                blocks += Path(parent, name).stat().st_blocks
     return blocks * 512
 
 
@@ -55,20 +60,14 @@ def interrupted(
     arguments: list[object], ready: Callable[[], bool], **more: Any
 ) -> tuple[int, str, str]:
     """Exit code and outputs of a command that gets SIGINT as soon as it is ready."""
-    process = subprocess.Popen(
-        [str(SCRIPT), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-    deadline = time.monotonic() + 60
-    while not ready():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    with running(*arguments, **more) as process:
+        deadline = time.monotonic() + 60
+        while not ready():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     return process.returncode, out, err
 
 
@@ -166,16 +165,11 @@ def test_a_progress_bar_is_shown_on_a_terminal_only(corpus: Path, tmp_path: Path
     done = real("index", corpus, target(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [str(SCRIPT), "index", str(corpus), target(tmp_path), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        text=True,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    )
-    os.close(theirs)
-    shown = b"".join(terminal_output(ours))
-    out, _ = process.communicate(timeout=60)
+    wide = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with running("index", corpus, target(tmp_path), "--json", stderr=theirs, env=wide) as process:
+        os.close(theirs)
+        shown = b"".join(terminal_output(ours))
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert b"indexing" in shown
     assert b"done" in shown

@@ -201,12 +201,13 @@ def test_a_server_does_not_outlive_tests_that_are_killed() -> None:
     tests = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
-    assert tests.stdout is not None
-    url = tests.stdout.readline().strip()
-    assert httpx.get(f"{url}/_cluster/health").is_success
-
-    tests.kill()
-    tests.communicate()
+    try:
+        assert tests.stdout is not None
+        url = tests.stdout.readline().strip()
+        assert httpx.get(f"{url}/_cluster/health").is_success
+    finally:
+        tests.kill()
+        tests.communicate()
 
     assert is_gone(url)
 
