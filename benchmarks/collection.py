@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splade_connectors import Document, SparseBatch, SparseEncoder
-from splade_connectors.cli.common import dense_encoder
+from splade_connectors.cli.hybrid import dense_encoder
 from splade_connectors.evaluate import Judged, read_beir
 
 WORK = Path(tempfile.gettempdir()) / "splade-hybrid"

@@ -21,12 +21,13 @@ _WRITE_SETTINGS = (
     *_QUERY_SETTINGS,
     "max_length",
     "long_text",
+    "window_overlap",
     "prune_top_k",
     "prune_max_ratio",
     "text_fields",
 )
 # Taken from the index where they are not given.
-_GOING_ON = {"max_length", "long_text", "prune_top_k", "prune_max_ratio"}
+_GOING_ON = {"max_length", "long_text", "window_overlap", "prune_top_k", "prune_max_ratio"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,7 @@ class IndexManifest:
         activation: "log1p" (one log) or "log1p_log1p" (two).
         max_length: most tokens of a text, special tokens included.
         long_text: "truncate" or "windows".
+        window_overlap: tokens shared by neighbouring windows, None where texts are truncated.
         prune_top_k: most terms of a document, None for all.
         prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
         key_style: how terms are named in the store.
@@ -55,6 +57,7 @@ class IndexManifest:
     activation: str
     max_length: int
     long_text: LongText = "truncate"
+    window_overlap: int | None = None
     prune_top_k: int | None = None
     prune_max_ratio: float = 0.0
     key_style: KeyStyle = "id"
@@ -63,11 +66,13 @@ class IndexManifest:
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; the inverse of `from_json`. Without a tuning it has no such entry."""
+        """A JSON object; the inverse of `from_json`. What only some indices have may be absent."""
         made = asdict(self) | {"text_fields": list(self.text_fields)}
-        if self.tuning is None:
-            del made["tuning"]
-        return made
+        return {
+            name: value
+            for name, value in made.items()
+            if value is not None or name not in ("tuning", "window_overlap")
+        }
 
     def fingerprint(self) -> str:
         """8 hex digits that differ where any setting of the vectors differs."""

@@ -12,6 +12,8 @@ from splade_connectors.errors import ConfigurationError
 _LARGEST = 2**31 - 1
 
 LongText = Literal["truncate", "windows"]
+# Tokens that neighbouring windows of a long text share, unless something else is asked for.
+WINDOW_OVERLAP = 32
 
 
 def _at_least(minimum: int, **values: float | None) -> None:
@@ -33,7 +35,8 @@ class EncodeOptions:
         long_text: "truncate" cuts at `max_length`; "windows" encodes overlapping windows of
             `max_length` tokens and takes the maximum over them, term by term; None does as the
             index was written, or else truncates.
-        window_overlap: tokens shared by neighbouring windows.
+        window_overlap: tokens shared by neighbouring windows; None does as the index was
+            written, or else takes 32.
         threads: CPU threads of one forward pass; None takes all cores.
     """
 
@@ -41,7 +44,7 @@ class EncodeOptions:
     max_batch_tokens: int | None = None
     max_length: int | None = None
     long_text: LongText | None = None
-    window_overlap: int = 32
+    window_overlap: int | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ from splade_connectors.errors import (
 )
 from splade_connectors.fusion.tuning import Tuning, no_manifest
 from splade_connectors.manifest import IndexManifest
-from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
+from splade_connectors.options import WINDOW_OVERLAP, PruneOptions, SearchOptions, WriteOptions
 from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.texts import text_of
@@ -354,6 +354,7 @@ class Verbs:
             activation=spec.activation,
             max_length=spec.max_length,
             long_text=spec.long_text,
+            window_overlap=spec.window_overlap if spec.long_text == "windows" else None,
             prune_top_k=self.prune.top_k,
             prune_max_ratio=self.prune.max_ratio,
             key_style=found.key_style,
@@ -368,7 +369,8 @@ class Verbs:
         encoder = self.document_encoder()  # which stays as it is where it is fitted already
         model = (encoder.spec.model, encoder.spec.revision, encoder.spec.tokenizer)
         if model == (stored.model, stored.revision, stored.tokenizer):
-            self._fitted = encoder.fitted(stored.max_length, stored.long_text)
+            overlap = WINDOW_OVERLAP if stored.window_overlap is None else stored.window_overlap
+            self._fitted = encoder.fitted(stored.max_length, stored.long_text, overlap)
 
     @property
     def overrides(self) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.targets import shown_target
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     text: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,25 +66,26 @@ def command(
     verify: Annotated[
         int, typer.Option(min=0, help="Vectors to read back at the end, and compare.")
     ] = 100,
-    dead_letters: common.DeadLetterFile = None,
-    bodies: common.Bodies = True,
-    prune_top_k: common.PruneTopK = None,
-    prune_max_ratio: common.PruneMaxRatio = None,
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    batch_size: common.BatchSize = 64,
-    threads: common.Threads = None,
-    max_length: common.MaxLength = None,
-    long_text: common.LongText = None,
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    override_manifest: common.OverrideManifest = False,
-    log_json: common.LogJson = False,
-    json: common.Json = False,
+    dead_letters: parameters.DeadLetterFile = None,
+    bodies: parameters.Bodies = True,
+    prune_top_k: parameters.PruneTopK = None,
+    prune_max_ratio: parameters.PruneMaxRatio = None,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    batch_size: parameters.BatchSize = 64,
+    threads: parameters.Threads = None,
+    max_length: parameters.MaxLength = None,
+    long_text: parameters.LongText = None,
+    window_overlap: parameters.WindowOverlap = None,
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    override_manifest: parameters.OverrideManifest = False,
+    log_json: parameters.LogJson = False,
+    json: parameters.Json = False,
 ) -> None:
     """Give the documents of a live collection or index sparse vectors, and change nothing else.
 
@@ -111,6 +112,7 @@ def command(
         threads=threads,
         max_length=max_length,
         long_text=long_text,
+        window_overlap=window_overlap,
     )
     with common.open_store(
         target,
@@ -129,7 +131,7 @@ def command(
             return
         with (
             common.dead_letters(dead_letters, bodies) as letters,
-            common.progress("attaching", log_json) as show,
+            progress.shown("attaching", log_json) as show,
         ):
             try:
                 report = store.attach(
@@ -140,15 +142,15 @@ def command(
                 )
             except IndexingInterrupted as stop:
                 if json and isinstance(stop.report, AttachReport):
-                    common.print_json(stop.report.to_json())
+                    printing.print_json(stop.report.to_json())
                 raise
     if log_json:
-        common.log_json("report", **report.to_json())
+        progress.log_json("report", **report.to_json())
     if json:
-        common.print_json(report.to_json())
+        printing.print_json(report.to_json())
     else:
         print_report(report, target, options)
-        common.print_rejections(report.rejected, report.rejected_count, letters)
+        printing.print_rejections(report.rejected, report.rejected_count, letters)
     if report.rejected_count or not _is_complete(report):
         raise typer.Exit(1)
 
@@ -168,7 +170,7 @@ def _is_complete(report: AttachReport) -> bool:
 
 def _show_plan(plan: AttachPlan, json: bool) -> None:
     if json:
-        common.print_json(plan.to_json())
+        printing.print_json(plan.to_json())
     else:
         print_plan(plan)
     if plan.refusals:
@@ -199,7 +201,7 @@ def print_plan(plan: AttachPlan) -> None:
     }
     for name, value in rows.items():
         table.add_row(name, Text(value))
-    screen = common.console()
+    screen = printing.console()
     screen.print(table)
     for title, lines in (("would add", plan.changes), ("to know", plan.notes)):
         for line in lines:
@@ -212,7 +214,7 @@ def print_plan(plan: AttachPlan) -> None:
 
 def print_report(report: AttachReport, target: str, options: AttachOptions) -> None:
     """What was attached, how the verification went, and what comes next."""
-    screen = common.console()
+    screen = printing.console()
     rate = report.attached / report.seconds if report.seconds else 0.0
     screen.print(
         f"[bold]{report.attached:,}[/bold] documents got their vectors in {report.seconds:.1f} s "
@@ -248,7 +250,7 @@ def print_report(report: AttachReport, target: str, options: AttachOptions) -> N
 
 def print_verification(found: Verification) -> None:
     """Counts, and what is wrong."""
-    screen = common.console()
+    screen = printing.console()
     screen.print(
         f"{found.documents:,} documents, {found.missing:,} without a vector; {found.compared:,} "
         f"compared with their text, {found.different_count:,} differ"
@@ -265,7 +267,7 @@ def print_remedy(found: Verification, target: str) -> None:
     # Where nothing marks a text as edited, only encoding it finds the vectors that differ; and
     # where no query finds a vector that is gone, only reading all of them does.
     recheck = " --recheck" if found.different_count or found.lost else ""
-    screen = common.console(stderr=True)
+    screen = printing.console(stderr=True)
     command_line = f"splade-connectors attach {shown_target(target)}{recheck}"
     screen.print(f"mend it: {command_line}", markup=False, soft_wrap=True)
 

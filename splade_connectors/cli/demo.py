@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import MissingDependency
 
 if TYPE_CHECKING:
@@ -30,19 +30,19 @@ def command(
     path: Annotated[
         Path, typer.Option(help="Folder of the embedded store; kept, so that you can go on.")
     ] = Path("splade-demo"),
-    json: common.Json = False,
+    json: parameters.Json = False,
 ) -> None:
     """Index a sample collection in an embedded store, search it, explain hits, measure quality."""
     from splade_connectors.encoders import load_encoder
     from splade_connectors.options import WriteOptions
     from splade_connectors.pipeline.readers import FileReader
 
-    screen = common.console(stderr=json)
+    screen = printing.console(stderr=json)
     encoder = load_encoder()
     with common.open_store(f"edge:{path}", encoder) as store:
         with (
             FileReader(SAMPLE / "corpus.jsonl") as reader,
-            common.progress_bar("indexing", lambda: reader.fraction) as show,
+            progress.progress_bar("indexing", lambda: reader.fraction) as show,
         ):
             options = WriteOptions(text_fields=reader.text_fields)
             report = store.index(reader, options=options, on_progress=show)
@@ -55,7 +55,7 @@ def command(
             show_query(screen, store, encoder, query)
         measures = _measures(store)
     if json:
-        common.print_json({"report": report.to_json(), "measures": measures})
+        printing.print_json({"report": report.to_json(), "measures": measures})
     elif measures:
         shown = ", ".join(f"{name} [bold]{value:.4f}[/bold]" for name, value in measures.items())
         screen.print(f"Over the sample's judged queries: {shown}.")
@@ -89,5 +89,5 @@ def _measures(store: Store) -> dict[str, float]:
     try:
         return evaluate(store, read_beir(SAMPLE)).measures
     except MissingDependency as error:
-        common.warn(str(error))
+        printing.warn(str(error))
         return {}

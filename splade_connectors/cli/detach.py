@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
@@ -23,13 +23,13 @@ def command(
     former: Annotated[
         bool, typer.Option("--former", help="Remove what a replaced model has left, instead.")
     ] = False,
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    json: common.Json = False,
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    json: parameters.Json = False,
 ) -> None:
     """Remove what attach added, and only that, after showing it."""
     with common.open_store(
@@ -46,10 +46,10 @@ def command(
             _print_plan(report)
         if not dry_run:
             _ask(yes)
-            with common.progress_bar("detaching") as show:
+            with progress.progress_bar("detaching") as show:
                 report = store.detach(former=former, on_progress=show)
     if json:
-        common.print_json(report.to_json())
+        printing.print_json(report.to_json())
     elif not dry_run:
         _print_report(report)
     if report.rejected_count:
@@ -65,7 +65,7 @@ def _ask(yes: bool) -> None:
 
 
 def _print_plan(report: DetachReport) -> None:
-    screen = common.console(stderr=True)
+    screen = printing.console(stderr=True)
     vectors = f"the vectors {report.vector!r} of {report.documents:,} documents"
     for line in (vectors, *report.removes):
         screen.print(f"would remove: {line}", markup=False)
@@ -74,7 +74,7 @@ def _print_plan(report: DetachReport) -> None:
 
 
 def _print_report(report: DetachReport) -> None:
-    screen = common.console()
+    screen = printing.console()
     screen.print(f"[bold]{report.cleared:,}[/bold] documents have no {report.vector!r} any more")
     for item in report.rejected[:10]:
         screen.print(f"  id {item.id!r}: {item.reason}", markup=False)

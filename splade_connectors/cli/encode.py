@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,13 +38,14 @@ def command(
     ] = None,
     id_field: Annotated[str | None, typer.Option(help="Id field. Default: _id or id.")] = None,
     format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv or parquet.")] = None,
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    batch_size: common.BatchSize = 64,
-    threads: common.Threads = None,
-    max_length: common.MaxLength = None,
-    long_text: common.LongText = None,
-    json: common.Json = False,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    batch_size: parameters.BatchSize = 64,
+    threads: parameters.Threads = None,
+    max_length: parameters.MaxLength = None,
+    long_text: parameters.LongText = None,
+    window_overlap: parameters.WindowOverlap = None,
+    json: parameters.Json = False,
 ) -> None:
     """Texts to sparse vectors.
 
@@ -62,6 +63,7 @@ def command(
         threads=threads,
         max_length=max_length,
         long_text=long_text,
+        window_overlap=window_overlap,
     )
     if query is not None:
         _encode_query(encoder, query, ids, json)
@@ -76,11 +78,11 @@ def command(
             text_fields=text or (),
         ) as reader,
         _opened(output) as out,
-        common.progress_bar("encoding", lambda: reader.fraction) as show,
+        progress.progress_bar("encoding", lambda: reader.fraction) as show,
     ):
         rejected = _encode_file(encoder, reader, out, ids, json, show)
     for item in rejected:
-        common.warn(f"line {item.line}: {item.reason}")
+        printing.warn(f"line {item.line}: {item.reason}")
     if rejected:
         raise typer.Exit(1)
 
@@ -88,7 +90,7 @@ def command(
 def _encode_query(encoder: SparseEncoder, query: str, ids: bool, json: bool) -> None:
     vector = encoder.encode_queries([query])[0]
     if json:
-        common.print_json({"query": query, "terms": _terms(encoder, vector, ids)})
+        printing.print_json({"query": query, "terms": _terms(encoder, vector, ids)})
         return
     from rich.table import Table
     from rich.text import Text
@@ -101,7 +103,7 @@ def _encode_query(encoder: SparseEncoder, query: str, ids: bool, json: bool) -> 
     for index, weight in zip(vector.indices[order], vector.values[order], strict=True):
         name = str(index) if ids else encoder.tokens([int(index)])[0]
         table.add_row(Text(name), f"{weight:.3f}{' ' if int(index) in own else '+'}")
-    screen = common.console()
+    screen = printing.console()
     screen.print(table)
     screen.print(f"{len(vector)} terms; + is a term that the text does not have")
 

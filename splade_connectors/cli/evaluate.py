@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, hybrid, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 
 def command(
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     beir: Annotated[Path, typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.")],
     split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
     fusion: Annotated[
         list[str] | None,
-        typer.Option(help=f"Compare a fusion; may be repeated: {common.FUSION_HELP}."),
+        typer.Option(help=f"Compare a fusion; may be repeated: {hybrid.FUSION_HELP}."),
     ] = None,
-    dense_model: common.DenseModel = None,
+    dense_model: parameters.DenseModel = None,
     dense_vectors: Annotated[
         Path | None,
         typer.Option(help="The queries' dense vectors instead: .npz with ids and vectors."),
     ] = None,
-    dense_field: common.DenseField = None,
-    text_field: common.TextFields = None,
+    dense_field: parameters.DenseField = None,
+    text_field: parameters.TextFields = None,
     run_file: Annotated[
         Path | None,
         typer.Option(help="Write the rankings as TREC runs, OUT.NAME.trec for each row."),
     ] = None,
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    override_manifest: common.OverrideManifest = False,
-    json: common.Json = False,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    override_manifest: parameters.OverrideManifest = False,
+    json: parameters.Json = False,
 ) -> None:
     """nDCG@10, recall@100 and MRR@10 over judged queries in BEIR layout.
 
@@ -62,14 +62,14 @@ def command(
         raise ConfigurationError("give either --dense-model or --dense-vectors")
     common.check_writable(run_file)
     dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
-    legs = common.make_legs(
-        dense or common.dense_encoder(dense_model), text_field, dense_field=dense_field
+    legs = hybrid.make_legs(
+        dense or hybrid.dense_encoder(dense_model), text_field, dense_field=dense_field
     )
     if fusion and len(legs) == 1:
         raise ConfigurationError(
             "--fusion is for several legs: add --dense-model, --dense-vectors or --text-field"
         )
-    fusions = common.parse_fusions(fusion or (), legs)
+    fusions = hybrid.parse_fusions(fusion or (), legs)
     encoder = common.make_encoder(model, backend)
     with (
         common.open_store(
@@ -83,13 +83,13 @@ def command(
             manifest=manifest,
             override_manifest=override_manifest,
         ) as store,
-        common.progress_bar("searching") as show,
+        progress.progress_bar("searching") as show,
     ):
         if len(legs) > 1:
             tuning = None if fusions else store.tuning()
             other = misfit(tuning, [leg.name for leg in legs]) if tuning else None
             if other:
-                common.warn(f"{other}: it has no row")
+                printing.warn(f"{other}: it has no row")
                 tuning = None
             compared = compare(store, judged, legs, fusions or [Rrf()], show, tuning=tuning)
         else:
@@ -99,14 +99,14 @@ def command(
         if run_file:
             write_runs(compared, run_file)
         if json:
-            common.print_json(compared.to_json())
+            printing.print_json(compared.to_json())
         else:
             print_comparison(compared)
         return
     if run_file:
         write_run(run_file, {id: hits.items() for id, hits in ranking.items()}, "sparse")
     if json:
-        common.print_json(found.to_json())
+        printing.print_json(found.to_json())
     else:
         print_evaluation(found)
 
@@ -124,7 +124,7 @@ def print_evaluation(found: Evaluation) -> None:
         f"{found.p50_ms:.1f} ms",
         f"{found.p95_ms:.1f} ms",
     )
-    common.console().print(table)
+    printing.console().print(table)
     warn_of_gaps(found)
 
 
@@ -148,7 +148,7 @@ def print_comparison(found: Comparison) -> None:
             "" if row.p is None else f"{row.difference:+.4f}",
             "" if row.p is None else shown_p(row.p),
         )
-    screen = common.console()
+    screen = printing.console()
     screen.print(table)
     screen.print(
         f"{found.queries:,} queries; difference of nDCG@10 to the best leg, {found.best_leg}, and "
@@ -176,9 +176,9 @@ def write_runs(found: Comparison, path: Path) -> None:
 def warn_of_gaps(found: Evaluation | Comparison | Study) -> None:
     """Judgements of queries and documents that are not there."""
     if found.unknown_queries:
-        common.warn(f"{found.unknown_queries} judged queries are not in queries.jsonl: left out")
+        printing.warn(f"{found.unknown_queries} judged queries are not in queries.jsonl: left out")
     if found.missing_documents:
-        common.warn(
+        printing.warn(
             f"{found.missing_documents} relevant documents are not in the store: they count as "
             "not found"
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing
 from splade_connectors.errors import NotFound
 
 if TYPE_CHECKING:
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 def command(
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     query: Annotated[str, typer.Argument(help="The text that was searched for.")],
     id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    override_manifest: common.OverrideManifest = False,
-    json: common.Json = False,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    override_manifest: parameters.OverrideManifest = False,
+    json: parameters.Json = False,
 ) -> None:
     """Why a document has its score: each shared term, its weights, and what it adds."""
     encoder = common.make_encoder(model, backend)
@@ -44,7 +44,7 @@ def command(
     ) as store:
         explanation = _explain(store, query, id)
     if json:
-        common.print_json(as_json(explanation))
+        printing.print_json(as_json(explanation))
     else:
         print_explanation(explanation)
 
@@ -86,7 +86,7 @@ def print_explanation(explanation: Explanation) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    screen = common.console()
+    screen = printing.console()
     table = Table(box=None, pad_edge=False)
     table.add_column("term", style="bold")
     for name in ("query", "document", "adds", "share"):

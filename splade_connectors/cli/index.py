@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.targets import shown_target
 
@@ -26,7 +26,7 @@ def command(
         str,
         typer.Argument(help="JSONL, CSV, TSV or Parquet (.gz allowed), or - for JSONL on stdin."),
     ],
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     text: Annotated[
         list[str] | None,
         typer.Option("--text", help="Text field; several are joined. Default: title and text."),
@@ -42,25 +42,26 @@ def command(
         bool,
         typer.Option("--from-dead-letters", help="FILE holds dead letters: try them again."),
     ] = False,
-    dead_letters: common.DeadLetterFile = None,
-    bodies: common.Bodies = True,
-    prune_top_k: common.PruneTopK = None,
-    prune_max_ratio: common.PruneMaxRatio = None,
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    batch_size: common.BatchSize = 64,
-    threads: common.Threads = None,
-    max_length: common.MaxLength = None,
-    long_text: common.LongText = None,
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    override_manifest: common.OverrideManifest = False,
-    log_json: common.LogJson = False,
-    json: common.Json = False,
+    dead_letters: parameters.DeadLetterFile = None,
+    bodies: parameters.Bodies = True,
+    prune_top_k: parameters.PruneTopK = None,
+    prune_max_ratio: parameters.PruneMaxRatio = None,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    batch_size: parameters.BatchSize = 64,
+    threads: parameters.Threads = None,
+    max_length: parameters.MaxLength = None,
+    long_text: parameters.LongText = None,
+    window_overlap: parameters.WindowOverlap = None,
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    override_manifest: parameters.OverrideManifest = False,
+    log_json: parameters.LogJson = False,
+    json: parameters.Json = False,
 ) -> None:
     """Encode the rows of a file and write them to a store.
 
@@ -84,6 +85,7 @@ def command(
             threads=threads,
             max_length=max_length,
             long_text=long_text,
+            window_overlap=window_overlap,
         )
         with (
             common.open_store(
@@ -99,7 +101,7 @@ def command(
                 prune=common.prune_options(prune_top_k, prune_max_ratio),
             ) as store,
             common.dead_letters(dead_letters, bodies) as letters,
-            common.progress("indexing", log_json, lambda: reader.fraction) as show,
+            progress.shown("indexing", log_json, lambda: reader.fraction) as show,
         ):
             fields = reader.text_fields or _stored_fields(store)
             options = WriteOptions(text_fields=fields)
@@ -109,19 +111,19 @@ def command(
                 )
             except IndexingInterrupted as stop:
                 if json and isinstance(stop.report, IndexReport):
-                    common.print_json(stop.report.to_json())
+                    printing.print_json(stop.report.to_json())
                 raise
     if log_json:
-        common.log_json("report", **report.to_json())
+        progress.log_json("report", **report.to_json())
     if json:
-        common.print_json(report.to_json())
+        printing.print_json(report.to_json())
     else:
         print_report(report)
-        common.print_rejections(report.rejected, report.rejected_count, letters)
+        printing.print_rejections(report.rejected, report.rejected_count, letters)
         if letters.count and bodies:
             shown = shown_target(target)
             again = f"splade-connectors index --from-dead-letters {letters.path} {shown}"
-            common.console(stderr=True).print(
+            printing.console(stderr=True).print(
                 f"  try them again: {again}", markup=False, soft_wrap=True
             )
     if report.rejected_count:
@@ -180,7 +182,7 @@ def _stored_fields(store: Store) -> tuple[str, ...]:
 
 def print_report(report: IndexReport) -> None:
     """What was written, and what to know of it."""
-    screen = common.console()
+    screen = printing.console()
     rate = report.written / report.seconds if report.seconds else 0.0
     terms = report.terms / report.written if report.written else 0.0
     screen.print(

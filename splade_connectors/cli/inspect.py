@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing
 
 
 def command(
-    target: common.TargetArgument,
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    json: common.Json = False,
+    target: parameters.TargetArgument,
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    json: parameters.Json = False,
 ) -> None:
     """What is there: server, fields, number of documents, manifest."""
     with common.open_store(
@@ -29,7 +29,7 @@ def command(
     ) as store:
         found = store.inspect().to_json()
     if json:
-        common.print_json(found)
+        printing.print_json(found)
     else:
         _print(found)
 
@@ -51,7 +51,7 @@ def _print(found: dict[str, Any]) -> None:
         table.add_row("tuning", Text(_tuning(tuning)))
     if settings is None:
         table.add_row("manifest", "none")
-    common.console().print(table)
+    printing.console().print(table)
 
 
 def _tuning(kept: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, hybrid, parameters, printing
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _TEXT_SHOWN = 160
 
 
 def command(
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     query: Annotated[str, typer.Argument(help="The text to search for.")],
     limit: Annotated[int, typer.Option(min=1, help="Most hits.")] = 10,
     offset: Annotated[int, typer.Option(min=0, help="Hits to skip.")] = 0,
@@ -30,11 +30,11 @@ def command(
     ] = None,
     payload: Annotated[bool, typer.Option(help="Show the stored fields.")] = True,
     fusion: Annotated[
-        str | None, typer.Option(help=f"How several legs become one: {common.FUSION_HELP}.")
+        str | None, typer.Option(help=f"How several legs become one: {hybrid.FUSION_HELP}.")
     ] = None,
-    dense_model: common.DenseModel = None,
-    dense_field: common.DenseField = None,
-    text_field: common.TextFields = None,
+    dense_model: parameters.DenseModel = None,
+    dense_field: parameters.DenseField = None,
+    text_field: parameters.TextFields = None,
     candidates: Annotated[
         int | None, typer.Option(min=1, help="Window of every leg. Default: 200.")
     ] = None,
@@ -50,16 +50,16 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
     ] = False,
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    override_manifest: common.OverrideManifest = False,
-    json: common.Json = False,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    override_manifest: parameters.OverrideManifest = False,
+    json: parameters.Json = False,
 ) -> None:
     """The best documents for a query: by dot product, or of several legs after fusion."""
     arguments: dict[str, Any] = {
@@ -88,9 +88,9 @@ def command(
         with_legs = json and "legs" in arguments
         hits = store.search(query, with_legs=with_legs, **arguments)
     for warning in hits.plan.warnings:
-        common.warn(warning)
+        printing.warn(warning)
     if json:
-        common.print_json([_as_json(hit, with_legs) for hit in hits])
+        printing.print_json([_as_json(hit, with_legs) for hit in hits])
     else:
         print_hits(hits, offset)
 
@@ -99,7 +99,7 @@ def print_hits(hits: Hits, offset: int = 0) -> None:
     """A table: rank, score, id, and the beginning of the text."""
     from rich.table import Table
 
-    screen = common.console()
+    screen = printing.console()
     if not hits:
         screen.print("no hits")
         return
@@ -126,7 +126,7 @@ def excerpt(payload: Any) -> str:
 def print_plan(plan: Plan, json: bool) -> None:
     """The request, ready to paste."""
     if json:
-        common.print_json(
+        printing.print_json(
             {
                 "path": plan.path,
                 "reason": plan.reason,
@@ -142,7 +142,7 @@ def print_plan(plan: Plan, json: bool) -> None:
         )
         return
     for warning in plan.warnings:
-        common.warn(warning)
+        printing.warn(warning)
     print(f"# {plan.path}: {plan.reason}")
     if plan.fused_by:
         print(f"# fused by the {plan.fused_by}")
@@ -177,7 +177,7 @@ def _legs(
     """The arguments of a hybrid search; none where no option asks for one."""
     if path not in (None, "auto", "server", "client"):
         raise ConfigurationError(f"--path is auto, server or client, not {path!r}")
-    dense = common.dense_encoder(dense_model)
+    dense = hybrid.dense_encoder(dense_model)
     if dense is None and not text_fields:
         given = {
             "--fusion": fusion,
@@ -191,8 +191,8 @@ def _legs(
                     f"{option} is for several legs: add --dense-model or --text-field"
                 )
         return {}
-    legs = common.make_legs(dense, text_fields, dense_field=dense_field, candidates=candidates)
-    (chosen,) = common.parse_fusions([fusion], legs) if fusion is not None else (None,)
+    legs = hybrid.make_legs(dense, text_fields, dense_field=dense_field, candidates=candidates)
+    (chosen,) = hybrid.parse_fusions([fusion], legs) if fusion is not None else (None,)
     return {"legs": legs, "fusion": chosen, "path": path or "auto"}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, hybrid, parameters, printing, progress
 from splade_connectors.cli.evaluate import shown_p, warn_of_gaps
 from splade_connectors.errors import ConfigurationError
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 def command(
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     beir: Annotated[
         Path | None,
         typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.", show_default=False),
     ] = None,
     split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
-    dense_model: common.DenseModel = None,
+    dense_model: parameters.DenseModel = None,
     dense_vectors: Annotated[
         Path | None,
         typer.Option(help="The queries' dense vectors instead: .npz with ids and vectors."),
     ] = None,
-    dense_field: common.DenseField = None,
-    text_field: common.TextFields = None,
+    dense_field: parameters.DenseField = None,
+    text_field: parameters.TextFields = None,
     folds: Annotated[int, typer.Option(help="Parts of the queries; each is held out once.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the dealing into folds.")] = 0,
     output: Annotated[
@@ -45,16 +45,16 @@ def command(
     forget: Annotated[
         bool, typer.Option("--forget", help="Only remove what --save has kept; nothing is tuned.")
     ] = False,
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    override_manifest: common.OverrideManifest = False,
-    json: common.Json = False,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    override_manifest: parameters.OverrideManifest = False,
+    json: parameters.Json = False,
 ) -> None:
     """Find weights, scales and windows of a fusion from judged queries.
 
@@ -88,8 +88,8 @@ def command(
     if dense_model and dense_vectors:
         raise ConfigurationError("give either --dense-model or --dense-vectors")
     dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
-    legs = common.make_legs(
-        dense or common.dense_encoder(dense_model), text_field, dense_field=dense_field
+    legs = hybrid.make_legs(
+        dense or hybrid.dense_encoder(dense_model), text_field, dense_field=dense_field
     )
     if len(legs) == 1:
         raise ConfigurationError(
@@ -99,7 +99,7 @@ def command(
     encoder = common.make_encoder(model, backend)
     with (
         common.open_store(target, encoder, **place) as store,
-        common.progress_bar("searching") as show,
+        progress.progress_bar("searching") as show,
     ):
         name = beir.resolve().name
         study = tune(
@@ -117,9 +117,9 @@ def command(
     if report:
         write_text(report, render(study))
     for warning in study.warnings:
-        common.warn(warning)
+        printing.warn(warning)
     if json:
-        common.print_json(study.tuning.to_json())
+        printing.print_json(study.tuning.to_json())
     else:
         print_study(study, saved=save)
 
@@ -132,7 +132,7 @@ def _forget(target: str, place: Mapping[str, Any], json: bool) -> None:
         if found is not None:
             store.save_tuning(None)
     if json:
-        common.print_json({"removed": found})
+        printing.print_json({"removed": found})
     elif found is None:
         print("The index keeps no tuning.")
     else:
@@ -160,7 +160,7 @@ def print_study(study: Study, *, saved: bool = False) -> None:
             "" if result.p is None else shown_p(result.p),
         )
     tuning = study.tuning
-    screen = common.console()
+    screen = printing.console()
     screen.print(table)
     screen.print(
         f"nDCG@10 on held-out queries ({tuning.queries:,} in {tuning.folds} folds); difference to "

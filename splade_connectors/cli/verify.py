@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from splade_connectors.cli import common
+from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.cli.attach import print_remedy, print_verification
 
 
 def command(
-    target: common.TargetArgument,
+    target: parameters.TargetArgument,
     sample: Annotated[int, typer.Option(min=1, help="Documents drawn at random.")] = 100,
     everything: Annotated[
         bool,
@@ -23,18 +23,18 @@ def command(
     recheck: Annotated[
         bool, typer.Option("--recheck", help="Every document, by encoding its text.")
     ] = False,
-    prune_top_k: common.PruneTopK = None,
-    prune_max_ratio: common.PruneMaxRatio = None,
-    model: common.Model = None,
-    backend: common.Backend = "onnx",
-    username: common.Username = None,
-    ca_certs: common.CaCerts = None,
-    client_cert: common.ClientCert = None,
-    client_key: common.ClientKey = None,
-    timeout: common.Timeout = 30.0,
-    manifest: common.Manifest = None,
-    override_manifest: common.OverrideManifest = False,
-    json: common.Json = False,
+    prune_top_k: parameters.PruneTopK = None,
+    prune_max_ratio: parameters.PruneMaxRatio = None,
+    model: parameters.Model = None,
+    backend: parameters.Backend = "onnx",
+    username: parameters.Username = None,
+    ca_certs: parameters.CaCerts = None,
+    client_cert: parameters.ClientCert = None,
+    client_key: parameters.ClientKey = None,
+    timeout: parameters.Timeout = 30.0,
+    manifest: parameters.Manifest = None,
+    override_manifest: parameters.OverrideManifest = False,
+    json: parameters.Json = False,
 ) -> None:
     """Compare stored vectors with fresh encodings of the stored texts.
 
@@ -54,13 +54,13 @@ def command(
             override_manifest=override_manifest,
             prune=common.prune_options(prune_top_k, prune_max_ratio),
         ) as store,
-        common.progress_bar("verifying") as show,
+        progress.progress_bar("verifying") as show,
     ):
         found = store.verify(
             sample=sample, everything=everything, recheck=recheck, on_progress=show
         )
     if json:
-        common.print_json(found.to_json())
+        printing.print_json(found.to_json())
     else:
         print_verification(found)
         print_remedy(found, target)

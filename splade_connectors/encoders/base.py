@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from splade_connectors.encoders.batching import Tokens, pad, plan_batches, slices_by_size
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.errors import ConfigurationError, ModelError
-from splade_connectors.options import EncodeOptions, LongText, OnProgress, Progress
+from splade_connectors.options import WINDOW_OVERLAP, EncodeOptions, LongText, OnProgress, Progress
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 # Tokenized at a time: bounds the tokenizer's own objects, which weigh far more than the ids.
@@ -71,7 +71,9 @@ class SparseEncoder(ABC):
     def own_terms(self, text: str) -> set[int]:
         """The term ids that the text itself has; any other term of its vector was expanded to."""
 
-    def fitted(self, max_length: int, long_text: LongText) -> SparseEncoder:
+    def fitted(
+        self, max_length: int, long_text: LongText, window_overlap: int = WINDOW_OVERLAP
+    ) -> SparseEncoder:
         """This encoder for an index whose texts were cut so; what was asked for explicitly stays.
 
         An encoder that cuts texts in its own way is returned as it is.
@@ -101,7 +103,7 @@ class TokenizingEncoder(SparseEncoder):
         self.options = options
         self._folder = folder
         self._max_batch_tokens = options.max_batch_tokens or default_batch_tokens
-        self._tokenizer = _load_tokenizer(folder, spec, options)
+        self._tokenizer = _load_tokenizer(folder, spec)
         padding = self._tokenizer.padding
         self._padding_id = int(padding["pad_id"]) if padding else 0
         self._tokenizer.no_padding()
@@ -145,18 +147,23 @@ class TokenizingEncoder(SparseEncoder):
         encodings = self._tokenizer.encode_batch_fast([_clean(text)], add_special_tokens=False)
         return {index for part in [encodings[0], *encodings[0].overflowing] for index in part.ids}
 
-    def fitted(self, max_length: int, long_text: LongText) -> SparseEncoder:
+    def fitted(
+        self, max_length: int, long_text: LongText, window_overlap: int = WINDOW_OVERLAP
+    ) -> SparseEncoder:
         """Another one over the same model. As `SparseEncoder.fitted`."""
         spec = replace(
             self.spec,
             max_length=self.spec.max_length if self.options.max_length else max_length,
             long_text=self.options.long_text or long_text,
+            window_overlap=(
+                window_overlap if self.options.window_overlap is None else self.spec.window_overlap
+            ),
         )
         if spec == self.spec:
             return self
         other = copy.copy(self)
         other.spec = spec
-        other._tokenizer = _load_tokenizer(self._folder, spec, self.options)
+        other._tokenizer = _load_tokenizer(self._folder, spec)
         other._tokenizer.no_padding()
         return other
 
@@ -242,7 +249,7 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _load_tokenizer(folder: Path, spec: EncoderSpec, options: EncodeOptions) -> Tokenizer:
+def _load_tokenizer(folder: Path, spec: EncoderSpec) -> Tokenizer:
     path = folder / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -250,7 +257,7 @@ def _load_tokenizer(folder: Path, spec: EncoderSpec, options: EncodeOptions) -> 
         raise ModelError(f"the tokenizer {path} cannot be read: {error}") from error
     special = tokenizer.num_special_tokens_to_add(is_pair=False)
     room = spec.max_length - special
-    stride = options.window_overlap if spec.long_text == "windows" else 0
+    stride = spec.window_overlap if spec.long_text == "windows" else 0
     if stride >= room:
         raise ConfigurationError(
             f"window_overlap={stride} must be less than the {room} tokens of a window "

@@ -78,6 +78,7 @@ def load_encoder(
         activation=activation,
         max_length=options.max_length,
         long_text=options.long_text,
+        window_overlap=options.window_overlap,
     )
     if backend == "torch":
         from splade_connectors.encoders.torch import TorchEncoder

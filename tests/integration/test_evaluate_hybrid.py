@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, Store, aconnect, connect
-from splade_connectors.cli import common, main
+from splade_connectors.cli import hybrid, main
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.evaluate import (
     Judged,
@@ -331,7 +331,7 @@ class FakeModel:
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks like one of sentence-transformers, and what would load it."""
-    monkeypatch.setattr(common, "_load_dense", lambda folder: FakeModel())
+    monkeypatch.setattr(hybrid, "_load_dense", lambda folder: FakeModel())
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "modules.json").write_text("[]")
     return tmp_path / "model"

@@ -23,7 +23,7 @@ import pytest
 
 from splade_connectors import Document, SparseEncoder, aconnect, connect
 from splade_connectors.backend import ConnectOptions
-from splade_connectors.cli import common, main
+from splade_connectors.cli import hybrid, main
 from splade_connectors.evaluate import read_beir, read_tuning
 from splade_connectors.fusion import DenseLeg, SparseLeg, fuse, parse_fusion
 from splade_connectors.fusion.reference import leg_ranking
@@ -187,7 +187,7 @@ class StandIn:
 @pytest.fixture(autouse=True)
 def models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with folders that look like those of sentence-transformers, by kind."""
-    monkeypatch.setattr(common, "_load_dense", lambda folder: StandIn(folder.name))
+    monkeypatch.setattr(hybrid, "_load_dense", lambda folder: StandIn(folder.name))
     folder = tmp_path_factory.mktemp("models")
     for kind in ("words", "short", "broken", "wordless"):
         (folder / kind).mkdir()

