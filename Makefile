@@ -12,7 +12,7 @@ demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure i
 	$(BIN)/splade-connectors demo
 
 test: $(VENV)/.test ## Set up and run the tests; those that lack Java or a server say what to install.
-	$(PYTEST) -m "not models" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	$(PYTEST) -m "not models" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-models: $(VENV)/.models ## The tests that need torch, transformers and sentence-transformers.
 	$(PYTEST) -m models
