@@ -29,6 +29,9 @@ _WRITE_SETTINGS = (
 # Taken from the index where they are not given.
 _GOING_ON = {"max_length", "long_text", "window_overlap", "prune_top_k", "prune_max_ratio"}
 
+# Absent from the JSON of an index that has none.
+_OPTIONAL = {"tuning", "window_overlap"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexManifest:
@@ -68,11 +71,8 @@ class IndexManifest:
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the inverse of `from_json`. What only some indices have may be absent."""
         made = asdict(self) | {"text_fields": list(self.text_fields)}
-        return {
-            name: value
-            for name, value in made.items()
-            if value is not None or name not in ("tuning", "window_overlap")
-        }
+        absent = {name for name in _OPTIONAL if made[name] is None}
+        return {name: value for name, value in made.items() if name not in absent}
 
     def fingerprint(self) -> str:
         """8 hex digits that differ where any setting of the vectors differs."""

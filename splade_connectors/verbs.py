@@ -27,7 +27,7 @@ from splade_connectors.errors import (
 )
 from splade_connectors.fusion.tuning import Tuning, no_manifest
 from splade_connectors.manifest import IndexManifest
-from splade_connectors.options import WINDOW_OVERLAP, PruneOptions, SearchOptions, WriteOptions
+from splade_connectors.options import PruneOptions, SearchOptions, WriteOptions
 from splade_connectors.pipeline.payload import payload_reason
 from splade_connectors.steps import Compute, Steps
 from splade_connectors.texts import text_of
@@ -369,8 +369,9 @@ class Verbs:
         encoder = self.document_encoder()  # which stays as it is where it is fitted already
         model = (encoder.spec.model, encoder.spec.revision, encoder.spec.tokenizer)
         if model == (stored.model, stored.revision, stored.tokenizer):
-            overlap = WINDOW_OVERLAP if stored.window_overlap is None else stored.window_overlap
-            self._fitted = encoder.fitted(stored.max_length, stored.long_text, overlap)
+            self._fitted = encoder.fitted(
+                stored.max_length, stored.long_text, stored.window_overlap
+            )
 
     @property
     def overrides(self) -> bool:

@@ -1,4 +1,8 @@
-"""The options that several commands share, as typer reads them."""
+"""The options that several commands share, as typer reads them.
+
+typer finds a command's options in its signature and has no groups of them, so each command lists
+those that it takes by name; what they are and say is here, once.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from splade_connectors.encoders.batching import Tokens, pad, plan_batches, slices_by_size
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.errors import ConfigurationError, ModelError
-from splade_connectors.options import WINDOW_OVERLAP, EncodeOptions, LongText, OnProgress, Progress
+from splade_connectors.options import EncodeOptions, LongText, OnProgress, Progress
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 # Tokenized at a time: bounds the tokenizer's own objects, which weigh far more than the ids.
@@ -72,11 +72,16 @@ class SparseEncoder(ABC):
         """The term ids that the text itself has; any other term of its vector was expanded to."""
 
     def fitted(
-        self, max_length: int, long_text: LongText, window_overlap: int = WINDOW_OVERLAP
+        self, max_length: int, long_text: LongText, window_overlap: int | None = None
     ) -> SparseEncoder:
         """This encoder for an index whose texts were cut so; what was asked for explicitly stays.
 
         An encoder that cuts texts in its own way is returned as it is.
+
+        Args:
+            max_length: most tokens of a text.
+            long_text: what became of longer ones.
+            window_overlap: tokens shared by neighbouring windows; None where there are none.
         """
         return self
 
@@ -148,16 +153,16 @@ class TokenizingEncoder(SparseEncoder):
         return {index for part in [encodings[0], *encodings[0].overflowing] for index in part.ids}
 
     def fitted(
-        self, max_length: int, long_text: LongText, window_overlap: int = WINDOW_OVERLAP
+        self, max_length: int, long_text: LongText, window_overlap: int | None = None
     ) -> SparseEncoder:
         """Another one over the same model. As `SparseEncoder.fitted`."""
+        if window_overlap is None or self.options.window_overlap is not None:
+            window_overlap = self.spec.window_overlap
         spec = replace(
             self.spec,
             max_length=self.spec.max_length if self.options.max_length else max_length,
             long_text=self.options.long_text or long_text,
-            window_overlap=(
-                window_overlap if self.options.window_overlap is None else self.spec.window_overlap
-            ),
+            window_overlap=window_overlap,
         )
         if spec == self.spec:
             return self

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from splade_connectors import AsyncStore, Document, SparseVector, Store, aconnect, connect
+from splade_connectors import Document, SparseVector, Store, aconnect, connect
 from splade_connectors.backend import Rejected
 from splade_connectors.errors import (
     ConfigurationError,
@@ -94,25 +94,21 @@ async def test_every_verb_awaited(server: Server, by_client: bool) -> None:
     if server.major == 8 and not by_client:
         pytest.skip("the client installed here is too new for a URL of 8.x")
     async with server.astore(server.new_name(), by_client=by_client) as store:
-        await every_verb(store)
-
-
-async def every_verb(store: AsyncStore) -> None:
-    with pytest.raises(NotFound, match="does not exist"):
-        await store.search("salt")
-    assert (await store.index(DOCUMENTS)).written == 3
-    assert ids(await store.search("salt", filter={"term": {"lang": "en"}})) == {"a", "b"}
-    assert (await store.plan("salt")).url_path.endswith("/_search")
-    (found,) = await store.get(["a"], with_vectors=True)
-    assert found.vector == stored_vector("Water and salt.")
-    await store.update("a", text="Bread and wine.", payload={"n": 10})
-    (found,) = await store.get(["a"])
-    assert found.payload == {"lang": "en", "n": 10, "text": "Bread and wine."}
-    assert (await store.explain("wine", "a")).score > 0
-    await store.delete(["b"])
-    assert await store.known(["a", "b"]) == ["a"]
-    assert await store.count() == 2
-    assert (await store.inspect()).manifest is not None
+        with pytest.raises(NotFound, match="does not exist"):
+            await store.search("salt")
+        assert (await store.index(DOCUMENTS)).written == 3
+        assert ids(await store.search("salt", filter={"term": {"lang": "en"}})) == {"a", "b"}
+        assert (await store.plan("salt")).url_path.endswith("/_search")
+        (found,) = await store.get(["a"], with_vectors=True)
+        assert found.vector == stored_vector("Water and salt.")
+        await store.update("a", text="Bread and wine.", payload={"n": 10})
+        (found,) = await store.get(["a"])
+        assert found.payload == {"lang": "en", "n": 10, "text": "Bread and wine."}
+        assert (await store.explain("wine", "a")).score > 0
+        await store.delete(["b"])
+        assert await store.known(["a", "b"]) == ["a"]
+        assert await store.count() == 2
+        assert (await store.inspect()).manifest is not None
 
 
 def stored_vector(text: str) -> SparseVector:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -440,12 +441,14 @@ def test_a_hub_model_without_network_is_one_sentence(monkeypatch: pytest.MonkeyP
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    begun = time.monotonic()
     with pytest.raises(
         ModelError, match=r"^nobody/no-model could not be fetched from the Hugging Face hub \("
     ) as caught:
         load_encoder("nobody/no-model")
     assert "\n" not in str(caught.value)
     assert "download it elsewhere and pass the folder" in str(caught.value)
+    assert time.monotonic() - begun < 5
 
 
 def test_an_error_of_the_hub_without_words_is_told_all_the_same(
