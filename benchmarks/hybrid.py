@@ -26,7 +26,7 @@ from splade_connectors import Document, Store, connect, load_encoder
 from splade_connectors.cli.evaluate import shown_p
 from splade_connectors.cli.hybrid import dense_encoder, make_legs
 from splade_connectors.evaluate import Comparison, Study, compare, read_beir, tune
-from splade_connectors.evaluate.report import render
+from splade_connectors.evaluate.html_report import render
 from splade_connectors.fusion import DistributionBased, Rrf
 
 SPLIT = "test"

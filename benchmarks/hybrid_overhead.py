@@ -39,9 +39,9 @@ from hybrid_equality import Servers
 sys.path.insert(0, str(ROOT))
 
 from splade_connectors import SparseEncoder, Store, load_encoder
+from splade_connectors.extras import require
 from splade_connectors.fusion import DenseLeg, Fusion, Rrf, SparseLeg, WeightedSum
 from splade_connectors.fusion.legs import Leg
-from splade_connectors.registry import require
 from tests.integration import hybrid_places
 from tests.integration.hybrid_places import Place
 
@@ -219,7 +219,7 @@ def replay_edge(place: Place, url: str) -> Iterator[Replay]:
 
     Read are ids and scores of the page, or of whole legs where they are to be fused, and payloads.
     """
-    from splade_qdrant.edge_query import edge_query
+    from splade_qdrant.edge.query import edge_query
 
     engine = require("qdrant_edge", "qdrant", "edge: targets")
 

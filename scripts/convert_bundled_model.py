@@ -16,7 +16,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from splade_connectors.encoders.convert import convert
+from splade_connectors.encoders.export.onnx_graph import convert
 from splade_connectors.encoders.spec import read_spec
 
 log = logging.getLogger(__name__)

@@ -3,12 +3,13 @@
 import logging as _logging
 
 from splade_connectors.async_store import AsyncStore
-from splade_connectors.attach import AttachOptions, AttachReport
 from splade_connectors.connect import aconnect, connect
 from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
 from splade_connectors.encoders import EncodeStats, SparseEncoder, load_encoder
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
+from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion import DistributionBased, Rrf, WeightedSum
+from splade_connectors.operations.attach import AttachOptions, AttachReport
 from splade_connectors.options import (
     EncodeOptions,
     Progress,
@@ -16,10 +17,9 @@ from splade_connectors.options import (
     RetryOptions,
     WriteOptions,
 )
-from splade_connectors.pipeline.deadletter import DeadLetters
-from splade_connectors.pipeline.report import IndexReport
 from splade_connectors.store import Store
 from splade_connectors.vectors import SparseBatch, SparseVector, dot, prune
+from splade_connectors.writing.report import IndexReport
 
 __version__ = "0.1.0"
 

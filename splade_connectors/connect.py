@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from splade_connectors.async_store import AsyncStore
-from splade_connectors.backend import ConnectOptions, Opened
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Opened
+from splade_connectors.backends.registry import (
+    adapter_for_client,
+    adapter_for_scheme,
+    is_async_client,
+)
+from splade_connectors.backends.targets import Target, parse_target
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.load import load_encoder
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.keys import Keys
-from splade_connectors.options import PruneOptions, RetryOptions
-from splade_connectors.registry import adapter_for_client, adapter_for_scheme, is_async_client
+from splade_connectors.operations.session import Verbs
+from splade_connectors.options import ConnectOptions, PruneOptions, RetryOptions
 from splade_connectors.store import Store
-from splade_connectors.targets import Target, parse_target
-from splade_connectors.verbs import Verbs
 
 EncoderLike = SparseEncoder | str | Path | None
 

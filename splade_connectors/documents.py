@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,11 +12,6 @@ from splade_connectors.vectors import SparseVector
 
 DocumentId = str | int
 Dense = Sequence[float] | Mapping[str, Sequence[float]]
-
-# Fixed for ever: the point id of a document must be the same in every run and every version.
-_POINT_ID_NAMESPACE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
-_INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
-_LARGEST_POINT_ID = 2**64 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,25 +213,56 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def point_id(value: DocumentId) -> int | str:
-    """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncodedDocument:
+    """A document with its sparse vector.
 
-    Integers from 0 to 2^64 - 1 and UUIDs in their usual spelling are themselves; anything else
-    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run; that of
-    integers is another one, so that -3 and "-3" are two documents.
+    Attributes:
+        document: as it was given.
+        vector: encoded and pruned.
+        payload: the fields to store, text included.
+        marker: tells what the vector was made of: fingerprints of the settings and of the text.
     """
-    if isinstance(value, int):
-        if 0 <= value <= _LARGEST_POINT_ID:
-            return value
-        return str(uuid.uuid5(_INTEGER_NAMESPACE, str(value)))
-    if is_uuid(value):
-        return value
-    return str(uuid.uuid5(_POINT_ID_NAMESPACE, value))
+
+    document: Document
+    vector: SparseVector
+    payload: Mapping[str, Any]
+    marker: str = ""
+
+    @property
+    def id(self) -> DocumentId:
+        """The document's id."""
+        return self.document.id
 
 
-def is_uuid(value: str) -> bool:
-    """Whether the string is a UUID in lower-case, hyphenated form."""
-    try:
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A document that the store acknowledged."""
+
+    id: DocumentId
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A document that was not stored.
+
+    Attributes:
+        id: its id, None where the row had none.
+        reason: why, in one sentence that quotes nothing of the document but its id and the names
+            of its fields: it is printed and logged.
+        line: where it came from (1-based line of a file), when known.
+        retryable: the store was too busy (429): sending it again may succeed.
+        detail: the server's own words, which may quote the document; "" where `reason` says all.
+            Kept in a file of dead letters that holds the documents as well, and nowhere else.
+    """
+
+    id: DocumentId | None
+    reason: str
+    line: int | None = None
+    retryable: bool = False
+    detail: str = field(default="", repr=False)
+
+
+Outcome = Written | Rejected
+
+Row = Document | Rejected

@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from splade_connectors.errors import ManifestMismatch, SpladeConnectorsError
-from splade_connectors.keys import KeyStyle
 from splade_connectors.options import LongText
 
+KeyStyle = Literal["token", "id", "other"]
+
 FORMAT = 1
+
 MANIFEST_KEY = "splade_connectors"
 
 # Settings that a query must share with the index. The others shape documents only.
 _QUERY_SETTINGS = ("model", "revision", "tokenizer", "activation", "key_style")
+
 _WRITE_SETTINGS = (
     *_QUERY_SETTINGS,
     "max_length",
@@ -26,6 +29,7 @@ _WRITE_SETTINGS = (
     "prune_max_ratio",
     "text_fields",
 )
+
 # Taken from the index where they are not given.
 _GOING_ON = {"max_length", "long_text", "window_overlap", "prune_top_k", "prune_max_ratio"}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.payloads import check_text_fields
 
 # The largest limit and offset that all stores take.
 _LARGEST = 2**31 - 1
@@ -198,3 +199,96 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectOptions:
+    """What a target cannot say, or should not: credentials, TLS, where the manifest is kept.
+
+    Attributes:
+        api_key: sent as the store's own kind of API key.
+        username: with `password`, for basic authentication.
+        password: with `username`.
+        bearer_token: sent as `Authorization: Bearer …`, to Elasticsearch and OpenSearch.
+        ca_certs: path of a file with the certificate authorities to trust.
+        client_cert: path of a PEM file with this client's certificate, where servers ask for one.
+        client_key: path of a PEM file with its key; None where `client_cert` holds it as well.
+        timeout_s: seconds until a request counts as failed.
+        manifest_file: keep the manifest in this file, for servers that cannot.
+    """
+
+    api_key: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    bearer_token: str | None = field(default=None, repr=False)
+    ca_certs: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    timeout_s: float = 30.0
+    manifest_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachOptions:
+    """How vectors are attached.
+
+    Attributes:
+        text_fields: payload fields that the text is made of, joined by a space: names, or paths
+            into objects ("author.bio"). Empty takes those of the manifest.
+        recheck: compare every stored vector with a fresh encoding. Without it, where documents
+            carry a marker the texts are compared by their hash, and elsewhere only documents
+            without a vector are read.
+        mark: on Qdrant: keep a hash of the text in the payload of each point, so that edited texts
+            are found without encoding them.
+        replace_model: encode all documents with another model or other settings under a second
+            name, and switch to it when it is complete.
+        copy_to: on Qdrant: copy the collection to this new one first, and attach there; for servers
+            that cannot add a vector to what exists.
+        switch_alias: with `copy_to`: the alias that names the copy when all is verified.
+        part: (i, n): only the i-th of n parts of the documents (i from 0), for several machines
+            that share the work.
+        verify: vectors that are read back at the end and compared with fresh encodings.
+        write: sizes of chunks and windows, and patience.
+    """
+
+    text_fields: tuple[str, ...] = ()
+    recheck: bool = False
+    mark: bool = False
+    replace_model: bool = False
+    copy_to: str | None = None
+    switch_alias: str | None = None
+    part: tuple[int, int] | None = None
+    verify: int = 100
+    write: WriteOptions = field(default_factory=WriteOptions)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.text_fields, str):
+            raise ConfigurationError(
+                f"text_fields are names, such as ('title', 'body'), not {self.text_fields!r}"
+            )
+        check_text_fields(self.text_fields)
+        if self.verify < 0:
+            raise ConfigurationError(f"verify must be at least 0, not {self.verify!r}")
+        if self.part is not None:
+            check_part(*self.part)
+        if self.switch_alias and not self.copy_to:
+            raise ConfigurationError("switch_alias (--switch-alias) goes with copy_to (--copy-to)")
+        if self.copy_to and (self.replace_model or self.part):
+            raise ConfigurationError(
+                "a collection is copied in one run, to a copy that has no vectors yet: leave "
+                "replace_model and part away"
+            )
+
+
+def check_part(number: int, parts: int) -> None:
+    """Refuse a part that is none.
+
+    Raises:
+        ConfigurationError: unless 0 <= number < parts.
+    """
+    if parts < 1 or not 0 <= number < parts:
+        raise ConfigurationError(
+            f"a part is one of 0/{parts} to {parts - 1}/{parts}, not {number}/{parts}"
+            if parts > 0
+            else f"there are at least 1 parts, not {parts}"
+        )

@@ -6,49 +6,56 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from splade_connectors.arguments import (
-    Query,
-    attach_options,
-    check_iterable,
-    how_far,
-    how_far_attached,
-    hybrid_search,
-    id_list,
-    is_hybrid,
-    say_how_far,
-    say_how_far_attached,
-    search_options,
-    silent,
+from splade_connectors.backends.protocol import Opened, Plan
+from splade_connectors.documents import (
+    DocumentId,
+    Explanation,
+    HybridExplanation,
+    Row,
+    StoredDocument,
 )
-from splade_connectors.attach.detach import Detaching
-from splade_connectors.attach.former import former_verbs
-from splade_connectors.attach.replace import begin_attaching, pinned
-from splade_connectors.attach.report import AttachReport, DetachReport, Verification
-from splade_connectors.attach.run import Attaching
-from splade_connectors.attach.values import AttachOptions, AttachPlan
-from splade_connectors.attach.verify import verifying
-from splade_connectors.backend import Opened, Plan
-from splade_connectors.documents import DocumentId, Explanation, HybridExplanation, StoredDocument
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
+from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import Path
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
+from splade_connectors.operations.attach.detach import Detaching, former_verbs
+from splade_connectors.operations.attach.plan import AttachPlan
+from splade_connectors.operations.attach.replace import begin_attaching, pinned
+from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
+from splade_connectors.operations.attach.run import (
+    Attaching,
+    attach_options,
+    how_far_attached,
+    say_how_far_attached,
+)
+from splade_connectors.operations.attach.verify import verifying
+from splade_connectors.operations.edit import id_list
+from splade_connectors.operations.hybrid import hybrid_search
+from splade_connectors.operations.index import (
+    Indexing,
+    check_iterable,
+    how_far,
+    say_how_far,
+    silent,
+)
+from splade_connectors.operations.search import Hits, Query, is_hybrid, search_options
+from splade_connectors.operations.session import Inspection, Verbs
 from splade_connectors.options import (
     PATIENT,
+    AttachOptions,
     OnProgress,
     RetryOptions,
     SearchOptions,
     WriteOptions,
 )
-from splade_connectors.pipeline.chunks import windows
-from splade_connectors.pipeline.deadletter import DeadLetters
-from splade_connectors.pipeline.report import IndexReport
-from splade_connectors.pipeline.send import Interruptible
-from splade_connectors.pipeline.write import Indexing, Row
-from splade_connectors.steps import Steps, run
-from splade_connectors.verbs import Hits, Inspection, Verbs
+from splade_connectors.runtime.drive import run
+from splade_connectors.runtime.effects import Steps
+from splade_connectors.writing.chunks import windows
+from splade_connectors.writing.report import IndexReport
+from splade_connectors.writing.send import Interruptible
 
 T = TypeVar("T")
 R = TypeVar("R")

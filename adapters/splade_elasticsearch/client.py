@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from splade_connectors.backends.secrets import Secrets
 from splade_connectors.errors import SpladeConnectorsError
-from splade_connectors.registry import require
-from splade_connectors.secrets import Secrets
+from splade_connectors.extras import require
 from splade_elasticsearch.errors import from_client
-from splade_elasticsearch.requests import HttpRequest
+from splade_lucene.requests import HttpRequest
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"

@@ -1,101 +1,198 @@
-"""A search as an Elasticsearch request. Pure: nothing is sent here."""
+"""A hybrid search as Elasticsearch requests. Pure: nothing is sent here.
+
+Three ways, best first: a retriever (`rrf`, `linear`), where version and licence have it; `bool`
+with a top-level `knn`, for a weighted sum whose sparse and text legs have no window; else one
+`_msearch` with a search per leg, and the fusion on the client.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from splade_connectors.backend import Plan
-from splade_connectors.errors import ConfigurationError
-from splade_connectors.keys import Keys
-from splade_connectors.options import SearchOptions
-from splade_connectors.vectors import SparseVector
-from splade_elasticsearch.dialect import Kind
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Plan
+from splade_connectors.backends.versions import version_text
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.spec import Rrf, WeightedSum, scales_of, weights_of
+from splade_lucene.compile.legs import (
+    MOST_CANDIDATES,
+    Searched,
+    client_plan,
+    conditions,
+    exact_similarity,
+    page,
+    server_plan,
+    sparse_or_text_query,
+    window_of,
+)
+from splade_lucene.dialect import Version
 
-_REASONS = {
-    "rank_features": (
-        "rank_feature with the linear function is the dot product on every version; "
-        "its default function, saturation, is not"
-    ),
-    "sparse_vector": "sparse_vector with prune: false is the dot product; by default it prunes",
-}
-
-# Query types that anyone would pass as a filter: tells a filter from a request body.
-_NOT_A_QUERY = {"query", "size", "from", "aggs", "_source", "must", "should", "must_not", "filter"}
+# First versions: the `rrf` retriever as it is now, its weights, and the `linear` retriever.
+_RRF: Version = (8, 16)
+_RRF_WEIGHTS: Version = (9, 2)
+_LINEAR: Version = (8, 18)
+# `knn` beside `query` in one search, its scores added up.
+_KNN: Version = (8, 4)
+_LICENSES = ("trial", "enterprise", "platinum")
 
 
-def compile_search(
-    index: str,
-    field: str,
-    kind: Kind,
-    keys: Keys,
-    query: SparseVector,
-    options: SearchOptions,
-    hidden_fields: Sequence[str],
-) -> Plan:
-    """The request for the best documents by dot product.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server(Searched):
+    """What decides about the path.
 
-    Args:
-        index: name of the index or alias.
-        field: the sparse field.
-        kind: its type.
-        keys: names the terms.
-        query: at least one term.
-        options: limit, offset, filter.
-        hidden_fields: left out of the payload: vectors and our marker.
+    Attributes:
+        license: its type: "basic", "enterprise", …
     """
-    names = keys.names(query.indices.tolist())
-    weights = dict(zip(names, query.values.tolist(), strict=True))
-    clauses = rank_feature_clauses(field, weights)
-    if kind == "sparse_vector":
-        clauses = [sparse_vector_clause(field, weights)]
-    condition: dict[str, Any] = {"should": clauses, "minimum_should_match": 1}
-    if options.filter is not None:
-        condition["filter"] = [filter_json(options.filter)]
-    body: dict[str, Any] = {
-        "query": {"bool": condition},
-        "size": options.limit,
-        "track_total_hits": False,
-        "_source": {"excludes": list(hidden_fields)} if options.with_payload else False,
+
+    license: str
+
+
+def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: Path) -> Plan:
+    """The best request that does not change the fusion's meaning.
+
+    Raises:
+        NotSupported: when `path` is "server" and the server cannot, or when no path can.
+    """
+    retriever = _retriever_refusal(query, server)
+    if path != "client" and retriever is None:
+        return _retriever_plan(query, server, keys)
+    summed = _sum_refusal(query, server)
+    if path != "client" and summed is None:
+        return _sum_plan(query, server, keys, (f"a retriever: {retriever}",))
+    refusals = {"a retriever": retriever, "bool with knn": summed}
+    return client_plan(query, path, refusals, server, leg_searches(query, server, keys))
+
+
+def leg_searches(query: HybridQuery, server: Server, keys: Keys) -> list[dict[str, Any]]:
+    """One search body per leg, for its window of candidates."""
+    found = []
+    for leg in query.legs:
+        body = window_of(leg)
+        if leg.kind == "dense" and not leg.exact:
+            body["knn"] = _knn(leg)
+        else:
+            body["query"] = _leg_query(leg, server, keys)
+        found.append(body)
+    return found
+
+
+def _retriever_refusal(query: HybridQuery, server: Server) -> str | None:
+    fusion = query.fusion
+    windows = {leg.candidates for leg in query.legs}
+    if isinstance(fusion, WeightedSum):
+        name, first = "linear", _LINEAR
+    else:
+        name, first = "rrf", _RRF_WEIGHTS if getattr(fusion, "weights", None) else _RRF
+    if not isinstance(fusion, Rrf | WeightedSum):
+        return f"there is none for {type(fusion).__name__}"
+    if server.version < first:
+        return (
+            f"this use of {name} needs Elasticsearch {version_text(first)}, the server is "
+            + version_text(server.version)
+        )
+    if server.license not in _LICENSES:
+        return f"the {name} retriever needs an Enterprise licence; this cluster is {server.license}"
+    if isinstance(fusion, WeightedSum) and fusion.normalize:
+        return f"its normalizers differ from normalize={fusion.normalize!r} where scores are equal"
+    if isinstance(fusion, Rrf) and not float(fusion.k).is_integer():
+        return f"rank_constant is a whole number, k is {fusion.k}"
+    if len(windows) > 1 or None in windows:
+        return "it has one window for all legs"
+    return None
+
+
+def _retriever_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
+    weights = weights_of(query.fusion, len(query.legs))
+    legs = [_retriever(leg, server, keys) for leg in query.legs]
+    window = {"rank_window_size": query.legs[0].candidates}
+    if isinstance(query.fusion, WeightedSum):
+        name = "linear"
+        scales = scales_of(query.fusion, len(legs))
+        parts: list[Any] = [
+            {"retriever": leg, "weight": weight / scale, "normalizer": "none"}
+            for leg, weight, scale in zip(legs, weights, scales, strict=True)
+        ]
+        settings: dict[str, Any] = window
+    else:
+        assert isinstance(query.fusion, Rrf)
+        name = "rrf"
+        weighted = query.fusion.weights is not None
+        parts = (
+            [{"retriever": leg, "weight": w} for leg, w in zip(legs, weights, strict=True)]
+            if weighted
+            else legs
+        )
+        settings = {"rank_constant": int(query.fusion.k), **window}
+    body = {"retriever": {name: {"retrievers": parts, **settings}}, **page(query, server)}
+    return server_plan(f"{name} retriever", "one request, fused by the server", body, server, ())
+
+
+def _retriever(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
+    if leg.kind == "dense" and not leg.exact:
+        return {"knn": _knn(leg)}
+    return {"standard": {"query": _leg_query(leg, server, keys)}}
+
+
+def _sum_refusal(query: HybridQuery, server: Server) -> str | None:
+    fusion = query.fusion
+    dense = [leg for leg in query.legs if leg.kind == "dense"]
+    if not isinstance(fusion, WeightedSum) or fusion.normalize:
+        return "it adds up raw scores only"
+    if len(dense) > 1 or any(leg.exact for leg in dense):
+        return "it has one dense leg at most, an approximate one"
+    if dense and server.version < _KNN:
+        version = version_text(server.version)
+        return f"knn beside a query needs Elasticsearch 8.4, the server is {version}"
+    if any(leg.candidates is not None for leg in query.legs if leg.kind != "dense"):
+        return (
+            "every matching document keeps its sparse and text score there, which is another "
+            "ranking than that of a window; candidates=None asks for it"
+        )
+    return None
+
+
+def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[str, ...]) -> Plan:
+    assert isinstance(query.fusion, WeightedSum)
+    weights = weights_of(query.fusion, len(query.legs))
+    scales = scales_of(query.fusion, len(query.legs))
+    should: list[dict[str, Any]] = []
+    beside: dict[str, Any] = {}
+    for leg, weight, scale in zip(query.legs, weights, scales, strict=True):
+        factor = weight / scale
+        if leg.kind == "dense":
+            beside = {"knn": {**_knn(leg), "boost": factor}}
+        else:
+            # A leg of weight 0 stays: its documents are found, and an empty `should` would match
+            # all documents with a score of 1 [9.3.2].
+            should.append({"bool": {"must": [_leg_query(leg, server, keys)], "boost": factor}})
+    body = {
+        "query": {"bool": {"should": should, "minimum_should_match": 1}},
+        **beside,
+        **page(query, server),
     }
-    if options.offset:
-        body["from"] = options.offset
-    return Plan(
-        path=kind,
-        reason=_REASONS[kind],
-        method="POST",
-        url_path=f"/{quote(index, safe='')}/_search",
-        body=body,
+    return server_plan(
+        "bool with knn",
+        "a weighted sum on every licence; sparse and text scores of all matching documents",
+        body,
+        server,
+        not_taken,
     )
 
 
-def rank_feature_clauses(field: str, weights: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Σ q·d as `bool.should`: each clause scores boost x stored weight."""
-    return [
-        {"rank_feature": {"field": f"{field}.{name}", "linear": {}, "boost": weight}}
-        for name, weight in weights.items()
-    ]
-
-
-def sparse_vector_clause(field: str, weights: Mapping[str, float]) -> dict[str, Any]:
-    """Σ q·d in one clause; without `prune: false` 8.19, 9.1 and later drop terms."""
-    return {
-        "sparse_vector": {"field": field, "query_vector": dict(weights), "prune": False},
+def _knn(leg: ResolvedLeg) -> dict[str, Any]:
+    assert leg.candidates is not None
+    breadth = max(leg.candidates, leg.breadth or 2 * leg.candidates)
+    body: dict[str, Any] = {
+        "field": leg.field,
+        "query_vector": list(leg.dense or ()),
+        "k": leg.candidates,
+        "num_candidates": min(breadth, MOST_CANDIDATES),
     }
+    return body | ({"filter": conditions(leg)} if leg.filters else {})
 
 
-def filter_json(given: Any) -> Mapping[str, Any]:
-    """A filter in Elasticsearch's query language, as JSON; objects of its DSL module too.
-
-    Raises:
-        ConfigurationError: for anything else.
-    """
-    if hasattr(given, "to_dict"):
-        given = given.to_dict()
-    if not isinstance(given, Mapping) or len(given) != 1 or set(given) & _NOT_A_QUERY:
-        raise ConfigurationError(
-            'a filter is one Elasticsearch query, {"term": {"lang": "en"}} or {"bool": {…}}, '
-            f"not {given!r}"
-        )
-    return given
+def _leg_query(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
+    if leg.kind == "dense":
+        return exact_similarity(leg, "params.field")
+    return sparse_or_text_query(leg, server, keys)

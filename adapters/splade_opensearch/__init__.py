@@ -1,5 +1,5 @@
 """OpenSearch: `rank_features` and `knn_vector` fields of indices on your own server."""
 
-from splade_opensearch.connect import OpenSearchAdapter
+from splade_opensearch.adapter import OpenSearchAdapter
 
 __all__ = ["OpenSearchAdapter"]

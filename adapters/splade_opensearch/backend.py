@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from splade_connectors.backend import Plan
+from splade_connectors.backends.protocol import Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound, RequestRejected
 from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
 from splade_connectors.fusion.spec import Rrf
-from splade_connectors.steps import Steps
-from splade_elasticsearch.attach import AttachVerbs
-from splade_elasticsearch.dialect import Version
-from splade_elasticsearch.hybrid_verbs import HybridVerbs
-from splade_elasticsearch.requests import HttpRequest
-from splade_opensearch.hybrid import Server, compile_hybrid, leg_searches, rank_factor
+from splade_connectors.runtime.effects import Steps
+from splade_lucene.attach.write import AttachVerbs
+from splade_lucene.dialect import Version
+from splade_lucene.hybrid import HybridVerbs
+from splade_lucene.requests import HttpRequest
+from splade_opensearch.compile import Server, compile_hybrid, leg_searches, rank_factor
 from splade_opensearch.schema import engine, scores_cosines
 
 _END_OF_HITS = "Reached end of search result"

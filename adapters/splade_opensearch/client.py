@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from splade_connectors.backends.secrets import Secrets
 from splade_connectors.errors import ConfigurationError, SpladeConnectorsError
-from splade_connectors.secrets import Secrets
-from splade_elasticsearch.errors import not_this
-from splade_elasticsearch.requests import HttpRequest
+from splade_lucene.errors import not_this
+from splade_lucene.requests import HttpRequest
 from splade_opensearch.dialect import OPENSEARCH
 from splade_opensearch.errors import from_client
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from splade_elasticsearch.dialect import Dialect, Version
+from splade_lucene.dialect import Dialect, Version
 from splade_opensearch.schema import by_angle
 
 

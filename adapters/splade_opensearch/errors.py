@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from splade_connectors.errors import SpladeConnectorsError
-from splade_elasticsearch.errors import as_it_is, from_status, from_transport
+from splade_lucene.errors import as_it_is, from_status, from_transport
 from splade_opensearch.dialect import OPENSEARCH
 
 

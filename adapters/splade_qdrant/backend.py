@@ -1,312 +1,108 @@
-"""The verbs of a Qdrant collection, for servers and for the embedded engine alike."""
+"""The verbs of a hybrid search on a Qdrant collection."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from splade_connectors.attach.state import vector_of
-from splade_connectors.backend import Capabilities, EncodedDocument, Outcome, Plan, Written
-from splade_connectors.documents import DocumentId, Hit, StoredDocument, point_id
-from splade_connectors.errors import NotFound, NotSupported
-from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
-from splade_connectors.options import SearchOptions
-from splade_connectors.pipeline.manifest_file import read_manifest_file, write_manifest_file
-from splade_connectors.pipeline.payload import payload_reason
-from splade_connectors.steps import Steps
-from splade_connectors.vectors import SparseVector
-from splade_connectors.versions import parse_version, version_text
-from splade_qdrant.compile import compile_search
-from splade_qdrant.points import hit, id_payload, point, reserved_key, sparse_json, stored
-from splade_qdrant.requests import Operation, QdrantRequest
-from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
-
-# The first servers with collection metadata, and with vectors added to a collection that exists.
-METADATA = (1, 16)
-ADD_VECTOR = (1, 18)
-
-# JSON spends about this many bytes on one term: "29871," and "1.2345678901234567,".
-_BYTES_PER_TERM = 28
+from splade_connectors.backends.protocol import Plan
+from splade_connectors.documents import Hit
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.fusion.legs import check_dense_query, choose_dense
+from splade_connectors.fusion.reference import LegRanking, leg_ranking
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.runtime.effects import Steps
+from splade_qdrant.attach.copy import CopyVerbs
+from splade_qdrant.compile.hybrid import Collection, batch_body, compile_hybrid, similarity
+from splade_qdrant.documents import original_id, page_of, payload_of
+from splade_qdrant.schema import Schema
 
 
-class QdrantBackend:
-    """A collection and the sparse vector `vector_name` in it.
+class QdrantHybridBackend(CopyVerbs):
+    """A collection that is searched by several legs, and that vectors are attached to.
 
-    Args:
-        collection: its name; "" for an embedded shard, which holds only one.
-        vector_name: name of the sparse vector.
-        dense_name: name of the dense vector that documents' unnamed ones go to.
-        location: the target, for messages.
-        manifest_file: where the manifest is kept instead of in the collection's metadata.
+    Arguments as `QdrantBackend`.
     """
 
-    def __init__(
-        self,
-        collection: str,
-        *,
-        vector_name: str,
-        dense_name: str,
-        location: str,
-        manifest_file: Path | None,
-    ) -> None:
-        self.location = location
-        self._collection = collection
-        # Where it is not the sender's own: a copy.
-        self._other_collection = ""
-        # What users call it; it stands for another vector after the model was replaced.
-        self._asked_vector = vector_name
-        self._exactly = False
-        self._vector = vector_name
-        self._dense = dense_name
-        self._manifest_file = manifest_file
-        self._schema: Schema | None = None
-        self._engine: Mapping[str, str] | None = None
-
-    def describe(self) -> Steps[Capabilities]:
-        """Version, vectors and size. As `Backend.describe`."""
-        engine = yield from self._read_engine()
-        version = parse_version(engine["version"])
-        if not (yield self._request("exists")):
-            return Capabilities(backend=engine["title"], version=version)
-        schema = yield from self._read_schema()
-        check_sparse_vector(schema, self._vector, self.location)
-        return Capabilities(
-            backend=engine["title"],
-            version=version,
-            exists=True,
-            has_field=self._vector in schema.sparse,
-            documents=schema.points,
-            max_write_documents=schema.limits.get("upsert_max_batchsize"),
-            details={
-                "vector": self._vector,
-                "sparse_fields": sorted(schema.sparse),
-                "dense_fields": dict(sorted(schema.dense.items())),
-            },
+    def dense_field(self, asked: str | None) -> Steps[str]:
+        """As `HybridBackend.dense_field`."""
+        schema = self._schema or (yield from self._read_schema())
+        return choose_dense(
+            asked, self._dense, schema.dense, what="dense vector", where=self.location
         )
 
-    def read_manifest(self) -> Steps[IndexManifest | None]:
-        """From the manifest file where one was named, else from the collection's metadata."""
-        if self._manifest_file and self._manifest_file.is_file():
-            return read_manifest_file(self._manifest_file, self._vector)
-        schema = yield from self._read_schema()
-        ours = (schema.metadata or {}).get(MANIFEST_KEY) or {}
-        return parse_manifest(ours.get(self._vector), self.location)
+    def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+        """One query with prefetches and a formula, else a batch and fusion here."""
+        schema = self._schema or (yield from self._read_schema())
+        self._check_legs(query, schema)
+        collection = Collection(
+            name=self._collection,
+            vector=self._vector,
+            version=(yield from self._read_version()),
+            distances=schema.distances,
+        )
+        return compile_hybrid(query, collection, path)
 
-    def prepare(
-        self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
-    ) -> Steps[None]:
-        """Create what is absent. As `Backend.prepare`."""
-        version = yield from self._read_version()
-        if write_manifest and not self._manifest_file and version < METADATA:
-            raise NotSupported(
-                f"{self.location}: Qdrant {version_text(version)} cannot keep a manifest "
-                "(collection metadata came with 1.16); keep it in a file: --manifest FILE"
-            )
-        exists = yield self._request("exists")
-        if not exists:
-            yield self._request("create", self._creation(dense_sizes))
-        schema = yield from self._read_schema()
-        check_sparse_vector(schema, self._vector, self.location)
-        if self._vector not in schema.sparse:
-            yield from self._add_vector(version)
-            schema = yield from self._read_schema()
-        if write_manifest:
-            yield from self._write_manifest(manifest, schema)
-
-    def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
-        """Into the manifest file, or into our part of the metadata as it is now."""
-        yield from self._write_manifest(manifest, (yield from self._read_schema()))
-
-    def check(self, document: EncodedDocument) -> str | None:
-        """Wrong dense vectors, reserved keys, values that are not JSON."""
-        assert self._schema is not None
-        for name, values in document.document.dense_vectors().items():
-            reason = self._dense_reason(name or self._dense, len(values))
-            if reason:
-                return reason
-        reserved = reserved_key(document.payload)
-        if reserved:
-            return f"the payload has the key {reserved!r}, which is used here; rename it"
-        too_many = self._terms_reason(document.vector)
-        if too_many:
-            return too_many
-        reason = payload_reason(document.payload)
-        if reason:
-            return reason
-        large = _large_integer(document.payload)
-        if large is not None:
-            return (
-                f"the payload's {large!r} holds an integer beyond 2^63: Qdrant makes a float of it"
-            )
-        return None
-
-    def size(self, document: EncodedDocument) -> int:
-        """About how many bytes the point takes."""
-        dense = sum(len(values) for values in document.document.dense_vectors().values())
-        payload = len(json.dumps(document.payload))
-        return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
-
-    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
-        """Upsert the points, and wait: with wait=false Qdrant drops bad ones behind a 200."""
-        points = [point(document, self._vector, self._dense) for document in documents]
-        yield self._request("upsert", {"points": points})
-        return [Written(id=document.id) for document in documents]
-
-    def update(
-        self,
-        id: DocumentId,
-        payload: Mapping[str, Any],
-        vector: SparseVector | None,
-        marker: str,
-    ) -> Steps[None]:
-        """Set these payload keys, and the sparse vector; dense vectors are not touched."""
-        point = point_id(id)
-        if vector is not None:
-            vectors = {self._vector: sparse_json(vector)}
-            points = [{"id": point, "vector": vectors}]
-            yield self._request("update_vectors", {"points": points})
-        changes = {**payload, **id_payload(id)}
-        yield self._request("set_payload", {"payload": changes, "points": [point]})
-        yield self._request("flush")
-
-    def refresh(self) -> Steps[None]:
-        """Flush; a server has applied what it acknowledged."""
-        yield self._request("flush")
-
-    def plan(self, query: SparseVector, options: SearchOptions) -> Steps[Plan]:
-        """One sparse query."""
-        yield from ()
-        return compile_search(self._collection, self._vector, query, options)
-
-    def search(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the query."""
+    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
+        """Send the one query, put ties in order, and read the payload of the page."""
         answer = yield self._request("query", plan.body)
-        with_payload = plan.body["with_payload"] is True
-        return [hit(found, with_payload) for found in answer]
-
-    def fetch(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool
-    ) -> Steps[list[StoredDocument]]:
-        """Retrieve by point id."""
-        if self._schema is None:
-            yield from self._read_schema()
-        points = [point_id(id) for id in ids]
-        body = {
-            "ids": points,
-            "with_payload": True,
-            "with_vector": [self._vector] if with_vectors else False,
-        }
-        answer = yield self._request("retrieve", body)
-        found = {str(item["id"]): stored(item, self._vector) for item in answer}
-        return [found[str(point)] for point in points if str(point) in found]
-
-    def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
-        """Delete the points."""
-        if not (yield self._request("exists")):
-            raise NotFound(f"{self.location} does not exist")
-        yield self._request("delete", {"points": [point_id(id) for id in ids]})
-        yield self._request("flush")
-
-    def count(self) -> Steps[int]:
-        """Points that have the vector, counted exactly."""
-        schema = yield from self._read_schema()
-        if self._vector not in schema.sparse:
-            return 0
-        has_vector = {"must": [{"has_vector": self._vector}]}
-        answer = yield self._request("count", {"filter": has_vector, "exact": True})
-        return int(answer["count"])
-
-    def _request(
-        self, operation: Operation, body: Mapping[str, Any] | None = None
-    ) -> QdrantRequest:
-        return QdrantRequest(operation, body or {}, self._other_collection)
-
-    def _read_engine(self) -> Steps[Mapping[str, str]]:
-        """Title and version, asked for once."""
-        if self._engine is None:
-            self._engine = yield self._request("version")
-        return self._engine
-
-    def _read_version(self) -> Steps[tuple[int, ...]]:
-        """The server's version; the embedded engine counts its own and says whose it matches."""
-        engine = yield from self._read_engine()
-        return parse_version(engine.get("like_server", engine["version"]))
-
-    def _read_schema(self) -> Steps[Schema]:
-        if not (yield self._request("exists")):
-            raise NotFound(f"{self.location} does not exist; `splade-connectors index` creates it")
-        self._schema = parse_collection((yield self._request("schema")))
-        if not self._exactly:
-            self._vector = vector_of(self._schema.metadata or {}, self._asked_vector)
-        return self._schema
-
-    def _creation(self, dense_sizes: Mapping[str, int]) -> dict[str, Any]:
-        vectors = {
-            name or self._dense: {"size": size, "distance": "Cosine"}
-            for name, size in dense_sizes.items()
-        }
-        return {"vectors": vectors, "sparse_vectors": {self._vector: {}}}
-
-    def _add_vector(self, version: tuple[int, ...]) -> Steps[None]:
-        if version < ADD_VECTOR:
-            raise NotSupported(
-                f"{self.location} has no sparse vector {self._vector!r}, and Qdrant "
-                f"{version_text(version)} cannot add one to a collection that exists (1.18 and "
-                "later can): upgrade, or index into a new collection"
+        page = page_of(answer, query.offset, query.limit)
+        payloads: dict[str, dict[str, Any]] = {}
+        if query.with_payload and page:
+            body = {"ids": [found["id"] for found in page], "with_payload": True}
+            stored = yield self._request("retrieve", {**body, "with_vector": False})
+            payloads = {str(point["id"]): payload_of(point) for point in stored}
+        # A document deleted between the two requests has no payload any more.
+        return [
+            Hit(
+                id=original_id(found),
+                score=float(found["score"]),
+                payload=payloads.get(str(found["id"]), {}),
             )
-        yield self._request("add_sparse_vector", {"name": self._vector})
+            for found in page
+        ]
 
-    def _write_manifest(self, manifest: IndexManifest, schema: Schema) -> Steps[None]:
-        if self._manifest_file:
-            write_manifest_file(self._manifest_file, self._vector, manifest)
+    def refused(self, plan: Plan) -> bool:
+        """There is no path that depends on anything but the version."""
+        return False
+
+    def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
+        """One batch of queries; dense scores become similarities from 0 to 1."""
+        schema = self._schema or (yield from self._read_schema())
+        answers = yield self._request("batch_query", batch_body(query, self._vector))
+        rankings = []
+        for leg, answer in zip(query.legs, answers, strict=True):
+            ids = [original_id(found) for found in answer]
+            scores = [float(found["score"]) for found in answer]
+            if leg.kind == "dense":
+                distance = schema.distances[leg.field or ""]
+                scores = [similarity(score, distance) for score in scores]
+            rankings.append(leg_ranking(leg.name, ids, scores))
+        return rankings
+
+    def _check_legs(self, query: HybridQuery, schema: Schema) -> None:
+        for leg in query.legs:
+            if leg.kind == "text":
+                self._check_text(leg, schema)
+            if leg.dense is not None:
+                name = leg.field or ""
+                shown = repr(name) if name else "the unnamed vector"
+                check_dense_query(
+                    leg.dense,
+                    schema.dense[name],
+                    by_angle=schema.distances[name] == "Cosine",
+                    field=shown,
+                    where=self.location,
+                )
+
+    def _check_text(self, leg: ResolvedLeg, schema: Schema) -> None:
+        """Qdrant's text leg is a sparse vector of BM25 weights, completed by IDF at search."""
+        if len(leg.fields) == 1 and schema.sparse.get(leg.fields[0]) == "idf":
             return
-        ours = dict((schema.metadata or {}).get(MANIFEST_KEY) or {})
-        ours[self._vector] = manifest.to_json()
-        # The owner's other keys stay: metadata is merged.
-        yield self._request("set_metadata", {"metadata": {MANIFEST_KEY: ours}})
-
-    def _terms_reason(self, vector: SparseVector) -> str | None:
-        assert self._schema is not None
-        most = self._schema.max_terms(self._vector)
-        if most is None or len(vector) <= most:
-            return None
-        return (
-            f"its vector has {len(vector)} terms, and the collection's strict mode allows {most}: "
-            f"--prune-top-k {most} keeps the heaviest"
+        names = [repr(name) for name, modifier in schema.sparse.items() if modifier == "idf"]
+        found = "none: search without a text leg"
+        if names:
+            found = f"{', '.join(sorted(names))}: TextLeg(fields=('NAME',)) (--text-field NAME)"
+        raise ConfigurationError(
+            "a text leg needs a sparse vector with the IDF modifier on Qdrant; "
+            f"{self.location} has {found}"
         )
-
-    def _dense_reason(self, name: str, dimensions: int) -> str | None:
-        assert self._schema is not None
-        known = self._schema.dense
-        shown = repr(name) if name else "without a name"
-        if name not in known:
-            names = ", ".join(repr(other) for other in sorted(known)) or "none"
-            return f"the collection has no dense vector {shown}; it has {names}"
-        if dimensions != known[name]:
-            return (
-                f"the dense vector {shown} has {dimensions} dimensions, the collection's has "
-                f"{known[name]}"
-            )
-        return None
-
-
-def _large_integer(value: Any, path: str = "") -> str | None:
-    """Where the first integer is that does not fit into 64 bits, sign included; None without one.
-
-    Where and not which: reasons are printed and logged, values are not.
-    """
-    match value:
-        case int():
-            return None if -(2**63) <= value < 2**63 else path
-        case Mapping():
-            parts = [
-                (f"{path}.{name}" if path else str(name), part) for name, part in value.items()
-            ]
-        case list() | tuple():
-            parts = [(path, part) for part in value]
-        case _:
-            return None
-    found = (_large_integer(part, where) for where, part in parts)
-    return next((where for where in found if where is not None), None)

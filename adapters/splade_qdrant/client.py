@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from splade_connectors.backends.secrets import Secrets
 from splade_connectors.errors import (
     ConfigurationError,
     NotSupported,
     RequestRejected,
     SpladeConnectorsError,
 )
-from splade_connectors.registry import require
-from splade_connectors.secrets import Secrets
+from splade_connectors.extras import require
 from splade_qdrant.errors import from_client, unquoted
 from splade_qdrant.requests import QdrantRequest
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from splade_connectors.backends.retry_after import retry_after_s
 from splade_connectors.errors import (
     AccessDenied,
     ConfigurationError,
@@ -18,7 +19,6 @@ from splade_connectors.errors import (
     StoreLocked,
     Unavailable,
 )
-from splade_connectors.waits import retry_after_s
 
 _GRPC_STATUS = {
     "UNAUTHENTICATED": 401,

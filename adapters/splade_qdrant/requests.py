@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from splade_connectors.steps import Request
+from splade_connectors.runtime.effects import Request
 
 Operation = Literal[
     "version",

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_connectors.backends.targets import shown_target
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.targets import shown_target
 
 if TYPE_CHECKING:
-    from splade_connectors.attach import AttachOptions, AttachPlan, AttachReport, Verification
+    from splade_connectors.operations.attach import (
+        AttachOptions,
+        AttachPlan,
+        AttachReport,
+        Verification,
+    )
 
 
 def command(
@@ -92,8 +97,8 @@ def command(
     Looks first and refuses before anything is written. Ctrl-C waits for what is in flight; the
     same command again goes on from there, and encodes what has changed since.
     """
-    from splade_connectors.attach import AttachOptions, AttachReport
     from splade_connectors.errors import IndexingInterrupted
+    from splade_connectors.operations.attach import AttachOptions, AttachReport
 
     options = AttachOptions(
         text_fields=tuple(text or ()),

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from splade_connectors.encoders.base import SparseEncoder
+    from splade_connectors.files.dead_letters import DeadLetters
     from splade_connectors.options import PruneOptions
-    from splade_connectors.pipeline.deadletter import DeadLetters
     from splade_connectors.store import Store
 
 
@@ -84,8 +84,8 @@ def open_store(
     **more: Any,
 ) -> Iterator[Store]:
     """The store that the options name, closed at the end."""
-    from splade_connectors.backend import ConnectOptions
     from splade_connectors.connect import connect
+    from splade_connectors.options import ConnectOptions
 
     options = ConnectOptions(
         username=username,
@@ -104,7 +104,7 @@ def open_store(
 @contextmanager
 def dead_letters(path: Path | None, bodies: bool) -> Iterator[DeadLetters]:
     """Where rejected documents go: the file named, or one with the time in its name, here."""
-    from splade_connectors.pipeline.deadletter import DeadLetters
+    from splade_connectors.files.dead_letters import DeadLetters
 
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     with DeadLetters(path or Path(f"dead-letters-{stamp}.jsonl"), bodies=bodies) as letters:

@@ -34,8 +34,8 @@ def command(
 ) -> None:
     """Index a sample collection in an embedded store, search it, explain hits, measure quality."""
     from splade_connectors.encoders import load_encoder
+    from splade_connectors.files.readers import FileReader
     from splade_connectors.options import WriteOptions
-    from splade_connectors.pipeline.readers import FileReader
 
     screen = printing.console(stderr=json)
     encoder = load_encoder()

@@ -11,7 +11,7 @@ from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from splade_connectors.attach import DetachReport
+    from splade_connectors.operations.attach import DetachReport
 
 
 def command(

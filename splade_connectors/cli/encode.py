@@ -15,9 +15,9 @@ from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from splade_connectors.backend import Rejected
+    from splade_connectors.documents import Rejected
     from splade_connectors.encoders.base import SparseEncoder
-    from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.files.readers import FileReader
     from splade_connectors.vectors import SparseVector
 
 _WINDOW = 512
@@ -68,7 +68,7 @@ def command(
     if query is not None:
         _encode_query(encoder, query, ids, json)
         return
-    from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.files.readers import FileReader
 
     with (
         FileReader(
@@ -118,9 +118,9 @@ def _encode_file(
 ) -> list[Rejected]:
     from splade_connectors.documents import Document
     from splade_connectors.encoders.base import EncodeStats
+    from splade_connectors.operations.encode import document_vectors
     from splade_connectors.options import Progress
-    from splade_connectors.pipeline.chunks import windows
-    from splade_connectors.pipeline.write import document_vectors
+    from splade_connectors.writing.chunks import windows
 
     rejected: list[Rejected] = []
     done = 0

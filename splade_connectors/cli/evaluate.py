@@ -14,7 +14,7 @@ from splade_connectors.errors import ConfigurationError
 if TYPE_CHECKING:
     from splade_connectors.evaluate.compare import Comparison
     from splade_connectors.evaluate.run import Evaluation
-    from splade_connectors.evaluate.tuning import Study
+    from splade_connectors.evaluate.study import Study
 
 
 def command(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.registry import require
+from splade_connectors.extras import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from splade_connectors.backends.targets import shown_target
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.targets import shown_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from splade_connectors.pipeline.readers import FileReader
-    from splade_connectors.pipeline.report import IndexReport
-    from splade_connectors.pipeline.write import Row
+    from splade_connectors.documents import Row
+    from splade_connectors.files.readers import FileReader
     from splade_connectors.store import Store
+    from splade_connectors.writing.report import IndexReport
 
 
 def command(
@@ -71,7 +71,7 @@ def command(
     """
     from splade_connectors.errors import IndexingInterrupted
     from splade_connectors.options import WriteOptions
-    from splade_connectors.pipeline.report import IndexReport
+    from splade_connectors.writing.report import IndexReport
 
     if dead_letters and Path(file) == dead_letters:
         raise ConfigurationError(
@@ -137,7 +137,7 @@ class _Letters:
     fraction: float | None = None
 
     def __init__(self, path: str) -> None:
-        from splade_connectors.pipeline.deadletter import read_dead_letters
+        from splade_connectors.files.dead_letters import read_dead_letters
 
         self._rows = read_dead_letters(path)
 
@@ -154,7 +154,7 @@ def _reader(
     dense_field: str | None,
     from_dead_letters: bool,
 ) -> Iterator[FileReader | _Letters]:
-    from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.files.readers import FileReader
 
     if from_dead_letters:
         if any((format, id_field, text, dense_field)):

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from splade_connectors.backend import Rejected
-    from splade_connectors.pipeline.deadletter import DeadLetters
+    from splade_connectors.documents import Rejected
+    from splade_connectors.files.dead_letters import DeadLetters
 
 
 def print_json(value: Any) -> None:

@@ -13,9 +13,9 @@ from splade_connectors.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from splade_connectors.backend import Plan
+    from splade_connectors.backends.protocol import Plan
     from splade_connectors.documents import Hit
-    from splade_connectors.verbs import Hits
+    from splade_connectors.operations.search import Hits
 
 _TEXT_SHOWN = 160
 

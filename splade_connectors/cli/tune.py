@@ -14,7 +14,7 @@ from splade_connectors.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from splade_connectors.evaluate.tuning import Study
+    from splade_connectors.evaluate.study import Study
 
 
 def command(
@@ -62,8 +62,8 @@ def command(
     queries, and a second leg.
     """
     from splade_connectors.evaluate import QueryVectors, read_beir, tune
-    from splade_connectors.evaluate.report import render
-    from splade_connectors.evaluate.tuning import write_text, write_tuning
+    from splade_connectors.evaluate.html_report import render
+    from splade_connectors.evaluate.study import write_text, write_tuning
 
     place: dict[str, Any] = {
         "username": username,

@@ -81,10 +81,10 @@ def load_encoder(
         window_overlap=options.window_overlap,
     )
     if backend == "torch":
-        from splade_connectors.encoders.torch import TorchEncoder
+        from splade_connectors.encoders.engines.torch import TorchEncoder
 
         return TorchEncoder(folder, spec, options, device)
-    from splade_connectors.encoders.onnx import OnnxEncoder
+    from splade_connectors.encoders.engines.onnx import OnnxEncoder
 
     graph = _pooled_graph(folder, found, spec.activation)
     return OnnxEncoder(folder, graph, spec, options)
@@ -128,7 +128,7 @@ def _pooled_graph(folder: Path, spec: EncoderSpec, activation: Activation) -> Pa
     graph = onnx_file(folder)
     if (folder / RECORD_FILE).is_file():
         return _recorded_graph(folder, graph, spec, activation)
-    from splade_connectors.encoders.convert import convert
+    from splade_connectors.encoders.export.onnx_graph import convert
 
     spec = replace(spec, activation=activation)
     cached = _cache_folder(folder, graph, spec)

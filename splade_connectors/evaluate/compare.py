@@ -10,10 +10,10 @@ from typing import Any
 
 from splade_connectors.documents import DocumentId
 from splade_connectors.evaluate.data import Judged
-from splade_connectors.evaluate.legs import LegRun, collect
 from splade_connectors.evaluate.metrics import as_run, measure_each
 from splade_connectors.evaluate.run import DEPTH, missing_documents, percentile_95
 from splade_connectors.evaluate.significance import TEST, randomization_test
+from splade_connectors.evaluate.windows import LegRun, collect
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import fuse
 from splade_connectors.fusion.spec import Fusion, WeightedSum, format_fusion, weights_of

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.evaluate.legs import LegRun, Windows
+from splade_connectors.evaluate.windows import LegRun, Windows
 from splade_connectors.fusion.reference import contributions
 from splade_connectors.fusion.spec import Fusion, Weights
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from splade_connectors.registry import require
+from splade_connectors.extras import require
 
 MEASURES = ("nDCG@10", "R@100", "RR@10")
 LABELS = {"nDCG@10": "nDCG@10", "R@100": "recall@100", "RR@10": "MRR@10"}

@@ -12,7 +12,11 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from splade_connectors.evaluate.choose import (
+from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked, time_searches
+from splade_connectors.evaluate.data import Judged
+from splade_connectors.evaluate.grid import weight_grid
+from splade_connectors.evaluate.run import missing_documents, percentile_95
+from splade_connectors.evaluate.settings import (
     CANDIDATES,
     QUERY_TERMS,
     Search,
@@ -20,20 +24,9 @@ from splade_connectors.evaluate.choose import (
     deal,
     families,
 )
-from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked, time_searches
-from splade_connectors.evaluate.data import Judged
-from splade_connectors.evaluate.grid import weight_grid
-from splade_connectors.evaluate.legs import LegRun
-from splade_connectors.evaluate.run import missing_documents, percentile_95
 from splade_connectors.evaluate.significance import randomization_test
-from splade_connectors.evaluate.tuning import (
-    Fold,
-    Result,
-    Setting,
-    Share,
-    Speed,
-    Study,
-)
+from splade_connectors.evaluate.study import Fold, Result, Setting, Share, Speed, Study
+from splade_connectors.evaluate.windows import LegRun
 from splade_connectors.fusion.legs import Leg, SparseLeg
 from splade_connectors.fusion.reference import contributions, fuse
 from splade_connectors.fusion.spec import (

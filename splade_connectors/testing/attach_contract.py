@@ -19,16 +19,16 @@ from typing import Any
 import pytest
 
 from splade_connectors.async_store import AsyncStore
-from splade_connectors.attach import AttachOptions
 from splade_connectors.documents import DocumentId
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
 from splade_connectors.errors import AttachRefused
+from splade_connectors.operations.attach import AttachOptions
 from splade_connectors.options import OnProgress, WriteOptions
+from splade_connectors.payloads import text_of
 from splade_connectors.store import Store
 from splade_connectors.testing.contract import StoreContract
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
-from splade_connectors.texts import text_of
 from splade_connectors.vectors import SparseBatch
 
 FIELDS = ("title", "author.bio")

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from splade_connectors.backends.rounding import Precision
 from splade_connectors.documents import Document, DocumentId
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import (
@@ -28,7 +29,6 @@ from splade_connectors.errors import (
 )
 from splade_connectors.fusion.tuning import Against, Tuning
 from splade_connectors.options import WriteOptions
-from splade_connectors.precision import Precision
 from splade_connectors.store import Store
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
@@ -43,7 +43,6 @@ TEXTS: dict[DocumentId, str] = {
     18446744073709551615: "The largest number that fits: time and time again.",
     -3: "A negative number, below the salt.",
 }
-
 
 TUNING = Tuning(
     fusion="sum:weights=0.3:0.7,scale=20:1",

@@ -7,16 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from splade_connectors.attach.backend import AttachOutcome
-from splade_connectors.attach.values import Attachment, Found, Page, Selection, Survey
-from splade_connectors.backend import Capabilities, EncodedDocument, Opened, Outcome, Written
+from splade_connectors.backends.attaching import (
+    Attachment,
+    AttachOutcome,
+    Found,
+    Page,
+    Selection,
+    Survey,
+)
+from splade_connectors.backends.protocol import Capabilities, Opened
+from splade_connectors.documents import EncodedDocument, Outcome, Written
 from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.operations.session import Verbs
 from splade_connectors.options import PruneOptions, RetryOptions
-from splade_connectors.steps import Steps
+from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
 from splade_connectors.testing.memory import MemoryBackend
 from splade_connectors.vectors import SparseVector
-from splade_connectors.verbs import Verbs
 
 # JSON spends about this many bytes on one term.
 _BYTES_PER_TERM = 28

@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from splade_connectors.attach.backend import AttachOutcome
-from splade_connectors.attach.state import former_of, switched, vector_of, without_vector
-from splade_connectors.attach.values import (
+from splade_connectors.backends.attaching import (
     Attachment,
+    AttachOutcome,
     Conflict,
     Found,
     Gone,
@@ -24,26 +23,27 @@ from splade_connectors.attach.values import (
     Selection,
     Survey,
 )
-from splade_connectors.backend import (
-    Capabilities,
+from splade_connectors.backends.metadata import former_of, switched, vector_of, without_vector
+from splade_connectors.backends.protocol import Capabilities, Opened, Plan
+from splade_connectors.documents import (
+    DocumentId,
     EncodedDocument,
-    Opened,
+    Hit,
     Outcome,
-    Plan,
+    StoredDocument,
     Written,
 )
-from splade_connectors.documents import DocumentId, Hit, StoredDocument
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.load import load_encoder
 from splade_connectors.errors import ConfigurationError, NotFound
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
+from splade_connectors.operations.session import Verbs
 from splade_connectors.options import PruneOptions, RetryOptions, SearchOptions
-from splade_connectors.steps import Steps
+from splade_connectors.payloads import text_paths
+from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
 from splade_connectors.testing.oracle import exact_ranking, exact_scores
-from splade_connectors.texts import text_paths
 from splade_connectors.vectors import SparseBatch, SparseVector
-from splade_connectors.verbs import Verbs
 
 _SAMPLE = 64
 # Two numbers of 8 bytes.

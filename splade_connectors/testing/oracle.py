@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from splade_connectors.backends.rounding import Precision, as_stored
 from splade_connectors.documents import DocumentId
-from splade_connectors.precision import Precision, as_stored
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 TOLERANCE = 1e-5

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from splade_connectors.registry import require
+from splade_connectors.extras import require
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 if TYPE_CHECKING:

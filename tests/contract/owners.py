@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from splade_connectors.documents import DocumentId
 from splade_connectors.testing import Owner
 from splade_connectors.testing.memory import Collection
-from splade_qdrant.edge import EdgeEngine
+from splade_qdrant.edge.engine import EdgeEngine
 
 DENSE = [0.25, -1.5, 3.125, 2.0]
 

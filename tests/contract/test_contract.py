@@ -11,12 +11,12 @@ import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from splade_connectors import AsyncStore, SparseEncoder, Store, aconnect, connect
-from splade_connectors.backend import Opened, does_nothing
+from splade_connectors.backends.protocol import Opened, does_nothing
+from splade_connectors.operations.session import Verbs
 from splade_connectors.options import PruneOptions
 from splade_connectors.testing import AttachContract, MemoryStore, Owner
 from splade_connectors.testing.memory import Collection, MemoryBackend
-from splade_connectors.verbs import Verbs
-from splade_qdrant.edge import EdgeEngine
+from splade_qdrant.edge.engine import EdgeEngine
 from tests.contract.owners import EdgeOwner, ElasticsearchOwner, MemoryOwner, QdrantOwner
 
 
@@ -53,7 +53,7 @@ class TestEdge(AttachContract):
         self._path = tmp_path / "shard"
         self._open: Store | None = None
         self._engine: EdgeEngine | None = None
-        monkeypatch.setattr("splade_qdrant.connect.EdgeEngine", self._remembered)
+        monkeypatch.setattr("splade_qdrant.adapter.EdgeEngine", self._remembered)
 
     def _remembered(self, path: Path, location: str) -> EdgeEngine:
         """The owner has to share it: one process, one opening at a time."""

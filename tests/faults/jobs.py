@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from splade_connectors import AttachOptions, RetryOptions, Store, WriteOptions
-from splade_connectors.backend import Rejected
+from splade_connectors.documents import Rejected
 from splade_connectors.options import Progress
 from tests.faults.documents import TEXT, Row, rows
 from tests.faults.snapshot import Snapshot, assert_untouched

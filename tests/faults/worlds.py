@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import httpx
 
 from splade_connectors import RetryOptions, Store, connect
-from splade_connectors.keys import encode_key
-from splade_connectors.precision import Precision, as_stored
+from splade_connectors.backends.feature_names import encode_key
+from splade_connectors.backends.rounding import Precision, as_stored
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
 from splade_connectors.vectors import SparseVector
 from tests.faults.documents import DENSE, DIMENSIONS, QUERIES, YEAR, Row, raw_json

@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 
 from splade_connectors import SparseVector
-from splade_connectors.backend import Plan
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Plan
 from splade_connectors.errors import NotSupported
 from splade_connectors.fusion import DistributionBased, Rrf, WeightedSum
 from splade_connectors.fusion.request import HybridQuery, ResolvedLeg
-from splade_connectors.keys import Keys
-from splade_elasticsearch.hybrid import Server
-from splade_elasticsearch.hybrid import compile_hybrid as compile_elasticsearch
-from splade_elasticsearch.schema import Kind
-from splade_qdrant.hybrid import Collection
-from splade_qdrant.hybrid import compile_hybrid as compile_qdrant
+from splade_elasticsearch.compile import Server
+from splade_elasticsearch.compile import compile_hybrid as compile_elasticsearch
+from splade_lucene.schema import Kind
+from splade_qdrant.compile.hybrid import Collection
+from splade_qdrant.compile.hybrid import compile_hybrid as compile_qdrant
 
 FILES = Path(__file__).parent / "hybrid"
 TOKENS = ("coffee", "##s", ".")

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from splade_connectors import SparseVector
+from splade_connectors.backends.feature_names import Keys
 from splade_connectors.errors import NotSupported
 from splade_connectors.fusion import DistributionBased, Rrf, WeightedSum
 from splade_connectors.fusion.request import HybridQuery, ResolvedLeg
-from splade_connectors.keys import Keys
-from splade_opensearch.hybrid import Server, compile_hybrid
+from splade_opensearch.compile import Server, compile_hybrid
 
 FILES = Path(__file__).parent / "hybrid"
 TOKENS = ("coffee", "##s", ".")

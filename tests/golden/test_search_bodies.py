@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from splade_connectors import SparseVector
-from splade_connectors.backend import Plan
-from splade_connectors.keys import Keys
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Plan
 from splade_connectors.options import SearchOptions
-from splade_elasticsearch.compile import compile_search as compile_elasticsearch
-from splade_elasticsearch.schema import Kind
-from splade_qdrant.compile import compile_search as compile_qdrant
+from splade_lucene.compile.search import compile_search as compile_elasticsearch
+from splade_lucene.schema import Kind
+from splade_qdrant.compile.search import compile_search as compile_qdrant
 
 FILES = Path(__file__).parent / "search"
 

@@ -17,8 +17,8 @@ import httpx
 import pytest
 
 from splade_connectors import SparseEncoder, Store, connect
+from splade_connectors.backends.rounding import Precision
 from splade_connectors.fusion import DistributionBased, Fusion, Rrf, WeightedSum
-from splade_connectors.precision import Precision
 
 Weights = tuple[float, ...] | None
 

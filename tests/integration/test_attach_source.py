@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from splade_connectors.errors import AttachRefused
-from splade_elasticsearch.survey import KEEPS_VECTORS
+from splade_elasticsearch.dialect import ELASTICSEARCH
 from tests.integration.elasticsearch_server import Server, server_of
 
 pytestmark = pytest.mark.servers
@@ -51,13 +51,13 @@ def test_an_update_keeps_them_from_the_version_that_the_survey_names(server: Ser
     name = filled(server)
     assert kept(server, name)
     server.call("POST", f"/{name}/_update/1", {"doc": {"title": "the moon"}})
-    assert kept(server, name) == (server.version >= KEEPS_VECTORS)
+    assert kept(server, name) == ELASTICSEARCH.keeps_vectors_apart(server.version)
 
 
 def test_attach_is_refused_where_they_would_be_lost(server: Server) -> None:
     name = filled(server)
     with server.store(name) as store:
-        if server.version >= KEEPS_VECTORS:
+        if ELASTICSEARCH.keeps_vectors_apart(server.version):
             assert store.attach(["title"]).attached == 1
         else:
             with pytest.raises(AttachRefused, match="leaves out 'dense', 'sparse', which an up"):

@@ -17,7 +17,6 @@ import pytest
 import qdrant_edge
 
 from splade_connectors import Document, SparseVector, Store, WriteOptions, aconnect, connect
-from splade_connectors.backend import ConnectOptions
 from splade_connectors.errors import (
     ConfigurationError,
     InvalidDocument,
@@ -28,6 +27,7 @@ from splade_connectors.errors import (
     StorageFull,
     StoreLocked,
 )
+from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
 
 ENGLISH = {"must": [{"key": "lang", "match": {"value": "en"}}]}
@@ -598,7 +598,7 @@ def test_dense_vectors_are_stored_beside_the_sparse_one(path: Path) -> None:
         store.update("d1", text="changed", payload={"n": 1})
     assert before == {"title": 2, "body": 3}
     shard = qdrant_edge.EdgeShard.load(str(path))
-    from splade_connectors.documents import point_id
+    from splade_qdrant.documents import point_id
 
     (record,) = shard.retrieve([point_id("d1")], True, True)
     shard.close()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from splade_connectors import Document, SparseVector, Store, aconnect, connect
-from splade_connectors.backend import Rejected
+from splade_connectors.backends.rounding import as_stored
+from splade_connectors.documents import Rejected
 from splade_connectors.errors import (
     ConfigurationError,
     InvalidDocument,
@@ -19,7 +20,6 @@ from splade_connectors.errors import (
     NotSupported,
     SchemaConflict,
 )
-from splade_connectors.precision import as_stored
 from splade_connectors.testing import HashEncoder
 from tests.integration.elasticsearch_server import FIXTURES, Server, document, server_of
 from tests.servers import client_for

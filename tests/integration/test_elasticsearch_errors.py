@@ -25,7 +25,7 @@ from splade_connectors import (
     aconnect,
     connect,
 )
-from splade_connectors.backend import ConnectOptions
+from splade_connectors.backends.targets import parse_target
 from splade_connectors.errors import (
     AccessDenied,
     ConfigurationError,
@@ -34,7 +34,7 @@ from splade_connectors.errors import (
     RequestRejected,
     Unavailable,
 )
-from splade_connectors.targets import parse_target
+from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from tests.integration.elasticsearch_fake import (
     PRODUCT,

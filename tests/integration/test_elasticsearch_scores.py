@@ -17,10 +17,10 @@ from splade_connectors import (
     SparseVector,
     Store,
 )
+from splade_connectors.backends.rounding import as_stored
 from splade_connectors.errors import RequestRejected
-from splade_connectors.precision import as_stored
+from splade_connectors.operations.search import Hits
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
-from splade_connectors.verbs import Hits
 from tests.integration.elasticsearch_server import BOTH_KINDS, FIXTURES, Server, server_of
 
 pytestmark = pytest.mark.servers

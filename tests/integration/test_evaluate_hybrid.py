@@ -31,7 +31,7 @@ from splade_connectors.evaluate import (
     read_tuning,
     tune,
 )
-from splade_connectors.evaluate.report import render
+from splade_connectors.evaluate.html_report import render
 from splade_connectors.fusion import (
     DenseLeg,
     DistributionBased,

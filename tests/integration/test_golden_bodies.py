@@ -20,7 +20,7 @@ from qdrant_client import QdrantClient
 
 from splade_connectors import Document, SparseEncoder, SparseVector, connect
 from splade_qdrant.client import ClientCalls
-from splade_qdrant.edge import EdgeEngine
+from splade_qdrant.edge.engine import EdgeEngine
 from splade_qdrant.requests import QdrantRequest
 from tests.integration.elasticsearch_server import Server, server_of
 from tests.integration.hybrid_places import opensearch

@@ -209,7 +209,7 @@ def _add_bm25(path: Path, collection: Collection) -> None:
     """What an owner who already has BM25 in Qdrant has: a second sparse vector, with IDF."""
     import qdrant_edge as engine
 
-    from splade_connectors.documents import point_id
+    from splade_qdrant.documents import point_id
 
     shard = engine.EdgeShard.load(str(path))
     operations = engine.UpdateOperation

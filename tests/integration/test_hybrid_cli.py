@@ -22,13 +22,13 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, aconnect, connect
-from splade_connectors.backend import ConnectOptions
 from splade_connectors.cli import hybrid, main
 from splade_connectors.evaluate import read_beir, read_tuning
 from splade_connectors.fusion import DenseLeg, SparseLeg, fuse, parse_fusion
 from splade_connectors.fusion.reference import leg_ranking
 from splade_connectors.fusion.spec import weights_of
 from splade_connectors.fusion.tuning import Against, Tuning
+from splade_connectors.options import ConnectOptions
 from tests.integration import hybrid_places
 from tests.integration.command_line import Done, jsonl, real, refusal
 
@@ -572,9 +572,9 @@ def test_what_a_dry_run_shows_can_be_run_on_the_engine(
 ) -> None:
     import qdrant_edge
 
-    from splade_qdrant.edge_query import edge_query
-    from splade_qdrant.hybrid import similarity
-    from splade_qdrant.points import ID_KEY
+    from splade_qdrant.compile.hybrid import similarity
+    from splade_qdrant.documents import ID_KEY
+    from splade_qdrant.edge.query import edge_query
 
     line = ["search", edge.target, QUERY, *dense, "--fusion", spec, "--filter", edge.odd]
     request = shown(run(*line, "--dry-run"))

@@ -23,7 +23,7 @@ from splade_connectors import (
     aconnect,
     connect,
 )
-from splade_connectors.backend import ConnectOptions
+from splade_connectors.backends.rounding import as_stored
 from splade_connectors.errors import (
     AccessDenied,
     ConfigurationError,
@@ -33,7 +33,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
     Unavailable,
 )
-from splade_connectors.precision import as_stored
+from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from tests.integration.elasticsearch_fake import Answer as Reply
 from tests.integration.elasticsearch_fake import (

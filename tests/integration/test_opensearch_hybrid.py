@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, SparseVector, Store, aconnect, connect
+from splade_connectors.backends.rounding import as_stored
 from splade_connectors.errors import ConfigurationError, NotSupported
 from splade_connectors.fusion import (
     DenseLeg,
@@ -30,7 +31,6 @@ from splade_connectors.fusion import (
     fuse,
 )
 from splade_connectors.fusion.reference import leg_ranking
-from splade_connectors.precision import as_stored
 
 pytestmark = pytest.mark.servers
 

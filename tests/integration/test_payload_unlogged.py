@@ -23,7 +23,7 @@ from splade_connectors import (
 )
 from splade_connectors.cli import main
 from splade_connectors.testing import HashEncoder
-from splade_elasticsearch.bulk import reason, without_values
+from splade_lucene.bulk import reason, without_values
 from tests.fronts import QdrantGrpcFront, QdrantRestFront
 from tests.integration.command_line import jsonl
 from tests.integration.elasticsearch_fake import Answer, Asked, error, fake_elasticsearch
@@ -318,7 +318,7 @@ def test_payloads_that_are_refused_here(target: str, tmp_path: Path) -> None:
 
 
 def test_rows_that_are_none(tmp_path: Path) -> None:
-    from splade_connectors.pipeline.readers import FileReader
+    from splade_connectors.files.readers import FileReader
 
     bad = [
         f'{{"_id": "b", "text": "{MARKER}',

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from splade_connectors import Document, Store, WriteOptions, connect
-from splade_connectors.backend import ConnectOptions
 from splade_connectors.errors import AccessDenied, AttachRefused
+from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from tests.integration.elasticsearch_fake import Answer, Asked, error, fake_elasticsearch
 from tests.servers import ElasticsearchServer

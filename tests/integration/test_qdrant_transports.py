@@ -18,7 +18,6 @@ import pytest
 from qdrant_client import models
 
 from splade_connectors import Document, RetryOptions, SparseEncoder, SparseVector
-from splade_connectors.backend import ConnectOptions
 from splade_connectors.documents import DocumentId
 from splade_connectors.errors import (
     AccessDenied,
@@ -30,6 +29,7 @@ from splade_connectors.errors import (
     Unavailable,
 )
 from splade_connectors.manifest import MANIFEST_KEY
+from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from splade_connectors.testing.oracle import assert_same_ranking
 from tests.fronts import QdrantGrpcFront, QdrantRestFront

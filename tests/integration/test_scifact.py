@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseBatch, SparseEncoder, Store, connect
+from splade_connectors.backends.rounding import Precision
 from splade_connectors.evaluate import Judged, evaluate, read_beir
-from splade_connectors.precision import Precision
 from splade_connectors.testing import assert_same_ranking, exact_scores
 from splade_connectors.testing.oracle import stored_batch
 

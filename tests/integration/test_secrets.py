@@ -22,10 +22,10 @@ import httpx
 import pytest
 
 from splade_connectors import Document, RetryOptions, SpladeConnectorsError, aconnect, connect
-from splade_connectors.backend import ConnectOptions
+from splade_connectors.backends.secrets import Secrets
+from splade_connectors.backends.targets import parse_target, shown_target
 from splade_connectors.cli import main
-from splade_connectors.secrets import Secrets
-from splade_connectors.targets import parse_target, shown_target
+from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from tests.fronts import QdrantGrpcFront, QdrantRestFront
 from tests.integration.command_line import ROWS, jsonl

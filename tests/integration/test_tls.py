@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from splade_connectors import RetryOptions, aconnect, connect
-from splade_connectors.backend import ConnectOptions
 from splade_connectors.errors import ConfigurationError, NotFound, SpladeConnectorsError
+from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from tests.fronts import QdrantRestFront
 from tests.servers.tls import Certificates, TlsFront

@@ -11,8 +11,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from splade_connectors import EncodeOptions, EncodeStats, SparseEncoder, load_encoder
-from splade_connectors.encoders.base import TokenizingEncoder
 from splade_connectors.encoders.spec import file_hash
+from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.options import LongText
 from tests.models.compare import Dense, assert_same, dense
 

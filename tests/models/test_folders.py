@@ -15,7 +15,7 @@ import pytest
 
 import splade_connectors
 from splade_connectors import EncodeOptions, SparseEncoder, load_encoder
-from splade_connectors.encoders import convert as converting
+from splade_connectors.encoders.export import onnx_graph as converting
 from splade_connectors.errors import ConfigurationError, ModelError
 from tests.models.compare import Dense, assert_same, dense
 from tests.models.folders import (

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from splade_connectors import DeadLetters, Document
-from splade_connectors.backend import Rejected
+from splade_connectors.documents import Rejected
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.pipeline.deadletter import read_dead_letters
+from splade_connectors.files.dead_letters import read_dead_letters
 from splade_connectors.testing import MemoryStore
 from splade_connectors.testing.encoder import HashEncoder
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors import Document
-from splade_connectors.documents import is_uuid, point_id
 from splade_connectors.errors import InvalidDocument
+from splade_qdrant.documents import is_uuid, point_id
 
 TEXT_IDS = st.text(min_size=1, max_size=20)
 IDS = st.one_of(TEXT_IDS, st.integers(), st.integers(-3, 3).map(str), st.uuids().map(str))

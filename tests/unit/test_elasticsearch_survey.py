@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from splade_elasticsearch.dialect import ELASTICSEARCH
-from splade_elasticsearch.survey import LiteralFloat, blocked, changed_numbers, lost_fields
+from splade_lucene.attach.checks import LiteralFloat, blocked, changed_numbers, lost_fields
 
 PROPERTIES = {
     "title": {"type": "text"},

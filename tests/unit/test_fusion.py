@@ -24,7 +24,7 @@ from splade_connectors.fusion import (
 )
 from splade_connectors.fusion.legs import check_page, dense_vector
 from splade_connectors.fusion.reference import leg_ranking
-from splade_connectors.hybrid import resolve_legs, without_legs
+from splade_connectors.operations.hybrid import resolve_legs, without_legs
 
 
 def leg(name: str, **scores: float) -> LegRanking:

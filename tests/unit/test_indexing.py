@@ -23,8 +23,14 @@ from splade_connectors import (
     Store,
     WriteOptions,
 )
-from splade_connectors.backend import Capabilities, EncodedDocument, Opened, Outcome, Rejected
-from splade_connectors.documents import DocumentId, StoredDocument
+from splade_connectors.backends.protocol import Capabilities, Opened
+from splade_connectors.documents import (
+    DocumentId,
+    EncodedDocument,
+    Outcome,
+    Rejected,
+    StoredDocument,
+)
 from splade_connectors.errors import (
     AccessDenied,
     ConfigurationError,
@@ -33,12 +39,13 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
     Unavailable,
 )
-from splade_connectors.pipeline.chunks import chunks, windows
-from splade_connectors.pipeline.report import KEPT_REJECTIONS
-from splade_connectors.steps import Request, Steps, run
+from splade_connectors.operations.session import Verbs
+from splade_connectors.runtime.drive import run
+from splade_connectors.runtime.effects import Request, Steps
 from splade_connectors.testing import HashEncoder, MemoryStore
 from splade_connectors.testing.memory import MemoryBackend
-from splade_connectors.verbs import Verbs
+from splade_connectors.writing.chunks import chunks, windows
+from splade_connectors.writing.report import KEPT_REJECTIONS
 
 QUICK = RetryOptions(initial_wait_s=0.0001, max_wait_s=0.001)
 PATIENT = RetryOptions(initial_wait_s=1.0, max_wait_s=8.0)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors import SparseEncoder
-from splade_connectors.keys import Keys, KeyStyle, decode_key, detect_style, encode_key
+from splade_connectors.backends.feature_names import Keys, decode_key, detect_style, encode_key
+from splade_connectors.manifest import KeyStyle
 from splade_connectors.testing import HashEncoder
 from splade_connectors.testing.strategies import tokens
 

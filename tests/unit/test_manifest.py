@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors.errors import ConfigurationError, ManifestMismatch
+from splade_connectors.files.json_files import read_manifest_file, write_manifest_file
 from splade_connectors.manifest import IndexManifest, parse_manifest
-from splade_connectors.pipeline.manifest_file import read_manifest_file, write_manifest_file
 
 MINE = IndexManifest(
     model="splade-tiny", revision="abc", tokenizer="def", activation="log1p", max_length=256

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors import connect
-from splade_connectors.attach import AttachOptions
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.operations.attach import AttachOptions
 from splade_connectors.testing import HashEncoder
-from splade_elasticsearch.schema import check_field_name, check_index_name
+from splade_lucene.schema import check_field_name, check_index_name
 from splade_qdrant.names import check_collection_name, check_vector_name
 
 INDEX_NAMES = [

@@ -9,7 +9,7 @@ import pytest
 
 from splade_connectors import Document
 from splade_connectors.errors import ConfigurationError, InvalidDocument
-from splade_connectors.pipeline.payload import DEEPEST, payload_reason
+from splade_connectors.payloads import DEEPEST, payload_reason
 from splade_connectors.testing import HashEncoder, MemoryStore
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors import SparseVector
-from splade_connectors.precision import as_stored, lucene_nearest, lucene_stored
+from splade_connectors.backends.rounding import as_stored, lucene_nearest, lucene_stored
 from splade_connectors.testing.strategies import sparse_vectors
 
 SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)

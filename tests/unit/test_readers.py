@@ -18,9 +18,9 @@ import pyarrow.parquet
 import pytest
 
 from splade_connectors import Document
-from splade_connectors.backend import Rejected
+from splade_connectors.documents import Rejected
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.pipeline.readers import FileReader
+from splade_connectors.files.readers import FileReader
 
 Write = Callable[..., Path]
 
@@ -464,7 +464,7 @@ def test_a_reader_may_be_closed_before_the_end(write: Write) -> None:
 
 PEAK = """
 import resource, sys
-from splade_connectors.pipeline.readers import FileReader
+from splade_connectors.files.readers import FileReader
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 count = sum(1 for _ in FileReader(sys.argv[1]))
 print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)

@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 from splade_connectors.evaluate import Study, Tuning
+from splade_connectors.evaluate.html_report import render
 from splade_connectors.evaluate.plots import Axis, Series, bars, plot
-from splade_connectors.evaluate.report import render
-from splade_connectors.evaluate.tuning import Curve, Fold, Result, Setting, Share, Speed
+from splade_connectors.evaluate.study import Curve, Fold, Result, Setting, Share, Speed
 from splade_connectors.fusion import Rrf
 from splade_connectors.fusion.tuning import Against
 

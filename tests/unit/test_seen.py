@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_connectors.pipeline import seen
-from splade_connectors.pipeline.seen import SeenIds
+from splade_connectors.writing import seen_ids as seen
+from splade_connectors.writing.seen_ids import SeenIds
 
 IDS = st.one_of(
     st.integers(0, 20), st.sampled_from(["5", "x", "doc-1", "\ud800"]), st.integers(0, 2**64 - 1)

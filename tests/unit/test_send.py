@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_connectors.backend import Rejected, Written
+from splade_connectors.documents import Rejected, Written
 from splade_connectors.errors import AccessDenied, RequestRejected, Unavailable
 from splade_connectors.options import RetryOptions, WriteOptions
-from splade_connectors.pipeline.send import Concurrency, Patience, Sender
-from splade_connectors.steps import Join, Request, Spawn, Steps, arun, run
+from splade_connectors.runtime.drive import arun, run
+from splade_connectors.runtime.effects import Join, Request, Spawn, Steps
+from splade_connectors.writing.send import Concurrency, Patience, Sender
 
 QUICK = RetryOptions(attempts=50, initial_wait_s=0.0001, max_wait_s=0.0002)
 

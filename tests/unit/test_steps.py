@@ -15,7 +15,9 @@ import tenacity
 
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected, Unavailable
 from splade_connectors.options import NO_RETRY, RetryOptions
-from splade_connectors.steps import Compute, Request, Sleep, Spawn, Steps, arun, backoff_s, run
+from splade_connectors.runtime.drive import arun, run
+from splade_connectors.runtime.effects import Compute, Request, Sleep, Spawn, Steps
+from splade_connectors.runtime.retry import backoff_s
 
 ALWAYS = 10_000
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splade_connectors import aconnect, connect
+from splade_connectors.backends.targets import Target, parse_target
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.targets import Target, parse_target
 
 SECRET = "hunter2hunter2"
 

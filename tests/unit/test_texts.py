@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from splade_connectors.texts import text_of, text_paths, top_level, values_at
+from splade_connectors.payloads import text_of, text_paths, top_level, values_at
 
 PAYLOAD = {
     "title": "Tides",

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.evaluate import Judged, LegRun, Tuning, calibrate, read_tuning, write_tuning
-from splade_connectors.evaluate.choose import deal, families
 from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked
 from splade_connectors.evaluate.grid import Grid, weight_grid
+from splade_connectors.evaluate.settings import deal, families
 from splade_connectors.fusion import (
     DenseLeg,
     Fusion,

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from splade_connectors.waits import retry_after_s
+from splade_connectors.backends.retry_after import retry_after_s
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Attaching to an index: what is read, checked and written."""

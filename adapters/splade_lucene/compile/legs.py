@@ -1,0 +1,156 @@
+"""The legs of a hybrid search as queries, and plans that both servers share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Plan
+from splade_connectors.errors import NotSupported
+from splade_connectors.fusion.request import ELSE_THE_CLIENT, HybridQuery, Path, ResolvedLeg
+from splade_lucene.compile.search import filter_json, rank_feature_clauses, sparse_vector_clause
+from splade_lucene.dialect import Kind, Version
+
+# Largest window of a search (`index.max_result_window`), and largest k of a `knn`.
+MOST_CANDIDATES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Searched:
+    """The index that is searched.
+
+    Attributes:
+        version: of the server.
+        index: name of the index.
+        field: the sparse field.
+        kind: its type.
+        hidden_fields: left out of payloads.
+    """
+
+    version: Version
+    index: str
+    field: str
+    kind: Kind
+    hidden_fields: Sequence[str]
+
+
+def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> dict[str, Any]:
+    """A leg that is no dense one, with its filters."""
+    condition: dict[str, Any]
+    if leg.kind == "text":
+        condition = {"must": [_match(leg)]}
+    else:
+        assert leg.sparse is not None
+        names = keys.names(leg.sparse.indices.tolist())
+        weights = dict(zip(names, leg.sparse.values.tolist(), strict=True))
+        clauses = rank_feature_clauses(searched.field, weights)
+        if searched.kind == "sparse_vector":
+            clauses = [sparse_vector_clause(searched.field, weights)]
+        condition = {"should": clauses, "minimum_should_match": 1}
+    return {"bool": condition | ({"filter": conditions(leg)} if leg.filters else {})}
+
+
+def exact_similarity(leg: ResolvedLeg, field: str) -> dict[str, Any]:
+    """Every vector compared: (1 + cosine) / 2, by a script.
+
+    Args:
+        leg: a dense one.
+        field: how the script names the field.
+    """
+    present = {"exists": {"field": leg.field}}
+    script = {
+        "source": f"(1 + cosineSimilarity(params.vector, {field})) / 2",
+        "params": {"vector": list(leg.dense or ()), "field": leg.field},
+    }
+    inner = {"bool": {"filter": [present, *conditions(leg)]}}
+    return {"script_score": {"query": inner, "script": script}}
+
+
+def conditions(leg: ResolvedLeg) -> list[Mapping[str, Any]]:
+    """The leg's filters as JSON."""
+    return [filter_json(given) for given in leg.filters]
+
+
+def window_of(leg: ResolvedLeg) -> dict[str, Any]:
+    """The part of a search body that is the same for every leg, for its window of candidates."""
+    size = MOST_CANDIDATES if leg.candidates is None else leg.candidates
+    return {"size": size, "_source": False, "track_total_hits": False}
+
+
+def page(query: HybridQuery, searched: Searched) -> dict[str, Any]:
+    """The part of a search body that says which hits are wanted, and what of them."""
+    payload = {"excludes": list(searched.hidden_fields)} if query.with_payload else False
+    page: dict[str, Any] = {"size": query.limit, "track_total_hits": False, "_source": payload}
+    return page | ({"from": query.offset} if query.offset else {})
+
+
+def msearch_lines(searches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The NDJSON lines of an `_msearch`."""
+    return [line for search in searches for line in ({}, search)]
+
+
+def server_plan(
+    path: str, reason: str, body: Mapping[str, Any], searched: Searched, not_taken: tuple[str, ...]
+) -> Plan:
+    """One search that the server fuses."""
+    return Plan(
+        path=path,
+        reason=reason,
+        method="POST",
+        url_path=f"/{quote(searched.index, safe='')}/_search",
+        body=body,
+        fused_by="server",
+        not_taken=not_taken,
+    )
+
+
+def client_plan(
+    query: HybridQuery,
+    path: Path,
+    refusals: Mapping[str, str | None],
+    searched: Searched,
+    searches: Sequence[Mapping[str, Any]],
+) -> Plan:
+    """One `_msearch`, fused by the client.
+
+    Args:
+        query: the search.
+        path: who was asked to fuse.
+        refusals: the server's paths and why they are not taken; the last is the one that does
+            without windows.
+        searched: the index.
+        searches: a search for each leg.
+
+    Raises:
+        NotSupported: when the server was asked to fuse, or a leg has no window.
+    """
+    reasons = tuple(f"{name}: {refusal}" for name, refusal in refusals.items())
+    if path == "client":
+        reasons = ("a request fused by the server: the client was asked for",)
+    if path == "server":
+        raise NotSupported(
+            f"this server cannot fuse this in one request: {'; '.join(reasons)}. {ELSE_THE_CLIENT}"
+        )
+    if any(leg.candidates is None for leg in query.legs):
+        name, refusal = list(refusals.items())[-1]
+        why = refusal or "the client was asked for"
+        raise NotSupported(f"a leg without a window needs {name}, which cannot be taken: {why}")
+    return Plan(
+        path="_msearch, fused by the client",
+        reason="the definition itself, over the windows of the legs",
+        method="POST",
+        url_path=f"/{quote(searched.index, safe='')}/_msearch",
+        body={"searches": list(searches)},
+        fused_by="client",
+        not_taken=reasons,
+        lines=tuple(msearch_lines(searches)),
+    )
+
+
+def _match(leg: ResolvedLeg) -> dict[str, Any]:
+    if len(leg.fields) == 1:
+        return {"match": {leg.fields[0]: {"query": leg.text}}}
+    return {"multi_match": {"query": leg.text, "fields": list(leg.fields)}}

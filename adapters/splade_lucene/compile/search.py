@@ -1,0 +1,101 @@
+"""A search as an Elasticsearch request. Pure: nothing is sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Plan
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.options import SearchOptions
+from splade_connectors.vectors import SparseVector
+from splade_lucene.dialect import Kind
+
+_REASONS = {
+    "rank_features": (
+        "rank_feature with the linear function is the dot product on every version; "
+        "its default function, saturation, is not"
+    ),
+    "sparse_vector": "sparse_vector with prune: false is the dot product; by default it prunes",
+}
+
+# Query types that anyone would pass as a filter: tells a filter from a request body.
+_NOT_A_QUERY = {"query", "size", "from", "aggs", "_source", "must", "should", "must_not", "filter"}
+
+
+def compile_search(
+    index: str,
+    field: str,
+    kind: Kind,
+    keys: Keys,
+    query: SparseVector,
+    options: SearchOptions,
+    hidden_fields: Sequence[str],
+) -> Plan:
+    """The request for the best documents by dot product.
+
+    Args:
+        index: name of the index or alias.
+        field: the sparse field.
+        kind: its type.
+        keys: names the terms.
+        query: at least one term.
+        options: limit, offset, filter.
+        hidden_fields: left out of the payload: vectors and our marker.
+    """
+    names = keys.names(query.indices.tolist())
+    weights = dict(zip(names, query.values.tolist(), strict=True))
+    clauses = rank_feature_clauses(field, weights)
+    if kind == "sparse_vector":
+        clauses = [sparse_vector_clause(field, weights)]
+    condition: dict[str, Any] = {"should": clauses, "minimum_should_match": 1}
+    if options.filter is not None:
+        condition["filter"] = [filter_json(options.filter)]
+    body: dict[str, Any] = {
+        "query": {"bool": condition},
+        "size": options.limit,
+        "track_total_hits": False,
+        "_source": {"excludes": list(hidden_fields)} if options.with_payload else False,
+    }
+    if options.offset:
+        body["from"] = options.offset
+    return Plan(
+        path=kind,
+        reason=_REASONS[kind],
+        method="POST",
+        url_path=f"/{quote(index, safe='')}/_search",
+        body=body,
+    )
+
+
+def rank_feature_clauses(field: str, weights: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Σ q·d as `bool.should`: each clause scores boost x stored weight."""
+    return [
+        {"rank_feature": {"field": f"{field}.{name}", "linear": {}, "boost": weight}}
+        for name, weight in weights.items()
+    ]
+
+
+def sparse_vector_clause(field: str, weights: Mapping[str, float]) -> dict[str, Any]:
+    """Σ q·d in one clause; without `prune: false` 8.19, 9.1 and later drop terms."""
+    return {
+        "sparse_vector": {"field": field, "query_vector": dict(weights), "prune": False},
+    }
+
+
+def filter_json(given: Any) -> Mapping[str, Any]:
+    """A filter in Elasticsearch's query language, as JSON; objects of its DSL module too.
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    if hasattr(given, "to_dict"):
+        given = given.to_dict()
+    if not isinstance(given, Mapping) or len(given) != 1 or set(given) & _NOT_A_QUERY:
+        raise ConfigurationError(
+            'a filter is one Elasticsearch query, {"term": {"lang": "en"}} or {"bool": {…}}, '
+            f"not {given!r}"
+        )
+    return given

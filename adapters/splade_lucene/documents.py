@@ -1,0 +1,99 @@
+"""Documents to index actions, `_source` back to documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.rounding import as_stored, lucene_stored
+from splade_connectors.documents import EncodedDocument, StoredDocument
+from splade_connectors.vectors import SparseVector
+from splade_lucene.schema import marker_name
+
+DEFAULT_DENSE = "dense"
+# Fingerprints of the settings (without a manifest there is none) and of the text.
+_MARKER = re.compile("([0-9a-f]{8})?-[0-9a-f]{16}(-empty)?")
+# Beside the fingerprints: the vector has no terms. Without it, a marker whose document has no
+# vector is left over from one that others removed.
+EMPTY = "empty"
+
+
+def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -> dict[str, Any]:
+    """The `_source` of a document."""
+    dense = {
+        name or dense_name: [float(value) for value in values]
+        for name, values in document.document.dense_vectors().items()
+    }
+    sparse = features(document.vector, keys)
+    marker = marker_values(document.marker, document.vector)
+    return {**document.payload, **dense, field: sparse, marker_name(field): marker}
+
+
+def attached_fields(vector: SparseVector, marker: str, field: str, keys: Keys) -> dict[str, Any]:
+    """The change that gives a stored document its vector.
+
+    A one-element array replaces the field, an empty one empties it; a plain object would be merged
+    into the old one, whose terms would survive [7.17.29, 9.3.2].
+    """
+    weights = features(vector, keys)
+    values = marker_values(marker, vector)
+    return {field: [weights] if weights else [], marker_name(field): values}
+
+
+def without_fields(field: str) -> dict[str, Any]:
+    """The change that takes the vector from a stored document, where there are no scripts."""
+    return {field: [], marker_name(field): []}
+
+
+def marker_values(marker: str, vector: SparseVector) -> list[str]:
+    """The values of the marker field: fingerprints of the settings and of the text, and `EMPTY`.
+
+    Several terms instead of one, so that documents of certain settings are found by a `term` query:
+    clusters may forbid queries by prefix (`search.allow_expensive_queries`).
+    """
+    return [*marker.split("-"), *(() if len(vector) else (EMPTY,))]
+
+
+def is_marker(value: Any) -> bool:
+    """Whether a value of the marker field is one of ours; an emptied one is."""
+    if not value:
+        return value in (None, [])
+    return isinstance(value, list) and bool(_MARKER.fullmatch("-".join(map(str, value))))
+
+
+def marker_of(source: Mapping[str, Any], field: str) -> str | None:
+    """The marker in a `_source`, None where there is none."""
+    values = source.get(marker_name(field))
+    if not isinstance(values, list) or values[2:] not in ([], [EMPTY]) or len(values) < 2:
+        return None
+    return "-".join(values[:2])
+
+
+def features(vector: SparseVector, keys: Keys) -> dict[str, float]:
+    """Feature name -> weight, rounded to what the field will hold."""
+    rounded = as_stored(vector, "lucene")
+    names = keys.names(rounded.indices.tolist())
+    return dict(zip(names, rounded.values.tolist(), strict=True))
+
+
+def stored(id: str, found: Mapping[str, Any], field: str, keys: Keys) -> StoredDocument:
+    """The document in a `_source`."""
+    payload = {
+        name: value for name, value in found.items() if name not in (field, marker_name(field))
+    }
+    return StoredDocument(id=id, payload=payload, vector=_vector(found.get(field), keys))
+
+
+def _vector(found: Any, keys: Keys) -> SparseVector | None:
+    """The stored weights. An update leaves a one-element array in `_source`."""
+    if isinstance(found, list):
+        found = found[0] if found else {}
+    if found is None:
+        return None
+    pairs = [(keys.index(name), float(weight)) for name, weight in found.items()]
+    # Names that the vocabulary does not have were written by something else.
+    known = [(index, weight) for index, weight in pairs if index is not None]
+    vector, _ = SparseVector.from_pairs(known)
+    return SparseVector(vector.indices, lucene_stored(vector.values))

@@ -1,0 +1,258 @@
+"""What an index's mapping says, and what has to be added to it for SPLADE vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from splade_connectors.backends.versions import version_text
+from splade_connectors.errors import (
+    AccessDenied,
+    ConfigurationError,
+    NotSupported,
+    SchemaConflict,
+)
+from splade_connectors.manifest import MANIFEST_KEY
+from splade_lucene.attach.checks import is_data_stream
+from splade_lucene.dialect import Dialect, Kind
+
+# The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
+# it off, with 8.19 and 9.1.
+SPARSE_VECTOR_QUERY = (8, 15)
+
+_NOT_IN_NAMES = set(' "*\\<|,>/?#:')
+_MOST_BYTES = 255
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schema:
+    """The fields of an index that matter here.
+
+    Attributes:
+        index: its concrete name, also when it was asked for by an alias.
+        kind: type of the sparse field, None when the field is absent.
+        marker: whether the marker field is mapped.
+        dense: dense field -> dimensions.
+        sparse: names of all sparse fields.
+        meta: the owner's `_meta`, our part included.
+        whole_source: whether `_source` keeps every field.
+        dense_mappings: dense field -> its mapping.
+        shards: number of primary shards.
+        uuid: tells the index from a later one of the same name.
+    """
+
+    index: str
+    kind: Kind | None
+    marker: bool
+    dense: Mapping[str, int]
+    sparse: Sequence[str]
+    meta: Mapping[str, Any]
+    whole_source: bool
+    dense_mappings: Mapping[str, Mapping[str, Any]]
+    shards: int
+    uuid: str = ""
+
+    @property
+    def hidden(self) -> list[str]:
+        """Fields that are no payload: vectors, and the markers beside those that we wrote."""
+        ours = self.meta.get(MANIFEST_KEY) or {}
+        return [*self.sparse, *map(marker_name, ours), *self.dense]
+
+
+def check_index_name(name: str) -> None:
+    """Refuse what the servers refuse as the name of an index.
+
+    Raises:
+        ConfigurationError: saying what is wrong with it.
+    """
+    if not name or not name.isprintable():
+        what = "has a control character" if name else "is empty"
+        raise ConfigurationError(f"the index name {name!r} is refused: it {what}")
+    if name != name.lower():
+        raise ConfigurationError(
+            f"index names are lower-case: {name!r} is refused, {name.lower()!r} would do"
+        )
+    bad = sorted(_NOT_IN_NAMES & set(name))
+    if bad:
+        raise ConfigurationError(f"the index name {name!r} has {bad[0]!r}, which is not allowed")
+    if name.startswith(("-", "_", "+")) or name in (".", "..") or _is_too_long(name):
+        raise ConfigurationError(
+            f"the index name {name!r} is refused: it must not begin with -, _ or +, is not . or "
+            f".., and has at most {_MOST_BYTES} bytes"
+        )
+
+
+def check_field_name(name: str) -> None:
+    """Refuse names of sparse fields that this adapter cannot use.
+
+    Raises:
+        ConfigurationError: for an empty name, one of a metadata field, a path, or a pattern.
+    """
+    marks = set(".*,") & set(name)
+    if not name.strip() or name.startswith("_") or marks or not name.isprintable():
+        raise ConfigurationError(
+            f"the field name {name!r} is refused: a name at the top level, without '.', '*', ',', "
+            "control characters or a leading '_'"
+        )
+    if _is_too_long(name):
+        raise ConfigurationError(
+            f"the field name {name!r} is refused: it has more than {_MOST_BYTES} bytes"
+        )
+
+
+def _is_too_long(name: str) -> bool:
+    return len(name.encode("utf-8", "surrogatepass")) > _MOST_BYTES
+
+
+def marker_name(field: str) -> str:
+    """The keyword field that marks documents whose sparse field we wrote."""
+    return f"{field}_marker"
+
+
+def parse_index(answer: Mapping[str, Any], field: str, location: str, dialect: Dialect) -> Schema:
+    """The schema in the answer of GET /INDEX.
+
+    Raises:
+        SchemaConflict: when an alias names several indices, the field has another type, or a field
+            that is computed at search time has its name.
+    """
+    if len(answer) != 1:
+        names = ", ".join(sorted(answer))
+        what = "a data stream" if all(map(is_data_stream, answer)) else "an alias"
+        raise SchemaConflict(f"{location} is {what} of several indices ({names}); name one")
+    ((index, found),) = answer.items()
+    mapping = found.get("mappings") or {}
+    properties = mapping.get("properties") or {}
+    types = {name: str(entry.get("type", "object")) for name, entry in properties.items()}
+    dense = {name: properties[name] for name, kind in types.items() if kind == dialect.dense_type}
+    settings = (found.get("settings") or {}).get("index") or {}
+    _check_unshadowed(mapping, field, location)
+    return Schema(
+        index=index,
+        kind=_kind(types.get(field), field, types, location, dialect.kinds),
+        marker=types.get(marker_name(field)) == "keyword",
+        dense={name: int(entry.get(dialect.dimensions, 0)) for name, entry in dense.items()},
+        sparse=[name for name, kind in types.items() if kind in dialect.kinds],
+        meta=mapping.get("_meta") or {},
+        whole_source=_is_whole(mapping.get("_source") or {}),
+        dense_mappings=dense,
+        shards=int(settings.get("number_of_shards", 1)),
+        uuid=str(settings.get("uuid") or ""),
+    )
+
+
+def choose_kind(
+    asked: Kind | None,
+    version: tuple[int, ...],
+    location: str,
+    dialect: Dialect,
+) -> Kind:
+    """The type for a new sparse field: what was asked for, or the best that the server has.
+
+    Raises:
+        NotSupported: when `sparse_vector` was asked of a server that cannot query it.
+        AccessDenied: when the version is not known.
+    """
+    if len(dialect.kinds) == 1:
+        return dialect.kinds[0]
+    if not version:
+        raise AccessDenied(
+            f"{location}: a new sparse field depends on the server's version, and to read that "
+            "this user needs the cluster privilege monitor"
+        )
+    if asked == "sparse_vector" and version < SPARSE_VECTOR_QUERY:
+        shown = version_text(version)
+        raise NotSupported(
+            f"{location}: sparse_vector queries need Elasticsearch 8.15, the server is {shown}; "
+            "use kind=rank_features"
+        )
+    if asked:
+        return asked
+    return "sparse_vector" if version >= SPARSE_VECTOR_QUERY else "rank_features"
+
+
+def check_kind(asked: Kind | None, found: Kind, field: str, location: str) -> None:
+    """Refuse a kind that is not the field's.
+
+    Raises:
+        SchemaConflict: naming both.
+    """
+    if asked and asked != found:
+        raise SchemaConflict(
+            f"the field {field!r} of {location} is {found}, not {asked}; leave kind away, or "
+            "choose another field: ?field=NAME"
+        )
+
+
+def properties(
+    field: str,
+    kind: Kind,
+    version: tuple[int, ...],
+    dense: Mapping[str, int],
+    dialect: Dialect,
+) -> dict[str, Any]:
+    """Mapping properties for the sparse field, its marker, and dense vectors."""
+    sparse: dict[str, Any] = {"type": kind}
+    if kind == "sparse_vector" and _prunes_by_default(version):
+        # Its thresholds were tuned for another model and would change SPLADE's scores.
+        sparse["index_options"] = {"prune": False}
+    return {
+        field: sparse,
+        marker_name(field): {"type": "keyword"},
+        **{
+            name: {
+                "type": dialect.dense_type,
+                dialect.dimensions: size,
+                **dialect.dense_mapping(version),
+            }
+            for name, size in dense.items()
+        },
+    }
+
+
+def merged_meta(schema_meta: Mapping[str, Any], field: str, manifest: Any) -> dict[str, Any]:
+    """The owner's `_meta` with our manifest for this field: writing replaces all of it."""
+    ours = dict(schema_meta.get(MANIFEST_KEY) or {})
+    return {**schema_meta, MANIFEST_KEY: {**ours, field: manifest}}
+
+
+def _prunes_by_default(version: tuple[int, ...]) -> bool:
+    return version >= (9, 1) or (8, 19) <= version < (9, 0)
+
+
+def _is_whole(source: Mapping[str, Any]) -> bool:
+    cut = source.get("excludes") or source.get("includes")
+    return not cut and source.get("enabled") is not False
+
+
+def _check_unshadowed(mapping: Mapping[str, Any], field: str, location: str) -> None:
+    """Refuse names whose stored values no query would see."""
+    # The one is Elasticsearch's word, the other OpenSearch's.
+    for section, word in (("runtime", "a runtime field"), ("derived", "a derived field")):
+        computed = mapping.get(section) or {}
+        for name in (field, marker_name(field)):
+            if name in computed:
+                raise SchemaConflict(
+                    f"{name!r} of {location} is {word}, which queries would see instead of the "
+                    "vectors: choose another name, ?field=NAME"
+                )
+
+
+def _kind(
+    found: str | None,
+    field: str,
+    types: Mapping[str, str],
+    location: str,
+    kinds: Sequence[Kind],
+) -> Kind | None:
+    for kind in kinds:
+        if found == kind:
+            return kind
+    if found is None:
+        return None
+    others = ", ".join(name for name, kind in types.items() if kind in kinds) or "none"
+    raise SchemaConflict(
+        f"the field {field!r} of {location} is {found}, not {' or '.join(kinds)}; "
+        f"choose another: ?field=NAME (sparse fields there: {others})"
+    )

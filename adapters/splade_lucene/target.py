@@ -1,0 +1,118 @@
+"""What targets of Elasticsearch and of OpenSearch say, checked before a client is made."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.secrets import check_header
+from splade_connectors.backends.targets import Target
+from splade_connectors.backends.tls import check_files
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.options import ConnectOptions
+from splade_lucene.dialect import Dialect
+from splade_lucene.documents import DEFAULT_DENSE
+from splade_lucene.schema import check_field_name, check_index_name
+
+DEFAULT_FIELD = "splade"
+
+
+def check_transport(target: Target) -> None:
+    """Refuse anything but HTTP and HTTPS."""
+    scheme = target.scheme
+    if target.transport not in ("", "https"):
+        raise ConfigurationError(
+            f"{scheme}+{target.transport} is not known; write {scheme} or {scheme}+https"
+        )
+
+
+def host_name(host: str) -> str:
+    """As it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+def user_and_password(target: Target, options: ConnectOptions, variables: str) -> bytes:
+    """Both with a colon between, or b""; arguments win over the URL, the URL over the environment.
+
+    Args:
+        target: of the index.
+        options: of the caller.
+        variables: what the names of the environment variables begin with.
+    """
+    username = options.username or target.username or os.environ.get(f"{variables}_USERNAME")
+    password = options.password or target.password or os.environ.get(f"{variables}_PASSWORD")
+    if username and not password:
+        raise ConfigurationError(
+            f"there is no password for the user {username!r}: set {variables}_PASSWORD"
+        )
+    return f"{username}:{password}".encode() if username else b""
+
+
+def certificates(target: Target, options: ConnectOptions) -> dict[str, str]:
+    """The client's arguments for certificate authorities, and for a certificate of its own."""
+    files = {
+        "ca_certs": options.ca_certs,
+        "client_cert": options.client_cert,
+        "client_key": options.client_key,
+    }
+    check_files(target, options)
+    return {name: path for name, path in files.items() if path}
+
+
+def bearer_token(target: Target, options: ConnectOptions, variables: str) -> str | None:
+    """The token of a caller, or of the environment where nothing else was given.
+
+    Args:
+        target: of the index.
+        options: of the caller.
+        variables: what the names of the environment variables begin with.
+
+    Raises:
+        ConfigurationError: beside other credentials, or with characters that no token has.
+    """
+    others = options.api_key or options.username or target.username
+    if options.bearer_token and others:
+        raise ConfigurationError(
+            "a bearer token goes alone: leave the API key, or user and password, away"
+        )
+    token = options.bearer_token
+    if token is None and not others:
+        token = os.environ.get(f"{variables}_BEARER_TOKEN")
+    return check_header(token, "the bearer token") if token else None
+
+
+def index_arguments(
+    target: Target, keys: Keys, options: ConnectOptions, dialect: Dialect
+) -> dict[str, Any]:
+    """The arguments of a backend, but for the name of the index.
+
+    Raises:
+        ConfigurationError: for names and parameters that these servers do not have.
+    """
+    if options.manifest_file:
+        raise ConfigurationError(
+            f"{dialect.name} keeps the manifest in the mapping; leave manifest_file away"
+        )
+    if "vector" in target.parameters:
+        raise ConfigurationError(
+            f"vector= is for Qdrant; {dialect.name}'s sparse field is named by field=NAME"
+        )
+    field = target.parameters.get("field", DEFAULT_FIELD)
+    kind = target.parameters.get("kind")
+    if kind not in (None, *dialect.kinds):
+        known = ", ".join(dialect.kinds)
+        known = f"one of {known}" if len(dialect.kinds) > 1 else f"{known} on {dialect.name}"
+        raise ConfigurationError(f"kind must be {known}, not {kind!r}")
+    check_index_name(target.path)
+    dense = target.parameters.get("dense", DEFAULT_DENSE)
+    for name in (field, dense):
+        check_field_name(name)
+    return {
+        "field": field,
+        "kind": kind,
+        "dense_name": dense,
+        "keys": keys,
+        "location": str(target),
+        "dialect": dialect,
+    }

@@ -1,0 +1,81 @@
+"""Entry point: targets and clients become a backend with its sender."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, ClassVar
+
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Opened, does_nothing
+from splade_connectors.backends.targets import Target
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.extras import require
+from splade_connectors.options import ConnectOptions
+from splade_lucene.target import (
+    bearer_token,
+    certificates,
+    check_transport,
+    index_arguments,
+    user_and_password,
+)
+from splade_opensearch.backend import OpenSearchBackend
+from splade_opensearch.client import ClientCalls
+from splade_opensearch.dialect import OPENSEARCH
+
+_PORT = 9200
+
+
+class OpenSearchAdapter:
+    """`opensearch://HOST[:PORT]/INDEX`, and clients of opensearch-py."""
+
+    client_modules: ClassVar[tuple[str, ...]] = ("opensearchpy",)
+
+    @staticmethod
+    def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
+        """Make a client; it sends nothing yet."""
+        library = require("opensearchpy", "opensearch", "opensearch:// targets")
+        if asynchronous:
+            require("aiohttp", "opensearch", "awaiting opensearch:// targets")
+        check_transport(target)
+        backend = OpenSearchBackend(
+            target.path, **index_arguments(target, keys, options, OPENSEARCH)
+        )
+        kind = library.AsyncOpenSearch if asynchronous else library.OpenSearch
+        use_ssl = target.transport == "https"
+        client = kind(
+            hosts=[{"host": target.host, "port": target.port or _PORT, "use_ssl": use_ssl}],
+            headers=_credentials(target, options),
+            timeout=options.timeout_s,
+            max_retries=0,
+            **certificates(target, options),
+        )
+        calls = ClientCalls(client, str(target))
+        if asynchronous:
+            return Opened(backend=backend, send=calls.asend, close=calls.aclose)
+        return Opened(backend=backend, send=calls.send, close=calls.close)
+
+    @staticmethod
+    def wrap(
+        client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
+    ) -> Opened:
+        """Use the user's client; closing it stays the user's business."""
+        backend = OpenSearchBackend(
+            target.path, **index_arguments(target, keys, options, OPENSEARCH)
+        )
+        calls = ClientCalls(client, str(target))
+        send = calls.asend if asynchronous else calls.send
+        return Opened(backend=backend, send=send, close=does_nothing(asynchronous))
+
+
+def _credentials(target: Target, options: ConnectOptions) -> dict[str, str]:
+    """The header; the client's own argument takes no user names and passwords beyond Latin-1."""
+    token = bearer_token(target, options, "OPENSEARCH")
+    if token:
+        return {"authorization": f"Bearer {token}"}
+    if options.api_key:
+        raise ConfigurationError(
+            "OpenSearch has no API keys: ConnectOptions(username=…, password=…), or a client of "
+            "your own"
+        )
+    pair = user_and_password(target, options, "OPENSEARCH")
+    return {"authorization": f"Basic {base64.b64encode(pair).decode()}"} if pair else {}

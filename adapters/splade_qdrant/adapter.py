@@ -1,0 +1,135 @@
+"""Entry points: targets and clients become a backend with its sender."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Opened, does_nothing
+from splade_connectors.backends.secrets import check_header
+from splade_connectors.backends.targets import Target
+from splade_connectors.backends.tls import check_files, context
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.extras import require
+from splade_connectors.options import ConnectOptions
+from splade_qdrant.backend import QdrantHybridBackend
+from splade_qdrant.client import ClientCalls
+from splade_qdrant.edge.engine import EdgeEngine
+from splade_qdrant.names import check_collection_name, check_vector_name
+
+DEFAULT_VECTOR = "splade"
+_PORTS = {"": 6333, "https": 6333, "grpc": 6334}
+
+
+class EdgeAdapter:
+    """`edge:PATH`: the Qdrant engine in this process, on disk."""
+
+    client_modules: ClassVar[tuple[str, ...]] = ()
+
+    @staticmethod
+    def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
+        """Prepare the engine; the folder is opened at the first request."""
+        engine = EdgeEngine(Path(target.path).expanduser(), str(target))
+        backend = _backend(target, options, collection="")
+        if not asynchronous:
+            return Opened(backend=backend, send=engine.send, close=engine.close)
+
+        async def send(request: Any) -> Any:
+            return await asyncio.to_thread(engine.send, request)
+
+        async def close() -> None:
+            await asyncio.to_thread(engine.close)
+
+        return Opened(backend=backend, send=send, close=close)
+
+    @staticmethod
+    def wrap(
+        client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
+    ) -> Opened:
+        """There are no clients of the embedded engine."""
+        raise ConfigurationError("an embedded store is opened by its path: connect('edge:PATH')")
+
+
+class QdrantAdapter:
+    """`qdrant://HOST[:PORT]/COLLECTION`, and clients of qdrant-client."""
+
+    client_modules: ClassVar[tuple[str, ...]] = ("qdrant_client",)
+
+    @staticmethod
+    def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
+        """Make a client; it sends nothing yet."""
+        library = require("qdrant_client", "qdrant", "qdrant:// targets")
+        if target.transport not in _PORTS:
+            raise ConfigurationError(
+                f"qdrant+{target.transport} is not known; write qdrant, qdrant+https or qdrant+grpc"
+            )
+        kind = library.AsyncQdrantClient if asynchronous else library.QdrantClient
+        client = kind(
+            https=target.transport == "https",
+            api_key=_api_key(target, options),
+            timeout=max(1, round(options.timeout_s)),
+            check_compatibility=False,  # it would connect here, and warn instead of raising
+            **_address(target),
+            **_tls(target, options),
+        )
+        return _opened(client, target, options, asynchronous, client.close)
+
+    @staticmethod
+    def wrap(
+        client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
+    ) -> Opened:
+        """Use the user's client; closing it stays the user's business."""
+        return _opened(client, target, options, asynchronous, does_nothing(asynchronous))
+
+
+def _api_key(target: Target, options: ConnectOptions) -> str | None:
+    """Arguments win over the URL, the URL over the environment."""
+    key = options.api_key or target.password or os.environ.get("QDRANT_API_KEY")
+    return check_header(key, "the API key") if key else None
+
+
+def _tls(target: Target, options: ConnectOptions) -> dict[str, Any]:
+    """What httpx verifies with, where files were named."""
+    if options.bearer_token:
+        raise ConfigurationError(
+            "Qdrant takes API keys, and JSON web tokens in their place: QDRANT_API_KEY, or api_key"
+        )
+    check_files(target, options)
+    named = options.ca_certs or options.client_cert
+    return {"verify": context(options)} if named else {}
+
+
+def _address(target: Target) -> dict[str, Any]:
+    port = target.port or _PORTS[target.transport]
+    if target.transport == "grpc":
+        return {"host": target.host, "grpc_port": port, "prefer_grpc": True}
+    return {"host": target.host, "port": port}
+
+
+def _opened(
+    client: Any, target: Target, options: ConnectOptions, asynchronous: bool, close: Any
+) -> Opened:
+    check_collection_name(target.path)
+    backend = _backend(target, options, collection=target.path)
+    calls = ClientCalls(client, target.path, str(target))
+    return Opened(backend=backend, send=calls.asend if asynchronous else calls.send, close=close)
+
+
+def _backend(target: Target, options: ConnectOptions, collection: str) -> QdrantHybridBackend:
+    for name in ("field", "kind"):
+        if name in target.parameters:
+            raise ConfigurationError(
+                f"{name}= is for Elasticsearch; Qdrant's sparse vector is named by vector=NAME"
+            )
+    vector = target.parameters.get("vector", DEFAULT_VECTOR)
+    check_vector_name(vector)
+    return QdrantHybridBackend(
+        collection,
+        vector_name=vector,
+        dense_name=target.parameters.get("dense", ""),
+        location=str(target),
+        manifest_file=Path(options.manifest_file) if options.manifest_file else None,
+    )

@@ -1,0 +1,1 @@
+"""Attaching to a collection: what is read, written and copied."""

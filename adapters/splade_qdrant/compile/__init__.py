@@ -1,0 +1,1 @@
+"""Requests, without sending them."""

@@ -1,0 +1,201 @@
+"""A hybrid search as one Qdrant query: prefetches for the legs, a formula for the fusion. Pure.
+
+Qdrant's own RRF counts ranks from 0 and weighs in another way than the definition here. So each leg
+that is fused by rank or distribution is wrapped into a fusion of one leg, which gives
+1 / (k + rank) or the normalized score, and a formula adds them up with their weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from splade_connectors.backends.protocol import Plan
+from splade_connectors.backends.versions import Version, version_text
+from splade_connectors.errors import NotSupported
+from splade_connectors.fusion.request import ELSE_THE_CLIENT, HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.spec import (
+    DistributionBased,
+    Rrf,
+    WeightedSum,
+    scales_of,
+    weights_of,
+)
+from splade_qdrant.compile.search import filter_json
+from splade_qdrant.documents import ID_KEY, sparse_json
+
+# The name under which Qdrant knows its own BM25, for sparse vectors with the IDF modifier.
+BM25 = "qdrant/bm25"
+
+_FORMULA: Version = (1, 14)
+_RRF_K: Version = (1, 16)
+
+# Distances whose score is a cosine or a dot product: similarity is (1 + score) / 2.
+_ANGULAR = ("Cosine", "Dot")
+
+
+@dataclass(kw_only=True, slots=True)
+class Collection:
+    """What decides about the path.
+
+    Attributes:
+        name: of the collection.
+        vector: name of the sparse vector.
+        version: the server's.
+        distances: dense vector name -> distance.
+    """
+
+    name: str
+    vector: str
+    version: Version
+    distances: Mapping[str, str]
+
+
+def compile_hybrid(query: HybridQuery, collection: Collection, path: Path) -> Plan:
+    """The best request that does not change the fusion's meaning.
+
+    Raises:
+        NotSupported: when `path` is "server" and the server cannot, or when no path can.
+    """
+    refusal = server_refusal(query, collection)
+    if path != "client" and refusal is None:
+        return Plan(
+            path="prefetch + formula",
+            reason="one query fuses; ranks and weights mean what they mean on every store",
+            method="POST",
+            url_path=_url_path(collection, "query"),
+            body=server_body(query, collection.vector),
+            fused_by="server",
+        )
+    if path == "client":
+        refusal = "the client was asked for"
+    if path == "server":
+        raise NotSupported(
+            f"this server cannot fuse this in one request: {refusal}. {ELSE_THE_CLIENT}"
+        )
+    if any(leg.candidates is None for leg in query.legs):
+        raise NotSupported(f"Qdrant needs a window for every leg: {refusal}")
+    return Plan(
+        path="batch query, fused by the client",
+        reason="the definition itself, over the windows of the legs",
+        method="POST",
+        url_path=_url_path(collection, "query/batch"),
+        body=batch_body(query, collection.vector),
+        fused_by="client",
+        not_taken=(f"one query with a formula: {refusal}",),
+    )
+
+
+def server_refusal(query: HybridQuery, collection: Collection) -> str | None:
+    """Why this fusion cannot be computed exactly by one request, None when it can."""
+    version = collection.version
+    if version < _FORMULA:
+        return f"formulas need Qdrant 1.14, the server is {version_text(version)}"
+    if any(leg.candidates is None for leg in query.legs):
+        return "a leg without a window (candidates=None) cannot be prefetched"
+    fusion = query.fusion
+    if isinstance(fusion, Rrf) and version < _RRF_K:
+        return f"Rrf with k={fusion.k:g} needs Qdrant 1.16, the server is {version_text(version)}"
+    if isinstance(fusion, Rrf) and not float(fusion.k).is_integer():
+        return f"Qdrant takes whole numbers for k, not {fusion.k}"
+    if isinstance(fusion, WeightedSum) and fusion.normalize:
+        return f"normalize={fusion.normalize!r} needs each window's scores, which formulas lack"
+    return _similarity_refusal(query, collection.distances)
+
+
+def server_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
+    """The body of the one request; `server_refusal` must have been None."""
+    legs = [leg_body(leg, vector_name) for leg in query.legs]
+    return {
+        "prefetch": [_wrapped(leg, query) for leg in legs],
+        "query": _formula(query),
+        # Always whatever the legs find, ids only: which of several equal scores a limit cuts off
+        # changes from one request to the next [edge 0.9.0], and pages would disagree.
+        "limit": sum(leg["limit"] for leg in legs),
+        "with_payload": [ID_KEY],
+    }
+
+
+def batch_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
+    """One batch with a query per leg, to be fused by the client."""
+    return {
+        "searches": [{**leg_body(leg, vector_name), "with_payload": [ID_KEY]} for leg in query.legs]
+    }
+
+
+def leg_body(leg: ResolvedLeg, vector_name: str) -> dict[str, Any]:
+    """One leg as a query, or as a prefetch."""
+    body: dict[str, Any] = {"limit": leg.candidates}
+    if leg.kind == "sparse":
+        assert leg.sparse is not None
+        body |= {"query": sparse_json(leg.sparse), "using": vector_name}
+    elif leg.kind == "text":
+        # Words instead of a vector: the server (from 1.15.3 on) and the engine have BM25 built in.
+        body |= {"query": {"text": leg.text, "model": BM25}, "using": leg.fields[0]}
+    else:
+        assert leg.dense is not None
+        body |= {"query": list(leg.dense), "using": leg.field or ""}
+        params = {"exact": True} if leg.exact else {}
+        body["params"] = params | ({"hnsw_ef": leg.breadth} if leg.breadth else {})
+    conditions = [filter_json(given) for given in leg.filters]
+    if conditions:
+        body["filter"] = conditions[0] if len(conditions) == 1 else {"must": conditions}
+    return body
+
+
+def similarity(score: float, distance: str) -> float:
+    """A dense score of Qdrant as similarity from 0 to 1.
+
+    Angular distances as (1 + score) / 2; Euclid as 1 / (1 + d²) and Manhattan as 1 / (1 + d), the
+    forms that Elasticsearch uses.
+    """
+    if distance in _ANGULAR:
+        return (1 + score) / 2
+    return 1 / (1 + score * score) if distance == "Euclid" else 1 / (1 + score)
+
+
+def _wrapped(leg: dict[str, Any], query: HybridQuery) -> dict[str, Any]:
+    match query.fusion:
+        case Rrf(k=k):
+            # Ranks count from 0 there and from 1 here.
+            return {"prefetch": [leg], "query": {"rrf": {"k": int(k) + 1}}, "limit": leg["limit"]}
+        case DistributionBased():
+            return {"prefetch": [leg], "query": {"fusion": "dbsf"}, "limit": leg["limit"]}
+    return leg
+
+
+def _formula(query: HybridQuery) -> dict[str, Any]:
+    weights = weights_of(query.fusion, len(query.legs))
+    terms: list[Any] = []
+    defaults: dict[str, float] = {}
+    for position, (leg, weight) in enumerate(zip(query.legs, weights, strict=True)):
+        score = f"$score[{position}]"
+        defaults[score] = 0.0
+        if not isinstance(query.fusion, WeightedSum):
+            terms.append({"mult": [weight, score]})
+            continue
+        factor = weight / scales_of(query.fusion, len(query.legs))[position]
+        if leg.kind == "dense":
+            # (1 + score) / 2, and nothing at all for a document that this leg does not have.
+            defaults[score] = -1.0
+            terms.append({"mult": [factor / 2, {"sum": [1.0, score]}]})
+        else:
+            terms.append({"mult": [factor, score]})
+    return {"formula": {"sum": terms}, "defaults": defaults}
+
+
+def _similarity_refusal(query: HybridQuery, distances: Mapping[str, str]) -> str | None:
+    if not isinstance(query.fusion, WeightedSum):
+        return None
+    for leg in query.legs:
+        distance = distances.get(leg.field or "", "Cosine")
+        if leg.kind == "dense" and distance not in _ANGULAR:
+            return f"a sum with {distance} distances needs their similarity, formulas have scores"
+    return None
+
+
+def _url_path(collection: Collection, verb: str) -> str:
+    # The embedded engine has no names: what is shown is for a server's collection.
+    return f"/collections/{quote(collection.name, safe='') or 'COLLECTION'}/points/{verb}"

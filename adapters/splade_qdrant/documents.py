@@ -1,0 +1,164 @@
+"""Documents to points, points to documents."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from splade_connectors.documents import DocumentId, EncodedDocument, Hit, StoredDocument
+from splade_connectors.vectors import SparseVector
+
+# Qdrant's own ids are integers and UUIDs; any other id is kept in the payload under this key.
+ID_KEY = "_splade_id"
+
+# What a vector was made of, where the owner wants it marked: the name of the vector follows.
+MARKER_PREFIX = "_splade_marker_"
+
+# Other characters would have to be quoted where a payload key is asked for by its path.
+_UNSAFE = re.compile("[^A-Za-z0-9_-]")
+
+# Fixed for ever: the point id of a document must be the same in every run and every version.
+_POINT_ID_NAMESPACE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
+
+_INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
+
+_LARGEST_POINT_ID = 2**64 - 1
+
+
+def point_id(value: DocumentId) -> int | str:
+    """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
+
+    Integers from 0 to 2^64 - 1 and UUIDs in their usual spelling are themselves; anything else
+    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run; that of
+    integers is another one, so that -3 and "-3" are two documents.
+    """
+    if isinstance(value, int):
+        if 0 <= value <= _LARGEST_POINT_ID:
+            return value
+        return str(uuid.uuid5(_INTEGER_NAMESPACE, str(value)))
+    if is_uuid(value):
+        return value
+    return str(uuid.uuid5(_POINT_ID_NAMESPACE, value))
+
+
+def is_uuid(value: str) -> bool:
+    """Whether the string is a UUID in lower-case, hyphenated form."""
+    try:
+        return str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+_INT64 = range(-(2**63), 2**63)
+
+
+def point(document: EncodedDocument, vector_name: str, dense_name: str) -> dict[str, Any]:
+    """The point of a document, as JSON."""
+    return {
+        "id": point_id(document.id),
+        "vector": {
+            **{
+                name or dense_name: [float(value) for value in values]
+                for name, values in document.document.dense_vectors().items()
+            },
+            vector_name: sparse_json(document.vector),
+        },
+        "payload": {**document.payload, **id_payload(document.id)},
+    }
+
+
+def sparse_json(vector: SparseVector) -> dict[str, Any]:
+    """A sparse vector as JSON. Python floats hold each float32 exactly."""
+    return {"indices": vector.indices.tolist(), "values": vector.values.tolist()}
+
+
+def id_payload(id: DocumentId) -> dict[str, Any]:
+    """What to keep in the payload so that the id comes back."""
+    if point_id(id) == id:
+        return {}
+    # Numbers beyond 64 bits would come back as floats.
+    return {ID_KEY: id if isinstance(id, str) or id in _INT64 else {"int": str(id)}}
+
+
+def marker_key(vector_name: str) -> str:
+    """The payload key of the marker of a vector."""
+    name = _UNSAFE.sub(lambda found: f"-{ord(found[0]):x}-", vector_name)
+    return f"{MARKER_PREFIX}{name}"
+
+
+def payload_selector(keys: Sequence[str]) -> list[str] | bool:
+    """What to ask for to get these payload keys: all of it where one would have to be quoted."""
+    return True if any(map(_UNSAFE.search, keys)) else list(keys)
+
+
+def reserved_key(payload: Mapping[str, Any]) -> str | None:
+    """The first key of a payload that is ours, None without one."""
+    ours = (key for key in payload if key == ID_KEY or str(key).startswith(MARKER_PREFIX))
+    return next(ours, None)
+
+
+def original_id(found: Mapping[str, Any]) -> DocumentId:
+    """The id of the document in a point."""
+    payload = found["payload"]
+    kept: Any = payload.get(ID_KEY) if payload else None
+    if isinstance(kept, str):
+        return kept
+    if kept is None:
+        return found["id"]  # type: ignore[no-any-return]
+    return kept if isinstance(kept, int) else int(kept["int"])
+
+
+def hit(found: Mapping[str, Any], with_payload: bool) -> Hit:
+    """The hit in a scored point."""
+    payload = payload_of(found) if with_payload else {}
+    return Hit(id=original_id(found), score=float(found["score"]), payload=payload)
+
+
+def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Mapping[str, Any]]:
+    """Scored points of a page, ties by the document's id as text.
+
+    Looks at nothing but the points that are in the page, or tied with it.
+
+    Args:
+        found: by descending score, as the server gives them.
+        offset: points before the page.
+        limit: most points of the page.
+    """
+    first, last = min(offset, len(found)), min(offset + limit, len(found))
+    if first == last:
+        return []
+    points = [found[at] for at in range(first, last)]
+    start, end = first, last
+    while start and (before := found[start - 1])["score"] == points[0]["score"]:
+        points.insert(0, before)
+        start -= 1
+    while end < len(found) and (after := found[end])["score"] == points[-1]["score"]:
+        points.append(after)
+        end += 1
+    if len({point["score"] for point in points}) < len(points):
+        points.sort(key=lambda point: (-point["score"], str(original_id(point))))
+    return points[first - start : last - start]
+
+
+def payload_of(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The document's payload in a point: without what is ours."""
+    payload = found["payload"] or {}
+    return {
+        key: value
+        for key, value in payload.items()
+        if key != ID_KEY and not key.startswith(MARKER_PREFIX)
+    }
+
+
+def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
+    """The document in a retrieved point."""
+    vectors = found.get("vector")
+    raw = vectors.get(vector_name) if isinstance(vectors, Mapping) else None
+    vector = None
+    if raw is not None:
+        # Others may have written weights that SPLADE does not have: they are left out.
+        pairs = zip(raw["indices"], raw["values"], strict=True)
+        vector, _ = SparseVector.from_pairs((i, v) for i, v in pairs if v > 0)
+    return StoredDocument(id=original_id(found), payload=payload_of(found), vector=vector)

@@ -1,0 +1,315 @@
+"""Executes requests in the embedded engine (qdrant-edge-py): a shard in a folder, one process.
+
+The engine checks less than a server does [0.9.0]: it accepts NaN and duplicate indices in silence
+(`SparseVector` has none), ignores a sparse vector created under a dense one's name
+(`check_sparse_vector` refuses that), and shows no schema: that is read from the shard's own
+edge_config.json. It keeps no metadata: that lies beside the shard's files.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from splade_connectors.backends.secrets import Secrets
+from splade_connectors.errors import (
+    ConfigurationError,
+    RequestRejected,
+    SchemaConflict,
+    SpladeConnectorsError,
+    StorageFull,
+)
+from splade_connectors.extras import require
+from splade_connectors.files.json_files import read_json_object, write_json_object
+from splade_qdrant.edge.filter import edge_filter
+from splade_qdrant.edge.query import edge_query
+from splade_qdrant.errors import from_engine, unquoted
+from splade_qdrant.requests import QdrantRequest
+
+CONFIG_FILE = "edge_config.json"
+METADATA_FILE = "splade_connectors.json"
+# Lies in the folder while the shard is made: whoever is killed then leaves a folder without a
+# configuration, which the next run must tell from a folder of somebody else.
+UNFINISHED_FILE = ".splade_connectors.unfinished"
+
+# The engine writes through memory maps of sparse files: on a full disk the process is killed by
+# SIGBUS [0.9.0]. A request takes a fraction of this, and none is begun with less at hand.
+_ROOM_MB = 64
+
+# What the engine can do, in terms of server versions: metadata (here) and added vectors.
+_LIKE_SERVER = "1.18.0"
+
+
+class EdgeEngine:
+    """A shard on disk, opened when it is first used.
+
+    Args:
+        path: the shard's folder.
+        location: the target, for messages.
+    """
+
+    def __init__(self, path: Path, location: str) -> None:
+        self._path = path
+        self._location = location
+        self._engine: Any = require("qdrant_edge", "qdrant", "edge: targets")
+        self._shard: Any = None
+        self._closed = False
+        # The engine is one object for all threads of an async store.
+        self._lock = threading.Lock()
+
+    def send(self, request: QdrantRequest) -> Any:
+        """Execute one request."""
+        with self._lock:
+            if self._closed:
+                raise ConfigurationError(
+                    f"this store of {self._location} has been closed; connect again"
+                )
+            try:
+                return getattr(self, f"_{request.operation}")(request.body)
+            except SpladeConnectorsError:
+                raise
+            except OSError as error:
+                raise _from_disk(error, self._location) from error
+            except Exception as error:  # the engine raises bare Exception
+                failure = self._failure(request, error)
+            raise failure
+
+    def _failure(self, request: QdrantRequest, error: Exception) -> SpladeConnectorsError:
+        """Ours, caused by the engine's unless that may quote a document."""
+        if not request.has_documents:
+            return Secrets().caused(from_engine(error, self._location), error)
+        known = from_engine(error, self._location, unquoted)
+        if isinstance(known, RequestRejected):
+            known.detail = str(from_engine(error, self._location))
+        return known
+
+    def close(self) -> None:
+        """Flush and release the folder for other processes."""
+        with self._lock:
+            self._closed = True
+            if self._shard is not None:
+                self._shard.close()
+                self._shard = None
+
+    def _version(self, body: Mapping[str, Any]) -> dict[str, str]:
+        own = version("qdrant-edge-py")
+        return {"title": "qdrant-edge", "version": own, "like_server": _LIKE_SERVER}
+
+    def _exists(self, body: Mapping[str, Any]) -> bool:
+        if (self._path / CONFIG_FILE).is_file():
+            return True
+        if self._is_taken() and not (self._path / UNFINISHED_FILE).is_file():
+            raise SchemaConflict(
+                f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
+                "was changed there: choose a new or an empty folder"
+            )
+        return False
+
+    def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """In the form of GET /collections/NAME."""
+        config = json.loads((self._path / CONFIG_FILE).read_text(encoding="utf-8"))
+        params = {"vectors": config.get("vectors"), "sparse_vectors": config.get("sparse_vectors")}
+        metadata = read_json_object(self._path / METADATA_FILE)
+        return {
+            "points_count": self._open().info().points_count,
+            "config": {"params": params, "metadata": metadata},
+        }
+
+    def _create(self, body: Mapping[str, Any]) -> None:
+        unfinished = self._path / UNFINISHED_FILE
+        engine = self._engine
+        dense = {
+            name: engine.EdgeVectorParams(
+                size=params["size"], distance=getattr(engine.Distance, params["distance"])
+            )
+            for name, params in body["vectors"].items()
+        }
+        sparse = {name: engine.EdgeSparseVectorParams() for name in body["sparse_vectors"]}
+        self._path.mkdir(parents=True, exist_ok=True)
+        self._check_room()
+        unfinished.touch()
+        self._clear(unfinished)
+        config = engine.EdgeConfig(vectors=dense or None, sparse_vectors=sparse)
+        self._shard = engine.EdgeShard.create(str(self._path), config)
+        unfinished.unlink()
+
+    def _is_taken(self) -> bool:
+        return self._path.exists() and (not self._path.is_dir() or any(self._path.iterdir()))
+
+    def _clear(self, unfinished: Path) -> None:
+        """Remove what a creation that was killed has left; nothing was acknowledged by then."""
+        for left in self._path.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left != unfinished:
+                left.unlink()
+
+    def _add_sparse_vector(self, body: Mapping[str, Any]) -> None:
+        self._update(self._engine.UpdateOperation.create_sparse_vector(body["name"]))
+        self._open().flush()
+
+    def _set_metadata(self, body: Mapping[str, Any]) -> None:
+        """Merge, as a server does: null removes a key."""
+        path = self._path / METADATA_FILE
+        merged = {**read_json_object(path), **body["metadata"]}
+        write_json_object(path, {key: value for key, value in merged.items() if value is not None})
+
+    def _upsert(self, body: Mapping[str, Any]) -> None:
+        points = [
+            self._engine.Point(point["id"], self._vectors(point["vector"]), dict(point["payload"]))
+            for point in body["points"]
+        ]
+        self._update(self._engine.UpdateOperation.upsert_points(points))
+
+    def _query(self, body: Mapping[str, Any]) -> _Scored:
+        return _Scored(self._open().query(edge_query(body)))
+
+    def _batch_query(self, body: Mapping[str, Any]) -> list[_Scored]:
+        requests = [edge_query(search) for search in body["searches"]]
+        batch = self._engine.QueryBatchRequest(requests)
+        return list(map(_Scored, self._open().query_batch(batch)))
+
+    def _retrieve(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        records = self._open().retrieve(
+            body["ids"], self._selected(body["with_payload"]), body["with_vector"]
+        )
+        return _records(records)
+
+    def _scroll(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        request = self._engine.ScrollRequest(
+            offset=body["offset"],
+            limit=body["limit"],
+            filter=edge_filter(body["filter"]) if "filter" in body else None,
+            with_payload=self._selected(body["with_payload"]),
+            with_vector=body["with_vector"],
+        )
+        records, after = self._open().scroll(request)
+        return {"points": _records(records), "next": None if after is None else _id(after)}
+
+    def _collections(self, body: Mapping[str, Any]) -> list[str]:
+        """A folder holds one shard."""
+        return []
+
+    def _delete(self, body: Mapping[str, Any]) -> None:
+        self._update(self._engine.UpdateOperation.delete_points(body["points"]))
+
+    def _delete_vectors(self, body: Mapping[str, Any]) -> None:
+        operation = self._engine.UpdateOperation.delete_vectors(body["points"], body["vectors"])
+        self._update(operation)
+
+    def _delete_vector_name(self, body: Mapping[str, Any]) -> None:
+        self._update(self._engine.UpdateOperation.delete_vector_name(body["name"]))
+        self._open().flush()
+
+    def _delete_payload(self, body: Mapping[str, Any]) -> None:
+        operation = self._engine.UpdateOperation.delete_payload(body["points"], body["keys"])
+        self._update(operation)
+
+    def _set_payloads(self, body: Mapping[str, Any]) -> None:
+        for change in body["changes"]:
+            self._set_payload(change)
+
+    def _set_payload(self, body: Mapping[str, Any]) -> None:
+        operation = self._engine.UpdateOperation.set_payload(body["points"], dict(body["payload"]))
+        self._update(operation)
+
+    def _update_vectors(self, body: Mapping[str, Any]) -> None:
+        points = [
+            self._engine.PointVectors(point["id"], self._vectors(point["vector"]))
+            for point in body["points"]
+        ]
+        self._update(self._engine.UpdateOperation.update_vectors(points))
+
+    def _count(self, body: Mapping[str, Any]) -> dict[str, int]:
+        request = self._engine.CountRequest(filter=edge_filter(body["filter"]), exact=True)
+        return {"count": self._open().count(request)}
+
+    def _flush(self, body: Mapping[str, Any]) -> None:
+        self._open().flush()
+
+    def _open(self) -> Any:
+        if self._shard is None:
+            self._shard = self._engine.EdgeShard.load(str(self._path))
+            # Its maker was killed after the shard was complete.
+            (self._path / UNFINISHED_FILE).unlink(missing_ok=True)
+        return self._shard
+
+    def _update(self, operation: Any) -> None:
+        self._check_room()
+        self._open().update(operation)
+
+    def _check_room(self) -> None:
+        left = shutil.disk_usage(self._path).free // 2**20
+        if left < _ROOM_MB:
+            raise StorageFull(
+                f"the disk of {self._location} is full: {left} MB are left, and the embedded "
+                f"engine needs {_ROOM_MB} MB at hand. What was acknowledged is kept; make room and "
+                "run the same command again"
+            )
+
+    def _vectors(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: self._sparse(value) if isinstance(value, Mapping) else value
+            for name, value in given.items()
+        }
+
+    def _selected(self, payload: Any) -> Any:
+        """Which part of the payload: all, none, or these keys."""
+        return (
+            self._engine.PayloadSelector.Include(payload) if isinstance(payload, list) else payload
+        )
+
+    def _sparse(self, given: Mapping[str, Any]) -> Any:
+        return self._engine.SparseVector(given["indices"], given["values"])
+
+
+def _from_disk(error: OSError, location: str) -> SpladeConnectorsError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull(
+            f"the disk of {location} is full: {error}. What was acknowledged is kept; make room "
+            "and run the same command again"
+        )
+    return ConfigurationError(f"{location} cannot be read or written: {error}")
+
+
+class _Scored(Sequence[Mapping[str, Any]]):
+    """Points that the engine found, as JSON; what nobody looks at is never made an object."""
+
+    def __init__(self, points: Sequence[Any]) -> None:
+        self._points = points
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def __getitem__(self, at: Any) -> Any:
+        point = self._points[at]
+        return {"id": _id(point.id), "score": point.score, "payload": point.payload}
+
+
+def _records(found: Any) -> list[dict[str, Any]]:
+    return [
+        {"id": _id(record.id), "payload": record.payload, "vector": _plain(record.vector)}
+        for record in found
+    ]
+
+
+def _id(value: Any) -> int | str:
+    return value if isinstance(value, int) else str(value)
+
+
+def _plain(vectors: Any) -> Any:
+    """The engine's vectors as JSON."""
+    if not isinstance(vectors, dict):
+        return vectors
+    return {
+        name: {"indices": value.indices, "values": value.values}
+        if hasattr(value, "indices")
+        else value
+        for name, value in vectors.items()
+    }

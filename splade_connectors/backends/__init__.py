@@ -1,0 +1,1 @@
+"""What an adapter implements, and the kit it is made with."""

@@ -1,0 +1,112 @@
+"""A masked-language model with SPLADE's pooling, as a torch module: run, or exported to ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.encoders.spec import Activation, has_weights
+from splade_connectors.errors import ModelError
+from splade_connectors.extras import require
+
+if TYPE_CHECKING:
+    import torch
+
+# Terms of the vocabulary per piece of the head: the piece's logits stay in the cache.
+HEAD_TERMS = 512
+
+
+def load_masked_lm(folder: Path) -> Any:
+    """The transformers model of a folder, from safetensors, without remote code.
+
+    Raises:
+        ModelError: when the weights are missing, incomplete or corrupt.
+    """
+    if not has_weights(folder):
+        raise ModelError(f"the model folder {folder} has no model.safetensors, which torch needs")
+    transformers = require("transformers", "torch", "the torch encoder")
+    require("torch", "torch", "the torch encoder")
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        model, found = transformers.AutoModelForMaskedLM.from_pretrained(
+            str(folder),
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+    except (
+        Exception
+    ) as error:  # safetensors, transformers and torch each raise classes of their own
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"the model in {folder} cannot be loaded: {reason}") from error
+    if missing := sorted(found["missing_keys"]):
+        # transformers fills them with random numbers, other ones each time.
+        raise ModelError(
+            f"the weights in {folder} lack {len(missing)} tensors of the model, "
+            f"{missing[0]} for one: they may belong to another model"
+        )
+    return model.float().eval()
+
+
+def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
+    """SPLADE over a masked-language model.
+
+    The last layer of the head, hidden state x vocabulary, is taken out of the model and computed
+    in pieces of `HEAD_TERMS` terms, each reduced to its maximum over the tokens at once. log and
+    relu rise monotonically and the bias is the same for all tokens, so all three may follow the
+    maximum: max_t log(1 + relu(h_t w + b)) = log(1 + relu(max_t(h_t w) + b)).
+
+    Args:
+        model: what `load_masked_lm` returns; its head is replaced.
+        activation: one log or two.
+
+    Returns:
+        A module (input_ids, attention_mask[, token_type_ids]) -> float32[batch, vocabulary].
+    """
+    import torch
+
+    class Nothing(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
+        # Some models tie a bias to their head's when it is replaced.
+        weight = None
+        bias = None
+
+        def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+            return hidden
+
+    class Pooled(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
+        def __init__(self) -> None:
+            super().__init__()
+            decoder = model.get_output_embeddings()
+            if not isinstance(decoder, torch.nn.Linear):
+                kind = type(decoder).__name__
+                raise ModelError(f"the head ends in {kind}, not in a linear layer over the terms")
+            self.weight = decoder.weight
+            self.bias = decoder.bias
+            model.set_output_embeddings(Nothing())
+            self.model = model
+
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, *rest: torch.Tensor
+        ) -> torch.Tensor:
+            kinds = {"token_type_ids": rest[0]} if rest else {}
+            hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, **kinds).logits
+            # Padding repeats the first token of its row and so never changes the maximum.
+            hidden = torch.where(attention_mask.unsqueeze(-1) > 0, hidden, hidden[:, :1])
+            pieces = [
+                (hidden @ self.weight[start : start + HEAD_TERMS].T).amax(dim=1)
+                for start in range(0, self.weight.shape[0], HEAD_TERMS)
+            ]
+            pooled = torch.cat(pieces, dim=-1)
+            if self.bias is not None:
+                pooled = pooled + self.bias
+            weights = torch.log1p(torch.relu(pooled))
+            return torch.log1p(weights) if activation == "log1p_log1p" else weights
+
+    return Pooled()
+
+
+def uses_token_types(model: Any) -> bool:
+    """Whether the model has an input for segment ids."""
+    return int(getattr(model.config, "type_vocab_size", 0) or 0) > 1

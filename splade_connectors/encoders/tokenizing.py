@@ -1,0 +1,210 @@
+"""What every encoder with a tokenizer does: texts to tokens to batches."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.encoders.batching import Tokens, pad, plan_batches, slices_by_size
+from splade_connectors.encoders.spec import EncoderSpec
+from splade_connectors.errors import ConfigurationError, ModelError
+from splade_connectors.options import EncodeOptions, LongText, OnProgress, Progress
+from splade_connectors.vectors import SparseBatch, SparseVector
+
+# Tokenized at a time: bounds the tokenizer's own objects, which weigh far more than the ids.
+_TOKENIZER_CHARACTERS = 250_000
+
+
+class TokenizingEncoder(SparseEncoder):
+    """An encoder with a Hugging Face tokenizer and a forward pass over token ids.
+
+    A subclass implements `forward`; batching, order, windows, counts and progress are here.
+
+    Args:
+        folder: the model folder; its tokenizer.json is read.
+        spec: what the model computes.
+        options: how texts become vectors.
+        default_batch_tokens: tokens in one forward pass unless the options say otherwise.
+
+    Raises:
+        ModelError: when the tokenizer cannot be read.
+    """
+
+    def __init__(
+        self, folder: Path, spec: EncoderSpec, options: EncodeOptions, default_batch_tokens: int
+    ) -> None:
+        self.spec = spec
+        self.options = options
+        self._folder = folder
+        self._max_batch_tokens = options.max_batch_tokens or default_batch_tokens
+        self._tokenizer = _load_tokenizer(folder, spec)
+        padding = self._tokenizer.padding
+        self._padding_id = int(padding["pad_id"]) if padding else 0
+        self._tokenizer.no_padding()
+
+    @abstractmethod
+    def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
+        """Pooled term weights of one batch.
+
+        Args:
+            input_ids: int64[batch, tokens].
+            attention_mask: int64[batch, tokens], 1 on tokens and 0 on padding.
+
+        Returns:
+            float32[batch, vocabulary], all >= 0.
+        """
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """One row per text. As `SparseEncoder.encode_documents`."""
+        return self._encode(texts, stats or EncodeStats(), on_progress)
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
+        """One row per text. As `SparseEncoder.encode_queries`."""
+        return self._encode(texts, EncodeStats(), None)
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """The vocabulary's spelling, never the decoder's, which merges ids."""
+        return [self._tokenizer.id_to_token(int(index)) or f"[{index}]" for index in ids]
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a token."""
+        return self._vocabulary.get(token)
+
+    def own_terms(self, text: str) -> set[int]:
+        """Ids of the text's tokens, cut off nowhere."""
+        encodings = self._tokenizer.encode_batch_fast([_clean(text)], add_special_tokens=False)
+        return {index for part in [encodings[0], *encodings[0].overflowing] for index in part.ids}
+
+    def fitted(
+        self, max_length: int, long_text: LongText, window_overlap: int | None = None
+    ) -> SparseEncoder:
+        """Another one over the same model. As `SparseEncoder.fitted`."""
+        if window_overlap is None or self.options.window_overlap is not None:
+            window_overlap = self.spec.window_overlap
+        spec = replace(
+            self.spec,
+            max_length=self.spec.max_length if self.options.max_length else max_length,
+            long_text=self.options.long_text or long_text,
+            window_overlap=window_overlap,
+        )
+        if spec == self.spec:
+            return self
+        other = copy.copy(self)
+        other.spec = spec
+        other._tokenizer = _load_tokenizer(self._folder, spec)
+        other._tokenizer.no_padding()
+        return other
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        return self._tokenizer.get_vocab(with_added_tokens=True)
+
+    def _encode(
+        self, texts: Sequence[str], stats: EncodeStats, on_progress: OnProgress | None
+    ) -> SparseBatch:
+        if isinstance(texts, str):
+            raise ConfigurationError("expected a list of texts, got one string: pass [text]")
+        rows: list[SparseVector] = []
+        cleaned = [_clean(text) for text in texts]
+        sizes = [len(text) for text in cleaned]
+        for part in slices_by_size(sizes, _TOKENIZER_CHARACTERS):
+            done = len(rows)
+            windows, owners = self._tokenize(cleaned[part], stats)
+
+            def report(encoded: int, done: int = done) -> None:
+                if on_progress:
+                    on_progress(Progress(done=done + encoded, total=len(texts)))
+
+            rows += self._forward_all(windows, owners, part.stop - part.start, report)
+        return SparseBatch.from_vectors(rows)
+
+    def _tokenize(self, texts: Sequence[str], stats: EncodeStats) -> tuple[list[Tokens], list[int]]:
+        """Token ids of every window, and the text that each belongs to."""
+        windows: list[Tokens] = []
+        owners: list[int] = []
+        for owner, encoding in enumerate(self._tokenizer.encode_batch_fast(texts)):
+            parts = [encoding]
+            if encoding.overflowing and self.spec.long_text == "windows":
+                parts += encoding.overflowing
+                stats.windowed += 1
+            elif encoding.overflowing:
+                stats.truncated += 1
+            windows += [np.asarray(part.ids, np.int64) for part in parts]
+            owners += [owner] * len(parts)
+        stats.texts += len(texts)
+        stats.tokens += sum(len(window) for window in windows)
+        return windows, owners
+
+    def _forward_all(
+        self,
+        windows: list[Tokens],
+        owners: list[int],
+        texts: int,
+        report: Callable[[int], None],
+    ) -> list[SparseVector]:
+        found: list[SparseVector] = [SparseVector.empty()] * texts
+        started: set[int] = set()
+        batches = plan_batches(
+            [len(window) for window in windows],
+            max_tokens=self._max_batch_tokens,
+            max_texts=self.options.batch_size,
+        )
+        for batch in batches:
+            ids, mask = pad([windows[position] for position in batch], self._padding_id)
+            pooled = SparseBatch.from_dense(self.forward(ids, mask))
+            for position, vector in zip(batch, pooled, strict=True):
+                owner = owners[position]
+                found[owner] = _maximum(found[owner], vector) if owner in started else vector
+                started.add(owner)
+            report(len(started))
+        return found
+
+
+def _maximum(left: SparseVector, right: SparseVector) -> SparseVector:
+    """Term by term the larger weight."""
+    indices = np.union1d(left.indices, right.indices)
+    values = np.zeros(indices.size, np.float32)
+    for vector in (left, right):
+        at = np.searchsorted(indices, vector.indices)
+        values[at] = np.maximum(values[at], vector.values)
+    return SparseVector(indices, values)
+
+
+def _clean(text: str) -> str:
+    """The text as valid Unicode: lone surrogates, which no tokenizer takes, become "?"."""
+    if not isinstance(text, str):
+        raise ConfigurationError(f"a text to encode must be a string, not {type(text).__name__}")
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _load_tokenizer(folder: Path, spec: EncoderSpec) -> Tokenizer:
+    path = folder / "tokenizer.json"
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for a file it cannot read
+        raise ModelError(f"the tokenizer {path} cannot be read: {error}") from error
+    special = tokenizer.num_special_tokens_to_add(is_pair=False)
+    room = spec.max_length - special
+    stride = spec.window_overlap if spec.long_text == "windows" else 0
+    if stride >= room:
+        raise ConfigurationError(
+            f"window_overlap={stride} must be less than the {room} tokens of a window "
+            f"(max_length {spec.max_length} less {special} special tokens)"
+        )
+    tokenizer.enable_truncation(max_length=spec.max_length, stride=stride)
+    return tokenizer

@@ -1,0 +1,304 @@
+"""Files to documents, as a stream: JSONL, CSV, TSV and Parquet.
+
+A row that cannot be a document becomes a `Rejected` with its line and the reason, and the rest
+goes on. Nothing is held in memory but the row at hand (of Parquet, a batch of rows).
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, Literal, Self, cast
+
+from splade_connectors.documents import Document, Rejected, Row
+from splade_connectors.errors import ConfigurationError, InvalidDocument
+from splade_connectors.extras import require
+from splade_connectors.payloads import check_text_fields, text_of, values_at
+
+Format = Literal["jsonl", "csv", "tsv", "parquet"]
+
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+_ID_FIELDS = ("_id", "id")
+_PARQUET_ROWS = 1024
+_TYPES = {str: "text", bool: "true/false", int: "a number", float: "a number", list: "a list"}
+
+NumberedRow = tuple[int, Mapping[str, Any] | Rejected]
+
+
+class FileReader:
+    """The documents of a file, read as they are asked for; can be read once.
+
+    Usable as a context manager, which closes the file.
+
+    Args:
+        path: a file, or "-" for JSONL on the standard input.
+        format: None goes by the file's ending; ".gz" may follow it.
+        id_field: None takes "_id" or "id", whichever the first row has.
+        text_fields: joined by a space; None takes "title" and "text", those that the first row
+            has. They stay in the payload.
+        dense_field: a field with a dense vector, which leaves the payload.
+
+    Attributes:
+        text_fields: as given, or as found in the first row.
+
+    Raises:
+        ConfigurationError: when the file is missing, empty, of no known format, or its first row
+            has no id or no text; nothing has been read beyond that row then.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        format: Format | None = None,
+        id_field: str | None = None,
+        text_fields: Sequence[str] = (),
+        dense_field: str | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._is_input = str(path) == "-"
+        self._file: IO[bytes] | None = None
+        self._dense_field = dense_field
+        self._format = _format_of(self._path, self._is_input) if format is None else format
+        if self._format not in _FORMATS.values():
+            known = ", ".join(dict.fromkeys(_FORMATS.values()))
+            raise ConfigurationError(f"the format {format!r} is not known; known are {known}")
+        self._rows = _guarded(self._open(self._format), self._path)
+        try:
+            self._begin(id_field, text_fields)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the file has been read, from 0 to 1; None where that is not known."""
+        if self._is_input or self._file is None or self._file.closed:
+            return None
+        size = self._path.stat().st_size
+        return self._file.tell() / size if size else None
+
+    def __iter__(self) -> Iterator[Row]:
+        for line, row in self._rows:
+            yield row if isinstance(row, Rejected) else self._document(line, row)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None and not self._is_input:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _open(self, format: Format) -> Iterator[NumberedRow]:
+        if self._is_input:
+            self._file = sys.stdin.buffer
+        else:
+            try:
+                self._file = open(self._path, "rb")  # noqa: SIM115  # closed by close()
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise ConfigurationError(f"cannot read {self._path}: {reason}") from error
+        if format == "parquet":
+            return _parquet_rows(self._file, self._path)
+        packed = self._path.suffix == ".gz"
+        data = cast(IO[bytes], gzip.open(self._file)) if packed else self._file  # noqa: SIM115
+        if format == "jsonl":
+            return _json_rows(data)
+        return _csv_rows(data, "\t" if format == "tsv" else ",", self._path)
+
+    def _begin(self, id_field: str | None, text_fields: Sequence[str]) -> None:
+        """Find the fields in the first row that can be read."""
+        first = self._first_rows()
+        sample = next((row for _, row in first if isinstance(row, Mapping)), None)
+        if sample is None:
+            raise ConfigurationError(f"{self._path} has no readable row: {_first_reason(first)}")
+        ids = (id_field,) if id_field else _ID_FIELDS
+        self._id_field = _found(ids, sample, "id", "--id-field", self._path)
+        check_text_fields(text_fields)
+        if text_fields:
+            _found(text_fields, sample, "text", "--text", self._path)
+        if self._dense_field:
+            _found((self._dense_field,), sample, "dense vector", "--dense-field", self._path)
+        self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._path)
+        self._rows = chain(first, self._rows)
+
+    def _first_rows(self) -> list[NumberedRow]:
+        """Rows up to the first one that can be read, at most a hundred."""
+        found: list[NumberedRow] = []
+        for numbered in self._rows:
+            found.append(numbered)
+            if isinstance(numbered[1], Mapping) or len(found) == 100:
+                break
+        return found
+
+    def _document(self, line: int, row: Mapping[str, Any]) -> Row:
+        fields = dict(row)
+        if self._format != "jsonl":
+            # A cell without a value is no field. JSON can say null, and is taken at its word.
+            fields = {name: value for name, value in fields.items() if value is not None}
+        id = fields.pop(self._id_field, None)
+        if id is None:
+            return Rejected(id=None, line=line, reason=f"the row has no id ({self._id_field!r})")
+        try:
+            return Document(
+                id=id,
+                text=_text(fields, self.text_fields),
+                dense=fields.pop(self._dense_field, None) if self._dense_field else None,
+                payload=fields,
+                line=line,
+            )
+        except (InvalidDocument, TypeError) as error:
+            known = id if isinstance(id, str | int) and not isinstance(id, bool) else None
+            return Rejected(id=known, line=line, reason=str(error))
+
+
+def _guarded(rows: Iterator[NumberedRow], path: Path) -> Iterator[NumberedRow]:
+    """The rows; a file that cannot be read to its end is named."""
+    try:
+        yield from rows
+    except (OSError, EOFError, zlib.error) as error:
+        raise ConfigurationError(f"{path} cannot be read to its end: {error}") from error
+
+
+def _format_of(path: Path, is_input: bool) -> Format:
+    if is_input:
+        return "jsonl"
+    endings = [ending for ending in path.suffixes if ending != ".gz"]
+    if endings and endings[-1].lower() in _FORMATS:
+        return _FORMATS[endings[-1].lower()]
+    raise ConfigurationError(
+        f"the format of {path} is not known from its name; say it: --format jsonl|csv|tsv|parquet"
+    )
+
+
+def _json_rows(data: Iterable[bytes]) -> Iterator[NumberedRow]:
+    for line, raw in enumerate(data, start=1):
+        if not raw.strip():
+            continue
+        try:
+            row = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
+        except (ValueError, RecursionError) as error:  # undecodable, broken, or nested too deep
+            yield line, Rejected(id=None, line=line, reason=f"line {line} is not JSON: {error}")
+            continue
+        if isinstance(row, dict):
+            yield line, row
+        else:
+            kind = _TYPES.get(type(row), "null")
+            reason = f"line {line} is {kind}, not a JSON object"
+            yield line, Rejected(id=None, line=line, reason=reason)
+
+
+def _csv_rows(data: IO[bytes], delimiter: str, path: Path) -> Iterator[NumberedRow]:
+    csv.field_size_limit(2**31 - 1)
+    text = io.TextIOWrapper(data, encoding="utf-8-sig", newline="")
+    reader = csv.DictReader(text, delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            cells: dict[Any, Any] = dict(row)  # None where the line has fewer cells
+            extra = cells.pop(None, None)  # the key under which the library puts them
+            line = reader.line_num
+            if extra:
+                reason = f"line {line} has {len(extra)} more cells than the header"
+                yield line, Rejected(id=None, line=line, reason=reason)
+            else:
+                yield line, cells
+    except UnicodeDecodeError as error:
+        where = f"after line {reader.line_num}"
+        raise ConfigurationError(
+            f"{path} is not UTF-8 {where} ({error.reason}): save it as UTF-8"
+        ) from error
+    except csv.Error as error:
+        where = f"after line {reader.line_num}"
+        raise ConfigurationError(f"{path} cannot be read {where}: {error}") from error
+    finally:
+        if not data.closed:
+            text.detach()  # or it closes the file, which `fraction` still asks
+
+
+def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[NumberedRow]:
+    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
+    try:
+        table = parquet.ParquetFile(file)
+    except Exception as error:  # pyarrow's error classes come with pyarrow
+        raise ConfigurationError(f"{path} is no Parquet file: {error}") from error
+    number = 0
+    batches = table.iter_batches(batch_size=_PARQUET_ROWS)
+    while True:
+        try:
+            batch = next(batches, None)
+            rows = [] if batch is None else batch.to_pylist()
+        except Exception as error:
+            where = f"after row {number}"
+            raise ConfigurationError(f"{path} cannot be read {where}: {error}") from error
+        if batch is None:
+            return
+        for row in rows:
+            number += 1
+            yield number, row
+
+
+def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The text fields joined by a space.
+
+    Raises:
+        InvalidDocument: when none of them is there, or one is not text.
+    """
+    found = {name: [item for item in values_at(fields, name) if item is not None] for name in names}
+    for name, values in found.items():
+        for value in values:
+            if not isinstance(value, str):
+                kind = _TYPES.get(type(value), "an object")
+                raise InvalidDocument(f"the field {name!r} is {kind}, not text")
+    if not any(found.values()):
+        wanted = " or ".join(map(repr, names))
+        raise InvalidDocument(f"the row has no {wanted}; it has {_names(fields)}")
+    return text_of(fields, names)
+
+
+def _default_text_fields(sample: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    names = tuple(name for name in ("title", "text") if name in sample)
+    if "text" in names:
+        return names
+    raise ConfigurationError(
+        f"the first row of {path} has no field 'text'; it has {_names(sample)}: name the text with "
+        "--text FIELD (several are joined)"
+    )
+
+
+def _found(
+    names: Sequence[str], sample: Mapping[str, Any], what: str, option: str, path: Path
+) -> str:
+    for name in names:
+        if name in sample or values_at(sample, name):
+            return name
+    raise ConfigurationError(
+        f"the first row of {path} has no {what} field ({' or '.join(names)}); it has "
+        f"{_names(sample)}: name it with {option} FIELD"
+    )
+
+
+def _names(fields: Mapping[str, Any]) -> str:
+    present = [repr(name) for name, value in fields.items() if value is not None]
+    return ", ".join(present) or "no fields"
+
+
+def _first_reason(rows: Sequence[NumberedRow]) -> str:
+    return next((row.reason for _, row in rows if isinstance(row, Rejected)), "it is empty")

@@ -1,0 +1,1 @@
+"""The verbs of a store, one module each."""

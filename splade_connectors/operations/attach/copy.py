@@ -1,0 +1,116 @@
+"""Attaching to a copy of a collection, where the server cannot add a vector to what exists."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.backends.attaching import CopyBackend, attach_backend
+from splade_connectors.errors import AttachRefused, NotSupported
+from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.operations.attach.plan import AttachPlan, Planner
+from splade_connectors.operations.attach.report import AttachReport
+from splade_connectors.operations.attach.run import Attaching
+from splade_connectors.options import AttachOptions, OnProgress, Progress, RetryOptions
+from splade_connectors.runtime.effects import Join, Spawn, Steps
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.session import Verbs
+
+
+class Copying(Attaching):
+    """Copies the collection, attaches to the copy, and switches an alias when all is verified.
+
+    Args:
+        verbs: of the store.
+        copy_to: name of the copy.
+        options: as of `Attaching`.
+        retry: as of `Attaching`.
+        on_progress: as of `Attaching`.
+        dead_letters: as of `Attaching`.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        copy_to: str,
+        options: AttachOptions,
+        retry: RetryOptions,
+        on_progress: OnProgress,
+        dead_letters: DeadLetters | None,
+    ) -> None:
+        self._first = verbs
+        backend: Any = verbs.backend
+        if not isinstance(backend, CopyBackend):
+            raise NotSupported(
+                f"{verbs.backend.location}: only Qdrant's collections are copied; leave "
+                "copy_to (--copy-to) away"
+            )
+        self._original = backend
+        # An alias is named as collections are; that it must not be one is seen by the plan.
+        if options.switch_alias not in (None, backend.location.rpartition("/")[2]):
+            backend.copied_to(options.switch_alias)
+        self._copy = backend.copied_to(copy_to)
+        self._copied_points = 0
+        super().__init__(verbs.over(self._copy), options, retry, on_progress, dead_letters)
+
+    def plan(self) -> Steps[AttachPlan]:
+        """What `run` would do. Writes nothing."""
+        plan = yield from self._planned(measured=True)
+        where = self._copy.location
+        changes = [f"{where} gets a copy of all points, with the same settings", *plan.changes]
+        if self._options.switch_alias:
+            changes.append(f"the alias {self._options.switch_alias!r} names the copy in the end")
+        note = f"{plan.target} is only read; it stays"
+        return replace(plan, changes=tuple(changes), notes=(*plan.notes, note))
+
+    def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
+        """Copy, attach, verify, switch.
+
+        Raises:
+            AttachRefused: naming every reason, before anything is written.
+        """
+        plan = yield from self._planned(measured=False)
+        if plan.refusals:
+            raise AttachRefused(
+                f"nothing was written to {self._copy.location}: {'; '.join(plan.refusals)}",
+                refusals=plan.refusals,
+            )
+        self._total = plan.documents
+        copying = Spawn(self._original.copy_to(self._copy, self._note_points), self._retry)
+        self.report.copy = yield Join((yield copying))
+        report = yield from super().run(follow_s)
+        alias = self._options.switch_alias
+        if alias and self._is_complete():
+            yield from self._original.switch_alias(alias, self._options.copy_to or "")
+            report.alias = alias
+        return report
+
+    def _planned(self, *, measured: bool) -> Steps[AttachPlan]:
+        """The plan of the original, and what the alias would meet in the end."""
+        plan = yield from Planner(self._first, self._options).plan(measured=measured)
+        alias = self._options.switch_alias
+        names = (yield from attach_backend(self._first.backend).names()) if alias else []
+        if alias not in names:
+            return plan
+        refusal = (
+            f"{alias!r} is a collection, and an alias cannot take its name: let the application "
+            "use an alias first (--switch-alias NAME)"
+        )
+        return replace(plan, refusals=(*plan.refusals, refusal))
+
+    def _is_complete(self) -> bool:
+        verified, copied = self.report.verification, self.report.copy
+        return bool(
+            verified
+            and verified.complete
+            and copied
+            and copied.equal
+            and not self.report.rejected_count
+        )
+
+    def _note_points(self, count: int) -> None:
+        """Progress of the copy: counted apart from that of the vectors."""
+        self._copied_points += count
+        done = min(self._copied_points, self._total or self._copied_points)
+        self._on_progress(Progress(done=done, total=self._total))

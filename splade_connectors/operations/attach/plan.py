@@ -1,0 +1,233 @@
+"""The look before attaching: what would be done, what it would take, and what is in the way."""
+
+from __future__ import annotations
+
+import difflib
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.backends.attaching import Selection, Survey, attach_backend
+from splade_connectors.backends.feature_names import detect_style
+from splade_connectors.backends.protocol import Capabilities
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.errors import (
+    ConfigurationError,
+    ManifestMismatch,
+    NotFound,
+)
+from splade_connectors.manifest import IndexManifest, KeyStyle
+from splade_connectors.operations.encode import encode_texts
+from splade_connectors.options import AttachOptions
+from splade_connectors.payloads import text_of
+from splade_connectors.runtime.effects import Steps
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.session import Verbs
+
+_SAMPLE = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachPlan:
+    """What `attach` would do.
+
+    Attributes:
+        target: the collection or index.
+        backend: "qdrant", "elasticsearch", …
+        version: of the server.
+        vector: name of the vector or field that the sparse vectors go to.
+        text_fields: what the text is made of.
+        documents: in the collection or index.
+        to_do: documents that get a vector; of those that have one, the ones whose text has changed
+            are found while the run reads.
+        without_text: of the sample, in per cent.
+        present: paths with text in the sample.
+        key_style: how the terms already there are named; None where there are none.
+        model: name of the model.
+        seconds: estimated, from a measured sample; None with nothing to do.
+        terms: mean number of terms of a document in the sample.
+        bytes: estimated storage.
+        changes: what is created or written beside the vectors.
+        notes: what an owner should know.
+        refusals: why nothing would be done; empty when all is well.
+    """
+
+    target: str
+    backend: str
+    version: str
+    vector: str
+    text_fields: tuple[str, ...]
+    documents: int
+    to_do: int
+    without_text: float
+    present: tuple[str, ...]
+    key_style: KeyStyle | None
+    model: str
+    seconds: float | None
+    terms: float
+    bytes: int
+    changes: tuple[str, ...]
+    notes: tuple[str, ...]
+    refusals: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "target": self.target,
+            "backend": self.backend,
+            "version": self.version,
+            "vector": self.vector,
+            "text_fields": list(self.text_fields),
+            "documents": self.documents,
+            "to_do": self.to_do,
+            "without_text_percent": round(self.without_text, 1),
+            "fields_with_text": list(self.present),
+            "key_style": self.key_style,
+            "model": self.model,
+            "estimated_seconds": None if self.seconds is None else round(self.seconds, 1),
+            "terms_per_document": round(self.terms, 1),
+            "estimated_bytes": self.bytes,
+            "changes": list(self.changes),
+            "notes": list(self.notes),
+            "refusals": list(self.refusals),
+        }
+
+
+class Planner:
+    """Makes the plan of one run.
+
+    Args:
+        verbs: of the store.
+        options: of the run.
+
+    Attributes:
+        stored: the manifest that is there, None without one; known after `plan`.
+        manifest: the one that the vectors are made by; known after `plan`.
+    """
+
+    stored: IndexManifest | None
+    manifest: IndexManifest
+
+    def __init__(self, verbs: Verbs, options: AttachOptions) -> None:
+        self._verbs = verbs
+        self._options = options
+        self._backend = attach_backend(verbs.backend)
+
+    def plan(self, *, measured: bool) -> Steps[AttachPlan]:
+        """Look at everything; writes nothing.
+
+        Args:
+            measured: encode a sample, for an estimate of time and storage.
+
+        Raises:
+            NotFound: when there is no such collection or index, with names that are near.
+        """
+        found = yield from self._verbs.backend.describe()
+        if not found.exists:
+            raise NotFound((yield from nowhere(self._verbs)))
+        yield from self._read_manifests(found)
+        selection = yield from self.selection()
+        survey = yield from self._backend.survey(selection)
+        refusals = [*survey.refusals, *self._refusals(found, survey)]
+        texts = [text_of(item.payload, selection.fields) for item in survey.sample]
+        seconds, terms = (yield from self._measure(texts)) if measured else (0.0, 0.0)
+        blank = [text for text in texts if not text.strip()]
+        return AttachPlan(
+            target=self._verbs.backend.location,
+            backend=found.backend,
+            version=found.version_text,
+            vector=self._backend.vector_name,
+            text_fields=selection.fields,
+            documents=survey.documents,
+            to_do=survey.missing,
+            without_text=100 * len(blank) / len(texts) if texts else 0.0,
+            present=survey.present,
+            key_style=self._style(survey),
+            model=self.manifest.model,
+            seconds=seconds * survey.missing if measured else None,
+            terms=terms,
+            bytes=round(terms * survey.bytes_per_term * survey.missing),
+            changes=survey.changes,
+            notes=survey.notes,
+            refusals=tuple(refusals),
+        )
+
+    def selection(self) -> Steps[Selection]:
+        """What the first pass reads."""
+        options = self._options
+        marks = yield from self._backend.marks(options.mark)
+        return Selection(
+            which="all" if marks or options.recheck else "missing",
+            settings=self.manifest.fingerprint(),
+            fields=self.manifest.text_fields,
+            with_vectors=options.recheck,
+            size=options.write.window_documents,
+            part=options.part,
+        )
+
+    def _read_manifests(self, found: Capabilities) -> Steps[None]:
+        self.stored = yield from self._verbs.backend.read_manifest()
+        fields = self._options.text_fields or (self.stored.text_fields if self.stored else ())
+        if not fields:
+            raise ConfigurationError(
+                f"{self._verbs.backend.location} has no manifest that names its text: name the "
+                "fields with --text FIELD (text_fields=(…))"
+            )
+        self.manifest = self._verbs.own_manifest(found, fields, self.stored)
+
+    def _refusals(self, found: Capabilities, survey: Survey) -> list[str]:
+        """What is in the way of mixing nothing, and of finding any text."""
+        refusals = []
+        if self.stored is not None and not self._verbs.overrides:
+            try:
+                self.stored.check(self.manifest, use="write", where=self._verbs.backend.location)
+            except ManifestMismatch as mismatch:
+                refusals.append(
+                    f"{mismatch}; --replace-model encodes all anew under a second name and "
+                    "switches to it when it is complete"
+                )
+        if self.stored is None and survey.feature_names and not self._verbs.overrides:
+            style = self._style(survey)
+            shown = ", ".join(map(repr, survey.feature_names[:3]))
+            refusals.append(
+                f"{self._backend.vector_name!r} holds terms already (style: {style}; for example "
+                f"{shown}) and no manifest says which model wrote them: choose another name "
+                "(?field=NAME, ?vector=NAME), or --override-manifest writes over them; what a "
+                "detach beside an attach has left over is removed by detach"
+            )
+        if survey.needs_copy and not self._options.copy_to:
+            refusals.append(survey.needs_copy)
+        if survey.documents and survey.absent:
+            names = ", ".join(survey.present[:20]) or "none"
+            wanted = " and none in ".join(map(repr, survey.absent))
+            refusals.append(f"no document has text in {wanted}; fields with text are: {names}")
+        return refusals
+
+    def _style(self, survey: Survey) -> KeyStyle | None:
+        names = survey.feature_names
+        return detect_style(names, self._verbs.encoder()) if names else None
+
+    def _measure(self, texts: list[str]) -> Steps[tuple[float, float]]:
+        """Seconds and terms of a document, measured."""
+        sample = [text for text in texts[:_SAMPLE] if text.strip()]
+        if not sample:
+            return 0.0, 0.0
+        # Once for the threads and the memory that the first batch sets up.
+        yield from encode_texts(self._verbs, sample[:2], EncodeStats())
+        began = time.perf_counter()
+        vectors = yield from encode_texts(self._verbs, sample, EncodeStats())
+        seconds = (time.perf_counter() - began) / len(sample)
+        return seconds, statistics.fmean(map(len, vectors))
+
+
+def nowhere(verbs: Verbs) -> Steps[str]:
+    """That there is no such collection or index, with the names that are near."""
+    names = yield from attach_backend(verbs.backend).names()
+    where = verbs.backend.location
+    near = difflib.get_close_matches(where.rpartition("/")[2], names, n=3, cutoff=0.5)
+    if near:
+        return f"{where} does not exist; did you mean {' or '.join(map(repr, near))}?"
+    others = f"; there are: {', '.join(sorted(names)[:10])}" if names else ""
+    return f"{where} does not exist{others}"

@@ -1,0 +1,120 @@
+"""Another model for an index that is searched meanwhile: a second vector, then a switch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from splade_connectors.backends.attaching import attach_backend
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.operations.attach.copy import Copying
+from splade_connectors.operations.attach.plan import AttachPlan
+from splade_connectors.operations.attach.report import AttachReport
+from splade_connectors.operations.attach.run import Attaching
+from splade_connectors.options import AttachOptions, OnProgress, RetryOptions
+from splade_connectors.runtime.effects import Steps
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.session import Verbs
+
+
+def begin_attaching(
+    verbs: Verbs,
+    options: AttachOptions,
+    retry: RetryOptions,
+    on_progress: OnProgress,
+    dead_letters: DeadLetters | None = None,
+) -> Steps[Attaching]:
+    """The run that the options ask for: to the vector that is there, to a second one, to a copy.
+
+    Raises:
+        ConfigurationError: when a model is to be replaced where none is.
+    """
+    if options.copy_to:
+        return Copying(verbs, options.copy_to, options, retry, on_progress, dead_letters)
+    verbs = yield from pinned(verbs)
+    if not options.replace_model:
+        return Attaching(verbs, options, retry, on_progress, dead_letters)
+    found = yield from verbs.backend.describe()
+    stored = (yield from verbs.backend.read_manifest()) if found.exists else None
+    if stored is None:
+        raise ConfigurationError(
+            f"{verbs.backend.location} has no vectors of ours whose model could be replaced: "
+            "attach without --replace-model"
+        )
+    fields = options.text_fields or stored.text_fields
+    mine = verbs.own_manifest(found, fields, stored)
+    if mine.fingerprint() == stored.fingerprint():
+        return Attaching(verbs, options, retry, on_progress, dead_letters)
+    second = second_name(attach_backend(verbs.backend).vector_name, mine.fingerprint())
+    return Replacing(
+        verbs, second, replace(options, text_fields=fields), retry, on_progress, dead_letters
+    )
+
+
+def pinned(verbs: Verbs) -> Steps[Verbs]:
+    """The verbs of this collection or index, whatever becomes of its name."""
+    return verbs.over((yield from attach_backend(verbs.backend).pinned()))
+
+
+def second_name(vector_name: str, fingerprint: str) -> str:
+    """The name of the vector that replaces another one."""
+    base, _, last = vector_name.rpartition("_")
+    is_second = bool(base) and len(last) == len(fingerprint) and _is_hex(last)
+    return f"{base if is_second else vector_name}_{fingerprint}"
+
+
+def _is_hex(text: str) -> bool:
+    return all(character in "0123456789abcdef" for character in text)
+
+
+class Replacing(Attaching):
+    """Attaches a second vector beside the one that is searched, and switches when it is complete.
+
+    Args:
+        verbs: of the store.
+        second: name of the new vector.
+        options: as of `Attaching`.
+        retry: as of `Attaching`.
+        on_progress: as of `Attaching`.
+        dead_letters: as of `Attaching`.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        second: str,
+        options: AttachOptions,
+        retry: RetryOptions,
+        on_progress: OnProgress,
+        dead_letters: DeadLetters | None,
+    ) -> None:
+        self._first = verbs
+        self._second = second
+        other = attach_backend(verbs.backend).renamed(second)
+        super().__init__(verbs.over(other), options, retry, on_progress, dead_letters)
+
+    def plan(self) -> Steps[AttachPlan]:
+        """What `run` would do. Writes nothing."""
+        plan = yield from super().plan()
+        name = attach_backend(self._first.backend).vector_name
+        note = (
+            f"searches go on in {name!r} until {self._second!r} is complete; then they are "
+            f"switched. {name!r} stays until `detach --former` removes it"
+        )
+        return replace(plan, notes=(*plan.notes, note))
+
+    def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
+        """Attach, then switch if every document has its vector."""
+        if follow_s is not None or self._options.part is not None:
+            raise ConfigurationError(
+                "a model is replaced in one run over all documents: leave --follow and --part away"
+            )
+        report = yield from super().run()
+        verified = report.verification
+        report.switched = bool(verified and verified.complete and not report.rejected_count)
+        if report.switched:
+            yield from attach_backend(self._first.backend).switch(self._second)
+            self._first.forget()
+        return report

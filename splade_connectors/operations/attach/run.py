@@ -1,0 +1,406 @@
+"""The `attach` verb: look, refuse or go on, add what is absent, fill in, verify, report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from splade_connectors.backends.attaching import (
+    Attachment,
+    Conflict,
+    CursorLost,
+    Found,
+    Gone,
+    Page,
+    Selection,
+    attach_backend,
+)
+from splade_connectors.documents import DocumentId, Rejected, Written
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.errors import (
+    AttachRefused,
+    ConfigurationError,
+    SchemaConflict,
+    SpladeConnectorsError,
+)
+from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.operations.attach.plan import AttachPlan, Planner
+from splade_connectors.operations.attach.report import AttachReport
+from splade_connectors.operations.attach.verify import Verifying, is_same_vector
+from splade_connectors.operations.encode import encode_texts
+from splade_connectors.options import AttachOptions, OnProgress, Progress, RetryOptions
+from splade_connectors.payloads import text_of
+from splade_connectors.runtime.effects import Join, Sleep, Spawn, Steps
+from splade_connectors.vectors import SparseVector
+from splade_connectors.writing.send import Sender
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.session import Verbs
+
+log = logging.getLogger(__name__)
+
+# Passes over what was missed: written by others meanwhile, or skipped when a server came back.
+_LAST_PASSES = 10
+# Times that a document is read again because others keep changing it.
+_MOST_CONFLICTS = 50
+
+
+class Attaching:
+    """One run of `attach`.
+
+    Args:
+        verbs: of the store.
+        options: what is to be attached, and how.
+        retry: how long a server that is not available is waited for.
+        on_progress: called after each batch and chunk.
+        dead_letters: is given every document whose vector was refused; None for nobody.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        options: AttachOptions,
+        retry: RetryOptions,
+        on_progress: OnProgress,
+        dead_letters: DeadLetters | None = None,
+    ) -> None:
+        self.report = AttachReport()
+        self._verbs = verbs
+        self._options = options
+        self._retry = retry
+        self._on_progress = on_progress
+        self._dead_letters = dead_letters
+        self._backend = attach_backend(verbs.backend)
+        self._sender: Sender[Attachment] = Sender(
+            self._backend.attach,
+            self._backend.attachment_size,
+            self._settle,
+            options.write,
+            retry,
+        )
+        self._began = time.perf_counter()
+        self._waiting: list[Attachment] = []
+        self._changed: list[Found] = []
+        self._conflicts: dict[DocumentId, int] = {}
+        self._refused: set[DocumentId] = set()
+        self._lost: set[DocumentId] = set()
+        self._stored: IndexManifest | None = None
+        self._total: int | None = None
+        self._told = 0
+        self._stopping = False
+        self._most: int | None = None
+
+    def plan(self) -> Steps[AttachPlan]:
+        """What `run` would do. Writes nothing."""
+        return (yield from Planner(self._verbs, self._options).plan(measured=True))
+
+    def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
+        """Attach.
+
+        Args:
+            follow_s: then go on for ever, looking for new documents after this many seconds.
+
+        Raises:
+            AttachRefused: naming every reason, before anything is written.
+        """
+        selection = yield from self._begin()
+        yield from self._pass(selection)
+        yield from self._last_passes(selection)
+        yield from self._check_manifest()
+        while follow_s is not None:
+            yield Sleep(follow_s)
+            yield from self._last_passes(selection)
+        if self._options.part is None:
+            verifying = Verifying(self._verbs, selection)
+            self.report.verification = yield from verifying.sample(self._options.verify)
+        return self._closed()
+
+    def interrupt(self) -> Steps[AttachReport]:
+        """What is under way arrives; then the report of a run that ends before its end."""
+        self._stopping = True
+        self._tell()
+        yield from self.settle_rest()
+        return self.stopped()
+
+    def settle_rest(self) -> Steps[None]:
+        """After a failure: what is under way arrives, or fails as well."""
+        yield from self._sender.drain_after_failure()
+
+    def stopped(self) -> AttachReport:
+        """The report of a run that ends at once: nothing is waited for."""
+        self._sender.abandon()
+        self.report.interrupted = True
+        return self._closed()
+
+    def _begin(self) -> Steps[Selection]:
+        """Look, refuse or go on, and add what is absent."""
+        planner = Planner(self._verbs, self._options)
+        plan = yield from planner.plan(measured=False)
+        if plan.refusals:
+            raise AttachRefused(
+                f"nothing was written to {plan.target}: {'; '.join(plan.refusals)}",
+                refusals=plan.refusals,
+            )
+        yield from self._backend.ensure(
+            planner.manifest, write_manifest=planner.stored is None, mark=self._options.mark
+        )
+        self._verbs.use_manifest(planner.manifest)
+        self._stored = yield from self._verbs.backend.read_manifest()
+        # Read anew: the field is there now, and with it what the store says of its limits.
+        found = yield from self._verbs.backend.describe()
+        self._most, self._precision = found.max_write_documents, found.precision
+        selection = yield from planner.selection()
+        self._total = plan.to_do if selection.which == "missing" else plan.documents
+        return selection
+
+    def _pass(self, selection: Selection) -> Steps[None]:
+        """Read all that is selected; what lacks its vector is encoded and put on its way."""
+        unchanged, attached = self.report.unchanged, self.report.attached
+        while True:
+            try:
+                yield from self._read(selection)
+            except CursorLost as error:
+                log.info("%s", error)
+            else:
+                break
+            # All is read once more, so what this pass has done is met again.
+            self._waiting.clear()
+            yield from self._settled(selection)
+            yield from self._patiently(self._verbs.backend.refresh())
+            self.report.unchanged = unchanged - (self.report.attached - attached)
+        yield from self._settled(selection)
+        # Others may have deleted what was attached before the reading began anew.
+        self.report.unchanged = max(self.report.unchanged, unchanged)
+
+    def _read(self, selection: Selection) -> Steps[None]:
+        """Page by page; the next one is read while one is encoded."""
+        reading = yield self._reading(selection, None)
+        while reading is not None:
+            page: Page = yield Join(reading)
+            more = page.next is not None
+            reading = (yield self._reading(selection, page.next)) if more else None
+            for found in page.documents:
+                self._consider(found, missing=selection.which == "missing")
+            yield from self._encode_waiting(self._options.write.window_documents)
+            self._tell()
+
+    def _settled(self, selection: Selection) -> Steps[None]:
+        """Until nothing waits, is in flight, or was changed by others."""
+        while self._waiting or self._sender.in_flight or self._changed:
+            yield from self._encode_waiting(1)
+            yield from self._sender.drain()
+            yield from self._read_changed(selection)
+
+    def _last_passes(self, selection: Selection) -> Steps[None]:
+        """What others wrote during the run, until nothing is left that can be done."""
+        missing = replace(selection, which="missing", with_vectors=False)
+        for _ in range(_LAST_PASSES):
+            yield from self._verbs.backend.refresh()
+            if not (yield from self._patiently(self._backend.missing(missing))):
+                return
+            before = self.report.attached
+            yield from self._pass(missing)
+            # By their markers they had passed for unchanged.
+            self.report.unchanged = max(0, self.report.unchanged - len(self._lost))
+            self._lost.clear()
+            if self.report.attached == before:
+                return
+
+    def _check_manifest(self) -> Steps[None]:
+        """Stop where somebody else has detached, or has attached with other settings.
+
+        Where no manifest can be kept, nothing tells.
+        """
+        if self._stored is None:
+            return
+        now = yield from self._verbs.backend.read_manifest()
+        if now is None or now.fingerprint() != self._stored.fingerprint():
+            raise SchemaConflict(
+                f"{self._verbs.backend.location}: somebody else has detached "
+                f"{self._backend.vector_name!r}, or attached with other settings, during this run: "
+                "what it wrote may be left over. Run detach once more, or attach again with "
+                "--recheck"
+            )
+
+    def _reading(self, selection: Selection, cursor: Any) -> Spawn:
+        return Spawn(self._backend.read(selection, cursor), self._retry)
+
+    def _patiently(self, steps: Steps[Any]) -> Steps[Any]:
+        return (yield Join((yield Spawn(steps, self._retry))))
+
+    def _consider(
+        self, found: Found, *, missing: bool = False, written_before: bool = False
+    ) -> None:
+        """Put a document on the list, unless its vector is that of its text already."""
+        if found.id in self._refused:
+            return
+        text = text_of(found.payload, self._fields)
+        marker = self._verbs.marker(text)
+        if missing and found.marker is not None:
+            # The store says that it has no vector: others removed it and left the marker.
+            if found.marker == marker:
+                self._lost.add(found.id)
+            found = replace(found, marker=None)
+        if found.marker == marker and not self._options.recheck:
+            if written_before:
+                # It was written by a request whose answer got lost.
+                self.report.attached += 1
+            else:
+                self.report.unchanged += 1
+            return
+        # Its vector comes with `_encoded`.
+        self._waiting.append(
+            Attachment(
+                found=found,
+                vector=SparseVector.empty(),
+                marker=marker,
+                text=text,
+                fields=self._fields,
+            )
+        )
+
+    def _encode_waiting(self, least: int) -> Steps[None]:
+        """Encode the documents on the list and put them on their way, if there are so many."""
+        window = self._options.write.window_documents
+        while len(self._waiting) >= least and self._waiting:
+            batch, self._waiting = self._waiting[:window], self._waiting[window:]
+            encoded = yield from self._encoded(batch)
+            yield from self._sender.put(encoded, self._most)
+            self._tell()
+
+    def _encoded(self, batch: Sequence[Attachment]) -> Steps[list[Attachment]]:
+        """The documents with their vectors, without those that have them already."""
+        began = time.perf_counter()
+        stats = EncodeStats()
+        done = self._handled
+        vectors = yield from encode_texts(
+            self._verbs,
+            [item.text for item in batch],
+            stats,
+            lambda step: self._tell_at(done + step.done),
+        )
+        self.report.encode_s += time.perf_counter() - began
+        self.report.encoded += stats.texts
+        self.report.truncated += stats.truncated
+        made = [replace(item, vector=vector) for item, vector in zip(batch, vectors, strict=True)]
+        if not self._options.recheck:
+            return made
+        return [item for item in made if not self._is_right(item)]
+
+    def _is_right(self, item: Attachment) -> bool:
+        stored, marker = item.found.vector, item.found.marker
+        if marker not in (None, item.marker) or (stored is None and marker is None):
+            return False
+        # Some stores do not give an empty vector back: a marker alone stands for one.
+        stored = SparseVector.empty() if stored is None else stored
+        right = is_same_vector(stored, item.vector, self._precision)
+        self.report.unchanged += right
+        return right
+
+    def _settle(self, item: Attachment, outcome: Any) -> None:
+        match outcome:
+            case Written():
+                self.report.attached += 1
+                self.report.empty += not item.text.strip()
+                self.report.terms += len(item.vector)
+            case Conflict():
+                self._note_conflict(item)
+            case Gone():
+                self.report.gone += 1
+            case Rejected(reason=reason, detail=detail):
+                self._reject(item, reason, detail)
+        self._tell()
+
+    def _note_conflict(self, item: Attachment) -> None:
+        times = self._conflicts.get(item.id, 0) + 1
+        if times > _MOST_CONFLICTS:
+            self._reject(item, f"others changed it {times} times while its vector was written")
+            return
+        self._conflicts[item.id] = times
+        self.report.conflicts += 1
+        self._changed.append(item.found)
+
+    def _read_changed(self, selection: Selection) -> Steps[None]:
+        """Documents that others changed: as they are now, or gone."""
+        changed, self._changed = self._changed, []
+        for start in range(0, len(changed), selection.size):
+            portion = changed[start : start + selection.size]
+            steps = self._backend.read_again(selection, portion)
+            now: list[Found] = yield from self._patiently(steps)
+            self.report.gone += len(portion) - len(now)
+            for found in now:
+                self._consider(found, written_before=True)
+
+    def _reject(self, item: Attachment, reason: str, detail: str = "") -> None:
+        rejected = Rejected(id=item.id, reason=reason, detail=detail)
+        self._refused.add(item.id)
+        self.report.reject(rejected)
+        if self._dead_letters is not None:
+            self._dead_letters.add(rejected, text=item.text)
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return self._verbs.text_fields
+
+    @property
+    def _handled(self) -> int:
+        """Documents that are settled or under way."""
+        return self.report.done + self._sender.in_flight
+
+    def _closed(self) -> AttachReport:
+        self.report.retries = self._sender.retries
+        self.report.seconds = time.perf_counter() - self._began
+        self._tell()
+        return self.report
+
+    def _tell(self) -> None:
+        self._tell_at(self._handled)
+
+    def _tell_at(self, done: int) -> None:
+        self._told = max(self._told, done)
+        self._on_progress(
+            Progress(
+                done=self._told,
+                rejected=self.report.rejected_count,
+                total=None if self._total is None else max(self._total, self._told),
+                retries=self._sender.retries,
+                in_flight=self._sender.in_flight,
+                stopping=self._stopping,
+            )
+        )
+
+
+def attach_options(text_fields: Sequence[str], options: AttachOptions | None) -> AttachOptions:
+    """The options of a run, with the text fields of the call.
+
+    Raises:
+        ConfigurationError: when both name text fields, and other ones.
+    """
+    options = options or AttachOptions()
+    # One name alone is a common slip: a string is a sequence of its characters.
+    fields = (text_fields,) if isinstance(text_fields, str) else tuple(text_fields)
+    if not fields:
+        return options
+    if options.text_fields not in ((), fields):
+        raise ConfigurationError(
+            f"text_fields are given twice: {fields!r} and, in the options, {options.text_fields!r}"
+        )
+    return replace(options, text_fields=fields)
+
+
+def say_how_far_attached(error: SpladeConnectorsError, report: AttachReport) -> None:
+    """Add to an error what was attached before it."""
+    if report.attached:
+        error.add_note(how_far_attached(report))
+
+
+def how_far_attached(report: AttachReport) -> str:
+    """What an attach run that did not end has written, and what to do."""
+    return (
+        f"{report.attached} documents got their vectors before; the same command again goes on "
+        "from there"
+    )

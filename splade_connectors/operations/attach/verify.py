@@ -1,0 +1,178 @@
+"""The `verify` verb: whether stored vectors are those of the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from splade_connectors.backends.attaching import CursorLost, Found, Page, Selection, attach_backend
+from splade_connectors.backends.rounding import Precision, as_stored
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.errors import NotFound
+from splade_connectors.operations.attach.plan import nowhere
+from splade_connectors.operations.attach.report import Verification
+from splade_connectors.operations.encode import encode_texts
+from splade_connectors.options import OnProgress, Progress
+from splade_connectors.payloads import text_of
+from splade_connectors.runtime.effects import Steps
+from splade_connectors.vectors import SparseVector
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.session import Verbs
+
+
+# Padding and the grouping of texts into batches move weights by less than this; a term so light
+# may be there or not.
+_NOISE = 1e-3
+
+# The distance of two neighbours among the weights that a store can hold, as a share of them.
+_STEP = {"float32": 1e-3, "lucene": 1 / 256}
+
+
+class Verifying:
+    """One look at what a collection or index holds. Writes nothing.
+
+    Args:
+        verbs: of the store; their manifest is that of the index.
+        selection: settings and text fields.
+        on_progress: called after each page.
+    """
+
+    def __init__(
+        self, verbs: Verbs, selection: Selection, on_progress: OnProgress | None = None
+    ) -> None:
+        self._verbs = verbs
+        self._backend = attach_backend(verbs.backend)
+        self._selection = replace(selection, which="all", with_vectors=True)
+        self._on_progress = on_progress
+        self._report = Verification()
+        self._lacking = 0
+
+    def sample(self, size: int) -> Steps[Verification]:
+        """Counts, and so many documents drawn at random."""
+        yield from self._count()
+        drawn = (yield from self._backend.draw(self._selection, size)) if size else []
+        yield from self._compare(drawn)
+        self._report.note_lost(self._lacking)
+        return self._report
+
+    def everything(self, *, recheck: bool) -> Steps[Verification]:
+        """Counts, and every document that has a vector or a marker.
+
+        Args:
+            recheck: encode every text. Without it a document with a marker is compared by the hash
+                of its text, unless its vector has no terms.
+        """
+        while True:
+            self._report, self._lacking = Verification(), 0
+            yield from self._count()
+            try:
+                yield from self._read(recheck)
+            except CursorLost:
+                continue  # from the beginning
+            self._report.note_lost(max(0, self._lacking - self._report.missing))
+            return self._report
+
+    def _read(self, recheck: bool) -> Steps[None]:
+        cursor = None
+        while True:
+            page: Page = yield from self._backend.read(self._selection, cursor)
+            yield from self._check(page.documents, recheck)
+            cursor = page.next
+            if cursor is None:
+                return
+
+    def _count(self) -> Steps[None]:
+        found = yield from self._verbs.backend.describe()
+        self._precision = found.precision
+        self._report.documents = found.documents or 0
+        self._report.missing = yield from self._backend.missing(self._selection)
+
+    def _check(self, documents: Sequence[Found], recheck: bool) -> Steps[None]:
+        to_encode = []
+        for found in documents:
+            if found.vector is None and found.marker is None:
+                self._lacking += 1
+                continue
+            if recheck or found.marker is None or self._lacks_terms(found):
+                to_encode.append(found)
+                continue
+            self._report.compared += 1
+            if found.marker != self._verbs.marker(self._text(found)):
+                self._report.note_different(found.id)
+        yield from self._compare(to_encode)
+        if self._on_progress:
+            done, total = self._report.compared, self._report.documents
+            self._on_progress(Progress(done=done, total=max(done, total)))
+
+    def _compare(self, documents: Sequence[Found]) -> Steps[None]:
+        texts = [self._text(found) for found in documents]
+        vectors = yield from encode_texts(self._verbs, texts, EncodeStats())
+        for found, fresh in zip(documents, vectors, strict=True):
+            if found.vector is None and len(fresh):
+                # Others removed it and left the marker, which says nothing then.
+                self._lacking += 1
+                continue
+            self._report.compared += 1
+            stored = SparseVector.empty() if found.vector is None else found.vector
+            if not is_same_vector(stored, fresh, self._precision):
+                self._report.note_different(found.id)
+
+    def _lacks_terms(self, found: Found) -> bool:
+        """Whether there is text and no term: its encoding tells whether that is right."""
+        return not len(found.vector or ()) and bool(self._text(found).strip())
+
+    def _text(self, found: Found) -> str:
+        return text_of(found.payload, self._selection.fields)
+
+
+def verifying(verbs: Verbs, on_progress: OnProgress | None) -> Steps[Verifying]:
+    """A look at an index with the manifest that it has.
+
+    Raises:
+        NotFound: when there is no index, or nothing says what it was written with.
+        ManifestMismatch: when that was another model or other settings.
+    """
+    backend = attach_backend(verbs.backend)
+    found = yield from verbs.backend.describe()
+    if not found.exists:
+        raise NotFound((yield from nowhere(verbs)))
+    stored = yield from verbs.backend.read_manifest()
+    if stored is None:
+        raise NotFound(
+            f"{verbs.backend.location} has no manifest for {backend.vector_name!r}: nothing says "
+            "what its vectors were made with"
+        )
+    mine = verbs.own_manifest(found, stored.text_fields, stored)
+    if not verbs.overrides:
+        stored.check(mine, use="verify", where=verbs.backend.location)
+    verbs.use_manifest(stored)
+    selection = Selection(
+        which="all", settings=stored.fingerprint(), fields=stored.text_fields, with_vectors=True
+    )
+    return Verifying(verbs, selection, on_progress)
+
+
+def is_same_vector(stored: SparseVector, fresh: SparseVector, precision: Precision) -> bool:
+    """Whether the vectors are equal, but for the store's rounding and the encoder's noise.
+
+    Args:
+        stored: as read from the store.
+        fresh: encoded and pruned.
+        precision: of the store.
+    """
+    expected = as_stored(fresh, precision)
+    indices = np.union1d(stored.indices, expected.indices)
+    left, right = _spread(stored, indices), _spread(expected, indices)
+    allowed = _NOISE + _STEP[precision] * np.maximum(left, right)
+    return bool(np.all(np.abs(left - right) <= allowed))
+
+
+def _spread(vector: SparseVector, indices: np.ndarray) -> np.ndarray:
+    """Its weights at these indices, 0 where it has none."""
+    weights = np.zeros(len(indices))
+    weights[np.searchsorted(indices, vector.indices)] = vector.values
+    return weights

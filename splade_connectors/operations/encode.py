@@ -1,0 +1,66 @@
+"""Texts of stored documents to vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from splade_connectors.documents import Document
+from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.options import OnProgress, Progress
+from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.vectors import SparseVector
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.session import Verbs
+
+
+def encode_texts(
+    verbs: Verbs,
+    texts: Sequence[str],
+    stats: EncodeStats,
+    on_progress: OnProgress | None = None,
+) -> Steps[list[SparseVector]]:
+    """A pruned vector for each text, an empty one for a text without words.
+
+    Args:
+        verbs: of the store, with its encoder and its pruning.
+        texts: of a window.
+        stats: is added to.
+        on_progress: called after each batch.
+    """
+    rows = [row for row, text in enumerate(texts) if text.strip()]
+    vectors = [SparseVector.empty()] * len(texts)
+    if rows:
+        encoded = yield Compute(
+            lambda: verbs.document_encoder().encode_documents(
+                [texts[row] for row in rows], stats=stats, on_progress=on_progress
+            )
+        )
+        for row, vector in zip(rows, encoded, strict=True):
+            vectors[row] = vector.prune(verbs.prune)
+    return vectors
+
+
+def document_vectors(
+    encoder: SparseEncoder,
+    documents: Sequence[Document],
+    stats: EncodeStats,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> list[SparseVector]:
+    """The vector of each document: its own, an empty one for blank text, or an encoded one."""
+    vectors = [
+        SparseVector.empty() if document.vector is None else document.vector
+        for document in documents
+    ]
+    rows = [
+        row
+        for row, document in enumerate(documents)
+        if document.vector is None and document.text.strip()
+    ]
+    encoded = encoder.encode_documents(
+        [documents[row].text for row in rows], stats=stats, on_progress=on_progress
+    )
+    for row, vector in zip(rows, encoded, strict=True):
+        vectors[row] = vector
+    return vectors

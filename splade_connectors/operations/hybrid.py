@@ -1,0 +1,327 @@
+"""The hybrid search verb: resolve the legs, plan, and fuse where the server cannot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from splade_connectors.backends.protocol import HybridBackend, Plan
+from splade_connectors.documents import DocumentId, Hit, HybridExplanation
+from splade_connectors.errors import (
+    AccessDenied,
+    ConfigurationError,
+    NotSupported,
+    RequestRejected,
+)
+from splade_connectors.fusion.legs import (
+    DenseLeg,
+    Leg,
+    SparseLeg,
+    check_page,
+    dense_vector,
+    given_vector,
+    makes_vectors,
+)
+from splade_connectors.fusion.reference import (
+    LegRanking,
+    contributions,
+    fuse,
+    leg_ranking,
+)
+from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
+from splade_connectors.fusion.tuning import Settings, tuned
+from splade_connectors.operations.explain import _contribution
+from splade_connectors.operations.search import Hits, Query
+from splade_connectors.operations.session import Verbs
+from splade_connectors.options import SearchOptions
+from splade_connectors.runtime.effects import Compute, Steps
+
+log = logging.getLogger(__name__)
+
+
+def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
+    """The legs of a search: those given, or sparse, and dense where there is a vector.
+
+    Raises:
+        ConfigurationError: for both at once, no leg, an unknown one, or two of one name.
+    """
+    if legs is None:
+        return (SparseLeg(),) if dense is None else (SparseLeg(), DenseLeg(vector=dense))
+    if dense is not None:
+        raise ConfigurationError("pass either dense=… or legs=[…], not both")
+    if not legs:
+        raise ConfigurationError("legs=[] searches nothing: leave it away for a sparse search")
+    for leg in legs:
+        if not isinstance(leg, Leg):
+            raise ConfigurationError(
+                f"a leg is a SparseLeg, a DenseLeg or a TextLeg, not {type(leg).__name__}"
+            )
+    names = [leg.name for leg in legs]
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise ConfigurationError(f"two legs are named {repeated[0]!r}: give one another name=")
+    return tuple(legs)
+
+
+def as_fusion(given: Fusion | str) -> Fusion:
+    """The fusion; its short form is understood.
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    if isinstance(given, str):
+        return parse_fusion(given)
+    if not isinstance(given, Fusion):
+        kind = type(given).__name__
+        raise ConfigurationError(f"a fusion is Rrf(…), WeightedSum(…) or the like, not {kind}")
+    return given
+
+
+@dataclass(kw_only=True, slots=True)
+class _Resolved:
+    """A query to be compiled, and what the plan has to say beside that."""
+
+    query: HybridQuery
+    warnings: tuple[str, ...]
+    note: str
+
+
+class Hybrid:
+    """A hybrid search over the verbs of a store.
+
+    Args:
+        verbs: of the store.
+        legs: in the order of the fusion's weights.
+        fusion: None takes the index's tuning where it fits the legs, else `Rrf()`.
+        options: page and filter of the search.
+        path: who fuses.
+        with_legs: obtain every leg's rank and score, also where the server fuses.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        legs: tuple[Leg, ...],
+        fusion: Fusion | None,
+        options: SearchOptions,
+        path: Path = "auto",
+        with_legs: bool = False,
+    ) -> None:
+        if path not in ("auto", "server", "client"):
+            raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
+        self._verbs = verbs
+        self._legs = legs
+        self._given: Settings | None = None
+        if fusion is not None:
+            given = as_fusion(fusion)
+            weights_of(given, len(legs))
+            check_page(legs, options.limit, options.offset)
+            self._given = Settings(fusion=given, legs=legs, max_query_terms=options.max_query_terms)
+        self._options = options
+        self._path: Path = path
+        self._with_legs = with_legs
+
+    def plan(self, text: str) -> Steps[Plan]:
+        """The request that the search would send."""
+        return (yield from self._planned((yield from self._resolve(text))))
+
+    def search(self, text: str) -> Steps[Hits]:
+        """The best documents after fusion."""
+        resolved = yield from self._resolve(text)
+        query = resolved.query
+        plan = yield from self._planned(resolved)
+        if not query.legs:
+            return Hits.of((), plan)
+        try:
+            return (yield from self._executed(query, plan))
+        except (AccessDenied, RequestRejected) as error:
+            # An expired licence, an older node: the next path, once, and from now on.
+            if self._path == "server" or not self._backend().refused(plan):
+                raise
+            log.info("%s was refused (%s): another path is taken", plan.path, error)
+        return (yield from self._executed(query, (yield from self._planned(resolved))))
+
+    def _executed(self, query: HybridQuery, plan: Plan) -> Steps[Hits]:
+        if plan.fused_by == "client":
+            return Hits.of((yield from self._fused_here(query)), plan)
+        hits = yield from self._backend().search_fused(plan, query)
+        if self._with_legs:
+            rankings = yield from self._backend().search_legs(query)
+            places = {hit.id: hit.legs for hit in fuse(query.fusion, rankings)}
+            hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
+        return Hits.of(hits, plan)
+
+    def windows(self, text: str) -> Steps[list[LegRanking]]:
+        """What every leg finds, in the legs' order; a leg without a query found nothing."""
+        # As they were given: what is measured or tuned here must not depend on a tuning.
+        settings = Settings(
+            fusion=Rrf(), legs=self._legs, max_query_terms=self._options.max_query_terms
+        )
+        query = (yield from self._resolve(text, settings)).query
+        found: dict[str, LegRanking] = {}
+        if query.legs:
+            # Refuses what cannot be searched, as a search would.
+            yield from self._backend().plan_hybrid(query, "client")
+            rankings = yield from self._backend().search_legs(query)
+            found = {ranking.name: ranking for ranking in rankings}
+        return [found.get(leg.name) or leg_ranking(leg.name, (), ()) for leg in self._legs]
+
+    def explain(self, text: str, id: DocumentId) -> Steps[HybridExplanation]:
+        """What each leg adds to the score of a document, and the sparse leg's terms."""
+        query = (yield from self._resolve(text)).query
+        rankings = (yield from self._backend().search_legs(query)) if query.legs else []
+        parts = contributions(query.fusion, rankings) if rankings else []
+        legs = tuple(
+            _contribution(ranking, values.tolist(), id)
+            for ranking, values in zip(rankings, parts, strict=True)
+        )
+        sparse = None
+        if any(isinstance(leg, SparseLeg) for leg in self._legs):
+            sparse = yield from self._verbs.explain(text, id)
+        else:
+            yield from self._verbs.get([id], with_vectors=False)  # refuses what is not there
+        return HybridExplanation(
+            id=id,
+            query=text,
+            score=sum(leg.contribution for leg in legs),
+            legs=legs,
+            sparse=sparse,
+        )
+
+    def _tuned(self) -> Steps[Settings]:
+        """The caller's, completed by the index's tuning: there is no fusion among them."""
+        options = self._options
+        tuning = (yield from self._verbs.tuning()) if len(self._legs) > 1 else None
+        settings = tuned(tuning, self._legs, options.max_query_terms)
+        weights_of(settings.fusion, len(settings.legs))
+        check_page(settings.legs, options.limit, options.offset, settings.note)
+        return settings
+
+    def _resolve(self, text: str, settings: Settings | None = None) -> Steps[_Resolved]:
+        """Every leg with its query; those that have none are left out, with their weights."""
+        settings = settings or self._given or (yield from self._tuned())
+        resolved: list[ResolvedLeg | None] = []
+        warnings: tuple[str, ...] = settings.warnings
+        options = self._options
+        if options.max_query_terms != settings.max_query_terms:
+            options = replace(options, max_query_terms=settings.max_query_terms)
+        for leg in settings.legs:
+            found, more = yield from self._resolved(leg, text, options)
+            resolved.append(found)
+            warnings += more
+        kept = tuple(leg for leg in resolved if leg is not None)
+        fusion = settings.fusion
+        if len(kept) < len(resolved):
+            places = [at for at, leg in enumerate(resolved) if leg is not None]
+            fusion = without_legs(fusion, places, len(resolved))
+        query = HybridQuery(
+            fusion=fusion,
+            legs=kept,
+            limit=options.limit,
+            offset=options.offset,
+            with_payload=options.with_payload,
+        )
+        return _Resolved(query=query, warnings=warnings, note=settings.note)
+
+    def _resolved(
+        self, leg: Leg, text: str, options: SearchOptions
+    ) -> Steps[tuple[ResolvedLeg | None, tuple[str, ...]]]:
+        filters = tuple([given for given in (options.filter, leg.filter) if given is not None])
+        resolved = partial(ResolvedLeg, name=leg.name, candidates=leg.candidates, filters=filters)
+        if isinstance(leg, SparseLeg):
+            vector, warnings = yield from self._verbs.query_terms(text, options)
+            if not len(vector):
+                return None, (*warnings, f"the query has no terms: the {leg.name} leg is left out")
+            return resolved(kind="sparse", sparse=vector), warnings
+        if isinstance(leg, DenseLeg):
+            field = yield from self._backend().dense_field(leg.field)
+            if not makes_vectors(leg.vector):
+                numbers = given_vector(leg.vector)
+            elif not any(numbers := (yield Compute(lambda: dense_vector(leg.vector, text)))):
+                # No direction: servers refuse it, or find every document equally near.
+                return None, (
+                    f"the dense model knows no word of the query (its vector is all zeros): the "
+                    f"{leg.name} leg is left out",
+                )
+            return resolved(
+                kind="dense", dense=numbers, field=field, exact=leg.exact, breadth=leg.breadth
+            ), ()
+        words = leg.text if leg.text is not None else text
+        if not words.strip():
+            return None, (f"the query has no words: the {leg.name} leg is left out",)
+        return resolved(kind="text", text=words, fields=leg.fields), ()
+
+    def _planned(self, resolved: _Resolved) -> Steps[Plan]:
+        warnings = resolved.warnings
+        if not resolved.query.legs:
+            return Plan(
+                path="none",
+                reason="no leg has a query: nothing is sent",
+                method="",
+                url_path="",
+                body={},
+                warnings=warnings,
+            )
+        plan = yield from self._backend().plan_hybrid(resolved.query, self._path)
+        reason = f"{plan.reason}; {resolved.note}" if resolved.note else plan.reason
+        graphs = tuple(
+            leg.name for leg in resolved.query.legs if leg.kind == "dense" and not leg.exact
+        )
+        warnings += plan.warnings
+        return replace(plan, reason=reason, warnings=warnings, approximate=graphs)
+
+    def _fused_here(self, query: HybridQuery) -> Steps[list[Hit]]:
+        rankings = yield from self._backend().search_legs(query)
+        page = fuse(query.fusion, rankings, offset=query.offset, limit=query.limit)
+        payloads: dict[str, Any] = {}
+        if query.with_payload and page:
+            ids = [hit.id for hit in page]
+            documents = yield from self._verbs.backend.fetch(ids, with_vectors=False)
+            payloads = {str(document.id): document.payload for document in documents}
+        return [
+            Hit(id=hit.id, score=hit.score, payload=payloads.get(str(hit.id), {}), legs=hit.legs)
+            for hit in page
+        ]
+
+    def _backend(self) -> HybridBackend:
+        backend = self._verbs.hybrid_backend
+        if backend is None:
+            raise NotSupported(f"{self._verbs.backend.location} cannot combine several legs")
+        return backend
+
+
+def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
+    """The fusion of the legs that are left; their weights and scales stay with them."""
+    changes: dict[str, Any] = {}
+    if len(kept) == legs or not kept:
+        return fusion
+    for name in ("weights", "scale"):
+        values = getattr(fusion, name, None)
+        if values is not None:
+            changes[name] = tuple(values[at] for at in kept)
+    if "weights" in changes and not any(changes["weights"]):
+        raise ConfigurationError(
+            "the only legs with a query have the weight 0, so nothing ranks: ask for something "
+            "else, or give them a weight"
+        )
+    return replace(fusion, **changes)
+
+
+def hybrid_search(
+    verbs: Verbs,
+    query: Query,
+    dense: Any,
+    legs: Sequence[Leg] | None,
+    fusion: Fusion | None,
+    options: SearchOptions,
+    path: Path,
+    with_legs: bool,
+) -> Hybrid:
+    """The hybrid search that the arguments ask for."""
+    if not isinstance(query, str):
+        raise ConfigurationError("a hybrid search needs the query's text, not its sparse vector")
+    return Hybrid(verbs, resolve_legs(legs, dense), fusion, options, path, with_legs)

@@ -1,0 +1,250 @@
+"""The `index` verb: accept, encode, send in chunks, account for every document."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from splade_connectors.backends.protocol import Capabilities
+from splade_connectors.documents import Document, EncodedDocument, Outcome, Rejected, Row, Written
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.errors import ConfigurationError, InvalidDocument, SpladeConnectorsError
+from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.operations.encode import document_vectors
+from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
+from splade_connectors.payloads import values_at
+from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.vectors import SparseVector
+from splade_connectors.writing.report import IndexReport
+from splade_connectors.writing.seen_ids import SeenIds
+from splade_connectors.writing.send import Sender
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.session import Verbs
+
+
+class Indexing:
+    """One run of `index`: call `window` for each window of rows, then `finish`.
+
+    A row is a document, or the rejection of a row that its reader could not make one of.
+
+    Args:
+        verbs: of the store.
+        options: of the run.
+        retry: how long a server that is not available is waited for.
+        on_progress: called after each batch and chunk.
+        dead_letters: is given every rejected document; None for nobody.
+    """
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        options: WriteOptions,
+        retry: RetryOptions,
+        on_progress: OnProgress,
+        dead_letters: DeadLetters | None = None,
+    ) -> None:
+        self.report = IndexReport()
+        self._verbs = verbs
+        self._options = options
+        self._on_progress = on_progress
+        self._dead_letters = dead_letters
+        self._sender: Sender[EncodedDocument] = Sender(
+            verbs.backend.write, verbs.backend.size, self._settle, options, retry
+        )
+        self._began = time.perf_counter()
+        self._capabilities: Capabilities | None = None
+        self._seen = SeenIds()
+        self._told = 0
+        self._stopping = False
+
+    def window(self, rows: Sequence[Row]) -> Steps[None]:
+        """Encode these rows and put them on their way, while earlier ones arrive."""
+        for row in rows:
+            check_row(row)
+        documents = [row for row in rows if isinstance(row, Document)]
+        for row in rows:
+            if isinstance(row, Rejected):
+                self._note_rejection(row, None)
+        if self._capabilities is None and documents:
+            self._capabilities = yield from self._verbs.prepare(documents, self._options)
+        accepted = [document for document in documents if self._accept(document)]
+        encoded = yield from self._encode(accepted)
+        most = self._capabilities.max_write_documents if self._capabilities else None
+        yield from self._sender.put(encoded, most)
+        self._tell()
+
+    def finish(self) -> Steps[IndexReport]:
+        """Wait for what is under way, make everything visible and close the report."""
+        yield from self._sender.drain()
+        if self._capabilities is not None:
+            yield from self._verbs.backend.refresh()
+        return self._closed()
+
+    def interrupt(self) -> Steps[IndexReport]:
+        """What is under way arrives; then the report of a run that ends before its end."""
+        self._stopping = True
+        self._tell()
+        yield from self.settle_rest()
+        return self.stopped()
+
+    def settle_rest(self) -> Steps[None]:
+        """After a failure: what is under way arrives, or fails as well."""
+        yield from self._sender.drain_after_failure()
+
+    def stopped(self) -> IndexReport:
+        """The report of a run that ends at once: nothing is waited for."""
+        self._sender.abandon()
+        self.report.interrupted = True
+        return self._closed()
+
+    def _closed(self) -> IndexReport:
+        self.report.retries = self._sender.retries
+        self.report.seconds = time.perf_counter() - self._began
+        self._tell()
+        return self.report
+
+    def _accept(self, document: Document) -> bool:
+        assert self._capabilities is not None
+        # Where ids are strings only, 5 and "5" are the same document.
+        id = document.id if self._capabilities.integer_ids else str(document.id)
+        if not self._seen.add(id):
+            reason = f"the id {document.id!r} was given to an earlier document of this run"
+            self._reject(document, reason)
+            return False
+        if not document.text.strip() and document.vector is None:
+            if not self._capabilities.empty_vectors:
+                self._reject(document, "the text is empty, and this store needs at least one term")
+                return False
+            self.report.empty += 1
+        return True
+
+    def _encode(self, documents: list[Document]) -> Steps[list[EncodedDocument]]:
+        """Vectors and stored fields; what the store is known to refuse is rejected here."""
+        began = time.perf_counter()
+        stats = EncodeStats()
+        done, verbs, tell = self._handled, self._verbs, self._tell_at
+        vectors: list[SparseVector] = yield Compute(
+            lambda: document_vectors(
+                verbs.document_encoder(), documents, stats, lambda step: tell(done + step.done)
+            )
+        )
+        self.report.encode_s += time.perf_counter() - began
+        self.report.tokens += stats.tokens
+        self.report.truncated += stats.truncated
+        self.report.windowed += stats.windowed
+        encoded = []
+        for document, vector in zip(documents, vectors, strict=True):
+            try:
+                payload = payload_with_text(document, self._options.text_fields)
+            except InvalidDocument as error:
+                self._reject(document, str(error))
+                continue
+            item = EncodedDocument(
+                document=document,
+                vector=vector.prune(verbs.prune),
+                payload=payload,
+                marker=verbs.marker(document.text),
+            )
+            reason = verbs.backend.check(item)
+            if reason:
+                self._reject(document, reason)
+            else:
+                encoded.append(item)
+        return encoded
+
+    def _settle(self, item: EncodedDocument, outcome: Outcome) -> None:
+        if isinstance(outcome, Written):
+            self.report.written += 1
+            self.report.terms += len(item.vector)
+        else:
+            self._reject(item.document, outcome.reason, outcome.detail)
+        self._tell()
+
+    def _reject(self, document: Document, reason: str, detail: str = "") -> None:
+        rejected = Rejected(id=document.id, reason=reason, line=document.line, detail=detail)
+        self._note_rejection(rejected, document)
+
+    def _note_rejection(self, rejected: Rejected, document: Document | None) -> None:
+        self.report.reject(rejected)
+        if self._dead_letters is not None:
+            self._dead_letters.add(rejected, document)
+
+    @property
+    def _handled(self) -> int:
+        """Documents that were written or rejected, or are under way."""
+        return self.report.done + self._sender.in_flight
+
+    def _tell(self) -> None:
+        self._tell_at(self._handled)
+
+    def _tell_at(self, done: int) -> None:
+        # Encoded documents count, and stay counted while they wait to be written.
+        self._told = max(self._told, done)
+        self._on_progress(
+            Progress(
+                done=self._told,
+                rejected=self.report.rejected_count,
+                retries=self._sender.retries,
+                in_flight=self._sender.in_flight,
+                stopping=self._stopping,
+            )
+        )
+
+
+def check_row(row: object) -> None:
+    """Refuse what is no row: it would be lost otherwise.
+
+    Raises:
+        ConfigurationError: saying what to pass.
+    """
+    if not isinstance(row, Document | Rejected):
+        raise ConfigurationError(
+            f"index takes Document objects, not {type(row).__name__}: "
+            "Document(id=…, text=…, payload={…})"
+        )
+
+
+def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[str, object]:
+    """The fields to store: the payload, and the text where the payload does not have it.
+
+    Raises:
+        InvalidDocument: when the payload has keys that are not strings.
+    """
+    for key in document.payload:
+        if not isinstance(key, str) or not key:
+            raise InvalidDocument(
+                f"the payload of document {document.id!r} has the key {key!r}; keys are strings "
+                "of at least one character"
+            )
+    payload = dict(document.payload)
+    if document.text and not any(values_at(payload, field) for field in text_fields):
+        payload[text_fields[0]] = document.text
+    return payload
+
+
+def silent(progress: Progress) -> None:
+    """The progress callback of those who asked for none."""
+
+
+def check_iterable(documents: object) -> None:
+    """Refuse one document where many are expected."""
+    if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
+        raise ConfigurationError(
+            f"index takes several documents, not one {type(documents).__name__}: pass [document]"
+        )
+
+
+def say_how_far(error: SpladeConnectorsError, report: IndexReport) -> None:
+    """Add to an error what was written before it."""
+    if report.written:
+        error.add_note(how_far(report))
+
+
+def how_far(report: IndexReport) -> str:
+    """What an index run that did not end has written, and what to do."""
+    return (
+        f"{report.written} documents were written before; the same command again completes the "
+        "index, and stores nothing twice"
+    )

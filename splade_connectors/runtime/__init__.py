@@ -1,0 +1,1 @@
+"""How a verb is executed, blocking or awaited."""

@@ -1,0 +1,182 @@
+"""Executing the steps of a verb: `run` blocks, `arun` awaits."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Generic
+
+from splade_connectors.options import RetryOptions
+from splade_connectors.runtime.effects import (
+    AsyncSend,
+    Compute,
+    Join,
+    Send,
+    Sleep,
+    Spawn,
+    Step,
+    Steps,
+    T,
+)
+from splade_connectors.runtime.retry import asent, sent
+
+
+def run(
+    steps: Steps[T],
+    send: Send,
+    retry: RetryOptions,
+    sleep: Callable[[float], None] = time.sleep,
+    *,
+    guarded: bool = False,
+) -> T:
+    """Execute a verb, blocking.
+
+    Args:
+        steps: the verb.
+        send: executes one request and returns its answer.
+        retry: when a request is sent again.
+        sleep: replaced by tests.
+        guarded: Ctrl-C stops the verb in a step that takes time, or after one, but never amid its
+            own bookkeeping: what it has spawned, it knows of.
+
+    Returns:
+        What the verb returns.
+    """
+
+    def execute(step: Step) -> Any:
+        match step:
+            case Compute(work):
+                return work()
+            case Sleep(seconds):
+                return sleep(seconds)
+            case Spawn(beside, own):
+                return _in_thread(lambda: run(beside, send, own or retry, sleep))
+            case Join(task):
+                return task.result()
+            case _:
+                return sent(step, send, retry, sleep)
+
+    progress = _Progress(steps, guarded)
+    while not progress.finished:
+        if guarded and isinstance(progress.step, Spawn):
+            with _uninterrupted():
+                progress.succeeded(execute(progress.step))
+            continue
+        try:
+            outcome = execute(progress.step)
+        except Exception as failure:  # handed to the verb, which may handle it
+            progress.failed(failure)
+        else:
+            progress.succeeded(outcome)
+    return progress.value
+
+
+async def arun(
+    steps: Steps[T],
+    send: AsyncSend,
+    retry: RetryOptions,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> T:
+    """Execute a verb, awaiting its requests. As `run`."""
+
+    async def execute(step: Step) -> Any:
+        match step:
+            case Compute(work):
+                return await asyncio.to_thread(work)
+            case Sleep(seconds):
+                return await sleep(seconds)
+            case Spawn(beside, own):
+                return asyncio.create_task(arun(beside, send, own or retry, sleep))
+            case Join(task):
+                return await task
+            case _:
+                return await asent(step, send, retry, sleep)
+
+    progress = _Progress(steps)
+    while not progress.finished:
+        try:
+            outcome = await execute(progress.step)
+        except Exception as failure:  # handed to the verb, which may handle it
+            progress.failed(failure)
+        else:
+            progress.succeeded(outcome)
+    return progress.value
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C is noted, and heard at the end. Handlers of the program's own are left alone."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if heard:
+            raise KeyboardInterrupt
+
+
+def _in_thread(work: Callable[[], T]) -> Future[T]:
+    """What a thread of its own is computing.
+
+    A daemon, unlike the threads of an executor: who stops the program a second time does not wait
+    for the answer to a request.
+    """
+    future: Future[T] = Future()
+
+    def compute() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # raised where the task is joined
+            future.set_exception(error)
+
+    threading.Thread(target=compute, daemon=True, name="splade-connectors").start()
+    return future
+
+
+class _Progress(Generic[T]):
+    """Where a verb stands: at a step that waits to be executed, or finished with a value.
+
+    Args:
+        steps: the verb.
+        guarded: hold back Ctrl-C while the verb itself runs.
+    """
+
+    def __init__(self, steps: Steps[T], guarded: bool = False) -> None:
+        self._steps = steps
+        self._guarded = guarded
+        self.finished = False
+        self._advance(steps.send, None)
+
+    @property
+    def value(self) -> T:
+        return self._value
+
+    def succeeded(self, outcome: Any) -> None:
+        self._advance(self._steps.send, outcome)
+
+    def failed(self, error: Exception) -> None:
+        self._advance(self._steps.throw, error)
+
+    def _advance(self, resume: Callable[[Any], Step], sent: Any) -> None:
+        if not self._guarded:
+            self._resume(resume, sent)
+            return
+        with _uninterrupted():
+            self._resume(resume, sent)
+
+    def _resume(self, resume: Callable[[Any], Step], sent: Any) -> None:
+        try:
+            self.step = resume(sent)
+        except StopIteration as stop:
+            self._value: T = stop.value
+            self.finished = True

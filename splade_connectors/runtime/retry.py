@@ -1,0 +1,96 @@
+"""When a request is sent again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_random_exponential,
+)
+
+from splade_connectors.errors import Unavailable
+from splade_connectors.options import RetryOptions
+from splade_connectors.runtime.effects import AsyncSend, Send
+
+log = logging.getLogger(__name__)
+
+
+def backoff_s(attempt: int, retry: RetryOptions) -> float:
+    """Seconds to wait before try number `attempt` + 1 (attempt counts from 1), with full jitter."""
+    state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+    state.attempt_number = attempt
+    return _exponential(retry)(state)
+
+
+def sent(step: Any, send: Send, retry: RetryOptions, sleep: Callable[[float], None]) -> Any:
+    """The answer to a request, sent again as often as it takes.
+
+    Most requests succeed at once: what counts and times the tries is made when one has failed.
+    """
+    began = time.monotonic()
+    try:
+        return send(step)
+    except Unavailable as error:
+        failed = [error]
+
+    def again() -> Any:
+        if failed:
+            raise failed.pop()
+        return send(step)
+
+    return Retrying(sleep=sleep, **_policy(retry, began))(again)
+
+
+async def asent(
+    step: Any, send: AsyncSend, retry: RetryOptions, sleep: Callable[[float], Awaitable[None]]
+) -> Any:
+    """As `sent`."""
+    began = time.monotonic()
+    try:
+        return await send(step)
+    except Unavailable as error:
+        failed = [error]
+
+    async def again() -> Any:
+        if failed:
+            raise failed.pop()
+        return await send(step)
+
+    return await AsyncRetrying(sleep=sleep, **_policy(retry, began))(again)
+
+
+def _policy(retry: RetryOptions, began: float) -> dict[str, Any]:
+    """The policy for a request whose first try began at this time, and is counted as the first."""
+    exponential = _exponential(retry)
+    left_s = max(0.0, retry.total_s - (time.monotonic() - began))
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after_s if isinstance(error, Unavailable) else None
+        return exponential(state) if asked is None else asked
+
+    def warn(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0.0
+        log.warning("try %d failed (%s); again in %.1f s", state.attempt_number, error, pause)
+
+    return {
+        "retry": retry_if_exception_type(Unavailable),
+        "stop": stop_after_attempt(retry.attempts) | stop_before_delay(left_s),
+        "wait": wait,
+        "before_sleep": warn,
+        "reraise": True,
+    }
+
+
+def _exponential(retry: RetryOptions) -> wait_random_exponential:
+    return wait_random_exponential(multiplier=retry.initial_wait_s, max=retry.max_wait_s)

@@ -1,0 +1,74 @@
+"""What an indexing run did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from splade_connectors.documents import Rejected
+
+# Reasons kept in memory; the count goes on, and a consumer of the stream may keep them all.
+KEPT_REJECTIONS = 1000
+
+
+@dataclass(kw_only=True, slots=True)
+class IndexReport:
+    """Counts of one `index` run, added to while it goes.
+
+    Attributes:
+        written: documents that the store acknowledged.
+        rejected_count: documents that were not stored.
+        rejected: the first 1,000 of them, with reasons.
+        empty: documents without text, stored with an empty vector.
+        truncated: documents longer than the model's maximum, whose end was not encoded.
+        windowed: documents longer than the maximum, encoded in windows.
+        tokens: tokens encoded.
+        terms: terms stored, over all documents.
+        encode_s: seconds spent encoding.
+        seconds: seconds in all.
+        retries: requests that were sent again.
+        interrupted: the run was stopped before its end.
+    """
+
+    written: int = 0
+    rejected_count: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    empty: int = 0
+    truncated: int = 0
+    windowed: int = 0
+    tokens: int = 0
+    terms: int = 0
+    encode_s: float = 0.0
+    seconds: float = 0.0
+    retries: int = 0
+    interrupted: bool = False
+
+    @property
+    def done(self) -> int:
+        """Documents handled, written or rejected."""
+        return self.written + self.rejected_count
+
+    def reject(self, rejection: Rejected) -> None:
+        """Count a rejection and keep its reason while there is room."""
+        self.rejected_count += 1
+        if len(self.rejected) < KEPT_REJECTIONS:
+            self.rejected.append(rejection)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "written": self.written,
+            "rejected": self.rejected_count,
+            "rejections": [
+                {"id": item.id, "line": item.line, "reason": item.reason} for item in self.rejected
+            ],
+            "empty": self.empty,
+            "truncated": self.truncated,
+            "windowed": self.windowed,
+            "tokens": self.tokens,
+            "terms_per_document": round(self.terms / self.written, 1) if self.written else 0.0,
+            "encode_seconds": round(self.encode_s, 3),
+            "seconds": round(self.seconds, 3),
+            "retries": self.retries,
+            "interrupted": self.interrupted,
+        }
