@@ -179,7 +179,7 @@ def _torch(folder: Path) -> Encode:
     from splade_connectors import EncodeOptions, load_encoder
 
     options = EncodeOptions(max_length=MAX_LENGTH)
-    encoder = load_encoder(folder, backend="torch", options=options, device="cpu")
+    encoder = load_encoder(folder, engine="torch", options=options, device="cpu")
     return lambda given: _counts(encoder.encode_documents(given))
 
 

@@ -19,7 +19,7 @@ from splade_connectors.errors import SpladeConnectorsError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
-from splade_connectors.fusion.request import Path
+from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
 from splade_connectors.operations.attach.detach import Detaching, former_verbs
@@ -43,7 +43,7 @@ from splade_connectors.options import (
 )
 from splade_connectors.runtime.drive import arun
 from splade_connectors.runtime.effects import Steps
-from splade_connectors.writing.chunks import windows
+from splade_connectors.writing.chunks import portions
 from splade_connectors.writing.report import IndexReport
 
 T = TypeVar("T")
@@ -78,8 +78,8 @@ class AsyncStore:
         retry = options.retry or self._patient
         indexing = Indexing(self._verbs, options, retry, on_progress or silent, dead_letters)
         try:
-            async for window in _awindows(documents, options.window_documents):
-                await self._run(indexing.window(window))
+            async for portion in _aportions(documents, options.portion_documents):
+                await self._run(indexing.portion(portion))
             return await self._run(indexing.finish())
         except SpladeConnectorsError as error:
             await self._run(indexing.settle_rest())
@@ -102,7 +102,7 @@ class AsyncStore:
         with_payload: bool = True,
         max_query_terms: int | None = None,
         with_legs: bool = False,
-        path: Path = "auto",
+        path: FusionPath = "auto",
     ) -> Hits:
         """As `Store.search`."""
         options = search_options(limit, offset, filter, with_payload, max_query_terms)
@@ -125,7 +125,7 @@ class AsyncStore:
         filter: Any = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
-        path: Path = "auto",
+        path: FusionPath = "auto",
     ) -> Plan:
         """As `Store.plan`."""
         options = search_options(limit, offset, filter, with_payload, max_query_terms)
@@ -299,18 +299,18 @@ class AsyncStore:
         return await arun(steps, self._opened.send, self._retry)
 
 
-async def _awindows(
+async def _aportions(
     documents: Iterable[Row] | AsyncIterable[Row], size: int
 ) -> AsyncIterator[list[Row]]:
     if isinstance(documents, Iterable):
-        for window in windows(documents, size):
-            yield window
+        for portion in portions(documents, size):
+            yield portion
         return
-    window = []
+    portion = []
     async for document in documents:
-        window.append(document)
-        if len(window) == size:
-            yield window
-            window = []
-    if window:
-        yield window
+        portion.append(document)
+        if len(portion) == size:
+            yield portion
+            portion = []
+    if portion:
+        yield portion

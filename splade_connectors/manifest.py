@@ -24,17 +24,17 @@ _WRITE_SETTINGS = (
     *_QUERY_SETTINGS,
     "max_length",
     "long_text",
-    "window_overlap",
+    "passage_overlap",
     "prune_top_k",
     "prune_max_ratio",
     "text_fields",
 )
 
 # Taken from the index where they are not given.
-_GOING_ON = {"max_length", "long_text", "window_overlap", "prune_top_k", "prune_max_ratio"}
+_GOING_ON = {"max_length", "long_text", "passage_overlap", "prune_top_k", "prune_max_ratio"}
 
 # Absent from the JSON of an index that has none.
-_OPTIONAL = {"tuning", "window_overlap"}
+_OPTIONAL = {"tuning", "passage_overlap"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +48,7 @@ class IndexManifest:
         activation: "log1p" (one log) or "log1p_log1p" (two).
         max_length: most tokens of a text, special tokens included.
         long_text: "truncate" or "windows".
-        window_overlap: tokens shared by neighbouring windows, None where texts are truncated.
+        passage_overlap: tokens shared by neighbouring windows, None where texts are truncated.
         prune_top_k: most terms of a document, None for all.
         prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
         key_style: how terms are named in the store.
@@ -64,7 +64,7 @@ class IndexManifest:
     activation: str
     max_length: int
     long_text: LongText = "truncate"
-    window_overlap: int | None = None
+    passage_overlap: int | None = None
     prune_top_k: int | None = None
     prune_max_ratio: float = 0.0
     key_style: KeyStyle = "id"

@@ -12,9 +12,9 @@ from splade_connectors.payloads import check_text_fields
 # The largest limit and offset that all stores take.
 _LARGEST = 2**31 - 1
 
-LongText = Literal["truncate", "windows"]
-# Tokens that neighbouring windows of a long text share, unless something else is asked for.
-WINDOW_OVERLAP = 32
+LongText = Literal["truncate", "passages"]
+# Tokens that neighbouring passages of a long text share, unless something else is asked for.
+PASSAGE_OVERLAP = 32
 
 
 def _at_least(minimum: int, **values: float | None) -> None:
@@ -33,10 +33,10 @@ class EncodeOptions:
             the encoder was measured to like. This, not `batch_size`, bounds the memory.
         max_length: most tokens of a text, special tokens included; None takes that of the index
             that is written to or verified, or else the model's own.
-        long_text: "truncate" cuts at `max_length`; "windows" encodes overlapping windows of
+        long_text: "truncate" cuts at `max_length`; "passages" encodes overlapping passages of
             `max_length` tokens and takes the maximum over them, term by term; None does as the
             index was written, or else truncates.
-        window_overlap: tokens shared by neighbouring windows; None does as the index was
+        passage_overlap: tokens shared by neighbouring passages; None does as the index was
             written, or else takes 32.
         threads: CPU threads of one forward pass; None takes all cores.
     """
@@ -45,17 +45,17 @@ class EncodeOptions:
     max_batch_tokens: int | None = None
     max_length: int | None = None
     long_text: LongText | None = None
-    window_overlap: int | None = None
+    passage_overlap: int | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:
         _at_least(1, batch_size=self.batch_size)
         _at_least(1, max_batch_tokens=self.max_batch_tokens, threads=self.threads)
         _at_least(8, max_length=self.max_length)
-        _at_least(0, window_overlap=self.window_overlap)
-        if self.long_text not in (None, "truncate", "windows"):
+        _at_least(0, passage_overlap=self.passage_overlap)
+        if self.long_text not in (None, "truncate", "passages"):
             raise ConfigurationError(
-                f"long_text must be 'truncate' or 'windows', not {self.long_text!r}"
+                f"long_text must be 'truncate' or 'passages', not {self.long_text!r}"
             )
 
 
@@ -116,7 +116,7 @@ class WriteOptions:
     """How documents travel to the store.
 
     Attributes:
-        window_documents: documents read and encoded together; length-sorted batches are
+        portion_documents: documents read and encoded together; length-sorted batches are
             formed inside a window.
         chunk_documents: most documents in one write request.
         max_chunk_bytes: most bytes (estimated) in one write request.
@@ -129,7 +129,7 @@ class WriteOptions:
             was given, waits up to 15 minutes: a long run outlives the restart of a server.
     """
 
-    window_documents: int = 512
+    portion_documents: int = 512
     chunk_documents: int = 256
     max_chunk_bytes: int = 5_000_000
     text_fields: tuple[str, ...] = ("text",)
@@ -140,7 +140,7 @@ class WriteOptions:
     def __post_init__(self) -> None:
         _at_least(
             1,
-            window_documents=self.window_documents,
+            portion_documents=self.portion_documents,
             chunk_documents=self.chunk_documents,
             max_chunk_bytes=self.max_chunk_bytes,
             max_in_flight=self.max_in_flight,
@@ -248,7 +248,7 @@ class AttachOptions:
         part: (i, n): only the i-th of n parts of the documents (i from 0), for several machines
             that share the work.
         verify: vectors that are read back at the end and compared with fresh encodings.
-        write: sizes of chunks and windows, and patience.
+        write: sizes of chunks and passages, and patience.
     """
 
     text_fields: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
-from splade_connectors.fusion.request import Path
+from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
 from splade_connectors.operations.attach.detach import Detaching, former_verbs
@@ -53,7 +53,7 @@ from splade_connectors.options import (
 )
 from splade_connectors.runtime.drive import run
 from splade_connectors.runtime.effects import Steps
-from splade_connectors.writing.chunks import windows
+from splade_connectors.writing.chunks import portions
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.send import Interruptible
 
@@ -85,7 +85,7 @@ class Store:
         """Encode documents and write them, each whole, replacing those with the same ids.
 
         Creates the collection, its sparse field and the manifest where they are absent. The
-        stream is read a window at a time and never held in memory.
+        stream is read a portion at a time and never held in memory.
 
         Args:
             documents: `Document`s; a reader may mix in `Rejected` rows, which are reported.
@@ -105,8 +105,8 @@ class Store:
         retry = options.retry or self._patient
         indexing = Indexing(self._verbs, options, retry, on_progress or silent, dead_letters)
         try:
-            for window in windows(documents, options.window_documents):
-                self._run(indexing.window(window), guarded=True)
+            for portion in portions(documents, options.portion_documents):
+                self._run(indexing.portion(portion), guarded=True)
             return self._run(indexing.finish(), guarded=True)
         except SpladeConnectorsError as error:
             self._run(indexing.settle_rest())
@@ -129,7 +129,7 @@ class Store:
         with_payload: bool = True,
         max_query_terms: int | None = None,
         with_legs: bool = False,
-        path: Path = "auto",
+        path: FusionPath = "auto",
     ) -> Hits:
         """The best documents: by dot product, or of several legs after fusion.
 
@@ -170,7 +170,7 @@ class Store:
         filter: Any = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
-        path: Path = "auto",
+        path: FusionPath = "auto",
     ) -> Plan:
         """The request that `search` would send with these arguments, and why."""
         options = search_options(limit, offset, filter, with_payload, max_query_terms)

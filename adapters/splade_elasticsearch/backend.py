@@ -7,7 +7,7 @@ from typing import Any
 
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
-from splade_connectors.fusion.request import HybridQuery, Path
+from splade_connectors.fusion.request import FusionPath, HybridQuery
 from splade_connectors.runtime.effects import Steps
 from splade_elasticsearch.compile import Server, compile_hybrid, leg_searches
 from splade_lucene.attach.write import AttachVerbs
@@ -31,7 +31,7 @@ class ElasticsearchHybridBackend(HybridVerbs, AttachVerbs):
         self._license = "refusing it"
         return True
 
-    def _compile(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+    def _compile(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """A retriever, `bool` with `knn`, or one `_msearch`."""
         return compile_hybrid(query, (yield from self._server()), self._keys, path)
 

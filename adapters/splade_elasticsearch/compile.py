@@ -13,7 +13,7 @@ from typing import Any
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.backends.versions import version_text
-from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.fusion.spec import Rrf, WeightedSum, scales_of, weights_of
 from splade_lucene.compile.legs import (
     MOST_CANDIDATES,
@@ -48,7 +48,7 @@ class Server(Searched):
     license: str
 
 
-def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: Path) -> Plan:
+def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: FusionPath) -> Plan:
     """The best request that does not change the fusion's meaning.
 
     Raises:

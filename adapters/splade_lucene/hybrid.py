@@ -18,7 +18,7 @@ from splade_connectors.errors import (
 )
 from splade_connectors.fusion.legs import check_dense_query, choose_dense
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
-from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.runtime.effects import Steps
 from splade_lucene.bulk import reason
 from splade_lucene.compile.legs import msearch_lines
@@ -43,7 +43,7 @@ class HybridVerbs(ElasticsearchBackend):
         what = f"{self._dialect.dense_type} field"
         return choose_dense(asked, self._dense, schema.dense, what=what, where=self.location)
 
-    def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+    def plan_hybrid(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """The best request that does not change the fusion's meaning."""
         version = yield from self._read_version()
         if self._schema is None:
@@ -76,7 +76,7 @@ class HybridVerbs(ElasticsearchBackend):
             rankings.append(leg_ranking(leg.name, ids, [float(hit["_score"]) for hit in hits]))
         return rankings
 
-    def _compile(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+    def _compile(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """The plan, on this server."""
         raise NotImplementedError
 

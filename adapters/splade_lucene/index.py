@@ -436,7 +436,7 @@ class ElasticsearchBackend:
             exists=schema is not None,
             has_field=schema is not None and schema.kind is not None,
             key_style="token",
-            precision="lucene",
+            rounding="lucene",
             max_query_terms=MAX_QUERY_TERMS,
             integer_ids=False,
             documents=documents,

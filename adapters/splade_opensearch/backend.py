@@ -9,7 +9,7 @@ from typing import Any
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound, RequestRejected
-from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.fusion.spec import Rrf
 from splade_connectors.runtime.effects import Steps
 from splade_lucene.attach.write import AttachVerbs
@@ -40,7 +40,7 @@ class OpenSearchBackend(HybridVerbs, AttachVerbs):
         factor = rank_factor(query)
         return hits if factor == 1 else [replace(hit, score=hit.score * factor) for hit in hits]
 
-    def _compile(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+    def _compile(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """A `hybrid` query, `bool` with `knn`, or one `_msearch`."""
         return compile_hybrid(query, (yield from self._server()), self._keys, path)
 

@@ -9,7 +9,7 @@ from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.legs import check_dense_query, choose_dense
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
-from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.attach.copy import CopyVerbs
 from splade_qdrant.compile.hybrid import Collection, batch_body, compile_hybrid, similarity
@@ -30,7 +30,7 @@ class QdrantHybridBackend(CopyVerbs):
             asked, self._dense, schema.dense, what="dense vector", where=self.location
         )
 
-    def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+    def plan_hybrid(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """One query with prefetches and a formula, else a batch and fusion here."""
         schema = self._schema or (yield from self._read_schema())
         self._check_legs(query, schema)

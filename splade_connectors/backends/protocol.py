@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from splade_connectors.backends.feature_names import Keys
-from splade_connectors.backends.rounding import Precision
+from splade_connectors.backends.rounding import Rounding
 from splade_connectors.backends.targets import Target
 from splade_connectors.backends.versions import version_text
 from splade_connectors.documents import (
@@ -23,7 +23,7 @@ from splade_connectors.documents import (
     StoredDocument,
 )
 from splade_connectors.fusion.reference import LegRanking
-from splade_connectors.fusion.request import HybridQuery, Path
+from splade_connectors.fusion.request import FusionPath, HybridQuery
 from splade_connectors.manifest import IndexManifest, KeyStyle
 from splade_connectors.options import ConnectOptions, SearchOptions
 from splade_connectors.runtime.effects import AsyncSend, Send, Steps
@@ -40,7 +40,7 @@ class Capabilities:
         exists: whether the collection or index is there.
         has_field: whether its sparse field is there.
         key_style: how terms are named in it.
-        precision: what becomes of a weight in it.
+        rounding: what becomes of a weight in it.
         max_query_terms: most terms of one query, None for no limit.
         empty_vectors: whether a document without terms can be stored.
         integer_ids: whether 5 and "5" are different ids.
@@ -54,7 +54,7 @@ class Capabilities:
     exists: bool = False
     has_field: bool = False
     key_style: KeyStyle = "id"
-    precision: Precision = "float32"
+    rounding: Rounding = "float32"
     max_query_terms: int | None = None
     empty_vectors: bool = True
     integer_ids: bool = True
@@ -185,7 +185,7 @@ class HybridBackend(Protocol):
             ConfigurationError: when there is none, or several to choose from.
         """
 
-    def plan_hybrid(self, query: HybridQuery, path: Path) -> Steps[Plan]:
+    def plan_hybrid(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """The best request for this fusion that does not change its meaning.
 
         Raises:

@@ -8,7 +8,7 @@ import numpy as np
 
 from splade_connectors.vectors import SparseVector, Weights
 
-Precision = Literal["float32", "lucene"]
+Rounding = Literal["float32", "lucene"]
 
 # Lucene's FeatureField keeps the 16 upper bits of a float's 31 magnitude bits as a term frequency:
 # 8 bits of exponent and 8 of mantissa, 9 significant bits with the implicit one.
@@ -35,12 +35,12 @@ def lucene_nearest(values: Weights) -> Weights:
     return lucene_stored((bits + half).view(np.float32))
 
 
-def as_stored(vector: SparseVector, precision: Precision) -> SparseVector:
-    """The vector that a store of this precision scores with after we wrote `vector`.
+def as_stored(vector: SparseVector, rounding: Rounding) -> SparseVector:
+    """The vector that a store of this rounding scores with after we wrote `vector`.
 
     Weights below float32's smallest normal number, which Lucene refuses, are left out.
     """
-    if precision == "float32":
+    if rounding == "float32":
         return vector
     kept = vector.values >= _SMALLEST_NORMAL
     return SparseVector(vector.indices[kept], lucene_nearest(vector.values[kept]))

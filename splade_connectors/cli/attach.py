@@ -76,12 +76,12 @@ def command(
     prune_top_k: parameters.PruneTopK = None,
     prune_max_ratio: parameters.PruneMaxRatio = None,
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     batch_size: parameters.BatchSize = 64,
     threads: parameters.Threads = None,
     max_length: parameters.MaxLength = None,
     long_text: parameters.LongText = None,
-    window_overlap: parameters.WindowOverlap = None,
+    passage_overlap: parameters.PassageOverlap = None,
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -112,12 +112,12 @@ def command(
     )
     encoder = common.make_encoder(
         model,
-        backend,
+        engine,
         batch_size=batch_size,
         threads=threads,
         max_length=max_length,
         long_text=long_text,
-        window_overlap=window_overlap,
+        passage_overlap=passage_overlap,
     )
     with common.open_store(
         target,

@@ -38,13 +38,13 @@ def check_writable(*paths: Path | None) -> None:
 
 def make_encoder(
     model: str | None,
-    backend: str,
+    engine: str,
     *,
     batch_size: int = 64,
     threads: int | None = None,
     max_length: int | None = None,
     long_text: str | None = None,
-    window_overlap: int | None = None,
+    passage_overlap: int | None = None,
 ) -> SparseEncoder:
     """The encoder that the options name."""
     from splade_connectors.encoders import load_encoder
@@ -55,9 +55,9 @@ def make_encoder(
         threads=threads,
         max_length=max_length,
         long_text=long_text,  # type: ignore[arg-type]  # checked there, with a sentence
-        window_overlap=window_overlap,
+        passage_overlap=passage_overlap,
     )
-    return load_encoder(model, backend=backend, options=options)  # type: ignore[arg-type]
+    return load_encoder(model, engine=engine, options=options)  # type: ignore[arg-type]
 
 
 def prune_options(top_k: int | None, max_ratio: float | None) -> PruneOptions | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from splade_connectors.files.readers import FileReader
     from splade_connectors.vectors import SparseVector
 
-_WINDOW = 512
+_PORTION = 512
 
 
 def command(
@@ -39,12 +39,12 @@ def command(
     id_field: Annotated[str | None, typer.Option(help="Id field. Default: _id or id.")] = None,
     format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv or parquet.")] = None,
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     batch_size: parameters.BatchSize = 64,
     threads: parameters.Threads = None,
     max_length: parameters.MaxLength = None,
     long_text: parameters.LongText = None,
-    window_overlap: parameters.WindowOverlap = None,
+    passage_overlap: parameters.PassageOverlap = None,
     json: parameters.Json = False,
 ) -> None:
     """Texts to sparse vectors.
@@ -58,12 +58,12 @@ def command(
         raise ConfigurationError(f"{output} is the input: name another file with --output")
     encoder = common.make_encoder(
         model,
-        backend,
+        engine,
         batch_size=batch_size,
         threads=threads,
         max_length=max_length,
         long_text=long_text,
-        window_overlap=window_overlap,
+        passage_overlap=passage_overlap,
     )
     if query is not None:
         _encode_query(encoder, query, ids, json)
@@ -120,14 +120,14 @@ def _encode_file(
     from splade_connectors.encoders.base import EncodeStats
     from splade_connectors.operations.encode import document_vectors
     from splade_connectors.options import Progress
-    from splade_connectors.writing.chunks import windows
+    from splade_connectors.writing.chunks import portions
 
     rejected: list[Rejected] = []
     done = 0
     out.write("[" if json else "")
-    for window in windows(reader, _WINDOW):
-        documents = [row for row in window if isinstance(row, Document)]
-        rejected += [row for row in window if not isinstance(row, Document)]
+    for portion in portions(reader, _PORTION):
+        documents = [row for row in portion if isinstance(row, Document)]
+        rejected += [row for row in portion if not isinstance(row, Document)]
         vectors = document_vectors(encoder, documents, EncodeStats())
         for document, vector in zip(documents, vectors, strict=True):
             record = {"id": document.id, "terms": _terms(encoder, vector, ids)}

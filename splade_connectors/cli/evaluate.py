@@ -37,7 +37,7 @@ def command(
         typer.Option(help="Write the rankings as TREC runs, OUT.NAME.trec for each row."),
     ] = None,
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -70,7 +70,7 @@ def command(
             "--fusion is for several legs: add --dense-model, --dense-vectors or --text-field"
         )
     fusions = hybrid.parse_fusions(fusion or (), legs)
-    encoder = common.make_encoder(model, backend)
+    encoder = common.make_encoder(model, engine)
     with (
         common.open_store(
             target,

@@ -19,7 +19,7 @@ def command(
     query: Annotated[str, typer.Argument(help="The text that was searched for.")],
     id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -30,7 +30,7 @@ def command(
     json: parameters.Json = False,
 ) -> None:
     """Why a document has its score: each shared term, its weights, and what it adds."""
-    encoder = common.make_encoder(model, backend)
+    encoder = common.make_encoder(model, engine)
     with common.open_store(
         target,
         encoder,

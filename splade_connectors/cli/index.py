@@ -47,12 +47,12 @@ def command(
     prune_top_k: parameters.PruneTopK = None,
     prune_max_ratio: parameters.PruneMaxRatio = None,
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     batch_size: parameters.BatchSize = 64,
     threads: parameters.Threads = None,
     max_length: parameters.MaxLength = None,
     long_text: parameters.LongText = None,
-    window_overlap: parameters.WindowOverlap = None,
+    passage_overlap: parameters.PassageOverlap = None,
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -80,12 +80,12 @@ def command(
     with _reader(file, format, id_field, text, dense_field, from_dead_letters) as reader:
         encoder = common.make_encoder(
             model,
-            backend,
+            engine,
             batch_size=batch_size,
             threads=threads,
             max_length=max_length,
             long_text=long_text,
-            window_overlap=window_overlap,
+            passage_overlap=passage_overlap,
         )
         with (
             common.open_store(
@@ -191,7 +191,7 @@ def print_report(report: IndexReport) -> None:
     )
     notes = [
         (report.truncated, "longer than the model's maximum: their end is not encoded"),
-        (report.windowed, "longer than the model's maximum: encoded in windows"),
+        (report.split, "longer than the model's maximum: encoded in passages"),
         (report.empty, "without text: stored, never found"),
         (report.retries, "requests sent again, because the server was away or too busy"),
     ]

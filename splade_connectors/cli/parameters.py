@@ -23,7 +23,7 @@ Model = Annotated[
     str | None,
     typer.Option(help="Model folder or Hugging Face id; the bundled model when left away."),
 ]
-Backend = Annotated[str, typer.Option(help="onnx or torch.")]
+Engine = Annotated[str, typer.Option(help="onnx or torch.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Username = Annotated[str | None, typer.Option(help="For basic authentication.")]
 CaCerts = Annotated[str | None, typer.Option(help="File with certificate authorities to trust.")]
@@ -53,15 +53,15 @@ MaxLength = Annotated[
 LongText = Annotated[
     str | None,
     typer.Option(
-        help="Longer texts: truncate, or windows (overlapping, maximum over them). Default: as the "
+        help="Longer texts: truncate, or passages (overlapping, their maximum). Default: as the "
         "index was written, or truncate."
     ),
 ]
-WindowOverlap = Annotated[
+PassageOverlap = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Tokens that neighbouring windows share. Default: as the index was written, or 32.",
+        help="Tokens that neighbouring passages share. Default: as the index was written, or 32.",
     ),
 ]
 DeadLetterFile = Annotated[

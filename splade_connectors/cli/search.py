@@ -51,7 +51,7 @@ def command(
         bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
     ] = False,
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -70,7 +70,7 @@ def command(
         "max_query_terms": max_query_terms,
         **_legs(fusion, dense_model, dense_field, text_field, candidates, path),
     }
-    encoder = common.make_encoder(model, backend)
+    encoder = common.make_encoder(model, engine)
     with common.open_store(
         target,
         encoder,

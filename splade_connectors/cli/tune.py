@@ -46,7 +46,7 @@ def command(
         bool, typer.Option("--forget", help="Only remove what --save has kept; nothing is tuned.")
     ] = False,
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -96,7 +96,7 @@ def command(
             "there is one leg, so nothing to fuse: add --dense-model, --dense-vectors or "
             "--text-field"
         )
-    encoder = common.make_encoder(model, backend)
+    encoder = common.make_encoder(model, engine)
     with (
         common.open_store(target, encoder, **place) as store,
         progress.progress_bar("searching") as show,

@@ -26,7 +26,7 @@ def command(
     prune_top_k: parameters.PruneTopK = None,
     prune_max_ratio: parameters.PruneMaxRatio = None,
     model: parameters.Model = None,
-    backend: parameters.Backend = "onnx",
+    engine: parameters.Engine = "onnx",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -40,7 +40,7 @@ def command(
 
     Exit code 1 when a document lacks its vector, or has another one.
     """
-    encoder = common.make_encoder(model, backend)
+    encoder = common.make_encoder(model, engine)
     with (
         common.open_store(
             target,

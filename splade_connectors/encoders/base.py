@@ -19,13 +19,13 @@ class EncodeStats:
         texts: texts encoded.
         tokens: tokens encoded, special tokens included, padding not.
         truncated: texts that were longer than `max_length` and lost their end.
-        windowed: texts that were longer and were encoded in windows.
+        split: texts that were longer and were encoded in passages.
     """
 
     texts: int = 0
     tokens: int = 0
     truncated: int = 0
-    windowed: int = 0
+    split: int = 0
 
 
 class SparseEncoder(ABC):
@@ -60,7 +60,7 @@ class SparseEncoder(ABC):
         """The term ids that the text itself has; any other term of its vector was expanded to."""
 
     def fitted(
-        self, max_length: int, long_text: LongText, window_overlap: int | None = None
+        self, max_length: int, long_text: LongText, passage_overlap: int | None = None
     ) -> SparseEncoder:
         """This encoder for an index whose texts were cut so; what was asked for explicitly stays.
 
@@ -69,6 +69,6 @@ class SparseEncoder(ABC):
         Args:
             max_length: most tokens of a text.
             long_text: what became of longer ones.
-            window_overlap: tokens shared by neighbouring windows; None where there are none.
+            passage_overlap: tokens shared by neighbouring passages; None where there are none.
         """
         return self

@@ -24,7 +24,7 @@ from splade_connectors.encoders.spec import (
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.options import EncodeOptions
 
-Source = Literal["onnx", "torch"]
+Engine = Literal["onnx", "torch"]
 
 BUNDLED = "splade-tiny"
 _MODELS = Path(__file__).parent.parent / "models"
@@ -43,7 +43,7 @@ _HUB_FILES = [
 def load_encoder(
     model: str | Path | None = None,
     *,
-    backend: Source = "onnx",
+    engine: Engine = "onnx",
     options: EncodeOptions | None = None,
     activation: Activation | None = None,
     device: str | None = None,
@@ -54,11 +54,11 @@ def load_encoder(
     Args:
         model: None for the bundled splade-tiny (nothing is downloaded), a model folder, or a
             Hugging Face id such as "prithivida/Splade_PP_en_v1".
-        backend: "onnx" runs everything on ONNX Runtime; a model without an ONNX graph that pools
+        engine: "onnx" runs everything on ONNX Runtime; a model without an ONNX graph that pools
             is converted once into the user's cache folder. "torch" runs it as it is.
         options: how texts become vectors.
         activation: instead of what the model's folder says.
-        device: for the torch backend: "cpu", "cuda", …
+        device: for the torch engine: "cpu", "cuda", …
         revision: of a Hugging Face model.
 
     Raises:
@@ -67,10 +67,10 @@ def load_encoder(
         ConfigurationError: for an option that does not fit.
     """
     options = options or EncodeOptions()
-    if backend not in ("onnx", "torch"):
-        raise ConfigurationError(f"backend must be 'onnx' or 'torch', not {backend!r}")
-    if device and backend == "onnx":
-        raise ConfigurationError("device is for backend='torch'; the ONNX encoder runs on the CPU")
+    if engine not in ("onnx", "torch"):
+        raise ConfigurationError(f"engine must be 'onnx' or 'torch', not {engine!r}")
+    if device and engine == "onnx":
+        raise ConfigurationError("device is for engine='torch'; the ONNX encoder runs on the CPU")
     folder, found = _locate(model, revision)
     spec = overridden(
         found,
@@ -78,9 +78,9 @@ def load_encoder(
         activation=activation,
         max_length=options.max_length,
         long_text=options.long_text,
-        window_overlap=options.window_overlap,
+        passage_overlap=options.passage_overlap,
     )
-    if backend == "torch":
+    if engine == "torch":
         from splade_connectors.encoders.engines.torch import TorchEncoder
 
         return TorchEncoder(folder, spec, options, device)

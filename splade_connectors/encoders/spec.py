@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from splade_connectors.errors import ModelError
-from splade_connectors.options import WINDOW_OVERLAP, LongText
+from splade_connectors.options import PASSAGE_OVERLAP, LongText
 
 Activation = Literal["log1p", "log1p_log1p"]
 
@@ -39,7 +39,7 @@ class EncoderSpec:
         activation: "log1p" is log(1 + relu(x)), "log1p_log1p" is log(1 + log(1 + relu(x))).
         max_length: most tokens of a text, special tokens included.
         long_text: what happens beyond `max_length`.
-        window_overlap: tokens shared by neighbouring windows, where `long_text` is "windows".
+        passage_overlap: tokens shared by neighbouring passages, where `long_text` is "passages".
     """
 
     model: str
@@ -49,7 +49,7 @@ class EncoderSpec:
     activation: Activation
     max_length: int
     long_text: LongText = "truncate"
-    window_overlap: int = WINDOW_OVERLAP
+    passage_overlap: int = PASSAGE_OVERLAP
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the inverse of `EncoderSpec(**…)`."""
@@ -238,7 +238,7 @@ def overridden(
     activation: Activation | None,
     max_length: int | None,
     long_text: LongText | None,
-    window_overlap: int | None,
+    passage_overlap: int | None,
 ) -> EncoderSpec:
     """The spec with what the caller asked for instead of what the folder says.
 
@@ -248,12 +248,12 @@ def overridden(
     if max_length is not None and max_length > positions:
         raise ModelError(
             f"max_length={max_length} is more than the {positions} tokens that {spec.model} has "
-            "positions for; long_text='windows' encodes longer texts"
+            "positions for; long_text='passages' encodes longer texts"
         )
     return replace(
         spec,
         activation=activation or spec.activation,
         max_length=max_length or spec.max_length,
         long_text=long_text or "truncate",
-        window_overlap=WINDOW_OVERLAP if window_overlap is None else window_overlap,
+        passage_overlap=PASSAGE_OVERLAP if passage_overlap is None else passage_overlap,
     )

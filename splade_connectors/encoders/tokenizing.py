@@ -27,7 +27,7 @@ _TOKENIZER_CHARACTERS = 250_000
 class TokenizingEncoder(SparseEncoder):
     """An encoder with a Hugging Face tokenizer and a forward pass over token ids.
 
-    A subclass implements `forward`; batching, order, windows, counts and progress are here.
+    A subclass implements `forward`; batching, order, passages, counts and progress are here.
 
     Args:
         folder: the model folder; its tokenizer.json is read.
@@ -91,16 +91,16 @@ class TokenizingEncoder(SparseEncoder):
         return {index for part in [encodings[0], *encodings[0].overflowing] for index in part.ids}
 
     def fitted(
-        self, max_length: int, long_text: LongText, window_overlap: int | None = None
+        self, max_length: int, long_text: LongText, passage_overlap: int | None = None
     ) -> SparseEncoder:
         """Another one over the same model. As `SparseEncoder.fitted`."""
-        if window_overlap is None or self.options.window_overlap is not None:
-            window_overlap = self.spec.window_overlap
+        if passage_overlap is None or self.options.passage_overlap is not None:
+            passage_overlap = self.spec.passage_overlap
         spec = replace(
             self.spec,
             max_length=self.spec.max_length if self.options.max_length else max_length,
             long_text=self.options.long_text or long_text,
-            window_overlap=window_overlap,
+            passage_overlap=passage_overlap,
         )
         if spec == self.spec:
             return self
@@ -124,35 +124,35 @@ class TokenizingEncoder(SparseEncoder):
         sizes = [len(text) for text in cleaned]
         for part in slices_by_size(sizes, _TOKENIZER_CHARACTERS):
             done = len(rows)
-            windows, owners = self._tokenize(cleaned[part], stats)
+            passages, owners = self._tokenize(cleaned[part], stats)
 
             def report(encoded: int, done: int = done) -> None:
                 if on_progress:
                     on_progress(Progress(done=done + encoded, total=len(texts)))
 
-            rows += self._forward_all(windows, owners, part.stop - part.start, report)
+            rows += self._forward_all(passages, owners, part.stop - part.start, report)
         return SparseBatch.from_vectors(rows)
 
     def _tokenize(self, texts: Sequence[str], stats: EncodeStats) -> tuple[list[Tokens], list[int]]:
-        """Token ids of every window, and the text that each belongs to."""
-        windows: list[Tokens] = []
+        """Token ids of every passage, and the text that each belongs to."""
+        passages: list[Tokens] = []
         owners: list[int] = []
         for owner, encoding in enumerate(self._tokenizer.encode_batch_fast(texts)):
             parts = [encoding]
-            if encoding.overflowing and self.spec.long_text == "windows":
+            if encoding.overflowing and self.spec.long_text == "passages":
                 parts += encoding.overflowing
-                stats.windowed += 1
+                stats.split += 1
             elif encoding.overflowing:
                 stats.truncated += 1
-            windows += [np.asarray(part.ids, np.int64) for part in parts]
+            passages += [np.asarray(part.ids, np.int64) for part in parts]
             owners += [owner] * len(parts)
         stats.texts += len(texts)
-        stats.tokens += sum(len(window) for window in windows)
-        return windows, owners
+        stats.tokens += sum(len(passage) for passage in passages)
+        return passages, owners
 
     def _forward_all(
         self,
-        windows: list[Tokens],
+        passages: list[Tokens],
         owners: list[int],
         texts: int,
         report: Callable[[int], None],
@@ -160,12 +160,12 @@ class TokenizingEncoder(SparseEncoder):
         found: list[SparseVector] = [SparseVector.empty()] * texts
         started: set[int] = set()
         batches = plan_batches(
-            [len(window) for window in windows],
+            [len(passage) for passage in passages],
             max_tokens=self._max_batch_tokens,
             max_texts=self.options.batch_size,
         )
         for batch in batches:
-            ids, mask = pad([windows[position] for position in batch], self._padding_id)
+            ids, mask = pad([passages[position] for position in batch], self._padding_id)
             pooled = SparseBatch.from_dense(self.forward(ids, mask))
             for position, vector in zip(batch, pooled, strict=True):
                 owner = owners[position]
@@ -200,10 +200,10 @@ def _load_tokenizer(folder: Path, spec: EncoderSpec) -> Tokenizer:
         raise ModelError(f"the tokenizer {path} cannot be read: {error}") from error
     special = tokenizer.num_special_tokens_to_add(is_pair=False)
     room = spec.max_length - special
-    stride = spec.window_overlap if spec.long_text == "windows" else 0
+    stride = spec.passage_overlap if spec.long_text == "passages" else 0
     if stride >= room:
         raise ConfigurationError(
-            f"window_overlap={stride} must be less than the {room} tokens of a window "
+            f"passage_overlap={stride} must be less than the {room} tokens of a passage "
             f"(max_length {spec.max_length} less {special} special tokens)"
         )
     tokenizer.enable_truncation(max_length=spec.max_length, stride=stride)

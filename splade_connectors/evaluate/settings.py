@@ -73,7 +73,7 @@ def families(scale: Weights) -> dict[str, tuple[Fusion, ...]]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Scored:
     """A setting and its quality on the queries that it was chosen on."""
 
     setting: Setting
@@ -108,10 +108,10 @@ class Search:
         """The best setting on these queries; of one family, where it is named."""
         return self.best(queries, family).setting
 
-    def best(self, queries: Sequence[str], family: str | None = None) -> Found:
+    def best(self, queries: Sequence[str], family: str | None = None) -> Scored:
         """As `choose`, with its quality."""
         rows = [self._row[id] for id in queries]
-        best: Found | None = None
+        best: Scored | None = None
         for terms, run in self._runs.items():
             known = families(calibrate(run.of(queries)))
             chosen = known if family is None else {family: known[family]}
@@ -124,7 +124,7 @@ class Search:
                         setting = Setting(
                             fusion=weighted, candidates=candidates, max_query_terms=terms
                         )
-                        best = Found(setting=setting, ndcg=float(means[at]))
+                        best = Scored(setting=setting, ndcg=float(means[at]))
         assert best is not None
         return best
 

@@ -12,7 +12,7 @@ from splade_connectors.vectors import SparseVector
 LegKind = Literal["sparse", "dense", "text"]
 
 # Who fuses: whoever does it best, or the server in one request, or the client.
-Path = Literal["auto", "server", "client"]
+FusionPath = Literal["auto", "server", "client"]
 
 # What may be done where the server was asked for and cannot.
 ELSE_THE_CLIENT = (

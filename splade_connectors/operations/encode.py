@@ -25,7 +25,7 @@ def encode_texts(
 
     Args:
         verbs: of the store, with its encoder and its pruning.
-        texts: of a window.
+        texts: of a portion.
         stats: is added to.
         on_progress: called after each batch.
     """

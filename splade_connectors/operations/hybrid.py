@@ -31,7 +31,7 @@ from splade_connectors.fusion.reference import (
     fuse,
     leg_ranking,
 )
-from splade_connectors.fusion.request import HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
 from splade_connectors.fusion.tuning import Settings, tuned
 from splade_connectors.operations.explain import _contribution
@@ -108,7 +108,7 @@ class Hybrid:
         legs: tuple[Leg, ...],
         fusion: Fusion | None,
         options: SearchOptions,
-        path: Path = "auto",
+        path: FusionPath = "auto",
         with_legs: bool = False,
     ) -> None:
         if path not in ("auto", "server", "client"):
@@ -122,7 +122,7 @@ class Hybrid:
             check_page(legs, options.limit, options.offset)
             self._given = Settings(fusion=given, legs=legs, max_query_terms=options.max_query_terms)
         self._options = options
-        self._path: Path = path
+        self._path: FusionPath = path
         self._with_legs = with_legs
 
     def plan(self, text: str) -> Steps[Plan]:
@@ -318,7 +318,7 @@ def hybrid_search(
     legs: Sequence[Leg] | None,
     fusion: Fusion | None,
     options: SearchOptions,
-    path: Path,
+    path: FusionPath,
     with_legs: bool,
 ) -> Hybrid:
     """The hybrid search that the arguments ask for."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Indexing:
-    """One run of `index`: call `window` for each window of rows, then `finish`.
+    """One run of `index`: call `portion` for each portion of rows, then `finish`.
 
     A row is a document, or the rejection of a row that its reader could not make one of.
 
@@ -59,7 +59,7 @@ class Indexing:
         self._told = 0
         self._stopping = False
 
-    def window(self, rows: Sequence[Row]) -> Steps[None]:
+    def portion(self, rows: Sequence[Row]) -> Steps[None]:
         """Encode these rows and put them on their way, while earlier ones arrive."""
         for row in rows:
             check_row(row)
@@ -133,7 +133,7 @@ class Indexing:
         self.report.encode_s += time.perf_counter() - began
         self.report.tokens += stats.tokens
         self.report.truncated += stats.truncated
-        self.report.windowed += stats.windowed
+        self.report.split += stats.split
         encoded = []
         for document, vector in zip(documents, vectors, strict=True):
             try:

@@ -337,7 +337,7 @@ class Verbs:
             activation=spec.activation,
             max_length=spec.max_length,
             long_text=spec.long_text,
-            window_overlap=spec.window_overlap if spec.long_text == "windows" else None,
+            passage_overlap=spec.passage_overlap if spec.long_text == "passages" else None,
             prune_top_k=self.prune.top_k,
             prune_max_ratio=self.prune.max_ratio,
             key_style=found.key_style,
@@ -353,7 +353,7 @@ class Verbs:
         model = (encoder.spec.model, encoder.spec.revision, encoder.spec.tokenizer)
         if model == (stored.model, stored.revision, stored.tokenizer):
             self._fitted = encoder.fitted(
-                stored.max_length, stored.long_text, stored.window_overlap
+                stored.max_length, stored.long_text, stored.passage_overlap
             )
 
     @property

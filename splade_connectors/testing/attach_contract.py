@@ -45,7 +45,7 @@ FOREIGN[WITHOUT_TEXT] = {"price": 1.5}
 WITH_TEXT = len(FOREIGN) - 1
 
 # Several pages and several requests.
-SMALL = AttachOptions(mark=True, write=WriteOptions(window_documents=16, chunk_documents=5))
+SMALL = AttachOptions(mark=True, write=WriteOptions(portion_documents=16, chunk_documents=5))
 
 
 class Owner(ABC):
@@ -136,7 +136,7 @@ class AttachContract(StoreContract):
         encoder = HashEncoder()
         vectors = encoder.encode_documents([text_of(item, FIELDS) for item in FOREIGN.values()])
         for query in ("water and salt", "the moon"):
-            exact = exact_scores(encoder.encode_queries([query])[0], vectors, self.precision)
+            exact = exact_scores(encoder.encode_queries([query])[0], vectors, self.rounding)
             wanted: dict[DocumentId, float] = dict(zip(map(str, FOREIGN), exact, strict=True))
             hits = store.search(query, limit=100)
             found = [(str(hit.id), hit.score) for hit in hits]

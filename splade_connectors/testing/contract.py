@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from splade_connectors.backends.rounding import Precision
+from splade_connectors.backends.rounding import Rounding
 from splade_connectors.documents import Document, DocumentId
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import (
@@ -63,10 +63,10 @@ class StoreContract(ABC):
     """What every store must do.
 
     Attributes:
-        precision: what the store makes of document weights.
+        rounding: what the store makes of document weights.
     """
 
-    precision: Precision = "float32"
+    rounding: Rounding = "float32"
 
     @abstractmethod
     def make_store(self, encoder: SparseEncoder) -> Store:
@@ -100,7 +100,7 @@ class StoreContract(ABC):
 
     def exact(self, encoder: SparseEncoder, query: str) -> dict[DocumentId, float]:
         vectors = encoder.encode_documents(list(TEXTS.values()))
-        scores = exact_scores(encoder.encode_queries([query])[0], vectors, self.precision)
+        scores = exact_scores(encoder.encode_queries([query])[0], vectors, self.rounding)
         return {str(id): float(score) for id, score in zip(TEXTS, scores, strict=True)}
 
     @pytest.mark.parametrize("query", ["water and salt", "time", "a mountain of apples", "cats"])
@@ -144,7 +144,7 @@ class StoreContract(ABC):
         document = filled.get(["bread"], with_vectors=True)[0]
         encoded = encoder.encode_documents([TEXTS["bread"]])
         assert document.vector is not None
-        exact = exact_scores(document.vector, encoded, self.precision)[0]
+        exact = exact_scores(document.vector, encoded, self.rounding)[0]
         assert document.vector.dot(document.vector) == pytest.approx(exact, rel=1e-5)
 
     def test_a_filter_keeps_the_scores(self, filled: Store, encoder: SparseEncoder) -> None:

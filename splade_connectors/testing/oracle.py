@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from splade_connectors.backends.rounding import Precision, as_stored
+from splade_connectors.backends.rounding import Rounding, as_stored
 from splade_connectors.documents import DocumentId
 from splade_connectors.vectors import SparseBatch, SparseVector
 
@@ -15,23 +15,23 @@ TOLERANCE = 1e-5
 
 
 def exact_scores(
-    query: SparseVector, documents: SparseBatch, precision: Precision = "float32"
+    query: SparseVector, documents: SparseBatch, rounding: Rounding = "float32"
 ) -> NDArray[np.float64]:
     """float64[n]: the dot product of the query with every document, as the store rounds it.
 
     Args:
         query: never rounded: stores keep query weights as float32.
         documents: as they were encoded.
-        precision: what the store makes of a document's weights.
+        rounding: what the store makes of a document's weights.
     """
-    return stored_batch(documents, precision).dot(query)
+    return stored_batch(documents, rounding).dot(query)
 
 
-def stored_batch(documents: SparseBatch, precision: Precision) -> SparseBatch:
-    """The vectors that a store of this precision scores with."""
-    if precision == "float32":
+def stored_batch(documents: SparseBatch, rounding: Rounding) -> SparseBatch:
+    """The vectors that a store of this rounding scores with."""
+    if rounding == "float32":
         return documents
-    return SparseBatch.from_vectors(as_stored(row, precision) for row in documents)
+    return SparseBatch.from_vectors(as_stored(row, rounding) for row in documents)
 
 
 def exact_ranking(

@@ -1,4 +1,4 @@
-"""Cutting a stream into windows and windows into chunks."""
+"""Cutting a stream into portions and portions into chunks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def windows(items: Iterable[T], size: int) -> Iterator[list[T]]:
+def portions(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Consecutive lists of `size` items, the last one shorter; the stream is read as needed."""
     iterator = iter(items)
-    while window := list(islice(iterator, size)):
-        yield window
+    while portion := list(islice(iterator, size)):
+        yield portion
 
 
 def chunks(

@@ -21,7 +21,7 @@ class IndexReport:
         rejected: the first 1,000 of them, with reasons.
         empty: documents without text, stored with an empty vector.
         truncated: documents longer than the model's maximum, whose end was not encoded.
-        windowed: documents longer than the maximum, encoded in windows.
+        split: documents longer than the maximum, encoded in portions.
         tokens: tokens encoded.
         terms: terms stored, over all documents.
         encode_s: seconds spent encoding.
@@ -35,7 +35,7 @@ class IndexReport:
     rejected: list[Rejected] = field(default_factory=list)
     empty: int = 0
     truncated: int = 0
-    windowed: int = 0
+    split: int = 0
     tokens: int = 0
     terms: int = 0
     encode_s: float = 0.0
@@ -64,7 +64,7 @@ class IndexReport:
             ],
             "empty": self.empty,
             "truncated": self.truncated,
-            "windowed": self.windowed,
+            "split": self.split,
             "tokens": self.tokens,
             "terms_per_document": round(self.terms / self.written, 1) if self.written else 0.0,
             "encode_seconds": round(self.encode_s, 3),

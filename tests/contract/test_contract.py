@@ -123,7 +123,7 @@ class TestQdrantServer(AttachContract):
 class ElasticsearchContract(AttachContract):
     """Shared by both kinds of fields."""
 
-    precision = "lucene"
+    rounding = "lucene"
     scheme = "elasticsearch"
     kind: str
     url: str

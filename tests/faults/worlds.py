@@ -16,7 +16,7 @@ import httpx
 
 from splade_connectors import RetryOptions, Store, connect
 from splade_connectors.backends.feature_names import encode_key
-from splade_connectors.backends.rounding import Precision, as_stored
+from splade_connectors.backends.rounding import Rounding, as_stored
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
 from splade_connectors.vectors import SparseVector
 from tests.faults.documents import DENSE, DIMENSIONS, QUERIES, YEAR, Row, raw_json
@@ -41,7 +41,7 @@ class World(ABC):
     """
 
     refusal: ClassVar[str]
-    precision: ClassVar[Precision]
+    rounding: ClassVar[Rounding]
     ours: ClassVar[frozenset[str]]
 
     def __init__(self, url: str) -> None:
@@ -84,7 +84,7 @@ class World(ABC):
             assert store.count() == len(rows)
             for query in QUERIES:
                 vector = self.encoder.encode_queries([query])[0]
-                exact = exact_scores(vector, encoded, self.precision).tolist()
+                exact = exact_scores(vector, encoded, self.rounding).tolist()
                 scores: dict[str | int, float] = dict(
                     zip([row.id for row in rows], exact, strict=True)
                 )
@@ -146,7 +146,7 @@ class ElasticsearchWorld(World):
     """An index of Elasticsearch."""
 
     refusal = json.dumps({"error": {"type": "illegal_argument_exception", "reason": "malformed"}})
-    precision = "lucene"
+    rounding = "lucene"
     ours = frozenset({SPARSE, f"{SPARSE}_marker"})
 
     def __init__(self, url: str) -> None:
@@ -252,7 +252,7 @@ class QdrantWorld(World):
     """A collection of Qdrant, over REST."""
 
     refusal = json.dumps({"status": {"error": "Wrong input: malformed"}, "time": 0.0})
-    precision = "float32"
+    rounding = "float32"
     ours = frozenset({f"vector {SPARSE}", "_splade_id"})
 
     @property

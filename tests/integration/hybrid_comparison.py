@@ -119,7 +119,7 @@ class Exact:
     Args:
         collection: what is stored there.
         encoder: of queries.
-        place: whose precision is taken; and whose BM25, which has no other definition.
+        place: whose rounding is taken; and whose BM25, which has no other definition.
         kept: rows of the documents that a filter leaves; None for all.
     """
 
@@ -132,7 +132,7 @@ class Exact:
     ) -> None:
         self._rows = np.arange(len(collection.documents)) if kept is None else np.array(kept)
         self._ids = [collection.documents[row].id for row in self._rows.tolist()]
-        self._batch = stored_batch(collection.sparse, place.precision)
+        self._batch = stored_batch(collection.sparse, place.rounding)
         self._encoder = encoder
         dense = collection.dense.astype(np.float64)
         self._unit = dense / np.linalg.norm(dense, axis=1, keepdims=True)
@@ -184,9 +184,7 @@ class Search:
     fusions: Callable[[Any], list[Fusion]]
 
 
-def windowed(
-    place: Place, exact: Exact, collection: Collection, candidates: int = WINDOW
-) -> Search:
+def split(place: Place, exact: Exact, collection: Collection, candidates: int = WINDOW) -> Search:
     """Both legs with a window: sparse, and dense or text, whichever the place has."""
 
     def second(text: str) -> Leg:
@@ -228,7 +226,7 @@ def summed(place: Place, exact: Exact, collection: Collection) -> Search:
 
 def searches(place: Place, exact: Exact, collection: Collection) -> list[Search]:
     """Everything that the place can do."""
-    both = [windowed(place, exact, collection)]
+    both = [split(place, exact, collection)]
     return [*both, summed(place, exact, collection)] if place.sums else both
 
 

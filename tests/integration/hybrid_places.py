@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from splade_connectors import SparseEncoder, Store, connect
-from splade_connectors.backends.rounding import Precision
+from splade_connectors.backends.rounding import Rounding
 from splade_connectors.fusion import DistributionBased, Fusion, Rrf, WeightedSum
 
 Weights = tuple[float, ...] | None
@@ -39,7 +39,7 @@ class Place:
         name: of the place, a key of `PLACES`.
         store: empty at first.
         target: of it.
-        precision: what becomes of sparse weights.
+        rounding: what becomes of sparse weights.
         has_dense: whether it has a dense field; else text is the second leg.
         exact: whether a dense leg has to ask for an exact search.
         fuses: the kinds of fusions that the server computes itself, of windows.
@@ -50,7 +50,7 @@ class Place:
     name: str
     store: Store
     target: str
-    precision: Precision
+    rounding: Rounding
     has_dense: bool
     exact: bool
     fuses: tuple[type, ...]

@@ -238,7 +238,7 @@ def test_another_setting_is_refused_and_replaced_on_demand(
 def test_lengths_of_the_index_go_on(run: Run, collection: Collection) -> None:
     long = " ".join(["bread", "oven", "tide", "moon", "heart"] * 30)
     collection.change(1, long)
-    cut = ("--max-length", "64", "--long-text", "windows", "--window-overlap", "0")
+    cut = ("--max-length", "64", "--long-text", "passages", "--passage-overlap", "0")
     assert run("attach", collection.target, "--text", "title", *cut).code == 0
     checked = run("verify", collection.target, "--all", "--recheck", "--json")
     assert (checked.code, checked.json["different"], checked.json["compared"]) == (0, 0, COUNT)
@@ -249,8 +249,8 @@ def test_lengths_of_the_index_go_on(run: Run, collection: Collection) -> None:
     other = sentence(run("attach", collection.target, "--max-length", "128"))
     assert "max_length: the index has 64, you have 128" in other
     assert "leave yours away: those of the index go on" in other
-    other = sentence(run("attach", collection.target, "--window-overlap", "16"))
-    assert "window_overlap: the index has 0, you have 16" in other
+    other = sentence(run("attach", collection.target, "--passage-overlap", "16"))
+    assert "passage_overlap: the index has 0, you have 16" in other
     mixed = ("--max-length", "128", "--override-manifest", "--recheck", "--json")
     assert run("attach", collection.target, *mixed).json["attached"] == 2
     assert "2 differ" in run("verify", collection.target, "--all", "--recheck").out

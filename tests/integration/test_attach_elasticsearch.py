@@ -115,7 +115,7 @@ def test_every_document_gets_its_vector_and_nothing_else_changes(
     owner = Owner(server, shards)
     owner.fill()
     before = owner.rest()
-    small = AttachOptions(write=WriteOptions(window_documents=64, chunk_documents=20))
+    small = AttachOptions(write=WriteOptions(portion_documents=64, chunk_documents=20))
     with owner.store() as store:
         report = store.attach(FIELDS, options=small)
         assert (report.attached, report.empty, report.rejected_count) == (COUNT + 1, 1, 0)

@@ -83,7 +83,7 @@ def index(opensearch_url: str) -> Iterator[Index]:
 
 def test_attached_verified_and_detached_without_a_trace(index: Index) -> None:
     before = index.documents()
-    small = AttachOptions(write=WriteOptions(window_documents=30, chunk_documents=10))
+    small = AttachOptions(write=WriteOptions(portion_documents=30, chunk_documents=10))
     with index.open() as store:
         report = store.attach(FIELDS, options=small)
         assert (report.attached, report.rejected_count) == (COUNT, 0)

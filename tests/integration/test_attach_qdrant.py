@@ -204,7 +204,7 @@ def assert_attached(store: Store) -> None:
 
 @pytest.mark.parametrize("mark", [False, True])
 def test_every_point_gets_its_vector_and_nothing_else_changes(place: Place, mark: bool) -> None:
-    small = WriteOptions(window_documents=30, chunk_documents=8)
+    small = WriteOptions(portion_documents=30, chunk_documents=8)
     options = AttachOptions(mark=mark, write=small)
     with place.connect() as store:
         store.inspect()  # opens the shard

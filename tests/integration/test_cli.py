@@ -172,7 +172,7 @@ def test_texts_beyond_the_maximum_are_counted(run: Run, tmp_path: Path) -> None:
     options = ("--max-length", 64, "--batch-size", 2, "--threads", 1)
     done = run("index", path, target(tmp_path), *options)
     assert "1 longer than the model's maximum: their end is not encoded" in done.out
-    done = run("index", path, f"edge:{tmp_path}/windows", *options, "--long-text", "windows")
+    done = run("index", path, f"edge:{tmp_path}/windows", *options, "--long-text", "passages")
     assert "1 longer than the model's maximum: encoded in windows" in done.out
 
 
@@ -377,7 +377,7 @@ BAD_FILES: list[tuple[str, bytes | None, list[str], str]] = [
     (
         "x.jsonl",
         b'{"id": 1, "text": "x"}',
-        ["--backend", "tf"],
+        ["--engine", "tf"],
         "backend must be 'onnx' or 'torch'",
     ),
     (

@@ -220,7 +220,7 @@ def without(blocked: set[str], *arguments: object) -> Done:
         ("qdrant_edge", ["inspect", "edge:FILLED"], "qdrant"),
         ("qdrant_client", ["inspect", "qdrant://localhost/x"], "qdrant"),
         ("elasticsearch", ["inspect", "elasticsearch://localhost/x"], "elasticsearch"),
-        ("torch", ["encode", "--query", "x", "--backend", "torch"], "torch"),
+        ("torch", ["encode", "--query", "x", "--engine", "torch"], "torch"),
         ("ir_measures", ["evaluate", "edge:FILLED", "--beir", "BEIR"], "evaluate"),
         ("pyarrow", ["index", "PARQUET", "edge:NOWHERE"], "parquet"),
     ],

@@ -397,7 +397,7 @@ def rows():
         yield Document(id=f"d{number}", text=f"water and word{number} " * 20, payload={"n": number})
 with connect(f"edge:{sys.argv[1]}", encoder=HashEncoder()) as store:
     print("begin")
-    options = WriteOptions(window_documents=100, chunk_documents=50)
+    options = WriteOptions(portion_documents=100, chunk_documents=50)
     report = store.index(rows(), options=options, on_progress=lambda step: print(step.done))
     print("written", report.written)
 """
@@ -479,7 +479,7 @@ def test_a_full_disk_is_named_and_what_was_acknowledged_is_kept(small_disk: Path
     with opened(path) as store:
         store.index(documents())
         filler.write_bytes(b"\0" * (100 * 2**20))
-        options = WriteOptions(window_documents=200, chunk_documents=100)
+        options = WriteOptions(portion_documents=200, chunk_documents=100)
         large = (
             Document(id=number, text=" ".join(f"w{number}x{at}" for at in range(400)))
             for number in range(100_000)

@@ -293,7 +293,7 @@ MANY = [
     Document(id=str(n), text=f"{WORDS[n % 6]} {WORDS[n % 5]} number{n}", payload={"n": n})
     for n in range(1200)
 ]
-SMALL_CHUNKS = WriteOptions(window_documents=100, chunk_documents=50)
+SMALL_CHUNKS = WriteOptions(portion_documents=100, chunk_documents=50)
 
 
 class Killer:

@@ -31,7 +31,7 @@ from tests.integration.hybrid_comparison import (
     Collection,
     Exact,
     compare,
-    windowed,
+    split,
 )
 from tests.integration.hybrid_places import Place, place_params, requested_place
 
@@ -73,7 +73,7 @@ def legs(place: Place, vector: list[float]) -> list[Leg]:
 def test_every_fusion_equals_the_reference(
     place: Place, collection: Collection, encoder: SparseEncoder, path: Literal["auto", "client"]
 ) -> None:
-    search = windowed(place, Exact(collection, encoder, place), collection, WINDOW)
+    search = split(place, Exact(collection, encoder, place), collection, WINDOW)
     found = compare(place, [search], [QUERY], sent_whole=1, path=path)
     assert found.wrong == []
 

@@ -21,7 +21,7 @@ from tests.integration.hybrid_comparison import (
     Exact,
     compare,
     searches,
-    windowed,
+    split,
 )
 from tests.integration.hybrid_places import (
     WEIGHTS,
@@ -79,7 +79,7 @@ def test_ties_cross_the_last_hit_and_the_end_of_windows(
     place: Place, collection: Collection, encoder: SparseEncoder
 ) -> None:
     """What the tests above are worth."""
-    both = windowed(place, Exact(collection, encoder, place), collection)
+    both = split(place, Exact(collection, encoder, place), collection)
     windows = [both.windows(text) for text in collection.query_vectors]
     assert any(window.is_free.any() for pair in windows for window in pair)
     rankings = [

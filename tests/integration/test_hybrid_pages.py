@@ -21,8 +21,8 @@ from tests.integration.hybrid_comparison import (
     Collection,
     Exact,
     Search,
+    split,
     summed,
-    windowed,
 )
 from tests.integration.hybrid_places import Place, place_params, requested_place
 
@@ -85,7 +85,7 @@ def assert_pages_are_one(place: Place, search: Search, fusion: Fusion) -> None:
 def test_pages_put_together_are_one_page(
     place: Place, collection: Collection, encoder: SparseEncoder, fusion: Fusion
 ) -> None:
-    search = windowed(place, Exact(collection, encoder, place), collection)
+    search = split(place, Exact(collection, encoder, place), collection)
     assert_pages_are_one(place, search, fusion)
 
 
@@ -104,6 +104,6 @@ def test_pages_of_a_sum_without_windows_are_one_page(
 def test_a_page_beyond_the_window_is_refused(
     place: Place, collection: Collection, encoder: SparseEncoder
 ) -> None:
-    legs = windowed(place, Exact(collection, encoder, place), collection).legs(QUERY)
+    legs = split(place, Exact(collection, encoder, place), collection).legs(QUERY)
     with pytest.raises(ConfigurationError, match=f"raise candidates to at least {WINDOW + PAGE}"):
         place.store.search(QUERY, legs=legs, limit=PAGE, offset=WINDOW)

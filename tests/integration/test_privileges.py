@@ -176,7 +176,7 @@ def test_privileges_on_an_alias(index: Index) -> None:
 def written(script: Callable[[Asked], Answer | None]) -> tuple[int, list[str]]:
     """Documents written to a fake by a run of many windows, and the paths that were asked."""
     documents = [Document(id=str(n), text=f"salt {n}") for n in range(50)]
-    options = WriteOptions(window_documents=5, chunk_documents=5)
+    options = WriteOptions(portion_documents=5, chunk_documents=5)
     with fake_elasticsearch(script) as (address, fake):
         with connect(f"elasticsearch://{address}/articles", encoder=HashEncoder()) as store:
             report = store.index(documents, options=options)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseBatch, SparseEncoder, Store, connect
-from splade_connectors.backends.rounding import Precision
+from splade_connectors.backends.rounding import Rounding
 from splade_connectors.evaluate import Judged, evaluate, read_beir
 from splade_connectors.testing import assert_same_ranking, exact_scores
 from splade_connectors.testing.oracle import stored_batch
@@ -69,7 +69,7 @@ def _elasticsearch(url: str, kind: str) -> str:
     return f"elasticsearch://{address}/splade-scifact-{uuid.uuid4().hex}?kind={kind}"
 
 
-STORES: dict[str, tuple[Callable[[Path, pytest.FixtureRequest], str], Precision]] = {
+STORES: dict[str, tuple[Callable[[Path, pytest.FixtureRequest], str], Rounding]] = {
     "edge": (_edge, "float32"),
     "sparse_vector": (_sparse_vector, "lucene"),
     "rank_features": (_rank_features, "lucene"),
@@ -82,22 +82,22 @@ def filled(
     collection: Collection,
     encoder: SparseEncoder,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[Store, Precision]]:
-    target, precision = STORES[request.param]
+) -> Iterator[tuple[Store, Rounding]]:
+    target, rounding = STORES[request.param]
     folder = tmp_path_factory.mktemp(request.param)
     with connect(target(folder, request), encoder=encoder) as store:
         report = store.index(collection.documents)
         assert (report.written, report.rejected_count) == (len(collection.documents), 0)
-        yield store, precision
+        yield store, rounding
 
 
 @pytest.mark.servers
 def test_every_hit_has_the_exact_score(
-    filled: tuple[Store, Precision], collection: Collection, encoder: SparseEncoder
+    filled: tuple[Store, Rounding], collection: Collection, encoder: SparseEncoder
 ) -> None:
-    store, precision = filled
+    store, rounding = filled
     ids, losses = collection.ids, []
-    rounded = stored_batch(collection.vectors, precision)
+    rounded = stored_batch(collection.vectors, rounding)
     for text in collection.judged.queries.values():
         query = encoder.encode_queries([text])[0]
         exact = exact_scores(query, rounded)
@@ -116,7 +116,7 @@ def test_every_hit_has_the_exact_score(
 
 
 @pytest.mark.servers
-def test_the_quality_is_the_models(filled: tuple[Store, Precision], collection: Collection) -> None:
+def test_the_quality_is_the_models(filled: tuple[Store, Rounding], collection: Collection) -> None:
     found = evaluate(filled[0], collection.judged)
     assert found.queries == 300
     assert found.measures["nDCG@10"] == pytest.approx(NDCG, abs=0.003)

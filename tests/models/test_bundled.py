@@ -84,15 +84,15 @@ def test_it_reads_up_to_512_tokens(encoder: SparseEncoder) -> None:
     with pytest.raises(
         ModelError,
         match=r"max_length=513 is more than the 512 tokens that splade-tiny has positions for; "
-        r"long_text='windows' encodes longer texts",
+        r"long_text='passages' encodes longer texts",
     ):
         load_encoder(options=EncodeOptions(max_length=513))
 
 
 def test_an_overlap_as_long_as_a_window_is_refused() -> None:
-    options = EncodeOptions(max_length=32, long_text="windows", window_overlap=30)
+    options = EncodeOptions(max_length=32, long_text="passages", passage_overlap=30)
     with pytest.raises(
-        ConfigurationError, match=r"window_overlap=30 must be less than the 30 tokens of a window"
+        ConfigurationError, match=r"passage_overlap=30 must be less than the 30 tokens of a window"
     ):
         load_encoder(options=options)
 
@@ -103,12 +103,12 @@ def test_an_overlap_as_long_as_a_window_is_refused() -> None:
         (
             {"device": "cuda"},
             ConfigurationError,
-            "device is for backend='torch'; the ONNX encoder runs on the CPU",
+            "device is for engine='torch'; the ONNX encoder runs on the CPU",
         ),
         (
-            {"backend": "tensorflow"},
+            {"engine": "tensorflow"},
             ConfigurationError,
-            "backend must be 'onnx' or 'torch', not 'tensorflow'",
+            "engine must be 'onnx' or 'torch', not 'tensorflow'",
         ),
         (
             {"model": "https://somewhere.example/model"},

@@ -62,7 +62,7 @@ def texts(request: pytest.FixtureRequest) -> list[str]:
 @pytest.fixture(scope="module")
 def torch_encoder(weights: Path) -> SparseEncoder:
     options = EncodeOptions(max_length=MAX_LENGTH)
-    return load_encoder(weights, backend="torch", options=options, device="cpu")
+    return load_encoder(weights, engine="torch", options=options, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_order_is_that_of_the_texts(encoder: SparseEncoder) -> None:
 
 
 def test_windows_are_the_maximum_over_windows_made_by_hand(texts: list[str]) -> None:
-    options = EncodeOptions(max_length=64, long_text="windows", window_overlap=16)
+    options = EncodeOptions(max_length=64, long_text="passages", passage_overlap=16)
     encoder = load_encoder(options=options)
     assert isinstance(encoder, TokenizingEncoder)
     some = [HAND_MADE["long"], HAND_MADE["short"], *texts[-5:]]
@@ -176,7 +176,7 @@ def _tokens(text: str) -> list[int]:
 def test_windows_cover_the_end_of_a_text_that_truncation_loses() -> None:
     text = "bread is baked in an oven " * 300 + "a volcano erupts"
     cut = load_encoder()
-    windows = load_encoder(options=EncodeOptions(long_text="windows"))
+    windows = load_encoder(options=EncodeOptions(long_text="passages"))
     volcano = cut.token_id("volcano")
     assert volcano is not None
     assert volcano not in cut.encode_documents([text])[0].indices
@@ -184,10 +184,10 @@ def test_windows_cover_the_end_of_a_text_that_truncation_loses() -> None:
     assert volcano in cut.own_terms(text)
 
 
-@pytest.mark.parametrize("long_text", ["truncate", "windows"])
+@pytest.mark.parametrize("long_text", ["truncate", "passages"])
 def test_an_encoder_is_fitted_to_an_index(long_text: LongText, texts: list[str]) -> None:
     some = [HAND_MADE["long"], *texts[-5:]]
-    options = EncodeOptions(max_length=64, long_text=long_text, window_overlap=16)
+    options = EncodeOptions(max_length=64, long_text=long_text, passage_overlap=16)
     asked = load_encoder(options=options)
     free = load_encoder()
     before = free.encode_documents(some)
@@ -199,7 +199,7 @@ def test_an_encoder_is_fitted_to_an_index(long_text: LongText, texts: list[str])
         tolerance=0,
     )
     # What was asked for explicitly stays, and the first one is as it was.
-    assert asked.fitted(128, "windows" if long_text == "truncate" else "truncate", 8) is asked
+    assert asked.fitted(128, "passages" if long_text == "truncate" else "truncate", 8) is asked
     assert free.encode_documents(some) == before
     assert free.fitted(MAX_LENGTH, "truncate") is free
 
@@ -216,8 +216,8 @@ def test_counts_of_texts_tokens_and_truncations(texts: list[str]) -> None:
     assert stats == EncodeStats(texts=len(some), tokens=kept, truncated=longer)
 
     stats = EncodeStats()
-    load_encoder(options=EncodeOptions(long_text="windows")).encode_documents(some, stats=stats)
-    assert (stats.texts, stats.truncated, stats.windowed) == (len(some), 0, longer)
+    load_encoder(options=EncodeOptions(long_text="passages")).encode_documents(some, stats=stats)
+    assert (stats.texts, stats.truncated, stats.split) == (len(some), 0, longer)
     assert stats.tokens > sum(lengths)
 
 
@@ -232,5 +232,5 @@ def test_the_bundled_revision_is_the_hash_of_the_weights(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_equals_the_cpu(ours: Dense, weights: Path, texts: list[str]) -> None:
     options = EncodeOptions(max_length=MAX_LENGTH)
-    encoder = load_encoder(weights, backend="torch", options=options, device="cuda")
+    encoder = load_encoder(weights, engine="torch", options=options, device="cuda")
     assert_same(dense(encoder.encode_documents(texts), 30_522), ours)

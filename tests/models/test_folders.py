@@ -81,14 +81,14 @@ def by_hand(model: Any, encoder: SparseEncoder, logs: int = 1) -> Dense:
         "ElectraForMaskedLM",
     ],
 )
-def test_a_folder_equals_the_definition_in_both_backends(tmp_path: Path, kind: str) -> None:
+def test_a_folder_equals_the_definition_in_both_engines(tmp_path: Path, kind: str) -> None:
     model = random_model(kind)
     folder = save(tmp_path / "tiny", model)
     onnx = load_encoder(folder)
     expected = by_hand(model, onnx)
     assert onnx.spec.max_length == POSITIONS
     assert_same(encoded(onnx), expected)
-    assert_same(encoded(load_encoder(folder, backend="torch", device="cpu")), expected)
+    assert_same(encoded(load_encoder(folder, engine="torch", device="cpu")), expected)
 
 
 def test_a_folder_is_converted_once(
@@ -106,7 +106,7 @@ def test_a_changed_folder_is_converted_again(bert: Path) -> None:
     write_json(bert / "config.json", config | {"hidden_act": "relu"})
     after = encoded(load_encoder(bert))
     assert np.abs(after - before).max() > 1e-3
-    assert_same(after, encoded(load_encoder(bert, backend="torch", device="cpu")))
+    assert_same(after, encoded(load_encoder(bert, engine="torch", device="cpu")))
 
 
 def test_the_tokenizer_is_the_folders_own_not_the_converted_ones(bert: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_graph_with_logits_gets_the_pooling(tmp_path: Path, opset: int) -> Non
     (folder / "onnx").mkdir()
     export_logits(model, folder / "onnx" / "model.onnx", opset)
     assert_same(
-        encoded(load_encoder(folder)), encoded(load_encoder(folder, backend="torch", device="cpu"))
+        encoded(load_encoder(folder)), encoded(load_encoder(folder, engine="torch", device="cpu"))
     )
 
 
@@ -199,30 +199,30 @@ def test_a_graph_in_half_precision_pools_in_single(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", ["MLMTransformer", "Transformer"])
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_the_log_is_applied_twice_where_the_folder_says_so(
-    tmp_path: Path, first: str, backend: Any
+    tmp_path: Path, first: str, engine: Any
 ) -> None:
     model = random_model()
     folder = save(tmp_path / "tiny", model)
     sentence_transformers_layout(folder, first, activation_function="log1p_relu")
-    encoder = load_encoder(folder, backend=backend)
+    encoder = load_encoder(folder, engine=engine)
     assert encoder.spec.activation == "log1p_log1p"
     assert_same(encoded(encoder), by_hand(model, encoder, logs=2))
 
 
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
-def test_the_activation_can_be_chosen(tmp_path: Path, backend: Any) -> None:
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_the_activation_can_be_chosen(tmp_path: Path, engine: Any) -> None:
     model = random_model()
     folder = save(tmp_path / "tiny", model)
-    once = load_encoder(folder, backend=backend)
-    twice = load_encoder(folder, backend=backend, activation="log1p_log1p")
+    once = load_encoder(folder, engine=engine)
+    twice = load_encoder(folder, engine=engine, activation="log1p_log1p")
     assert (once.spec.activation, twice.spec.activation) == ("log1p", "log1p_log1p")
     assert_same(encoded(once), by_hand(model, once))
     assert_same(encoded(twice), by_hand(model, twice, logs=2))
 
     sentence_transformers_layout(folder, activation_function="log1p_relu")
-    assert_same(encoded(load_encoder(folder, backend=backend, activation="log1p")), encoded(once))
+    assert_same(encoded(load_encoder(folder, engine=engine, activation="log1p")), encoded(once))
 
 
 def test_a_graph_with_logits_applies_the_log_twice(tmp_path: Path) -> None:
@@ -263,18 +263,18 @@ def test_the_shortest_of_the_lengths_counts(tmp_path: Path) -> None:
     assert load_encoder(folder).spec.max_length == 64
 
 
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
-def test_the_length_can_be_chosen_up_to_the_models_positions(tmp_path: Path, backend: Any) -> None:
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_the_length_can_be_chosen_up_to_the_models_positions(tmp_path: Path, engine: Any) -> None:
     folder = save(tmp_path / "tiny", random_model(), model_max_length=64)
     for length in (16, POSITIONS):
         options = EncodeOptions(max_length=length)
-        encoder = load_encoder(folder, backend=backend, options=options)
+        encoder = load_encoder(folder, engine=engine, options=options)
         assert encoder.spec.max_length == length
         encoded(encoder)
     with pytest.raises(
         ModelError, match=r"max_length=97 is more than the 96 tokens that tiny has positions for"
     ):
-        load_encoder(folder, backend=backend, options=EncodeOptions(max_length=97))
+        load_encoder(folder, engine=engine, options=EncodeOptions(max_length=97))
 
 
 def test_sharded_weights_are_read_and_told_apart(tmp_path: Path) -> None:
@@ -409,13 +409,13 @@ def pickled_weights(folder: Path) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_a_folder_that_is_not_read_is_named_with_the_reason(
-    tmp_path: Path, cache: Path, make: Callable[[Path], None], sentence: str, backend: Any
+    tmp_path: Path, cache: Path, make: Callable[[Path], None], sentence: str, engine: Any
 ) -> None:
     make(tmp_path / "theirs")
     with pytest.raises(ModelError, match=re.escape(sentence)) as caught:
-        load_encoder(tmp_path / "theirs", backend=backend)
+        load_encoder(tmp_path / "theirs", engine=engine)
     assert "\n" not in str(caught.value)
     if make is not broken_tokenizer:
         assert not cache.exists() or list(cache.iterdir()) == []
@@ -488,13 +488,13 @@ def test_a_hub_model_of_pickles_is_refused(bert: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("device", ["banana", "meta", "cuda:77"])
 def test_a_device_that_is_not_there(bert: Path, device: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^device '{device}' "):
-        load_encoder(bert, backend="torch", device=device)
+        load_encoder(bert, engine="torch", device=device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_cuda_without_cuda(bert: Path) -> None:
     with pytest.raises(ConfigurationError, match="'cuda' asked for, but torch sees no CUDA device"):
-        load_encoder(bert, backend="torch", device="cuda")
+        load_encoder(bert, engine="torch", device="cuda")
 
 
 def test_no_code_of_others_is_run_and_nothing_is_unpickled() -> None:

@@ -44,7 +44,7 @@ from splade_connectors.runtime.drive import run
 from splade_connectors.runtime.effects import Request, Steps
 from splade_connectors.testing import HashEncoder, MemoryStore
 from splade_connectors.testing.memory import MemoryBackend
-from splade_connectors.writing.chunks import chunks, windows
+from splade_connectors.writing.chunks import chunks, portions
 from splade_connectors.writing.report import KEPT_REJECTIONS
 
 QUICK = RetryOptions(initial_wait_s=0.0001, max_wait_s=0.001)
@@ -152,7 +152,7 @@ def documents(count: int, text: str = "word") -> list[Document]:
 
 def small(**more: Any) -> WriteOptions:
     return WriteOptions(
-        **({"window_documents": 8, "chunk_documents": 4, "max_in_flight": 1} | more)
+        **({"portion_documents": 8, "chunk_documents": 4, "max_in_flight": 1} | more)
     )
 
 
@@ -249,7 +249,7 @@ def test_a_refused_request_is_halved_until_the_guilty_document_stands_alone(benc
 def test_refused_requests_lose_nobody_else(guilty: set[int], size: int) -> None:
     bench = Bench()
     refuse(bench, guilty)
-    options = WriteOptions(window_documents=20, chunk_documents=size)
+    options = WriteOptions(portion_documents=20, chunk_documents=size)
     report = bench.store().index(documents(20), options=options)
     assert {item.id for item in report.rejected} == guilty
     assert bench.stored() == set(range(20)) - guilty
@@ -258,7 +258,7 @@ def test_refused_requests_lose_nobody_else(guilty: set[int], size: int) -> None:
 
 def test_an_id_given_twice_is_reported_and_the_first_one_is_kept(bench: Bench) -> None:
     rows = [Document(id=id, text=f"{id} {n}", line=n) for n, id in enumerate([5, "5", 5, "a", "a"])]
-    report = bench.store().index(rows, options=small(window_documents=2))
+    report = bench.store().index(rows, options=small(portion_documents=2))
     assert bench.stored() == {5, "5", "a"}
     assert [(item.id, item.line) for item in report.rejected] == [(5, 2), ("a", 4)]
     assert "the id 5 was given to an earlier document of this run" in report.rejected[0].reason
@@ -384,7 +384,7 @@ def test_an_interrupt_while_reading_says_what_is_there(bench: Bench, after: int)
     report = caught.value.report
     assert isinstance(report, IndexReport)
     assert report.interrupted
-    assert report.written == after // 8 * 8  # whole windows
+    assert report.written == after // 8 * 8  # whole portions
     assert bench.stored() == set(range(report.written))
     assert f"stopped: {report.written} documents were written before" in str(caught.value)
     assert "the same command again completes the index" in str(caught.value)
@@ -502,10 +502,10 @@ async def test_an_error_of_the_awaiting_store_notes_how_far_it_got(bench: Bench)
 
 @given(st.lists(st.integers()), st.integers(1, 12))
 def test_windows_lose_nothing_and_keep_the_order(items: list[int], size: int) -> None:
-    found = list(windows(iter(items), size))
-    assert [item for window in found for item in window] == items
-    assert all(len(window) == size for window in found[:-1])
-    assert all(0 < len(window) <= size for window in found)
+    found = list(portions(iter(items), size))
+    assert [item for portion in found for item in portion] == items
+    assert all(len(portion) == size for portion in found[:-1])
+    assert all(0 < len(portion) <= size for portion in found)
 
 
 def test_windows_read_no_further_than_asked() -> None:
@@ -516,7 +516,7 @@ def test_windows_read_no_further_than_asked() -> None:
             read.append(number)
             yield number
 
-    assert next(windows(items(), 7)) == list(range(7))
+    assert next(portions(items(), 7)) == list(range(7))
     assert read == list(range(7))
 
 
@@ -543,7 +543,7 @@ def test_chunks_are_cut_by_bytes(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["window_documents", "chunk_documents", "max_chunk_bytes", "max_in_flight"]
+    "name", ["portion_documents", "chunk_documents", "max_chunk_bytes", "max_in_flight"]
 )
 def test_limits_are_at_least_one(name: str) -> None:
     limits: Mapping[str, Any] = {name: 0}

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.errors import NotSupported
-from splade_connectors.fusion.request import ELSE_THE_CLIENT, HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import ELSE_THE_CLIENT, FusionPath, HybridQuery, ResolvedLeg
 from splade_lucene.compile.search import filter_json, rank_feature_clauses, sparse_vector_clause
 from splade_lucene.dialect import Kind, Version
 
@@ -109,7 +109,7 @@ def server_plan(
 
 def client_plan(
     query: HybridQuery,
-    path: Path,
+    path: FusionPath,
     refusals: Mapping[str, str | None],
     searched: Searched,
     searches: Sequence[Mapping[str, Any]],

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.backends.versions import Version, version_text
 from splade_connectors.errors import NotSupported
-from splade_connectors.fusion.request import ELSE_THE_CLIENT, HybridQuery, Path, ResolvedLeg
+from splade_connectors.fusion.request import ELSE_THE_CLIENT, FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.fusion.spec import (
     DistributionBased,
     Rrf,
@@ -53,7 +53,7 @@ class Collection:
     distances: Mapping[str, str]
 
 
-def compile_hybrid(query: HybridQuery, collection: Collection, path: Path) -> Plan:
+def compile_hybrid(query: HybridQuery, collection: Collection, path: FusionPath) -> Plan:
     """The best request that does not change the fusion's meaning.
 
     Raises:

@@ -102,7 +102,7 @@ def export(folder: Path, out: Path, activation: Activation) -> None:
             expected = module(*(torch.from_numpy(array) for array in _example(len(names), 64)))
     except Exception as error:  # torch raises what the model's own code raises
         raise ModelError(
-            f"{folder} cannot be exported to ONNX ({error}); load_encoder(…, backend='torch') "
+            f"{folder} cannot be exported to ONNX ({error}); load_encoder(…, engine='torch') "
             "runs it as it is"
         ) from error
     _check_equal(out, dict(zip(names, _example(len(names), 64), strict=True)), expected.numpy())
@@ -193,5 +193,5 @@ def _check_equal(graph: Path, feed: dict[str, Any], expected: Any) -> None:
     if difference > _TOLERANCE:
         raise ModelError(
             f"the exported graph differs from the model by {difference:.2g}; "
-            "load_encoder(…, backend='torch') runs the model as it is"
+            "load_encoder(…, engine='torch') runs the model as it is"
         )

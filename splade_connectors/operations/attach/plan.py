@@ -163,7 +163,7 @@ class Planner:
             settings=self.manifest.fingerprint(),
             fields=self.manifest.text_fields,
             with_vectors=options.recheck,
-            size=options.write.window_documents,
+            size=options.write.portion_documents,
             part=options.part,
         )
 

@@ -152,7 +152,7 @@ class Attaching:
         self._stored = yield from self._verbs.backend.read_manifest()
         # Read anew: the field is there now, and with it what the store says of its limits.
         found = yield from self._verbs.backend.describe()
-        self._most, self._precision = found.max_write_documents, found.precision
+        self._most, self._rounding = found.max_write_documents, found.rounding
         selection = yield from planner.selection()
         self._total = plan.to_do if selection.which == "missing" else plan.documents
         return selection
@@ -185,7 +185,7 @@ class Attaching:
             reading = (yield self._reading(selection, page.next)) if more else None
             for found in page.documents:
                 self._consider(found, missing=selection.which == "missing")
-            yield from self._encode_waiting(self._options.write.window_documents)
+            yield from self._encode_waiting(self._options.write.portion_documents)
             self._tell()
 
     def _settled(self, selection: Selection) -> Steps[None]:
@@ -265,9 +265,9 @@ class Attaching:
 
     def _encode_waiting(self, least: int) -> Steps[None]:
         """Encode the documents on the list and put them on their way, if there are so many."""
-        window = self._options.write.window_documents
+        portion = self._options.write.portion_documents
         while len(self._waiting) >= least and self._waiting:
-            batch, self._waiting = self._waiting[:window], self._waiting[window:]
+            batch, self._waiting = self._waiting[:portion], self._waiting[portion:]
             encoded = yield from self._encoded(batch)
             yield from self._sender.put(encoded, self._most)
             self._tell()
@@ -297,7 +297,7 @@ class Attaching:
             return False
         # Some stores do not give an empty vector back: a marker alone stands for one.
         stored = SparseVector.empty() if stored is None else stored
-        right = is_same_vector(stored, item.vector, self._precision)
+        right = is_same_vector(stored, item.vector, self._rounding)
         self.report.unchanged += right
         return right
 

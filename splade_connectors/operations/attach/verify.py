@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from splade_connectors.backends.attaching import CursorLost, Found, Page, Selection, attach_backend
-from splade_connectors.backends.rounding import Precision, as_stored
+from splade_connectors.backends.rounding import Rounding, as_stored
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import NotFound
 from splade_connectors.operations.attach.plan import nowhere
@@ -87,7 +87,7 @@ class Verifying:
 
     def _count(self) -> Steps[None]:
         found = yield from self._verbs.backend.describe()
-        self._precision = found.precision
+        self._rounding = found.rounding
         self._report.documents = found.documents or 0
         self._report.missing = yield from self._backend.missing(self._selection)
 
@@ -118,7 +118,7 @@ class Verifying:
                 continue
             self._report.compared += 1
             stored = SparseVector.empty() if found.vector is None else found.vector
-            if not is_same_vector(stored, fresh, self._precision):
+            if not is_same_vector(stored, fresh, self._rounding):
                 self._report.note_different(found.id)
 
     def _lacks_terms(self, found: Found) -> bool:
@@ -156,18 +156,18 @@ def verifying(verbs: Verbs, on_progress: OnProgress | None) -> Steps[Verifying]:
     return Verifying(verbs, selection, on_progress)
 
 
-def is_same_vector(stored: SparseVector, fresh: SparseVector, precision: Precision) -> bool:
+def is_same_vector(stored: SparseVector, fresh: SparseVector, rounding: Rounding) -> bool:
     """Whether the vectors are equal, but for the store's rounding and the encoder's noise.
 
     Args:
         stored: as read from the store.
         fresh: encoded and pruned.
-        precision: of the store.
+        rounding: of the store.
     """
-    expected = as_stored(fresh, precision)
+    expected = as_stored(fresh, rounding)
     indices = np.union1d(stored.indices, expected.indices)
     left, right = _spread(stored, indices), _spread(expected, indices)
-    allowed = _NOISE + _STEP[precision] * np.maximum(left, right)
+    allowed = _NOISE + _STEP[rounding] * np.maximum(left, right)
     return bool(np.all(np.abs(left - right) <= allowed))
 
 
