@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import Any, Literal, Protocol
 
-from splade_connectors.backends.protocol import Backend
+from splade_connectors.backends.protocol import Backend, Description
 from splade_connectors.documents import DocumentId, Outcome
 from splade_connectors.errors import NotSupported, SpladeConnectorsError
 from splade_connectors.manifest import IndexManifest
@@ -32,6 +32,7 @@ class Selection:
         with_vectors: whether the stored sparse vectors are read, too.
         size: most documents of a page.
         part: as in `AttachOptions`.
+        mark: whether documents carry a marker, or are to.
     """
 
     which: Which
@@ -40,6 +41,7 @@ class Selection:
     with_vectors: bool = False
     size: int = 512
     part: tuple[int, int] | None = None
+    mark: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,12 +118,24 @@ AttachOutcome = Outcome | Conflict | Gone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How far attaching has come.
+
+    Attributes:
+        documents: in the collection or index.
+        missing: those without a vector of the selection's settings.
+    """
+
+    documents: int
+    missing: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
     """What a backend sees before anything is written.
 
     Attributes:
-        documents: in the collection or index.
-        missing: those without a vector of these settings.
+        counts: of the documents.
         sample: some documents, with the text fields.
         present: paths with text in the sample.
         absent: selected fields that no document has.
@@ -133,8 +147,7 @@ class Survey:
         bytes_per_term: about how much room a term takes.
     """
 
-    documents: int
-    missing: int
+    counts: Counts
     sample: tuple[Found, ...]
     present: tuple[str, ...]
     absent: tuple[str, ...] = ()
@@ -175,32 +188,34 @@ class CopyReport:
         }
 
 
-@runtime_checkable
 class AttachBackend(Protocol):
-    """The verbs of attaching, as steps. None of them touches what is not ours."""
+    """The part of a backend that attaches vectors. None of it touches what is not ours."""
 
-    vector_name: str
-    """The vector or field that is written, as the store calls it."""
-
-    def pinned(self) -> Steps[Self]:
+    def pinned(self, seen: Description) -> Steps[Backend]:
         """The same collection or index, whatever becomes of its alias or its name.
 
-        What it writes goes there, or nowhere. Where there is none, this backend itself.
+        What it writes goes there, or nowhere. Where there is none, its own backend.
         """
 
-    def marks(self, asked: bool) -> Steps[bool]:
-        """Whether documents carry a marker of what their vector was made of, or are to."""
+    def marks(self, seen: Description) -> bool:
+        """Whether documents carry a marker of what their vector was made of."""
 
     def names(self) -> Steps[list[str]]:
         """Collections or indices on the server, to suggest one; [] where they may not be read."""
 
-    def survey(self, selection: Selection) -> Steps[Survey]:
+    def survey(self, seen: Description, selection: Selection) -> Steps[Survey]:
         """What is there, and what is in the way. Writes nothing."""
 
-    def ensure(self, manifest: IndexManifest, *, write_manifest: bool, mark: bool) -> Steps[None]:
-        """Add what is absent: vector or field, marker, manifest. Changes nothing else."""
+    def ensure(
+        self, seen: Description, manifest: IndexManifest, *, write_manifest: bool, mark: bool
+    ) -> Steps[Description]:
+        """Add what is absent: vector or field, marker, manifest. Changes nothing else.
 
-    def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
+        Returns:
+            What is there now: `seen` itself when nothing had to be added, else another look.
+        """
+
+    def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
         """A page of the selected documents; the first one with the cursor None.
 
         Safe to repeat: the same cursor gives the same page, or what took its place.
@@ -209,54 +224,52 @@ class AttachBackend(Protocol):
             CursorLost: when there is no next page to be had, because the server was restarted.
         """
 
-    def read_again(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:
+    def read_again(
+        self, seen: Description, selection: Selection, found: Sequence[Found]
+    ) -> Steps[list[Found]]:
         """These documents as they are now, whatever the selection says of which; no deleted ones.
 
         Sees what was written a moment ago.
         """
 
-    def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
+    def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
         """Documents that have a vector from us, drawn at random, with it."""
 
-    def missing(self, selection: Selection) -> Steps[int]:
-        """How many documents lack a vector of these settings."""
+    def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
+        """How many documents there are, and how many lack a vector of these settings."""
 
     def attachment_size(self, item: Attachment) -> int:
         """About how many bytes it takes in a request."""
 
-    def attach(self, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+    def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
         """Write these vectors and markers to the documents; an outcome for each."""
 
-    def clear(self, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
+    def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
         """Remove vector and marker from the documents; an outcome for each."""
 
-    def withdrawal(self) -> Steps[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def withdrawal(self, seen: Description) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What `withdraw` removes, and what cannot be removed, in sentences."""
 
-    def withdraw(self) -> Steps[None]:
+    def withdraw(self, seen: Description) -> Steps[None]:
         """Remove manifest and, where the store can, the vector or field itself."""
 
-    def renamed(self, vector_name: str) -> Self:
+    def renamed(self, vector_name: str) -> Backend:
         """The same collection or index with exactly this vector or field."""
 
     def switch(self, vector_name: str) -> Steps[None]:
         """From now on our name stands for this vector or field."""
 
-    def former(self) -> Steps[str | None]:
+    def former(self, seen: Description) -> str | None:
         """The vector or field that our name stood for before a switch, None without one."""
 
 
-@runtime_checkable
 class CopyBackend(Protocol):
-    """The further verbs of a backend that can copy a collection."""
+    """The part of a backend that copies a collection."""
 
-    location: str
-    """Where it is, for messages."""
-
-    def copied_to(self, name: str) -> Any:
+    def copied_to(self, name: str) -> Backend:
         """The backend of a collection beside this one."""
 
-    def copy_to(self, other: Any, on_points: Callable[[int], None]) -> Steps[CopyReport]:
+    def copy_to(self, other: Backend, on_points: Callable[[int], None]) -> Steps[CopyReport]:
         """Make or complete the copy, and compare it."""
 
     def switch_alias(self, alias: str, name: str) -> Steps[None]:
@@ -264,11 +277,11 @@ class CopyBackend(Protocol):
 
 
 def attach_backend(backend: Backend) -> AttachBackend:
-    """The backend with the verbs of attaching.
+    """The part of a backend that attaches.
 
     Raises:
-        NotSupported: when its adapter does not have them.
+        NotSupported: when its adapter does not have one.
     """
-    if not isinstance(backend, AttachBackend):
+    if backend.attaching is None:
         raise NotSupported(f"{backend.location}: this adapter cannot attach vectors")
-    return backend
+    return backend.attaching

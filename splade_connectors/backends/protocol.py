@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.rounding import Rounding
@@ -29,6 +29,9 @@ from splade_connectors.options import ConnectOptions, SearchOptions
 from splade_connectors.runtime.effects import AsyncSend, Send, Steps
 from splade_connectors.vectors import SparseVector
 
+if TYPE_CHECKING:
+    from splade_connectors.backends.attaching import AttachBackend, CopyBackend
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
@@ -44,7 +47,6 @@ class Capabilities:
         max_query_terms: most terms of one query, None for no limit.
         empty_vectors: whether a document without terms can be stored.
         integer_ids: whether 5 and "5" are different ids.
-        documents: number of documents, None when not known.
         max_write_documents: most documents of one write request, None for no limit.
         details: further facts for `inspect`, in the order to show them.
     """
@@ -58,7 +60,6 @@ class Capabilities:
     max_query_terms: int | None = None
     empty_vectors: bool = True
     integer_ids: bool = True
-    documents: int | None = None
     max_write_documents: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -104,48 +105,91 @@ class Plan:
         return json.dumps(self.body, indent=2, ensure_ascii=False)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Description:
+    """What one look at the server told.
+
+    A verb looks once and hands this value on. It looks again only where somebody else may have
+    changed what it saw, and says there who that would be.
+
+    Attributes:
+        capabilities: what the store is and can do.
+        manifest: the one kept with the index, None without one.
+        vector: the vector or field that our name stands for; another one than was asked for after
+            the model was replaced.
+        schema: the adapter's own view of the collection or index, None when it does not exist.
+    """
+
+    capabilities: Capabilities
+    manifest: IndexManifest | None
+    vector: str
+    schema: Any = None
+
+
 class Backend(Protocol):
-    """The verbs of one collection or index, as steps."""
+    """The verbs of one collection or index, as steps.
+
+    What it learns of the server it returns; it keeps nothing of it. Its parts are further verbs
+    that not every store has.
+    """
 
     location: str
     """Where it is, for messages; never with a secret."""
 
-    def describe(self) -> Steps[Capabilities]:
-        """Read version and schema.
+    hybrid: HybridBackend | None
+    """The verbs of a search by several legs, None when the store cannot combine them."""
+
+    attaching: AttachBackend | None
+    """The verbs of attaching to what others have written, None when the store cannot."""
+
+    copying: CopyBackend | None
+    """The verbs of copying a collection, None when the store cannot."""
+
+    def describe(self) -> Steps[Description]:
+        """Read version, schema and manifest.
 
         Raises:
             SchemaConflict: when the sparse field is there, but of a kind that cannot hold or
                 score SPLADE vectors exactly.
         """
 
-    def read_manifest(self) -> Steps[IndexManifest | None]:
-        """The manifest kept with the index."""
-
     def prepare(
-        self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
-    ) -> Steps[None]:
+        self,
+        seen: Description,
+        manifest: IndexManifest,
+        dense_sizes: Mapping[str, int],
+        *,
+        write_manifest: bool,
+    ) -> Steps[Description]:
         """Create what is absent (collection, field, manifest); never drop or recreate anything.
 
         Args:
+            seen: of `describe`.
             manifest: to be stored.
             dense_sizes: name -> dimensions of dense vectors, for a collection made now.
             write_manifest: whether `manifest` is to be stored; off where it already is.
+
+        Returns:
+            What is there now: `seen` itself when nothing had to be done, else another look.
         """
 
-    def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
+    def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
         """Store another manifest in place of the present one; nothing else is touched."""
 
-    def check(self, document: EncodedDocument) -> str | None:
+    def check(self, seen: Description, document: EncodedDocument) -> str | None:
         """Why the store would refuse this document, None when nothing is known against it."""
 
     def size(self, document: EncodedDocument) -> int:
         """About how many bytes the document takes in a request."""
 
-    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+    def write(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
         """Store the documents whole, replacing those with the same ids; one outcome for each."""
 
     def update(
         self,
+        seen: Description,
         id: DocumentId,
         payload: Mapping[str, Any],
         vector: SparseVector | None,
@@ -156,49 +200,51 @@ class Backend(Protocol):
     def refresh(self) -> Steps[None]:
         """Make what was written visible and durable."""
 
-    def plan(self, query: SparseVector, options: SearchOptions) -> Steps[Plan]:
-        """The request for a query of at least one term."""
+    def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
+        """The request for a query of at least one term. Pure."""
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
         """Send the request of a plan."""
 
     def fetch(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool
+        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
     ) -> Steps[list[StoredDocument]]:
         """The documents with these ids that exist, in the order of `ids`."""
 
-    def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
+    def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
         """Remove the documents with these ids; absent ones are no error."""
 
-    def count(self) -> Steps[int]:
+    def documents(self, seen: Description) -> Steps[int]:
+        """Number of documents, with a sparse vector or without."""
+
+    def count(self, seen: Description) -> Steps[int]:
         """Number of documents that have a sparse vector, empty ones included."""
 
 
-@runtime_checkable
 class HybridBackend(Protocol):
-    """The further verbs of a backend that can combine several legs."""
+    """The part of a backend that combines several legs."""
 
-    def dense_field(self, asked: str | None) -> Steps[str]:
+    def dense_field(self, seen: Description, asked: str | None) -> str:
         """The dense field of a leg: the one asked for, the target's, or the only one there is.
 
         Raises:
             ConfigurationError: when there is none, or several to choose from.
         """
 
-    def plan_hybrid(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
+    def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """The best request for this fusion that does not change its meaning.
 
         Raises:
             NotSupported: when `path` is "server" and the server cannot, or when nothing can.
         """
 
-    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
+    def search_fused(self, seen: Description, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
         """Send the request of a plan that the server fuses; the query's page of it."""
 
     def refused(self, plan: Plan) -> bool:
         """Remember that the server refused the path of a plan; whether there is another one."""
 
-    def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
+    def search_legs(self, seen: Description, query: HybridQuery) -> Steps[list[LegRanking]]:
         """The window of every leg, in one request."""
 
 
