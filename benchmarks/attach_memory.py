@@ -98,14 +98,14 @@ def index(count: int, on_progress: OnProgress) -> int:
     """`index` with so many documents; how many the store was given."""
     store = DiscardingStore(SyntheticEncoder())
     store.index(_documents(count), on_progress=on_progress)
-    return store.backend.documents
+    return store.backend.received
 
 
 def attach(count: int, on_progress: OnProgress) -> int:
     """`attach` to so many documents; how many vectors the store was given."""
     store = DiscardingStore(SyntheticEncoder(), EndlessCollection(count, _payload))
     store.attach(["text"], on_progress=on_progress)
-    return store.backend.documents
+    return store.backend.received
 
 
 JOBS: dict[str, Callable[[int, OnProgress], int]] = {"index": index, "attach": attach}

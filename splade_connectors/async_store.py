@@ -22,17 +22,24 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
-from splade_connectors.operations.attach.detach import Detaching, former_verbs
+from splade_connectors.operations.attach.detach import begin_detaching
 from splade_connectors.operations.attach.plan import AttachPlan
-from splade_connectors.operations.attach.replace import begin_attaching, pinned
+from splade_connectors.operations.attach.replace import begin_attaching
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.operations.attach.run import Attaching, attach_options, say_how_far_attached
 from splade_connectors.operations.attach.verify import verifying
-from splade_connectors.operations.edit import id_list
-from splade_connectors.operations.hybrid import hybrid_search
-from splade_connectors.operations.index import Indexing, check_iterable, say_how_far, silent
-from splade_connectors.operations.search import Hits, Query, is_hybrid, search_options
-from splade_connectors.operations.session import Inspection, Verbs
+from splade_connectors.operations.edit import count, delete, get, known, update
+from splade_connectors.operations.explain import explain
+from splade_connectors.operations.hybrid import hybrid_search, planning, searching
+from splade_connectors.operations.index import (
+    Indexing,
+    check_iterable,
+    say_how_far,
+    silent,
+)
+from splade_connectors.operations.search import Hits, Query
+from splade_connectors.operations.session import Inspection, Session, inspect
+from splade_connectors.operations.tuning import save_tuning, tuning
 from splade_connectors.options import (
     PATIENT,
     AttachOptions,
@@ -55,8 +62,8 @@ class AsyncStore:
     Encoding runs in a thread, so the event loop stays free.
     """
 
-    def __init__(self, verbs: Verbs, opened: Opened, retry: RetryOptions | None) -> None:
-        self._verbs = verbs
+    def __init__(self, session: Session, opened: Opened, retry: RetryOptions | None) -> None:
+        self._session = session
         self._opened = opened
         self._retry = retry or RetryOptions()
         self._patient = retry or PATIENT
@@ -76,7 +83,7 @@ class AsyncStore:
         options = options or WriteOptions()
         check_iterable(documents)
         retry = options.retry or self._patient
-        indexing = Indexing(self._verbs, options, retry, on_progress or silent, dead_letters)
+        indexing = Indexing(self._session, options, retry, on_progress or silent, dead_letters)
         try:
             async for portion in _aportions(documents, options.portion_documents):
                 await self._run(indexing.portion(portion))
@@ -105,13 +112,15 @@ class AsyncStore:
         path: FusionPath = "auto",
     ) -> Hits:
         """As `Store.search`."""
-        options = search_options(limit, offset, filter, with_payload, max_query_terms)
-        if is_hybrid(dense, legs, fusion):
-            hybrid = hybrid_search(
-                self._verbs, query, dense, legs, fusion, options, path, with_legs
-            )
-            return await self._run(hybrid.search(str(query)))
-        return await self._run(self._verbs.search(query, options))
+        options = SearchOptions(
+            limit=limit,
+            offset=offset,
+            filter=filter,
+            with_payload=with_payload,
+            max_query_terms=max_query_terms,
+        )
+        steps = searching(self._session, query, dense, legs, fusion, options, path, with_legs)
+        return await self._run(steps)
 
     async def plan(
         self,
@@ -128,11 +137,15 @@ class AsyncStore:
         path: FusionPath = "auto",
     ) -> Plan:
         """As `Store.plan`."""
-        options = search_options(limit, offset, filter, with_payload, max_query_terms)
-        if is_hybrid(dense, legs, fusion):
-            hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, path, False)
-            return await self._run(hybrid.plan(str(query)))
-        return await self._run(self._verbs.plan(query, options))
+        options = SearchOptions(
+            limit=limit,
+            offset=offset,
+            filter=filter,
+            with_payload=with_payload,
+            max_query_terms=max_query_terms,
+        )
+        steps = planning(self._session, query, dense, legs, fusion, options, path)
+        return await self._run(steps)
 
     async def windows(
         self,
@@ -144,13 +157,15 @@ class AsyncStore:
         max_query_terms: int | None = None,
     ) -> list[LegRanking]:
         """As `Store.windows`."""
-        options = search_options(1, 0, filter, False, max_query_terms)
-        hybrid = hybrid_search(self._verbs, query, dense, legs, None, options, "client", True)
+        options = SearchOptions(
+            limit=1, filter=filter, with_payload=False, max_query_terms=max_query_terms
+        )
+        hybrid = hybrid_search(self._session, query, dense, legs, None, options, "client", True)
         return await self._run(hybrid.windows(query))
 
     async def explain(self, query: str, id: DocumentId) -> Explanation:
         """As `Store.explain`."""
-        return await self._run(self._verbs.explain(query, id))
+        return await self._run(explain(self._session, query, id))
 
     async def explain_hybrid(
         self,
@@ -164,7 +179,7 @@ class AsyncStore:
     ) -> HybridExplanation:
         """As `Store.explain_hybrid`."""
         options = SearchOptions(limit=1, filter=filter)
-        hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, "client", False)
+        hybrid = hybrid_search(self._session, query, dense, legs, fusion, options, "client", False)
         return await self._run(hybrid.explain(query, id))
 
     async def attach(
@@ -189,7 +204,7 @@ class AsyncStore:
             attaching.stopped()
             raise
         finally:
-            self._verbs.forget()
+            self._session.forget()
 
     async def plan_attach(
         self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
@@ -207,7 +222,7 @@ class AsyncStore:
         on_progress: OnProgress | None = None,
     ) -> Verification:
         """As `Store.verify`."""
-        looking = await self._run(verifying(self._verbs, on_progress))
+        looking = await self._run(verifying(self._session, on_progress))
         if everything or recheck:
             return await self._run(looking.everything(recheck=recheck))
         return await self._run(looking.sample(sample))
@@ -220,22 +235,21 @@ class AsyncStore:
         on_progress: OnProgress | None = None,
     ) -> DetachReport:
         """As `Store.detach`."""
-        verbs = await self._run(pinned(self._verbs))
-        verbs = await self._run(former_verbs(verbs)) if former else verbs
-        detaching = Detaching(verbs, self._patient, on_progress or silent)
+        steps = begin_detaching(self._session, self._patient, on_progress or silent, former=former)
+        detaching = await self._run(steps)
         report = await self._run(detaching.plan() if dry_run else detaching.run())
-        self._verbs.forget()
+        self._session.forget()
         return report
 
     async def get(
         self, ids: Sequence[DocumentId], *, with_vectors: bool = False
     ) -> list[StoredDocument]:
         """As `Store.get`."""
-        return await self._run(self._verbs.get(id_list(ids), with_vectors=with_vectors))
+        return await self._run(get(self._session, ids, with_vectors=with_vectors))
 
     async def known(self, ids: Sequence[DocumentId]) -> list[DocumentId]:
         """As `Store.known`."""
-        return await self._run(self._verbs.known(id_list(ids)))
+        return await self._run(known(self._session, ids))
 
     async def update(
         self,
@@ -245,27 +259,27 @@ class AsyncStore:
         payload: Mapping[str, Any] | None = None,
     ) -> None:
         """As `Store.update`."""
-        await self._run(self._verbs.update(id, text, payload))
+        await self._run(update(self._session, id, text, payload))
 
     async def delete(self, ids: Sequence[DocumentId]) -> None:
         """As `Store.delete`."""
-        await self._run(self._verbs.backend.delete(id_list(ids)))
+        await self._run(delete(self._session, ids))
 
     async def count(self) -> int:
         """As `Store.count`."""
-        return await self._run(self._verbs.backend.count())
+        return await self._run(count(self._session))
 
     async def inspect(self) -> Inspection:
         """As `Store.inspect`."""
-        return await self._run(self._verbs.inspect())
+        return await self._run(inspect(self._session))
 
     async def tuning(self) -> Tuning | None:
         """As `Store.tuning`."""
-        return await self._run(self._verbs.tuning())
+        return await self._run(tuning(self._session))
 
     async def save_tuning(self, tuning: Tuning | None) -> None:
         """As `Store.save_tuning`."""
-        await self._run(self._verbs.save_tuning(tuning))
+        await self._run(save_tuning(self._session, tuning))
 
     async def close(self) -> None:
         """As `Store.close`."""
@@ -283,7 +297,7 @@ class AsyncStore:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"AsyncStore({self._verbs.backend.location!r})"
+        return f"AsyncStore({self._session.backend.location!r})"
 
     async def _attaching(
         self,
@@ -292,7 +306,7 @@ class AsyncStore:
         dead_letters: DeadLetters | None = None,
     ) -> Attaching:
         retry = options.write.retry or self._patient
-        steps = begin_attaching(self._verbs, options, retry, on_progress or silent, dead_letters)
+        steps = begin_attaching(self._session, options, retry, on_progress or silent, dead_letters)
         return await self._run(steps)
 
     async def _run(self, steps: Steps[T]) -> T:

@@ -18,7 +18,7 @@ from splade_connectors.backends.targets import Target, parse_target
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.load import load_encoder
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.operations.session import Verbs
+from splade_connectors.operations.session import Session
 from splade_connectors.options import ConnectOptions, PruneOptions, RetryOptions
 from splade_connectors.store import Store
 
@@ -57,10 +57,10 @@ def connect(
         ConfigurationError: for a target or a client that no adapter knows.
         MissingDependency: with the pip line for the database's client.
     """
-    opened, verbs = _open(
+    opened, session = _open(
         target, collection, encoder, prune, options, override_manifest, parameters, False
     )
-    return Store(verbs, opened, retry)
+    return Store(session, opened, retry)
 
 
 async def aconnect(
@@ -75,10 +75,10 @@ async def aconnect(
     **parameters: str,
 ) -> AsyncStore:
     """As `connect`, for `AsyncStore`; takes `AsyncQdrantClient` and `AsyncElasticsearch`."""
-    opened, verbs = _open(
+    opened, session = _open(
         target, collection, encoder, prune, options, override_manifest, parameters, True
     )
-    return AsyncStore(verbs, opened, retry)
+    return AsyncStore(session, opened, retry)
 
 
 def _open(
@@ -90,7 +90,7 @@ def _open(
     override_manifest: bool,
     parameters: dict[str, str],
     asynchronous: bool,
-) -> tuple[Opened, Verbs]:
+) -> tuple[Opened, Session]:
     source = _encoder_source(encoder)
     keys = Keys(source)
     options = options or ConnectOptions()
@@ -103,8 +103,8 @@ def _open(
         _check_client(given, collection, asynchronous)
         target = Target(scheme=scheme, path=collection or "", parameters=parameters)
         opened = adapter.wrap(given, target, keys, options, asynchronous=asynchronous)
-    verbs = Verbs(opened.backend, source, prune, override_manifest)
-    return opened, verbs
+    session = Session(opened.backend, source, prune, override_manifest)
+    return opened, session
 
 
 def _encoder_source(encoder: EncoderLike) -> Any:

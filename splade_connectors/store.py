@@ -21,9 +21,9 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
-from splade_connectors.operations.attach.detach import Detaching, former_verbs
+from splade_connectors.operations.attach.detach import begin_detaching
 from splade_connectors.operations.attach.plan import AttachPlan
-from splade_connectors.operations.attach.replace import begin_attaching, pinned
+from splade_connectors.operations.attach.replace import begin_attaching
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.operations.attach.run import (
     Attaching,
@@ -32,8 +32,9 @@ from splade_connectors.operations.attach.run import (
     say_how_far_attached,
 )
 from splade_connectors.operations.attach.verify import verifying
-from splade_connectors.operations.edit import id_list
-from splade_connectors.operations.hybrid import hybrid_search
+from splade_connectors.operations.edit import count, delete, get, known, update
+from splade_connectors.operations.explain import explain
+from splade_connectors.operations.hybrid import hybrid_search, planning, searching
 from splade_connectors.operations.index import (
     Indexing,
     check_iterable,
@@ -41,8 +42,9 @@ from splade_connectors.operations.index import (
     say_how_far,
     silent,
 )
-from splade_connectors.operations.search import Hits, Query, is_hybrid, search_options
-from splade_connectors.operations.session import Inspection, Verbs
+from splade_connectors.operations.search import Hits, Query
+from splade_connectors.operations.session import Inspection, Session, inspect
+from splade_connectors.operations.tuning import save_tuning, tuning
 from splade_connectors.options import (
     PATIENT,
     AttachOptions,
@@ -68,8 +70,8 @@ class Store:
     `AccessDenied`, `NotFound`, `SchemaConflict` and `ManifestMismatch`.
     """
 
-    def __init__(self, verbs: Verbs, opened: Opened, retry: RetryOptions | None) -> None:
-        self._verbs = verbs
+    def __init__(self, session: Session, opened: Opened, retry: RetryOptions | None) -> None:
+        self._session = session
         self._opened = opened
         self._retry = retry or RetryOptions()
         self._patient = retry or PATIENT
@@ -103,7 +105,7 @@ class Store:
         options = options or WriteOptions()
         check_iterable(documents)
         retry = options.retry or self._patient
-        indexing = Indexing(self._verbs, options, retry, on_progress or silent, dead_letters)
+        indexing = Indexing(self._session, options, retry, on_progress or silent, dead_letters)
         try:
             for portion in portions(documents, options.portion_documents):
                 self._run(indexing.portion(portion), guarded=True)
@@ -150,13 +152,15 @@ class Store:
         Returns:
             Hits in a tuple; its attribute `plan` holds the request and any warnings.
         """
-        options = search_options(limit, offset, filter, with_payload, max_query_terms)
-        if is_hybrid(dense, legs, fusion):
-            hybrid = hybrid_search(
-                self._verbs, query, dense, legs, fusion, options, path, with_legs
-            )
-            return self._run(hybrid.search(str(query)))
-        return self._run(self._verbs.search(query, options))
+        options = SearchOptions(
+            limit=limit,
+            offset=offset,
+            filter=filter,
+            with_payload=with_payload,
+            max_query_terms=max_query_terms,
+        )
+        steps = searching(self._session, query, dense, legs, fusion, options, path, with_legs)
+        return self._run(steps)
 
     def plan(
         self,
@@ -173,11 +177,15 @@ class Store:
         path: FusionPath = "auto",
     ) -> Plan:
         """The request that `search` would send with these arguments, and why."""
-        options = search_options(limit, offset, filter, with_payload, max_query_terms)
-        if is_hybrid(dense, legs, fusion):
-            hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, path, False)
-            return self._run(hybrid.plan(str(query)))
-        return self._run(self._verbs.plan(query, options))
+        options = SearchOptions(
+            limit=limit,
+            offset=offset,
+            filter=filter,
+            with_payload=with_payload,
+            max_query_terms=max_query_terms,
+        )
+        steps = planning(self._session, query, dense, legs, fusion, options, path)
+        return self._run(steps)
 
     def windows(
         self,
@@ -200,13 +208,15 @@ class Store:
         Returns:
             One ranking per leg, in the legs' order.
         """
-        options = search_options(1, 0, filter, False, max_query_terms)
-        hybrid = hybrid_search(self._verbs, query, dense, legs, None, options, "client", True)
+        options = SearchOptions(
+            limit=1, filter=filter, with_payload=False, max_query_terms=max_query_terms
+        )
+        hybrid = hybrid_search(self._session, query, dense, legs, None, options, "client", True)
         return self._run(hybrid.windows(query))
 
     def explain(self, query: str, id: DocumentId) -> Explanation:
         """Why a document has its score: each shared term with both weights."""
-        return self._run(self._verbs.explain(query, id))
+        return self._run(explain(self._session, query, id))
 
     def explain_hybrid(
         self,
@@ -220,7 +230,7 @@ class Store:
     ) -> HybridExplanation:
         """Why a document has its fused score: what each leg adds. Arguments as in `search`."""
         options = SearchOptions(limit=1, filter=filter)
-        hybrid = hybrid_search(self._verbs, query, dense, legs, fusion, options, "client", False)
+        hybrid = hybrid_search(self._session, query, dense, legs, fusion, options, "client", False)
         return self._run(hybrid.explain(query, id))
 
     def attach(
@@ -268,7 +278,7 @@ class Store:
             message = f"stopped: {how_far_attached(report)}"
             raise IndexingInterrupted(message, report=report) from stop
         finally:
-            self._verbs.forget()
+            self._session.forget()
 
     def plan_attach(
         self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
@@ -293,7 +303,7 @@ class Store:
             recheck: with `everything`: encode every text, whatever hash it carries.
             on_progress: called after each page.
         """
-        looking = self._run(verifying(self._verbs, on_progress))
+        looking = self._run(verifying(self._session, on_progress))
         if everything or recheck:
             return self._run(looking.everything(recheck=recheck))
         return self._run(looking.sample(sample))
@@ -315,20 +325,19 @@ class Store:
         Raises:
             NotFound: when there is nothing of ours.
         """
-        verbs = self._run(pinned(self._verbs))
-        verbs = self._run(former_verbs(verbs)) if former else verbs
-        detaching = Detaching(verbs, self._patient, on_progress or silent)
+        steps = begin_detaching(self._session, self._patient, on_progress or silent, former=former)
+        detaching = self._run(steps)
         report = self._run(detaching.plan() if dry_run else detaching.run())
-        self._verbs.forget()
+        self._session.forget()
         return report
 
     def get(self, ids: Sequence[DocumentId], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by id, in this order; `NotFound` names those that are not there."""
-        return self._run(self._verbs.get(id_list(ids), with_vectors=with_vectors))
+        return self._run(get(self._session, ids, with_vectors=with_vectors))
 
     def known(self, ids: Sequence[DocumentId]) -> list[DocumentId]:
         """Those of the ids that are in the store."""
-        return self._run(self._verbs.known(id_list(ids)))
+        return self._run(known(self._session, ids))
 
     def update(
         self,
@@ -341,23 +350,23 @@ class Store:
 
         When a text field changes, the sparse vector is encoded anew from all text fields.
         """
-        self._run(self._verbs.update(id, text, payload))
+        self._run(update(self._session, id, text, payload))
 
     def delete(self, ids: Sequence[DocumentId]) -> None:
         """Remove documents; ids that are not there are no error."""
-        self._run(self._verbs.backend.delete(id_list(ids)))
+        self._run(delete(self._session, ids))
 
     def count(self) -> int:
         """Number of documents with a sparse vector, empty ones included."""
-        return self._run(self._verbs.backend.count())
+        return self._run(count(self._session))
 
     def inspect(self) -> Inspection:
         """Server, schema and manifest as they are now."""
-        return self._run(self._verbs.inspect())
+        return self._run(inspect(self._session))
 
     def tuning(self) -> Tuning | None:
         """The fusion that hybrid searches take here when they name none; None without one."""
-        return self._run(self._verbs.tuning())
+        return self._run(tuning(self._session))
 
     def save_tuning(self, tuning: Tuning | None) -> None:
         """Keep a tuning with the index, as the default of hybrid searches; None removes it.
@@ -365,7 +374,7 @@ class Store:
         Only the manifest changes: no document is touched, and nothing has to be indexed again.
         Stores that are open elsewhere learn of it when they are opened again.
         """
-        self._run(self._verbs.save_tuning(tuning))
+        self._run(save_tuning(self._session, tuning))
 
     def close(self) -> None:
         """Release what `connect` opened; a client that was handed in stays open."""
@@ -383,7 +392,7 @@ class Store:
         self.close()
 
     def __repr__(self) -> str:
-        return f"Store({self._verbs.backend.location!r})"
+        return f"Store({self._session.backend.location!r})"
 
     def _attaching(
         self,
@@ -392,7 +401,7 @@ class Store:
         dead_letters: DeadLetters | None = None,
     ) -> Attaching:
         retry = options.write.retry or self._patient
-        steps = begin_attaching(self._verbs, options, retry, on_progress or silent, dead_letters)
+        steps = begin_attaching(self._session, options, retry, on_progress or silent, dead_letters)
         return self._run(steps)
 
     def _interrupted(self, running: Interruptible[R]) -> R:

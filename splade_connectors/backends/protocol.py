@@ -136,14 +136,17 @@ class Backend(Protocol):
     location: str
     """Where it is, for messages; never with a secret."""
 
-    hybrid: HybridBackend | None
-    """The verbs of a search by several legs, None when the store cannot combine them."""
+    @property
+    def hybrid(self) -> HybridBackend | None:
+        """The verbs of a search by several legs, None when the store cannot combine them."""
 
-    attaching: AttachBackend | None
-    """The verbs of attaching to what others have written, None when the store cannot."""
+    @property
+    def attaching(self) -> AttachBackend | None:
+        """The verbs of attaching to what others have written, None when the store cannot."""
 
-    copying: CopyBackend | None
-    """The verbs of copying a collection, None when the store cannot."""
+    @property
+    def copying(self) -> CopyBackend | None:
+        """The verbs of copying a collection, None when the store cannot."""
 
     def describe(self) -> Steps[Description]:
         """Read version, schema and manifest.

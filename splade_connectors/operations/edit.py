@@ -1,19 +1,94 @@
-"""The verbs for single documents: get, known, update."""
+"""The verbs for single documents: get, known, update, delete, count."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splade_connectors.documents import DocumentId, check_id
-from splade_connectors.errors import ConfigurationError, InvalidDocument
-from splade_connectors.payloads import payload_reason
+from splade_connectors.documents import DocumentId, StoredDocument, check_id
+from splade_connectors.errors import ConfigurationError, InvalidDocument, NotFound
+from splade_connectors.operations.session import Session, check_exists, marker_of, text_fields_of
+from splade_connectors.payloads import payload_reason, text_of
+from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.vectors import SparseVector
 
 # Documents asked for in one request when only their presence matters.
 _FETCHED_AT_ONCE = 200
 
 
-def id_list(ids: Sequence[DocumentId]) -> list[DocumentId]:
+def get(
+    session: Session, ids: Sequence[DocumentId], *, with_vectors: bool
+) -> Steps[list[StoredDocument]]:
+    """These documents, in this order.
+
+    Raises:
+        NotFound: naming the ids that are not there.
+    """
+    ids = _checked(ids)
+    seen = yield from session.look()
+    check_exists(session, seen)
+    documents = yield from session.backend.fetch(seen, ids, with_vectors=with_vectors)
+    if len(documents) < len(ids):
+        present = {str(document.id) for document in documents}
+        missing = ", ".join(repr(id) for id in ids if str(id) not in present)
+        raise NotFound(f"{session.backend.location} has no document {missing}")
+    return documents
+
+
+def known(session: Session, ids: Sequence[DocumentId]) -> Steps[list[DocumentId]]:
+    """Those of the ids that are there, asked for in portions."""
+    ids = _checked(ids)
+    seen = yield from session.look()
+    check_exists(session, seen)
+    found: list[DocumentId] = []
+    for start in range(0, len(ids), _FETCHED_AT_ONCE):
+        portion = ids[start : start + _FETCHED_AT_ONCE]
+        documents = yield from session.backend.fetch(seen, portion, with_vectors=False)
+        found += [document.id for document in documents]
+    return found
+
+
+def update(
+    session: Session, id: DocumentId, text: str | None, payload: Mapping[str, Any] | None
+) -> Steps[None]:
+    """Change the text or fields of a document; its vector follows, the rest stays."""
+    # Somebody may have attached with another model since: its vectors are not to be mixed.
+    seen = yield from session.look_again()
+    document = (yield from get(session, [id], with_vectors=False))[0]
+    fields = text_fields_of(seen)
+    recipe = session.recipe(seen, fields)
+    if seen.manifest and not session.overrides:
+        seen.manifest.check(recipe.manifest, use="write", where=session.backend.location)
+    changes = _checked_changes(payload)
+    if text is not None:
+        changes[_only_field(fields)] = text
+    vector: SparseVector | None = None
+    whole = text_of({**document.payload, **changes}, fields)
+    if any(field in changes for field in fields):
+        vector = yield Compute(lambda: recipe.vector(whole))
+    if changes:
+        marker = marker_of(seen.manifest, whole) if vector is not None else ""
+        yield from session.backend.update(seen, id, changes, vector, marker)
+
+
+def delete(session: Session, ids: Sequence[DocumentId]) -> Steps[None]:
+    """Remove documents; ids that are not there are no error."""
+    ids = _checked(ids)
+    # An index that was deleted meanwhile would be made anew by the request.
+    seen = yield from session.look_again()
+    check_exists(session, seen)
+    yield from session.backend.delete(seen, ids)
+
+
+def count(session: Session) -> Steps[int]:
+    """Number of documents with a sparse vector, empty ones included."""
+    # The field may have been added since.
+    seen = yield from session.look_again()
+    check_exists(session, seen)
+    return (yield from session.backend.count(seen)) if seen.capabilities.has_field else 0
+
+
+def _checked(ids: Sequence[DocumentId]) -> list[DocumentId]:
     """The ids, each of them checked; one id alone is refused."""
     if isinstance(ids, str | int):
         raise ConfigurationError(f"expected a list of ids, got {ids!r}: pass [{ids!r}]")
@@ -22,7 +97,7 @@ def id_list(ids: Sequence[DocumentId]) -> list[DocumentId]:
     return list(ids)
 
 
-def checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:
+def _checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:
     """The fields to change.
 
     Raises:

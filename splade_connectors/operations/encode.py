@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from splade_connectors.documents import Document
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.operations.session import Recipe
 from splade_connectors.options import OnProgress, Progress
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
-
 
 def encode_texts(
-    verbs: Verbs,
+    recipe: Recipe,
     texts: Sequence[str],
     stats: EncodeStats,
     on_progress: OnProgress | None = None,
@@ -24,7 +21,7 @@ def encode_texts(
     """A pruned vector for each text, an empty one for a text without words.
 
     Args:
-        verbs: of the store, with its encoder and its pruning.
+        recipe: encoder and pruning.
         texts: of a portion.
         stats: is added to.
         on_progress: called after each batch.
@@ -33,12 +30,12 @@ def encode_texts(
     vectors = [SparseVector.empty()] * len(texts)
     if rows:
         encoded = yield Compute(
-            lambda: verbs.document_encoder().encode_documents(
+            lambda: recipe.encoder.encode_documents(
                 [texts[row] for row in rows], stats=stats, on_progress=on_progress
             )
         )
         for row, vector in zip(rows, encoded, strict=True):
-            vectors[row] = vector.prune(verbs.prune)
+            vectors[row] = vector.prune(recipe.prune)
     return vectors
 
 

@@ -4,10 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from splade_connectors.documents import DocumentId, LegContribution, TermContribution
+from splade_connectors.documents import (
+    DocumentId,
+    Explanation,
+    LegContribution,
+    TermContribution,
+)
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.fusion.reference import LegRanking
+from splade_connectors.operations.edit import get
+from splade_connectors.operations.search import cap_terms, check_searchable, query_vector
+from splade_connectors.operations.session import Session, text_fields_of
+from splade_connectors.payloads import text_of
+from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
+
+
+def explain(session: Session, query: str, id: DocumentId) -> Steps[Explanation]:
+    """The terms that query and document share, and what each adds to the score."""
+    seen = yield from session.look()
+    check_searchable(session, seen)
+    whole = yield from query_vector(session, query)
+    vector, _ = cap_terms(whole, seen.capabilities.max_query_terms)
+    document = (yield from get(session, [id], with_vectors=True))[0]
+    stored = SparseVector.empty() if document.vector is None else document.vector
+    text = text_of(document.payload, text_fields_of(seen))
+    encoder = session.encoder()
+    terms = contributions(
+        encoder, vector, stored, encoder.own_terms(query), encoder.own_terms(text)
+    )
+    return Explanation(
+        id=document.id,
+        query=query,
+        score=sum(term.contribution for term in terms),
+        terms=tuple(terms),
+        query_terms=len(vector),
+        document_terms=len(stored),
+    )
 
 
 def contributions(
@@ -34,7 +67,10 @@ def contributions(
     return sorted(found, key=lambda term: (-term.contribution, term.token))
 
 
-def _contribution(ranking: LegRanking, values: Sequence[float], id: DocumentId) -> LegContribution:
+def leg_contribution(
+    ranking: LegRanking, values: Sequence[float], id: DocumentId
+) -> LegContribution:
+    """What a leg adds to a document's fused score; nothing where it is not in the window."""
     ids = [str(found) for found in ranking.ids]
     if str(id) not in ids:
         return LegContribution(leg=ranking.name, rank=None, score=None, contribution=0.0)

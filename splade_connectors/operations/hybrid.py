@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from splade_connectors.backends.protocol import HybridBackend, Plan
+from splade_connectors.backends.protocol import Description, HybridBackend, Plan
 from splade_connectors.documents import DocumentId, Hit, HybridExplanation
 from splade_connectors.errors import (
     AccessDenied,
@@ -34,9 +34,11 @@ from splade_connectors.fusion.reference import (
 from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
 from splade_connectors.fusion.tuning import Settings, tuned
-from splade_connectors.operations.explain import _contribution
-from splade_connectors.operations.search import Hits, Query
-from splade_connectors.operations.session import Verbs
+from splade_connectors.operations.edit import get
+from splade_connectors.operations.explain import explain, leg_contribution
+from splade_connectors.operations.search import Hits, Query, plan, query_terms, search
+from splade_connectors.operations.session import Session, check_exists
+from splade_connectors.operations.tuning import tuning_in
 from splade_connectors.options import SearchOptions
 from splade_connectors.runtime.effects import Compute, Steps
 
@@ -83,8 +85,9 @@ def as_fusion(given: Fusion | str) -> Fusion:
 
 @dataclass(kw_only=True, slots=True)
 class _Resolved:
-    """A query to be compiled, and what the plan has to say beside that."""
+    """A query to be compiled, for what was seen; and what the plan has to say beside that."""
 
+    seen: Description
     query: HybridQuery
     warnings: tuple[str, ...]
     note: str
@@ -94,7 +97,7 @@ class Hybrid:
     """A hybrid search over the verbs of a store.
 
     Args:
-        verbs: of the store.
+        session: of the store.
         legs: in the order of the fusion's weights.
         fusion: None takes the index's tuning where it fits the legs, else `Rrf()`.
         options: page and filter of the search.
@@ -104,7 +107,7 @@ class Hybrid:
 
     def __init__(
         self,
-        verbs: Verbs,
+        session: Session,
         legs: tuple[Leg, ...],
         fusion: Fusion | None,
         options: SearchOptions,
@@ -113,7 +116,7 @@ class Hybrid:
     ) -> None:
         if path not in ("auto", "server", "client"):
             raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
-        self._verbs = verbs
+        self._session = session
         self._legs = legs
         self._given: Settings | None = None
         if fusion is not None:
@@ -132,25 +135,25 @@ class Hybrid:
     def search(self, text: str) -> Steps[Hits]:
         """The best documents after fusion."""
         resolved = yield from self._resolve(text)
-        query = resolved.query
         plan = yield from self._planned(resolved)
-        if not query.legs:
+        if not resolved.query.legs:
             return Hits.of((), plan)
         try:
-            return (yield from self._executed(query, plan))
+            return (yield from self._executed(resolved, plan))
         except (AccessDenied, RequestRejected) as error:
             # An expired licence, an older node: the next path, once, and from now on.
-            if self._path == "server" or not self._backend().refused(plan):
+            if self._path == "server" or not self._backend.refused(plan):
                 raise
             log.info("%s was refused (%s): another path is taken", plan.path, error)
-        return (yield from self._executed(query, (yield from self._planned(resolved))))
+        return (yield from self._executed(resolved, (yield from self._planned(resolved))))
 
-    def _executed(self, query: HybridQuery, plan: Plan) -> Steps[Hits]:
+    def _executed(self, resolved: _Resolved, plan: Plan) -> Steps[Hits]:
         if plan.fused_by == "client":
-            return Hits.of((yield from self._fused_here(query)), plan)
-        hits = yield from self._backend().search_fused(plan, query)
+            return Hits.of((yield from self._fused_here(resolved)), plan)
+        seen, query = resolved.seen, resolved.query
+        hits = yield from self._backend.search_fused(seen, plan, query)
         if self._with_legs:
-            rankings = yield from self._backend().search_legs(query)
+            rankings = yield from self._backend.search_legs(seen, query)
             places = {hit.id: hit.legs for hit in fuse(query.fusion, rankings)}
             hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
         return Hits.of(hits, plan)
@@ -161,29 +164,32 @@ class Hybrid:
         settings = Settings(
             fusion=Rrf(), legs=self._legs, max_query_terms=self._options.max_query_terms
         )
-        query = (yield from self._resolve(text, settings)).query
+        resolved = yield from self._resolve(text, settings)
         found: dict[str, LegRanking] = {}
-        if query.legs:
+        if resolved.query.legs:
             # Refuses what cannot be searched, as a search would.
-            yield from self._backend().plan_hybrid(query, "client")
-            rankings = yield from self._backend().search_legs(query)
+            yield from self._backend.plan(resolved.seen, resolved.query, "client")
+            rankings = yield from self._backend.search_legs(resolved.seen, resolved.query)
             found = {ranking.name: ranking for ranking in rankings}
         return [found.get(leg.name) or leg_ranking(leg.name, (), ()) for leg in self._legs]
 
     def explain(self, text: str, id: DocumentId) -> Steps[HybridExplanation]:
         """What each leg adds to the score of a document, and the sparse leg's terms."""
-        query = (yield from self._resolve(text)).query
-        rankings = (yield from self._backend().search_legs(query)) if query.legs else []
+        resolved = yield from self._resolve(text)
+        query = resolved.query
+        rankings: list[LegRanking] = []
+        if query.legs:
+            rankings = yield from self._backend.search_legs(resolved.seen, query)
         parts = contributions(query.fusion, rankings) if rankings else []
         legs = tuple(
-            _contribution(ranking, values.tolist(), id)
+            leg_contribution(ranking, values.tolist(), id)
             for ranking, values in zip(rankings, parts, strict=True)
         )
         sparse = None
         if any(isinstance(leg, SparseLeg) for leg in self._legs):
-            sparse = yield from self._verbs.explain(text, id)
+            sparse = yield from explain(self._session, text, id)
         else:
-            yield from self._verbs.get([id], with_vectors=False)  # refuses what is not there
+            yield from get(self._session, [id], with_vectors=False)  # refuses what is not there
         return HybridExplanation(
             id=id,
             query=text,
@@ -192,10 +198,10 @@ class Hybrid:
             sparse=sparse,
         )
 
-    def _tuned(self) -> Steps[Settings]:
+    def _tuned(self, seen: Description) -> Settings:
         """The caller's, completed by the index's tuning: there is no fusion among them."""
         options = self._options
-        tuning = (yield from self._verbs.tuning()) if len(self._legs) > 1 else None
+        tuning = tuning_in(seen, self._session.backend.location) if len(self._legs) > 1 else None
         settings = tuned(tuning, self._legs, options.max_query_terms)
         weights_of(settings.fusion, len(settings.legs))
         check_page(settings.legs, options.limit, options.offset, settings.note)
@@ -203,14 +209,16 @@ class Hybrid:
 
     def _resolve(self, text: str, settings: Settings | None = None) -> Steps[_Resolved]:
         """Every leg with its query; those that have none are left out, with their weights."""
-        settings = settings or self._given or (yield from self._tuned())
+        seen = yield from self._session.look()
+        check_exists(self._session, seen)
+        settings = settings or self._given or self._tuned(seen)
         resolved: list[ResolvedLeg | None] = []
         warnings: tuple[str, ...] = settings.warnings
         options = self._options
         if options.max_query_terms != settings.max_query_terms:
             options = replace(options, max_query_terms=settings.max_query_terms)
         for leg in settings.legs:
-            found, more = yield from self._resolved(leg, text, options)
+            found, more = yield from self._resolved(seen, leg, text, options)
             resolved.append(found)
             warnings += more
         kept = tuple(leg for leg in resolved if leg is not None)
@@ -225,20 +233,20 @@ class Hybrid:
             offset=options.offset,
             with_payload=options.with_payload,
         )
-        return _Resolved(query=query, warnings=warnings, note=settings.note)
+        return _Resolved(seen=seen, query=query, warnings=warnings, note=settings.note)
 
     def _resolved(
-        self, leg: Leg, text: str, options: SearchOptions
+        self, seen: Description, leg: Leg, text: str, options: SearchOptions
     ) -> Steps[tuple[ResolvedLeg | None, tuple[str, ...]]]:
         filters = tuple([given for given in (options.filter, leg.filter) if given is not None])
         resolved = partial(ResolvedLeg, name=leg.name, candidates=leg.candidates, filters=filters)
         if isinstance(leg, SparseLeg):
-            vector, warnings = yield from self._verbs.query_terms(text, options)
+            vector, warnings = yield from query_terms(self._session, seen, text, options)
             if not len(vector):
                 return None, (*warnings, f"the query has no terms: the {leg.name} leg is left out")
             return resolved(kind="sparse", sparse=vector), warnings
         if isinstance(leg, DenseLeg):
-            field = yield from self._backend().dense_field(leg.field)
+            field = self._backend.dense_field(seen, leg.field)
             if not makes_vectors(leg.vector):
                 numbers = given_vector(leg.vector)
             elif not any(numbers := (yield Compute(lambda: dense_vector(leg.vector, text)))):
@@ -266,7 +274,7 @@ class Hybrid:
                 body={},
                 warnings=warnings,
             )
-        plan = yield from self._backend().plan_hybrid(resolved.query, self._path)
+        plan = yield from self._backend.plan(resolved.seen, resolved.query, self._path)
         reason = f"{plan.reason}; {resolved.note}" if resolved.note else plan.reason
         graphs = tuple(
             leg.name for leg in resolved.query.legs if leg.kind == "dense" and not leg.exact
@@ -274,24 +282,27 @@ class Hybrid:
         warnings += plan.warnings
         return replace(plan, reason=reason, warnings=warnings, approximate=graphs)
 
-    def _fused_here(self, query: HybridQuery) -> Steps[list[Hit]]:
-        rankings = yield from self._backend().search_legs(query)
+    def _fused_here(self, resolved: _Resolved) -> Steps[list[Hit]]:
+        query = resolved.query
+        rankings = yield from self._backend.search_legs(resolved.seen, query)
         page = fuse(query.fusion, rankings, offset=query.offset, limit=query.limit)
         payloads: dict[str, Any] = {}
         if query.with_payload and page:
             ids = [hit.id for hit in page]
-            documents = yield from self._verbs.backend.fetch(ids, with_vectors=False)
+            backend = self._session.backend
+            documents = yield from backend.fetch(resolved.seen, ids, with_vectors=False)
             payloads = {str(document.id): document.payload for document in documents}
         return [
             Hit(id=hit.id, score=hit.score, payload=payloads.get(str(hit.id), {}), legs=hit.legs)
             for hit in page
         ]
 
+    @property
     def _backend(self) -> HybridBackend:
-        backend = self._verbs.hybrid_backend
-        if backend is None:
-            raise NotSupported(f"{self._verbs.backend.location} cannot combine several legs")
-        return backend
+        backend = self._session.backend
+        if backend.hybrid is None:
+            raise NotSupported(f"{backend.location} cannot combine several legs")
+        return backend.hybrid
 
 
 def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
@@ -312,7 +323,7 @@ def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
 
 
 def hybrid_search(
-    verbs: Verbs,
+    session: Session,
     query: Query,
     dense: Any,
     legs: Sequence[Leg] | None,
@@ -324,4 +335,42 @@ def hybrid_search(
     """The hybrid search that the arguments ask for."""
     if not isinstance(query, str):
         raise ConfigurationError("a hybrid search needs the query's text, not its sparse vector")
-    return Hybrid(verbs, resolve_legs(legs, dense), fusion, options, path, with_legs)
+    return Hybrid(session, resolve_legs(legs, dense), fusion, options, path, with_legs)
+
+
+def searching(
+    session: Session,
+    query: Query,
+    dense: Any,
+    legs: Sequence[Leg] | None,
+    fusion: Fusion | None,
+    options: SearchOptions,
+    path: FusionPath,
+    with_legs: bool,
+) -> Steps[Hits]:
+    """The search that the arguments ask for: of the sparse leg alone, or of several."""
+    if not _is_hybrid(dense, legs, fusion):
+        return search(session, query, options)
+    hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, with_legs)
+    return hybrid.search(str(query))
+
+
+def planning(
+    session: Session,
+    query: Query,
+    dense: Any,
+    legs: Sequence[Leg] | None,
+    fusion: Fusion | None,
+    options: SearchOptions,
+    path: FusionPath,
+) -> Steps[Plan]:
+    """The plan of that search."""
+    if not _is_hybrid(dense, legs, fusion):
+        return plan(session, query, options)
+    hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, False)
+    return hybrid.plan(str(query))
+
+
+def _is_hybrid(dense: Any, legs: Sequence[Leg] | None, fusion: Fusion | None) -> bool:
+    """Whether the arguments ask for more than the sparse leg."""
+    return dense is not None or legs is not None or fusion is not None

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-from splade_connectors.backends.protocol import Capabilities
+from splade_connectors.backends.protocol import Capabilities, Description
 from splade_connectors.documents import Document, EncodedDocument, Outcome, Rejected, Row, Written
 from splade_connectors.encoders.base import EncodeStats
-from splade_connectors.errors import ConfigurationError, InvalidDocument, SpladeConnectorsError
+from splade_connectors.errors import (
+    ConfigurationError,
+    InvalidDocument,
+    ManifestMismatch,
+    SpladeConnectorsError,
+)
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.encode import document_vectors
+from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Compute, Steps
@@ -20,8 +26,18 @@ from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.seen_ids import SeenIds
 from splade_connectors.writing.send import Sender
 
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An index that documents can be written to.
+
+    Attributes:
+        seen: what is there.
+        recipe: how texts become its vectors.
+    """
+
+    seen: Description
+    recipe: Recipe
 
 
 class Indexing:
@@ -30,7 +46,7 @@ class Indexing:
     A row is a document, or the rejection of a row that its reader could not make one of.
 
     Args:
-        verbs: of the store.
+        session: of the store.
         options: of the run.
         retry: how long a server that is not available is waited for.
         on_progress: called after each batch and chunk.
@@ -39,22 +55,22 @@ class Indexing:
 
     def __init__(
         self,
-        verbs: Verbs,
+        session: Session,
         options: WriteOptions,
         retry: RetryOptions,
         on_progress: OnProgress,
         dead_letters: DeadLetters | None = None,
     ) -> None:
         self.report = IndexReport()
-        self._verbs = verbs
+        self._session = session
         self._options = options
         self._on_progress = on_progress
         self._dead_letters = dead_letters
         self._sender: Sender[EncodedDocument] = Sender(
-            verbs.backend.write, verbs.backend.size, self._settle, options, retry
+            self._write, session.backend.size, self._settle, options, retry
         )
         self._began = time.perf_counter()
-        self._capabilities: Capabilities | None = None
+        self._prepared: Prepared | None = None
         self._seen = SeenIds()
         self._told = 0
         self._stopping = False
@@ -67,19 +83,19 @@ class Indexing:
         for row in rows:
             if isinstance(row, Rejected):
                 self._note_rejection(row, None)
-        if self._capabilities is None and documents:
-            self._capabilities = yield from self._verbs.prepare(documents, self._options)
-        accepted = [document for document in documents if self._accept(document)]
-        encoded = yield from self._encode(accepted)
-        most = self._capabilities.max_write_documents if self._capabilities else None
-        yield from self._sender.put(encoded, most)
+        if documents:
+            prepared = self._prepared or (yield from self._prepare(documents))
+            found = prepared.seen.capabilities
+            accepted = [document for document in documents if self._accept(document, found)]
+            encoded = yield from self._encode(accepted, prepared)
+            yield from self._sender.put(encoded, found.max_write_documents)
         self._tell()
 
     def finish(self) -> Steps[IndexReport]:
         """Wait for what is under way, make everything visible and close the report."""
         yield from self._sender.drain()
-        if self._capabilities is not None:
-            yield from self._verbs.backend.refresh()
+        if self._prepared is not None:
+            yield from self._session.backend.refresh()
         return self._closed()
 
     def interrupt(self) -> Steps[IndexReport]:
@@ -105,29 +121,38 @@ class Indexing:
         self._tell()
         return self.report
 
-    def _accept(self, document: Document) -> bool:
-        assert self._capabilities is not None
+    def _prepare(self, documents: Sequence[Document]) -> Steps[Prepared]:
+        self._prepared = yield from prepare(self._session, documents, self._options)
+        return self._prepared
+
+    def _write(self, items: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+        assert self._prepared is not None  # what is sent was encoded, and so prepared for
+        return self._session.backend.write(self._prepared.seen, items)
+
+    def _accept(self, document: Document, found: Capabilities) -> bool:
         # Where ids are strings only, 5 and "5" are the same document.
-        id = document.id if self._capabilities.integer_ids else str(document.id)
+        id = document.id if found.integer_ids else str(document.id)
         if not self._seen.add(id):
             reason = f"the id {document.id!r} was given to an earlier document of this run"
             self._reject(document, reason)
             return False
         if not document.text.strip() and document.vector is None:
-            if not self._capabilities.empty_vectors:
+            if not found.empty_vectors:
                 self._reject(document, "the text is empty, and this store needs at least one term")
                 return False
             self.report.empty += 1
         return True
 
-    def _encode(self, documents: list[Document]) -> Steps[list[EncodedDocument]]:
+    def _encode(
+        self, documents: list[Document], prepared: Prepared
+    ) -> Steps[list[EncodedDocument]]:
         """Vectors and stored fields; what the store is known to refuse is rejected here."""
         began = time.perf_counter()
         stats = EncodeStats()
-        done, verbs, tell = self._handled, self._verbs, self._tell_at
+        done, recipe, tell = self._handled, prepared.recipe, self._tell_at
         vectors: list[SparseVector] = yield Compute(
             lambda: document_vectors(
-                verbs.document_encoder(), documents, stats, lambda step: tell(done + step.done)
+                recipe.encoder, documents, stats, lambda step: tell(done + step.done)
             )
         )
         self.report.encode_s += time.perf_counter() - began
@@ -143,11 +168,11 @@ class Indexing:
                 continue
             item = EncodedDocument(
                 document=document,
-                vector=vector.prune(verbs.prune),
+                vector=vector.prune(recipe.prune),
                 payload=payload,
-                marker=verbs.marker(document.text),
+                marker=recipe.marker(document.text),
             )
-            reason = verbs.backend.check(item)
+            reason = self._session.backend.check(prepared.seen, item)
             if reason:
                 self._reject(document, reason)
             else:
@@ -190,6 +215,43 @@ class Indexing:
                 in_flight=self._sender.in_flight,
                 stopping=self._stopping,
             )
+        )
+
+
+def prepare(
+    session: Session, documents: Sequence[Document], options: WriteOptions
+) -> Steps[Prepared]:
+    """Create what is absent, or check that what is there fits.
+
+    Raises:
+        ManifestMismatch: when another model wrote what is there, or nobody says which.
+    """
+    # What an earlier verb saw may be gone, or another's by now.
+    before = yield from session.look_again()
+    recipe, stored = session.recipe(before, options.text_fields), before.manifest
+    override = session.overrides or options.override_manifest
+    if stored and not override:
+        stored.check(recipe.manifest, use="write", where=session.backend.location)
+    if before.capabilities.has_field and stored is None and not override:
+        yield from _refuse_unknown_vectors(session, before)
+    sizes = {
+        name: len(vector)
+        for document in reversed(documents)  # the first one decides
+        for name, vector in document.dense_vectors().items()
+    }
+    now = yield from session.backend.prepare(
+        before, recipe.manifest, sizes, write_manifest=stored is None
+    )
+    session.keep(now)
+    return Prepared(seen=now, recipe=replace(recipe, manifest=stored or recipe.manifest))
+
+
+def _refuse_unknown_vectors(session: Session, seen: Description) -> Steps[None]:
+    written = yield from session.backend.count(seen)
+    if written:
+        raise ManifestMismatch(
+            f"{session.backend.location} holds {written} sparse vectors and no manifest that says "
+            "which model wrote them; override_manifest=True (--override-manifest) adds to them"
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
 
-from splade_connectors.backends.protocol import Capabilities, Plan
+from splade_connectors.backends.protocol import Capabilities, Description, Plan
 from splade_connectors.documents import Hit
-from splade_connectors.fusion.legs import Leg
-from splade_connectors.fusion.spec import Fusion
+from splade_connectors.errors import ConfigurationError, NotFound
+from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.options import PruneOptions, SearchOptions
+from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
 Query = str | SparseVector
@@ -28,22 +29,65 @@ class Hits(tuple[Hit, ...]):
         return made
 
 
-def search_options(
-    limit: int, offset: int, filter: Any, with_payload: bool, max_query_terms: int | None
-) -> SearchOptions:
-    """The options of a search."""
-    return SearchOptions(
-        limit=limit,
-        offset=offset,
-        filter=filter,
-        with_payload=with_payload,
-        max_query_terms=max_query_terms,
-    )
+def plan(session: Session, query: Query, options: SearchOptions) -> Steps[Plan]:
+    """The request that `search` would send."""
+    return (yield from _planned(session, query, options))[1]
 
 
-def is_hybrid(dense: Any, legs: Sequence[Leg] | None, fusion: Fusion | None) -> bool:
-    """Whether the arguments ask for more than the sparse leg."""
-    return dense is not None or legs is not None or fusion is not None
+def search(session: Session, query: Query, options: SearchOptions) -> Steps[Hits]:
+    """The best documents by dot product."""
+    vector, plan = yield from _planned(session, query, options)
+    if not len(vector):
+        return Hits.of((), plan)
+    return Hits.of((yield from session.backend.search(plan)), plan)
+
+
+def query_terms(
+    session: Session, seen: Description, query: Query, options: SearchOptions
+) -> Steps[tuple[SparseVector, tuple[str, ...]]]:
+    """The query's vector as it is sent, after checking the index; and what to warn of."""
+    warnings = check_searchable(session, seen)
+    vector = yield from query_vector(session, query)
+    count = len(vector)
+    limit = min(options.max_query_terms or count, seen.capabilities.max_query_terms or count)
+    vector, dropped = cap_terms(vector, limit)
+    if dropped:
+        warnings += (
+            f"the query has {count} terms; the {len(vector)} heaviest are "
+            "sent (the limit of clauses in a query, or max_query_terms)",
+        )
+    return vector, warnings
+
+
+def query_vector(session: Session, query: Query) -> Steps[SparseVector]:
+    """The query's whole vector; an empty one of a text without words."""
+    if isinstance(query, SparseVector):
+        return query
+    if not isinstance(query, str):
+        kind = type(query).__name__
+        raise ConfigurationError(f"a query is a text or a SparseVector, not {kind}")
+    if not query.strip():
+        return SparseVector.empty()
+    vector: SparseVector = yield Compute(lambda: session.encoder().encode_queries([query])[0])
+    return vector
+
+
+def check_searchable(session: Session, seen: Description) -> tuple[str, ...]:
+    """The warnings for an index that does not say which model wrote it.
+
+    Raises:
+        NotFound: when there is no such index, or no sparse vectors in it.
+        ManifestMismatch: when another model wrote it.
+    """
+    where = session.backend.location
+    check_exists(session, seen)
+    if not seen.capabilities.has_field:
+        fields = _fields(seen.capabilities)
+        raise NotFound(f"{where} has no sparse vectors under this name; {fields}")
+    session.check_for_queries(seen)
+    if seen.manifest is None:
+        return ("the index has no manifest: nothing tells which model wrote it",)
+    return ()
 
 
 def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, int]:
@@ -51,6 +95,17 @@ def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, in
     if limit is None or len(vector) <= limit:
         return vector, 0
     return vector.prune(PruneOptions(top_k=limit)), len(vector) - limit
+
+
+def _planned(
+    session: Session, query: Query, options: SearchOptions
+) -> Steps[tuple[SparseVector, Plan]]:
+    seen = yield from session.look()
+    vector, warnings = yield from query_terms(session, seen, query, options)
+    if not len(vector):
+        return vector, _no_terms(warnings)
+    plan = session.backend.plan(seen, vector, options)
+    return vector, replace(plan, warnings=warnings + plan.warnings)
 
 
 def _fields(found: Capabilities) -> str:

@@ -285,7 +285,7 @@ class StoreContract(ABC):
         inspection = filled.inspect()
         assert inspection.manifest is not None
         assert inspection.manifest.model == "hash"
-        assert inspection.capabilities.documents == len(TEXTS)
+        assert inspection.documents == len(TEXTS)
 
     def test_searching_before_indexing(self, store: Store) -> None:
         with pytest.raises(NotFound, match="does not exist"):

@@ -10,19 +10,20 @@ from typing import Any
 from splade_connectors.backends.attaching import (
     Attachment,
     AttachOutcome,
+    Counts,
     Found,
     Page,
     Selection,
     Survey,
 )
-from splade_connectors.backends.protocol import Capabilities, Opened
+from splade_connectors.backends.protocol import Description, Opened
 from splade_connectors.documents import EncodedDocument, Outcome, Written
 from splade_connectors.encoders.base import SparseEncoder
-from splade_connectors.operations.session import Verbs
+from splade_connectors.operations.session import Session
 from splade_connectors.options import PruneOptions, RetryOptions
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
-from splade_connectors.testing.memory import MemoryBackend
+from splade_connectors.testing.memory import Address, MemoryAttaching, MemoryBackend
 from splade_connectors.vectors import SparseVector
 
 # JSON spends about this many bytes on one term.
@@ -34,25 +35,27 @@ class DiscardingBackend(MemoryBackend):
     """Writes documents as JSON, as other backends do, and forgets them.
 
     Attributes:
-        documents: that were written.
+        received: number of documents that were written.
         sent_bytes: of their JSON.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.location = "nowhere"
-        self.documents = 0
+        self.received = 0
         self.sent_bytes = 0
 
     def size(self, document: EncodedDocument) -> int:
         """As `Backend.size`."""
         return len(document.document.text) + _BYTES_PER_TERM * len(document.vector)
 
-    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+    def write(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
         """As `Backend.write`."""
         yield from ()
         body = json.dumps([_json(document) for document in documents]).encode()
-        self.documents += len(documents)
+        self.received += len(documents)
         self.sent_bytes += len(body)
         return [Written(id=document.id) for document in documents]
 
@@ -68,29 +71,44 @@ class EndlessCollection(DiscardingBackend):
     def __init__(self, count: int, payload: Callable[[int], Mapping[str, Any]]) -> None:
         super().__init__()
         self._count = count
-        self._payload = payload
         self.collection.exists = True
+        self.attaching = _EndlessAttaching(self, count, payload)
 
-    def describe(self) -> Steps[Capabilities]:
-        """As `Backend.describe`."""
-        return replace((yield from super().describe()), documents=self._count)
+    def documents(self, seen: Description) -> Steps[int]:
+        """As `Backend.documents`."""
+        yield from ()
+        return self._count
 
-    def survey(self, selection: Selection) -> Steps[Survey]:
+
+class _EndlessAttaching(MemoryAttaching):
+    """The part of an `EndlessCollection` that attaches. Arguments as there."""
+
+    def __init__(
+        self,
+        backend: EndlessCollection,
+        count: int,
+        payload: Callable[[int], Mapping[str, Any]],
+    ) -> None:
+        super().__init__(backend, Address(backend.collection))
+        self._endless = backend
+        self._count = count
+        self._payload = payload
+
+    def survey(self, seen: Description, selection: Selection) -> Steps[Survey]:
         """As `AttachBackend.survey`."""
-        sample = yield from self.read(replace(selection, size=_SAMPLE), None)
+        sample = yield from self.read(seen, replace(selection, size=_SAMPLE), None)
         return Survey(
-            documents=self._count,
-            missing=(yield from self.missing(selection)),
+            counts=(yield from self.counts(seen, selection)),
             sample=tuple(sample.documents),
             present=selection.fields,
         )
 
-    def missing(self, selection: Selection) -> Steps[int]:
-        """As `AttachBackend.missing`."""
+    def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
+        """As `AttachBackend.counts`."""
         yield from ()
-        return self._count - self.documents
+        return Counts(documents=self._count, missing=self._count - self._endless.received)
 
-    def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
+    def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
         """As `AttachBackend.read`."""
         yield from ()
         start = cursor or 0
@@ -98,17 +116,17 @@ class EndlessCollection(DiscardingBackend):
         documents = [Found(id=at, payload=self._payload(at)) for at in range(start, end)]
         return Page(documents=documents, next=end if end < self._count else None)
 
-    def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
+    def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
         """No vector was kept."""
         yield from ()
         return []
 
-    def attach(self, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+    def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
         """As `AttachBackend.attach`."""
         yield from ()
         body = [{"id": item.id, "vector": _sparse_json(item.vector)} for item in items]
-        self.documents += len(items)
-        self.sent_bytes += len(json.dumps(body).encode())
+        self._endless.received += len(items)
+        self._endless.sent_bytes += len(json.dumps(body).encode())
         return [Written(id=item.id) for item in items]
 
 
@@ -125,9 +143,9 @@ class DiscardingStore(Store):
 
     def __init__(self, encoder: SparseEncoder, backend: DiscardingBackend | None = None) -> None:
         self.backend = backend or DiscardingBackend()
-        verbs = Verbs(self.backend, lambda: encoder, PruneOptions(), False)
+        session = Session(self.backend, lambda: encoder, PruneOptions(), False)
         opened = Opened(backend=self.backend, send=lambda request: None, close=lambda: None)
-        super().__init__(verbs, opened, RetryOptions())
+        super().__init__(session, opened, RetryOptions())
 
 
 def _json(document: EncodedDocument) -> dict[str, object]:

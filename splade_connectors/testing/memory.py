@@ -1,22 +1,22 @@
 """A store in memory, exact by construction: the simplest adapter, and a double for tests.
 
-Its first half is what every adapter has (`Backend`), its second half what attaching to documents
-of others takes (`AttachBackend`).
+`MemoryBackend` is what every adapter has, `MemoryAttaching` what attaching to documents of others
+takes: a part that an adapter may do without.
 """
 
 from __future__ import annotations
 
-import copy
 import random
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from splade_connectors.backends.attaching import (
     Attachment,
     AttachOutcome,
     Conflict,
+    Counts,
     Found,
     Gone,
     Page,
@@ -24,7 +24,7 @@ from splade_connectors.backends.attaching import (
     Survey,
 )
 from splade_connectors.backends.metadata import former_of, switched, vector_of, without_vector
-from splade_connectors.backends.protocol import Capabilities, Opened, Plan
+from splade_connectors.backends.protocol import Backend, Capabilities, Description, Opened, Plan
 from splade_connectors.documents import (
     DocumentId,
     EncodedDocument,
@@ -35,9 +35,9 @@ from splade_connectors.documents import (
 )
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.load import load_encoder
-from splade_connectors.errors import ConfigurationError, NotFound
+from splade_connectors.errors import ConfigurationError
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
-from splade_connectors.operations.session import Verbs
+from splade_connectors.operations.session import Session
 from splade_connectors.options import PruneOptions, RetryOptions, SearchOptions
 from splade_connectors.payloads import text_paths
 from splade_connectors.runtime.effects import Steps
@@ -75,60 +75,90 @@ class Collection:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Which vector of which collection.
+
+    Attributes:
+        collection: what is stored.
+        asked: what users call the vector; it stands for another one after the model was replaced.
+        exactly: whether that other one is not meant.
+    """
+
+    collection: Collection
+    asked: str = "splade"
+    exactly: bool = False
+
+    @property
+    def vector_name(self) -> str:
+        """The sparse vector."""
+        return self.asked if self.exactly else vector_of(self.collection.metadata, self.asked)
+
+    @property
+    def vectors(self) -> dict[DocumentId, Made]:
+        """By the id of the document."""
+        return self.collection.vectors.get(self.vector_name, {})
+
+
 class MemoryBackend:
     """The verbs over a `Collection`. It yields no requests: there is nothing to send.
 
     Args:
         collection: None is a new one.
+        address: of the vector; None is the default one of the collection.
 
     Attributes:
         collection: what is stored; its owner may change it by hand.
     """
 
-    def __init__(self, collection: Collection | None = None) -> None:
+    hybrid = None
+    copying = None
+
+    def __init__(
+        self, collection: Collection | None = None, address: Address | None = None
+    ) -> None:
         self.location = "memory"
-        self.collection = collection or Collection()
-        # What users call the vector; it stands for another one after the model was replaced.
-        self._asked = "splade"
-        self._exactly = False
+        self._address = address or Address(collection or Collection())
+        self.collection = self._address.collection
+        self.attaching = MemoryAttaching(self, self._address)
 
-    @property
-    def vector_name(self) -> str:
-        """The sparse vector."""
-        return self._asked if self._exactly else vector_of(self.collection.metadata, self._asked)
-
-    def describe(self) -> Steps[Capabilities]:
+    def describe(self) -> Steps[Description]:
         """As `Backend.describe`."""
         yield from ()
-        return Capabilities(
-            backend="memory",
-            exists=self.collection.exists,
-            has_field=self.vector_name in self.collection.vectors,
-            documents=len(self.collection.payloads),
+        name = self._address.vector_name
+        manifests = self.collection.metadata.get(MANIFEST_KEY) or {}
+        return Description(
+            capabilities=Capabilities(
+                backend="memory",
+                exists=self.collection.exists,
+                has_field=name in self.collection.vectors,
+            ),
+            manifest=parse_manifest(manifests.get(name), self.location),
+            vector=name,
         )
 
-    def read_manifest(self) -> Steps[IndexManifest | None]:
-        """As `Backend.read_manifest`."""
-        yield from ()
-        manifests = self.collection.metadata.get(MANIFEST_KEY) or {}
-        return parse_manifest(manifests.get(self.vector_name), self.location)
-
     def prepare(
-        self, manifest: IndexManifest, dense_sizes: Mapping[str, int], *, write_manifest: bool
-    ) -> Steps[None]:
+        self,
+        seen: Description,
+        manifest: IndexManifest,
+        dense_sizes: Mapping[str, int],
+        *,
+        write_manifest: bool,
+    ) -> Steps[Description]:
         """As `Backend.prepare`."""
         self.collection.exists = True
-        self.collection.vectors.setdefault(self.vector_name, {})
+        self.collection.vectors.setdefault(seen.vector, {})
         if write_manifest:
-            yield from self.write_manifest(manifest)
+            return (yield from self.write_manifest(manifest))
+        return (yield from self.describe())
 
-    def write_manifest(self, manifest: IndexManifest) -> Steps[None]:
+    def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
         """As `Backend.write_manifest`."""
-        yield from ()
         manifests = self.collection.metadata.setdefault(MANIFEST_KEY, {})
-        manifests[self.vector_name] = manifest.to_json()
+        manifests[self._address.vector_name] = manifest.to_json()
+        return (yield from self.describe())
 
-    def check(self, document: EncodedDocument) -> str | None:
+    def check(self, seen: Description, document: EncodedDocument) -> str | None:
         """Nothing is refused."""
         return None
 
@@ -136,16 +166,19 @@ class MemoryBackend:
         """About the size of the text."""
         return len(document.document.text)
 
-    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+    def write(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
         """As `Backend.write`."""
         yield from ()
         for document in documents:
             self.collection.payloads[document.id] = dict(document.payload)
-            self._vectors[document.id] = Made(document.vector, document.marker)
+            self._address.vectors[document.id] = Made(document.vector, document.marker)
         return [Written(id=document.id) for document in documents]
 
     def update(
         self,
+        seen: Description,
         id: DocumentId,
         payload: Mapping[str, Any],
         vector: SparseVector | None,
@@ -155,15 +188,14 @@ class MemoryBackend:
         yield from ()
         self.collection.payloads[id] = {**self.collection.payloads[id], **payload}
         if vector is not None:
-            self._vectors[id] = Made(vector, marker)
+            self._address.vectors[id] = Made(vector, marker)
 
     def refresh(self) -> Steps[None]:
         """Nothing to do."""
         yield from ()
 
-    def plan(self, query: SparseVector, options: SearchOptions) -> Steps[Plan]:
+    def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
         """As `Backend.plan`; a filter maps payload fields to the values they must have."""
-        yield from ()
         if options.filter is not None and not isinstance(options.filter, Mapping):
             raise ConfigurationError("a filter of the memory store maps fields to values")
         return Plan(
@@ -179,12 +211,13 @@ class MemoryBackend:
         yield from ()
         options: SearchOptions = plan.body["options"]
         wanted = (options.filter or {}).items()
+        made = self._address.vectors
         found = {
             id: payload
             for id, payload in self.collection.payloads.items()
-            if id in self._vectors and all(payload.get(key) == value for key, value in wanted)
+            if id in made and all(payload.get(key) == value for key, value in wanted)
         }
-        vectors = SparseBatch.from_vectors(self._vectors[id].vector for id in found)
+        vectors = SparseBatch.from_vectors(made[id].vector for id in found)
         scores = exact_scores(plan.body["query"], vectors)
         ranking = exact_ranking(list(found), scores, options.offset + options.limit)
         return [
@@ -193,42 +226,57 @@ class MemoryBackend:
         ]
 
     def fetch(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool
+        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
     ) -> Steps[list[StoredDocument]]:
         """As `Backend.fetch`."""
         yield from ()
+        vectors = self._address.vectors
         return [
             StoredDocument(id=id, payload=payload, vector=made.vector if made else None)
             for id in ids
             if (payload := self.collection.payloads.get(id)) is not None
-            for made in [self._vectors.get(id) if with_vectors else None]
+            for made in [vectors.get(id) if with_vectors else None]
         ]
 
-    def delete(self, ids: Sequence[DocumentId]) -> Steps[None]:
+    def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
         """As `Backend.delete`."""
         yield from ()
-        if not self.collection.exists:
-            raise NotFound("memory does not exist")
         for id in ids:
             self.collection.payloads.pop(id, None)
             for vectors in self.collection.vectors.values():
                 vectors.pop(id, None)
 
-    def count(self) -> Steps[int]:
+    def documents(self, seen: Description) -> Steps[int]:
+        """As `Backend.documents`."""
+        yield from ()
+        return len(self.collection.payloads)
+
+    def count(self, seen: Description) -> Steps[int]:
         """As `Backend.count`."""
         yield from ()
-        return len(self._vectors)
+        return len(self._address.vectors)
 
-    # What follows is for attaching.
 
-    def pinned(self) -> Steps[Self]:
+class MemoryAttaching:
+    """The part that attaches.
+
+    Args:
+        backend: that it is a part of.
+        address: of the vector.
+    """
+
+    def __init__(self, backend: MemoryBackend, address: Address) -> None:
+        self._backend = backend
+        self._address = address
+        self._collection = address.collection
+
+    def pinned(self, seen: Description) -> Steps[Backend]:
         """There is no other collection that its name could stand for."""
         yield from ()
-        return self
+        return self._backend
 
-    def marks(self, asked: bool) -> Steps[bool]:
+    def marks(self, seen: Description) -> bool:
         """Always."""
-        yield from ()
         return True
 
     def names(self) -> Steps[list[str]]:
@@ -236,124 +284,123 @@ class MemoryBackend:
         yield from ()
         return []
 
-    def survey(self, selection: Selection) -> Steps[Survey]:
+    def survey(self, seen: Description, selection: Selection) -> Steps[Survey]:
         """As `AttachBackend.survey`."""
-        sample = tuple(map(self._found, list(self.collection.payloads)[:_SAMPLE]))
-        payloads = self.collection.payloads.values()
+        sample = tuple(map(self._found, list(self._collection.payloads)[:_SAMPLE]))
+        payloads = self._collection.payloads.values()
         present = dict.fromkeys(path for payload in payloads for path in text_paths(payload))
-        named = self.vector_name in self.collection.vectors
+        named = seen.vector in self._collection.vectors
         return Survey(
-            documents=len(payloads),
-            missing=(yield from self.missing(selection)),
+            counts=(yield from self.counts(seen, selection)),
             sample=sample,
             present=tuple(present),
             absent=tuple(name for name in selection.fields if name not in present),
-            changes=() if named else (f"the collection gets the vector {self.vector_name!r}",),
+            changes=() if named else (f"the collection gets the vector {seen.vector!r}",),
             bytes_per_term=_BYTES_PER_TERM,
         )
 
-    def ensure(self, manifest: IndexManifest, *, write_manifest: bool, mark: bool) -> Steps[None]:
+    def ensure(
+        self, seen: Description, manifest: IndexManifest, *, write_manifest: bool, mark: bool
+    ) -> Steps[Description]:
         """As `AttachBackend.ensure`."""
-        yield from self.prepare(manifest, {}, write_manifest=write_manifest)
+        return self._backend.prepare(seen, manifest, {}, write_manifest=write_manifest)
 
-    def read(self, selection: Selection, cursor: Any) -> Steps[Page]:
+    def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
         """A page of the ids that were selected in the beginning: documents come and go."""
         yield from ()
         ids, start = cursor or (self._selected(selection), 0)
         end = start + selection.size
-        page = [self._found(id) for id in ids[start:end] if id in self.collection.payloads]
+        page = [self._found(id) for id in ids[start:end] if id in self._collection.payloads]
         return Page(documents=page, next=(ids, end) if end < len(ids) else None)
 
-    def read_again(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:
+    def read_again(
+        self, seen: Description, selection: Selection, found: Sequence[Found]
+    ) -> Steps[list[Found]]:
         """As `AttachBackend.read_again`."""
         yield from ()
-        return [self._found(item.id) for item in found if item.id in self.collection.payloads]
+        return [self._found(item.id) for item in found if item.id in self._collection.payloads]
 
-    def draw(self, selection: Selection, size: int) -> Steps[list[Found]]:
+    def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
         """As `AttachBackend.draw`."""
         yield from ()
-        ids = list(self._vectors)
+        ids = list(self._address.vectors)
         return [self._found(id) for id in random.sample(ids, min(size, len(ids)))]
 
-    def missing(self, selection: Selection) -> Steps[int]:
-        """As `AttachBackend.missing`; of all parts."""
+    def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
+        """As `AttachBackend.counts`; of all parts."""
         yield from ()
-        return sum(not self._has(id, selection.settings) for id in list(self.collection.payloads))
+        ids = list(self._collection.payloads)
+        missing = sum(not self._has(id, selection.settings) for id in ids)
+        return Counts(documents=len(ids), missing=missing)
 
     def attachment_size(self, item: Attachment) -> int:
         """As `AttachBackend.attachment_size`."""
         return _BYTES_PER_TERM * len(item.vector)
 
-    def attach(self, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+    def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
         """To each document whose payload is still the one that was read."""
         yield from ()
         outcomes: list[AttachOutcome] = []
         for item in items:
             outcome = self._outcome(item.found)
             if isinstance(outcome, Written):
-                self._vectors[item.id] = Made(item.vector, item.marker)
+                self._address.vectors[item.id] = Made(item.vector, item.marker)
             outcomes.append(outcome)
         return outcomes
 
-    def clear(self, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
+    def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
         """As `AttachBackend.clear`."""
         yield from ()
         for item in found:
-            self._vectors.pop(item.id, None)
+            self._address.vectors.pop(item.id, None)
         return [Written(id=item.id) for item in found]
 
-    def withdrawal(self) -> Steps[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def withdrawal(self, seen: Description) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """As `AttachBackend.withdrawal`: everything goes."""
-        yield from ()
-        return (f"the vector {self.vector_name!r}", "its manifest"), ()
+        return (f"the vector {seen.vector!r}", "its manifest"), ()
 
-    def withdraw(self) -> Steps[None]:
+    def withdraw(self, seen: Description) -> Steps[None]:
         """As `AttachBackend.withdraw`."""
         yield from ()
-        name = self.vector_name
-        self.collection.vectors.pop(name, None)
-        self.collection.metadata = without_vector(self.collection.metadata, name)
+        name = self._address.vector_name
+        self._collection.vectors.pop(name, None)
+        self._collection.metadata = without_vector(self._collection.metadata, name)
 
-    def renamed(self, vector_name: str) -> Self:
+    def renamed(self, vector_name: str) -> Backend:
         """As `AttachBackend.renamed`."""
-        other = copy.copy(self)
-        other._asked, other._exactly = vector_name, True
-        return other
+        return MemoryBackend(address=Address(self._collection, vector_name, exactly=True))
 
     def switch(self, vector_name: str) -> Steps[None]:
         """As `AttachBackend.switch`."""
         yield from ()
-        self.collection.metadata = switched(self.collection.metadata, self._asked, vector_name)
+        self._collection.metadata = switched(
+            self._collection.metadata, self._address.asked, vector_name
+        )
 
-    def former(self) -> Steps[str | None]:
+    def former(self, seen: Description) -> str | None:
         """As `AttachBackend.former`."""
-        yield from ()
-        return former_of(self.collection.metadata, self._asked)
-
-    @property
-    def _vectors(self) -> dict[DocumentId, Made]:
-        return self.collection.vectors.get(self.vector_name, {})
+        return former_of(self._collection.metadata, self._address.asked)
 
     def _selected(self, selection: Selection) -> list[DocumentId]:
         number, parts = selection.part or (0, 1)
         ids = [
             id
-            for id in list(self.collection.payloads)
+            for id in list(self._collection.payloads)
             if zlib.crc32(repr(id).encode()) % parts == number
         ]
         match selection.which:
             case "missing":
                 return [id for id in ids if not self._has(id, selection.settings)]
             case "attached":
-                return [id for id in ids if id in self._vectors]
+                return [id for id in ids if id in self._address.vectors]
         return ids
 
     def _has(self, id: DocumentId, settings: str) -> bool:
-        made = self._vectors.get(id)
+        made = self._address.vectors.get(id)
         return made is not None and made.marker.startswith(f"{settings}-")
 
     def _found(self, id: DocumentId) -> Found:
-        payload, made = self.collection.payloads[id], self._vectors.get(id)
+        payload, made = self._collection.payloads[id], self._address.vectors.get(id)
         return Found(
             id=id,
             payload=payload,
@@ -363,7 +410,7 @@ class MemoryBackend:
         )
 
     def _outcome(self, found: Found) -> Written | Conflict | Gone:
-        now = self.collection.payloads.get(found.id)
+        now = self._collection.payloads.get(found.id)
         if now is None:
             return Gone(id=found.id)
         return Written(id=found.id) if now is found.handle else Conflict(id=found.id)
@@ -385,6 +432,6 @@ class MemoryStore(Store):
         collection: Collection | None = None,
     ) -> None:
         backend = MemoryBackend(collection)
-        verbs = Verbs(backend, lambda: encoder or load_encoder(), prune, False)
+        session = Session(backend, lambda: encoder or load_encoder(), prune, False)
         opened = Opened(backend=backend, send=lambda request: None, close=lambda: None)
-        super().__init__(verbs, opened, RetryOptions())
+        super().__init__(session, opened, RetryOptions())

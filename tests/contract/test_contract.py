@@ -12,7 +12,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient
 
 from splade_connectors import AsyncStore, SparseEncoder, Store, aconnect, connect
 from splade_connectors.backends.protocol import Opened, does_nothing
-from splade_connectors.operations.session import Verbs
+from splade_connectors.operations.session import Session
 from splade_connectors.options import PruneOptions
 from splade_connectors.testing import AttachContract, MemoryStore, Owner
 from splade_connectors.testing.memory import Collection, MemoryBackend
@@ -38,7 +38,7 @@ class TestMemory(AttachContract):
 
         backend = MemoryBackend(self._collection)
         opened = Opened(backend=backend, send=send, close=does_nothing(asynchronous=True))
-        return AsyncStore(Verbs(backend, lambda: encoder, PruneOptions(), False), opened, None)
+        return AsyncStore(Session(backend, lambda: encoder, PruneOptions(), False), opened, None)
 
     def make_owner(self) -> Owner:
         return MemoryOwner(self._collection)

@@ -49,7 +49,7 @@ class Hunt:
     def add_store(self, store: Store | AsyncStore) -> None:
         """A store, and the objects it is made of."""
         inside: Any = store
-        for part in (store, inside._opened, inside._opened.backend, inside._verbs):
+        for part in (store, inside._opened, inside._opened.backend, inside._session):
             self.add(type(part).__name__, part)
         self.add("calls", getattr(inside._opened.send, "__self__", ""))
 

@@ -23,7 +23,7 @@ from splade_connectors import (
     Store,
     WriteOptions,
 )
-from splade_connectors.backends.protocol import Capabilities, Opened
+from splade_connectors.backends.protocol import Description, Opened
 from splade_connectors.documents import (
     DocumentId,
     EncodedDocument,
@@ -39,7 +39,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
     Unavailable,
 )
-from splade_connectors.operations.session import Verbs
+from splade_connectors.operations.session import Session
 from splade_connectors.runtime.drive import run
 from splade_connectors.runtime.effects import Request, Steps
 from splade_connectors.testing import HashEncoder, MemoryStore
@@ -70,21 +70,23 @@ class ScriptedBackend(MemoryBackend):
         self.refreshed = 0
         self._capabilities = capabilities
 
-    def describe(self) -> Steps[Capabilities]:
-        found = yield from super().describe()
-        return replace(found, **self._capabilities)
+    def describe(self) -> Steps[Description]:
+        seen = yield from super().describe()
+        return replace(seen, capabilities=replace(seen.capabilities, **self._capabilities))
 
     def size(self, document: EncodedDocument) -> int:
         return 10 + len(document.document.text)
 
-    def write(self, documents: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
+    def write(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
         yield Put(documents)
         busy = [document for document in documents if self.busy.get(document.id, 0)]
         for document in busy:
             self.busy[document.id] -= 1
         guilty = {document.id: self.judge(document) for document in documents}
         fine = [item for item in documents if item not in busy and not guilty[item.id]]
-        outcomes = yield from super().write(fine)
+        outcomes = yield from super().write(seen, fine)
         outcomes += [Rejected(id=item.id, reason="429", retryable=True) for item in busy]
         outcomes += [Rejected(id=id, reason=reason) for id, reason in guilty.items() if reason]
         return outcomes
@@ -107,12 +109,12 @@ class Bench:
     prune: PruneOptions = field(default_factory=PruneOptions)
     slept: list[float] = field(default_factory=list)
 
-    def verbs(self) -> Verbs:
-        return Verbs(self.backend, HashEncoder, self.prune, False)
+    def session(self) -> Session:
+        return Session(self.backend, HashEncoder, self.prune, False)
 
     def store(self) -> Store:
         opened = Opened(backend=self.backend, send=self.backend.send, close=lambda: None)
-        store = Store(self.verbs(), opened, self.retry)
+        store = Store(self.session(), opened, self.retry)
         bench = self
 
         def recorded(steps: Steps[Any], *, guarded: bool = False) -> Any:
@@ -130,14 +132,15 @@ class Bench:
             return None
 
         return AsyncStore(
-            self.verbs(), Opened(backend=self.backend, send=send, close=close), self.retry
+            self.session(), Opened(backend=self.backend, send=send, close=close), self.retry
         )
 
     def stored(self) -> set[DocumentId]:
         return set(self.backend.collection.payloads)
 
     def documents(self) -> dict[DocumentId, StoredDocument]:
-        fetching = self.backend.fetch(list(self.stored()), with_vectors=True)
+        seen = run(self.backend.describe(), self.backend.send, QUICK)
+        fetching = self.backend.fetch(seen, list(self.stored()), with_vectors=True)
         return {document.id: document for document in run(fetching, self.backend.send, QUICK)}
 
 
@@ -340,7 +343,7 @@ def test_a_payload_key_that_is_no_text_is_reported(bench: Bench, key: Any) -> No
 
 def test_what_the_backend_knows_to_be_wrong_is_never_sent(bench: Bench) -> None:
     bench.backend.check = (  # type: ignore[method-assign]
-        lambda document: "no such vector" if document.id == 1 else None
+        lambda seen, document: "no such vector" if document.id == 1 else None
     )
     report = bench.store().index(documents(3))
     assert bench.backend.requests == [[0, 2]]

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
-from splade_connectors.backends.attaching import CopyBackend, attach_backend
+from splade_connectors.backends.attaching import attach_backend
 from splade_connectors.errors import AttachRefused, NotSupported
 from splade_connectors.files.dead_letters import DeadLetters
-from splade_connectors.operations.attach.plan import AttachPlan, Planner
+from splade_connectors.operations.attach.plan import AttachPlan, Planner, look_for_attaching
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.run import Attaching
+from splade_connectors.operations.session import Session
 from splade_connectors.options import AttachOptions, OnProgress, Progress, RetryOptions
 from splade_connectors.runtime.effects import Join, Spawn, Steps
-
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
 
 
 class Copying(Attaching):
     """Copies the collection, attaches to the copy, and switches an alias when all is verified.
 
     Args:
-        verbs: of the store.
+        session: of the store.
         copy_to: name of the copy.
         options: as of `Attaching`.
         retry: as of `Attaching`.
@@ -32,27 +29,27 @@ class Copying(Attaching):
 
     def __init__(
         self,
-        verbs: Verbs,
+        session: Session,
         copy_to: str,
         options: AttachOptions,
         retry: RetryOptions,
         on_progress: OnProgress,
         dead_letters: DeadLetters | None,
     ) -> None:
-        self._first = verbs
-        backend: Any = verbs.backend
-        if not isinstance(backend, CopyBackend):
+        self._first = session
+        backend, copying = session.backend, session.backend.copying
+        if copying is None:
             raise NotSupported(
-                f"{verbs.backend.location}: only Qdrant's collections are copied; leave "
+                f"{backend.location}: only Qdrant's collections are copied; leave "
                 "copy_to (--copy-to) away"
             )
-        self._original = backend
+        self._original = copying
         # An alias is named as collections are; that it must not be one is seen by the plan.
         if options.switch_alias not in (None, backend.location.rpartition("/")[2]):
-            backend.copied_to(options.switch_alias)
-        self._copy = backend.copied_to(copy_to)
+            copying.copied_to(options.switch_alias)
+        self._copy = copying.copied_to(copy_to)
         self._copied_points = 0
-        super().__init__(verbs.over(self._copy), options, retry, on_progress, dead_letters)
+        super().__init__(session.over(self._copy), None, options, retry, on_progress, dead_letters)
 
     def plan(self) -> Steps[AttachPlan]:
         """What `run` would do. Writes nothing."""
@@ -88,7 +85,8 @@ class Copying(Attaching):
 
     def _planned(self, *, measured: bool) -> Steps[AttachPlan]:
         """The plan of the original, and what the alias would meet in the end."""
-        plan = yield from Planner(self._first, self._options).plan(measured=measured)
+        seen = yield from look_for_attaching(self._first)
+        plan = yield from Planner(self._first, self._options, seen).plan(measured=measured)
         alias = self._options.switch_alias
         names = (yield from attach_backend(self._first.backend).names()) if alias else []
         if alias not in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from splade_connectors.backends.attaching import (
     Conflict,
@@ -15,16 +15,15 @@ from splade_connectors.backends.attaching import (
     Selection,
     attach_backend,
 )
+from splade_connectors.backends.protocol import Description
 from splade_connectors.documents import Rejected, Written
 from splade_connectors.errors import NotFound
-from splade_connectors.operations.attach.plan import nowhere
+from splade_connectors.operations.attach.plan import look_for_attaching, pinned
 from splade_connectors.operations.attach.report import DetachReport
+from splade_connectors.operations.session import Session
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.runtime.effects import Join, Spawn, Steps
 from splade_connectors.writing.send import Sender
-
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
 
 _FOUND_BYTES = 200
 _ATTACHED = Selection(which="attached", settings="", fields=())
@@ -35,19 +34,26 @@ class Detaching:
     """One run of `detach`.
 
     Args:
-        verbs: of the store.
+        session: of the store.
         retry: how long a server that is not available is waited for.
         on_progress: called after each page.
     """
 
-    def __init__(self, verbs: Verbs, retry: RetryOptions, on_progress: OnProgress) -> None:
-        self._verbs = verbs
+    def __init__(
+        self, session: Session, retry: RetryOptions, on_progress: OnProgress, seen: Description
+    ) -> None:
+        self._session = session
+        self._seen = seen
         self._retry = retry
         self._on_progress = on_progress
-        self._backend = attach_backend(verbs.backend)
-        self.report = DetachReport(vector=self._backend.vector_name)
+        self._backend = attach_backend(session.backend)
+        self.report = DetachReport(vector=seen.vector)
         self._sender: Sender[Found] = Sender(
-            self._backend.clear, lambda found: _FOUND_BYTES, self._settle, WriteOptions(), retry
+            lambda found: self._backend.clear(seen, found),
+            lambda found: _FOUND_BYTES,
+            self._settle,
+            WriteOptions(),
+            retry,
         )
         self._changed: list[Found] = []
 
@@ -57,31 +63,24 @@ class Detaching:
         Raises:
             NotFound: when there is nothing of ours.
         """
-        backend = self._verbs.backend
-        found = yield from backend.describe()
-        if not found.exists:
-            raise NotFound((yield from nowhere(self._verbs)))
-        if not found.has_field:
-            raise NotFound(
-                f"{backend.location} has no {self._backend.vector_name!r}: there is nothing to "
-                "detach"
-            )
-        self.report.vector = self._backend.vector_name
+        backend, seen = self._session.backend, self._seen
+        if not seen.capabilities.has_field:
+            raise NotFound(f"{backend.location} has no {seen.vector!r}: there is nothing to detach")
         if not (yield from self._is_ours()):
             raise NotFound(
-                f"{backend.location} has no manifest for {self._backend.vector_name!r} and no "
+                f"{backend.location} has no manifest for {seen.vector!r} and no "
                 "document that we have marked: what is there is not ours, and there is nothing to "
                 "detach"
             )
-        self.report.documents = yield from backend.count()
-        self.report.removes, self.report.remains = yield from self._backend.withdrawal()
+        self.report.documents = yield from backend.count(seen)
+        self.report.removes, self.report.remains = self._backend.withdrawal(seen)
         return self.report
 
     def _is_ours(self) -> Steps[bool]:
-        if (yield from self._verbs.backend.read_manifest()) is not None:
+        if self._seen.manifest is not None:
             return True
         # A detach beside an attach may have left documents without a manifest.
-        page = yield from self._backend.read(replace(_ATTACHED, size=1), None)
+        page = yield from self._backend.read(self._seen, replace(_ATTACHED, size=1), None)
         return any(found.marker is not None for found in page.documents)
 
     def run(self) -> Steps[DetachReport]:
@@ -95,20 +94,20 @@ class Detaching:
             except CursorLost:
                 yield from self._sender.drain()
                 continue
-            yield from self._verbs.backend.refresh()
+            yield from self._session.backend.refresh()
             if self.report.cleared == before:
                 break
         if not self.report.rejected_count:
-            yield from self._backend.withdraw()
+            yield from self._backend.withdraw(self._seen)
             self.report.done = True
         return self.report
 
     def _pass(self, selection: Selection) -> Steps[None]:
-        reading = yield Spawn(self._backend.read(selection, None), self._retry)
+        reading = yield Spawn(self._backend.read(self._seen, selection, None), self._retry)
         while reading is not None:
             page: Page = yield Join(reading)
             more = page.next is not None
-            steps = self._backend.read(selection, page.next)
+            steps = self._backend.read(self._seen, selection, page.next)
             reading = (yield Spawn(steps, self._retry)) if more else None
             yield from self._sender.put(page.documents)
             self._tell()
@@ -120,7 +119,7 @@ class Detaching:
 
     def _now(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:
         """As they are now: only those that still have something of ours."""
-        steps = self._backend.read_again(selection, found)
+        steps = self._backend.read_again(self._seen, selection, found)
         again: list[Found] = yield Join((yield Spawn(steps, self._retry)))
         return [item for item in again if item.marker is not None]
 
@@ -141,14 +140,29 @@ class Detaching:
         self._on_progress(Progress(done=done, total=total, in_flight=self._sender.in_flight))
 
 
-def former_verbs(verbs: Verbs) -> Steps[Verbs]:
-    """The verbs of the vector that was searched before the model was replaced.
+def begin_detaching(
+    session: Session, retry: RetryOptions, on_progress: OnProgress, *, former: bool
+) -> Steps[Detaching]:
+    """The run that removes what attaching added, or what a replaced model has left.
+
+    Raises:
+        NotFound: when there is no such collection or index, or nothing of ours.
+    """
+    session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
+    if former:
+        session = _former(session, seen)
+        seen = yield from look_for_attaching(session)
+    return Detaching(session, retry, on_progress, seen)
+
+
+def _former(session: Session, seen: Description) -> Session:
+    """The session of the vector that was searched before the model was replaced.
 
     Raises:
         NotFound: when no model was replaced.
     """
-    backend = attach_backend(verbs.backend)
-    name = yield from backend.former()
+    backend = attach_backend(session.backend)
+    name = backend.former(seen)
     if name is None:
-        raise NotFound(f"{verbs.backend.location} has no former vectors: no model was replaced")
-    return verbs.over(backend.renamed(name))
+        raise NotFound(f"{session.backend.location} has no former vectors: no model was replaced")
+    return session.over(backend.renamed(name))

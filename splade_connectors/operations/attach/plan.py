@@ -6,25 +6,23 @@ import difflib
 import statistics
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from splade_connectors.backends.attaching import Selection, Survey, attach_backend
 from splade_connectors.backends.feature_names import detect_style
-from splade_connectors.backends.protocol import Capabilities
+from splade_connectors.backends.protocol import Description
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import (
     ConfigurationError,
     ManifestMismatch,
     NotFound,
 )
-from splade_connectors.manifest import IndexManifest, KeyStyle
+from splade_connectors.manifest import KeyStyle
 from splade_connectors.operations.encode import encode_texts
+from splade_connectors.operations.session import Session
 from splade_connectors.options import AttachOptions
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Steps
-
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
 
 _SAMPLE = 64
 
@@ -99,107 +97,99 @@ class Planner:
     """Makes the plan of one run.
 
     Args:
-        verbs: of the store.
+        session: of the store.
         options: of the run.
-
-    Attributes:
-        stored: the manifest that is there, None without one; known after `plan`.
-        manifest: the one that the vectors are made by; known after `plan`.
+        seen: of the collection or index.
     """
 
-    stored: IndexManifest | None
-    manifest: IndexManifest
-
-    def __init__(self, verbs: Verbs, options: AttachOptions) -> None:
-        self._verbs = verbs
+    def __init__(self, session: Session, options: AttachOptions, seen: Description) -> None:
+        self._session = session
         self._options = options
-        self._backend = attach_backend(verbs.backend)
+        self._backend = attach_backend(session.backend)
+        self.seen = seen
+        self.recipe = session.recipe(seen, self._text_fields())
 
     def plan(self, *, measured: bool) -> Steps[AttachPlan]:
         """Look at everything; writes nothing.
 
         Args:
             measured: encode a sample, for an estimate of time and storage.
-
-        Raises:
-            NotFound: when there is no such collection or index, with names that are near.
         """
-        found = yield from self._verbs.backend.describe()
-        if not found.exists:
-            raise NotFound((yield from nowhere(self._verbs)))
-        yield from self._read_manifests(found)
-        selection = yield from self.selection()
-        survey = yield from self._backend.survey(selection)
-        refusals = [*survey.refusals, *self._refusals(found, survey)]
+        found, selection = self.seen.capabilities, self.selection(self.seen)
+        survey = yield from self._backend.survey(self.seen, selection)
+        refusals = [*survey.refusals, *self._refusals(survey)]
         texts = [text_of(item.payload, selection.fields) for item in survey.sample]
         seconds, terms = (yield from self._measure(texts)) if measured else (0.0, 0.0)
         blank = [text for text in texts if not text.strip()]
         return AttachPlan(
-            target=self._verbs.backend.location,
+            target=self._session.backend.location,
             backend=found.backend,
             version=found.version_text,
-            vector=self._backend.vector_name,
+            vector=self.seen.vector,
             text_fields=selection.fields,
-            documents=survey.documents,
-            to_do=survey.missing,
+            documents=survey.counts.documents,
+            to_do=survey.counts.missing,
             without_text=100 * len(blank) / len(texts) if texts else 0.0,
             present=survey.present,
             key_style=self._style(survey),
-            model=self.manifest.model,
-            seconds=seconds * survey.missing if measured else None,
+            model=self.recipe.manifest.model,
+            seconds=seconds * survey.counts.missing if measured else None,
             terms=terms,
-            bytes=round(terms * survey.bytes_per_term * survey.missing),
+            bytes=round(terms * survey.bytes_per_term * survey.counts.missing),
             changes=survey.changes,
             notes=survey.notes,
             refusals=tuple(refusals),
         )
 
-    def selection(self) -> Steps[Selection]:
+    def selection(self, seen: Description) -> Selection:
         """What the first pass reads."""
-        options = self._options
-        marks = yield from self._backend.marks(options.mark)
+        options, manifest = self._options, self.recipe.manifest
+        marks = options.mark or self._backend.marks(seen)
         return Selection(
             which="all" if marks or options.recheck else "missing",
-            settings=self.manifest.fingerprint(),
-            fields=self.manifest.text_fields,
+            settings=manifest.fingerprint(),
+            fields=manifest.text_fields,
+            mark=marks,
             with_vectors=options.recheck,
             size=options.write.portion_documents,
             part=options.part,
         )
 
-    def _read_manifests(self, found: Capabilities) -> Steps[None]:
-        self.stored = yield from self._verbs.backend.read_manifest()
-        fields = self._options.text_fields or (self.stored.text_fields if self.stored else ())
+    def _text_fields(self) -> tuple[str, ...]:
+        stored = self.seen.manifest
+        fields = self._options.text_fields or (stored.text_fields if stored else ())
         if not fields:
             raise ConfigurationError(
-                f"{self._verbs.backend.location} has no manifest that names its text: name the "
+                f"{self._session.backend.location} has no manifest that names its text: name the "
                 "fields with --text FIELD (text_fields=(…))"
             )
-        self.manifest = self._verbs.own_manifest(found, fields, self.stored)
+        return fields
 
-    def _refusals(self, found: Capabilities, survey: Survey) -> list[str]:
+    def _refusals(self, survey: Survey) -> list[str]:
         """What is in the way of mixing nothing, and of finding any text."""
         refusals = []
-        if self.stored is not None and not self._verbs.overrides:
+        stored, overrides = self.seen.manifest, self._session.overrides
+        if stored is not None and not overrides:
             try:
-                self.stored.check(self.manifest, use="write", where=self._verbs.backend.location)
+                where = self._session.backend.location
+                stored.check(self.recipe.manifest, use="write", where=where)
             except ManifestMismatch as mismatch:
                 refusals.append(
                     f"{mismatch}; --replace-model encodes all anew under a second name and "
                     "switches to it when it is complete"
                 )
-        if self.stored is None and survey.feature_names and not self._verbs.overrides:
+        if stored is None and survey.feature_names and not overrides:
             style = self._style(survey)
             shown = ", ".join(map(repr, survey.feature_names[:3]))
             refusals.append(
-                f"{self._backend.vector_name!r} holds terms already (style: {style}; for example "
+                f"{self.seen.vector!r} holds terms already (style: {style}; for example "
                 f"{shown}) and no manifest says which model wrote them: choose another name "
                 "(?field=NAME, ?vector=NAME), or --override-manifest writes over them; what a "
                 "detach beside an attach has left over is removed by detach"
             )
         if survey.needs_copy and not self._options.copy_to:
             refusals.append(survey.needs_copy)
-        if survey.documents and survey.absent:
+        if survey.counts.documents and survey.absent:
             names = ", ".join(survey.present[:20]) or "none"
             wanted = " and none in ".join(map(repr, survey.absent))
             refusals.append(f"no document has text in {wanted}; fields with text are: {names}")
@@ -207,7 +197,7 @@ class Planner:
 
     def _style(self, survey: Survey) -> KeyStyle | None:
         names = survey.feature_names
-        return detect_style(names, self._verbs.encoder()) if names else None
+        return detect_style(names, self._session.encoder()) if names else None
 
     def _measure(self, texts: list[str]) -> Steps[tuple[float, float]]:
         """Seconds and terms of a document, measured."""
@@ -215,17 +205,37 @@ class Planner:
         if not sample:
             return 0.0, 0.0
         # Once for the threads and the memory that the first batch sets up.
-        yield from encode_texts(self._verbs, sample[:2], EncodeStats())
+        yield from encode_texts(self.recipe, sample[:2], EncodeStats())
         began = time.perf_counter()
-        vectors = yield from encode_texts(self._verbs, sample, EncodeStats())
+        vectors = yield from encode_texts(self.recipe, sample, EncodeStats())
         seconds = (time.perf_counter() - began) / len(sample)
         return seconds, statistics.fmean(map(len, vectors))
 
 
-def nowhere(verbs: Verbs) -> Steps[str]:
+def look_for_attaching(session: Session) -> Steps[Description]:
+    """What is there now.
+
+    Raises:
+        NotFound: when there is no such collection or index, with the names that are near.
+        NotSupported: when vectors cannot be attached to it.
+    """
+    attach_backend(session.backend)
+    seen = yield from session.look_again()
+    if not seen.capabilities.exists:
+        raise NotFound((yield from _nowhere(session)))
+    return seen
+
+
+def pinned(session: Session, seen: Description) -> Steps[tuple[Session, Description]]:
+    """The same collection or index, whatever becomes of its name; and what is seen of it."""
+    backend = yield from attach_backend(session.backend).pinned(seen)
+    return (session, seen) if backend is session.backend else (session.over(backend), seen)
+
+
+def _nowhere(session: Session) -> Steps[str]:
     """That there is no such collection or index, with the names that are near."""
-    names = yield from attach_backend(verbs.backend).names()
-    where = verbs.backend.location
+    names = yield from attach_backend(session.backend).names()
+    where = session.backend.location
     near = difflib.get_close_matches(where.rpartition("/")[2], names, n=3, cutoff=0.5)
     if near:
         return f"{where} does not exist; did you mean {' or '.join(map(repr, near))}?"

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from splade_connectors.backends.attaching import attach_backend
+from splade_connectors.backends.protocol import Description
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.attach.copy import Copying
-from splade_connectors.operations.attach.plan import AttachPlan
+from splade_connectors.operations.attach.plan import AttachPlan, look_for_attaching, pinned
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.run import Attaching
+from splade_connectors.operations.session import Session
 from splade_connectors.options import AttachOptions, OnProgress, RetryOptions
 from splade_connectors.runtime.effects import Steps
 
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
-
 
 def begin_attaching(
-    verbs: Verbs,
+    session: Session,
     options: AttachOptions,
     retry: RetryOptions,
     on_progress: OnProgress,
@@ -32,30 +30,23 @@ def begin_attaching(
         ConfigurationError: when a model is to be replaced where none is.
     """
     if options.copy_to:
-        return Copying(verbs, options.copy_to, options, retry, on_progress, dead_letters)
-    verbs = yield from pinned(verbs)
+        return Copying(session, options.copy_to, options, retry, on_progress, dead_letters)
+    session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
     if not options.replace_model:
-        return Attaching(verbs, options, retry, on_progress, dead_letters)
-    found = yield from verbs.backend.describe()
-    stored = (yield from verbs.backend.read_manifest()) if found.exists else None
+        return Attaching(session, seen, options, retry, on_progress, dead_letters)
+    stored = seen.manifest
     if stored is None:
         raise ConfigurationError(
-            f"{verbs.backend.location} has no vectors of ours whose model could be replaced: "
+            f"{session.backend.location} has no vectors of ours whose model could be replaced: "
             "attach without --replace-model"
         )
     fields = options.text_fields or stored.text_fields
-    mine = verbs.own_manifest(found, fields, stored)
+    mine = session.recipe(seen, fields).manifest
     if mine.fingerprint() == stored.fingerprint():
-        return Attaching(verbs, options, retry, on_progress, dead_letters)
-    second = second_name(attach_backend(verbs.backend).vector_name, mine.fingerprint())
-    return Replacing(
-        verbs, second, replace(options, text_fields=fields), retry, on_progress, dead_letters
-    )
-
-
-def pinned(verbs: Verbs) -> Steps[Verbs]:
-    """The verbs of this collection or index, whatever becomes of its name."""
-    return verbs.over((yield from attach_backend(verbs.backend).pinned()))
+        return Attaching(session, seen, options, retry, on_progress, dead_letters)
+    second = second_name(seen.vector, mine.fingerprint())
+    options = replace(options, text_fields=fields)
+    return Replacing(session, seen, second, options, retry, on_progress, dead_letters)
 
 
 def second_name(vector_name: str, fingerprint: str) -> str:
@@ -73,7 +64,8 @@ class Replacing(Attaching):
     """Attaches a second vector beside the one that is searched, and switches when it is complete.
 
     Args:
-        verbs: of the store.
+        session: of the store.
+        seen: of the collection or index.
         second: name of the new vector.
         options: as of `Attaching`.
         retry: as of `Attaching`.
@@ -83,22 +75,24 @@ class Replacing(Attaching):
 
     def __init__(
         self,
-        verbs: Verbs,
+        session: Session,
+        seen: Description,
         second: str,
         options: AttachOptions,
         retry: RetryOptions,
         on_progress: OnProgress,
         dead_letters: DeadLetters | None,
     ) -> None:
-        self._first = verbs
+        self._first = session
+        self._first_name = seen.vector
         self._second = second
-        other = attach_backend(verbs.backend).renamed(second)
-        super().__init__(verbs.over(other), options, retry, on_progress, dead_letters)
+        other = attach_backend(session.backend).renamed(second)
+        super().__init__(session.over(other), None, options, retry, on_progress, dead_letters)
 
     def plan(self) -> Steps[AttachPlan]:
         """What `run` would do. Writes nothing."""
         plan = yield from super().plan()
-        name = attach_backend(self._first.backend).vector_name
+        name = self._first_name
         note = (
             f"searches go on in {name!r} until {self._second!r} is complete; then they are "
             f"switched. {name!r} stays until `detach --former` removes it"
@@ -116,5 +110,4 @@ class Replacing(Attaching):
         report.switched = bool(verified and verified.complete and not report.rejected_count)
         if report.switched:
             yield from attach_backend(self._first.backend).switch(self._second)
-            self._first.forget()
         return report

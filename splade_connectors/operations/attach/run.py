@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from splade_connectors.backends.attaching import (
     Attachment,
     Conflict,
+    Counts,
     CursorLost,
     Found,
     Gone,
@@ -18,6 +19,7 @@ from splade_connectors.backends.attaching import (
     Selection,
     attach_backend,
 )
+from splade_connectors.backends.protocol import Description
 from splade_connectors.documents import DocumentId, Rejected, Written
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import (
@@ -27,19 +29,16 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
 )
 from splade_connectors.files.dead_letters import DeadLetters
-from splade_connectors.manifest import IndexManifest
-from splade_connectors.operations.attach.plan import AttachPlan, Planner
+from splade_connectors.operations.attach.plan import AttachPlan, Planner, look_for_attaching
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.verify import Verifying, is_same_vector
 from splade_connectors.operations.encode import encode_texts
+from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import AttachOptions, OnProgress, Progress, RetryOptions
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Join, Sleep, Spawn, Steps
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.send import Sender
-
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
 
 log = logging.getLogger(__name__)
 
@@ -49,34 +48,54 @@ _LAST_PASSES = 10
 _MOST_CONFLICTS = 50
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Run:
+    """What a run goes by, once it has begun.
+
+    Attributes:
+        seen: what is there, with what was added.
+        recipe: how texts become vectors.
+        selection: what the first pass reads.
+    """
+
+    seen: Description
+    recipe: Recipe
+    selection: Selection
+
+
 class Attaching:
     """One run of `attach`.
 
     Args:
-        verbs: of the store.
+        session: of the store.
+        seen: of the collection or index; None looks when the run begins.
         options: what is to be attached, and how.
         retry: how long a server that is not available is waited for.
         on_progress: called after each batch and chunk.
         dead_letters: is given every document whose vector was refused; None for nobody.
     """
 
+    _run: _Run  # known once it has begun
+
     def __init__(
         self,
-        verbs: Verbs,
+        session: Session,
+        seen: Description | None,
         options: AttachOptions,
         retry: RetryOptions,
         on_progress: OnProgress,
         dead_letters: DeadLetters | None = None,
     ) -> None:
         self.report = AttachReport()
-        self._verbs = verbs
+        self._session = session
+        self._first_look = seen
         self._options = options
         self._retry = retry
         self._on_progress = on_progress
         self._dead_letters = dead_letters
-        self._backend = attach_backend(verbs.backend)
+        self._backend = attach_backend(session.backend)
         self._sender: Sender[Attachment] = Sender(
-            self._backend.attach,
+            lambda items: self._backend.attach(self._run.seen, items),
             self._backend.attachment_size,
             self._settle,
             options.write,
@@ -88,15 +107,13 @@ class Attaching:
         self._conflicts: dict[DocumentId, int] = {}
         self._refused: set[DocumentId] = set()
         self._lost: set[DocumentId] = set()
-        self._stored: IndexManifest | None = None
         self._total: int | None = None
         self._told = 0
         self._stopping = False
-        self._most: int | None = None
 
     def plan(self) -> Steps[AttachPlan]:
         """What `run` would do. Writes nothing."""
-        return (yield from Planner(self._verbs, self._options).plan(measured=True))
+        return (yield from (yield from self._planner()).plan(measured=True))
 
     def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
         """Attach.
@@ -107,16 +124,19 @@ class Attaching:
         Raises:
             AttachRefused: naming every reason, before anything is written.
         """
-        selection = yield from self._begin()
+        self._run = yield from self._begin()
+        selection = self._run.selection
         yield from self._pass(selection)
-        yield from self._last_passes(selection)
+        counts = yield from self._last_passes(selection)
         yield from self._check_manifest()
         while follow_s is not None:
             yield Sleep(follow_s)
-            yield from self._last_passes(selection)
+            counts = yield from self._last_passes(selection)
         if self._options.part is None:
-            verifying = Verifying(self._verbs, selection)
-            self.report.verification = yield from verifying.sample(self._options.verify)
+            run = self._run
+            verifying = Verifying(self._session, run.seen, run.recipe, selection)
+            sampling = verifying.sample(self._options.verify, counts)
+            self.report.verification = yield from sampling
         return self._closed()
 
     def interrupt(self) -> Steps[AttachReport]:
@@ -136,26 +156,28 @@ class Attaching:
         self.report.interrupted = True
         return self._closed()
 
-    def _begin(self) -> Steps[Selection]:
+    def _planner(self) -> Steps[Planner]:
+        seen = self._first_look or (yield from look_for_attaching(self._session))
+        return Planner(self._session, self._options, seen)
+
+    def _begin(self) -> Steps[_Run]:
         """Look, refuse or go on, and add what is absent."""
-        planner = Planner(self._verbs, self._options)
+        planner = yield from self._planner()
         plan = yield from planner.plan(measured=False)
         if plan.refusals:
             raise AttachRefused(
                 f"nothing was written to {plan.target}: {'; '.join(plan.refusals)}",
                 refusals=plan.refusals,
             )
-        yield from self._backend.ensure(
-            planner.manifest, write_manifest=planner.stored is None, mark=self._options.mark
+        seen = yield from self._backend.ensure(
+            planner.seen,
+            planner.recipe.manifest,
+            write_manifest=planner.seen.manifest is None,
+            mark=self._options.mark,
         )
-        self._verbs.use_manifest(planner.manifest)
-        self._stored = yield from self._verbs.backend.read_manifest()
-        # Read anew: the field is there now, and with it what the store says of its limits.
-        found = yield from self._verbs.backend.describe()
-        self._most, self._rounding = found.max_write_documents, found.rounding
-        selection = yield from planner.selection()
+        selection = planner.selection(seen)
         self._total = plan.to_do if selection.which == "missing" else plan.documents
-        return selection
+        return _Run(seen=seen, recipe=planner.recipe, selection=selection)
 
     def _pass(self, selection: Selection) -> Steps[None]:
         """Read all that is selected; what lacks its vector is encoded and put on its way."""
@@ -170,7 +192,7 @@ class Attaching:
             # All is read once more, so what this pass has done is met again.
             self._waiting.clear()
             yield from self._settled(selection)
-            yield from self._patiently(self._verbs.backend.refresh())
+            yield from self._patiently(self._session.backend.refresh())
             self.report.unchanged = unchanged - (self.report.attached - attached)
         yield from self._settled(selection)
         # Others may have deleted what was attached before the reading began anew.
@@ -195,39 +217,48 @@ class Attaching:
             yield from self._sender.drain()
             yield from self._read_changed(selection)
 
-    def _last_passes(self, selection: Selection) -> Steps[None]:
-        """What others wrote during the run, until nothing is left that can be done."""
+    def _last_passes(self, selection: Selection) -> Steps[Counts | None]:
+        """What others wrote during the run, until nothing is left that can be done.
+
+        Returns:
+            How far it came, by the last count; None where that is not known.
+        """
         missing = replace(selection, which="missing", with_vectors=False)
         for _ in range(_LAST_PASSES):
-            yield from self._verbs.backend.refresh()
-            if not (yield from self._patiently(self._backend.missing(missing))):
-                return
+            yield from self._session.backend.refresh()
+            counting = self._backend.counts(self._run.seen, missing)
+            counts: Counts = yield from self._patiently(counting)
+            if not counts.missing:
+                return counts
             before = self.report.attached
             yield from self._pass(missing)
             # By their markers they had passed for unchanged.
             self.report.unchanged = max(0, self.report.unchanged - len(self._lost))
             self._lost.clear()
             if self.report.attached == before:
-                return
+                return counts
+        return None
 
     def _check_manifest(self) -> Steps[None]:
         """Stop where somebody else has detached, or has attached with other settings.
 
         Where no manifest can be kept, nothing tells.
         """
-        if self._stored is None:
+        stored = self._run.seen.manifest
+        if stored is None:
             return
-        now = yield from self._verbs.backend.read_manifest()
-        if now is None or now.fingerprint() != self._stored.fingerprint():
+        # Somebody else may have run detach, or attach with other settings, beside this run.
+        now = (yield from self._session.look_again()).manifest
+        if now is None or now.fingerprint() != stored.fingerprint():
             raise SchemaConflict(
-                f"{self._verbs.backend.location}: somebody else has detached "
-                f"{self._backend.vector_name!r}, or attached with other settings, during this run: "
+                f"{self._session.backend.location}: somebody else has detached "
+                f"{self._run.seen.vector!r}, or attached with other settings, during this run: "
                 "what it wrote may be left over. Run detach once more, or attach again with "
                 "--recheck"
             )
 
     def _reading(self, selection: Selection, cursor: Any) -> Spawn:
-        return Spawn(self._backend.read(selection, cursor), self._retry)
+        return Spawn(self._backend.read(self._run.seen, selection, cursor), self._retry)
 
     def _patiently(self, steps: Steps[Any]) -> Steps[Any]:
         return (yield Join((yield Spawn(steps, self._retry))))
@@ -238,8 +269,10 @@ class Attaching:
         """Put a document on the list, unless its vector is that of its text already."""
         if found.id in self._refused:
             return
-        text = text_of(found.payload, self._fields)
-        marker = self._verbs.marker(text)
+        recipe = self._run.recipe
+        fields = recipe.manifest.text_fields
+        text = text_of(found.payload, fields)
+        marker = recipe.marker(text)
         if missing and found.marker is not None:
             # The store says that it has no vector: others removed it and left the marker.
             if found.marker == marker:
@@ -259,7 +292,7 @@ class Attaching:
                 vector=SparseVector.empty(),
                 marker=marker,
                 text=text,
-                fields=self._fields,
+                fields=fields,
             )
         )
 
@@ -269,7 +302,7 @@ class Attaching:
         while len(self._waiting) >= least and self._waiting:
             batch, self._waiting = self._waiting[:portion], self._waiting[portion:]
             encoded = yield from self._encoded(batch)
-            yield from self._sender.put(encoded, self._most)
+            yield from self._sender.put(encoded, self._run.seen.capabilities.max_write_documents)
             self._tell()
 
     def _encoded(self, batch: Sequence[Attachment]) -> Steps[list[Attachment]]:
@@ -278,7 +311,7 @@ class Attaching:
         stats = EncodeStats()
         done = self._handled
         vectors = yield from encode_texts(
-            self._verbs,
+            self._run.recipe,
             [item.text for item in batch],
             stats,
             lambda step: self._tell_at(done + step.done),
@@ -297,7 +330,7 @@ class Attaching:
             return False
         # Some stores do not give an empty vector back: a marker alone stands for one.
         stored = SparseVector.empty() if stored is None else stored
-        right = is_same_vector(stored, item.vector, self._rounding)
+        right = is_same_vector(stored, item.vector, self._run.seen.capabilities.rounding)
         self.report.unchanged += right
         return right
 
@@ -329,7 +362,7 @@ class Attaching:
         changed, self._changed = self._changed, []
         for start in range(0, len(changed), selection.size):
             portion = changed[start : start + selection.size]
-            steps = self._backend.read_again(selection, portion)
+            steps = self._backend.read_again(self._run.seen, selection, portion)
             now: list[Found] = yield from self._patiently(steps)
             self.report.gone += len(portion) - len(now)
             for found in now:
@@ -341,10 +374,6 @@ class Attaching:
         self.report.reject(rejected)
         if self._dead_letters is not None:
             self._dead_letters.add(rejected, text=item.text)
-
-    @property
-    def _fields(self) -> tuple[str, ...]:
-        return self._verbs.text_fields
 
     @property
     def _handled(self) -> int:

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from splade_connectors.backends.attaching import CursorLost, Found, Page, Selection, attach_backend
+from splade_connectors.backends.attaching import (
+    Counts,
+    CursorLost,
+    Found,
+    Page,
+    Selection,
+    attach_backend,
+)
+from splade_connectors.backends.protocol import Description
 from splade_connectors.backends.rounding import Rounding, as_stored
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import NotFound
-from splade_connectors.operations.attach.plan import nowhere
+from splade_connectors.operations.attach.plan import look_for_attaching
 from splade_connectors.operations.attach.report import Verification
 from splade_connectors.operations.encode import encode_texts
+from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import OnProgress, Progress
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
-
-if TYPE_CHECKING:
-    from splade_connectors.operations.session import Verbs
-
 
 # Padding and the grouping of texts into batches move weights by less than this; a term so light
 # may be there or not.
@@ -36,25 +40,38 @@ class Verifying:
     """One look at what a collection or index holds. Writes nothing.
 
     Args:
-        verbs: of the store; their manifest is that of the index.
+        session: of the store.
+        seen: of the collection or index.
+        recipe: what its vectors were made with.
         selection: settings and text fields.
         on_progress: called after each page.
     """
 
     def __init__(
-        self, verbs: Verbs, selection: Selection, on_progress: OnProgress | None = None
+        self,
+        session: Session,
+        seen: Description,
+        recipe: Recipe,
+        selection: Selection,
+        on_progress: OnProgress | None = None,
     ) -> None:
-        self._verbs = verbs
-        self._backend = attach_backend(verbs.backend)
+        self._backend = attach_backend(session.backend)
+        self._seen = seen
+        self._recipe = recipe
         self._selection = replace(selection, which="all", with_vectors=True)
         self._on_progress = on_progress
         self._report = Verification()
         self._lacking = 0
 
-    def sample(self, size: int) -> Steps[Verification]:
-        """Counts, and so many documents drawn at random."""
-        yield from self._count()
-        drawn = (yield from self._backend.draw(self._selection, size)) if size else []
+    def sample(self, size: int, counts: Counts | None = None) -> Steps[Verification]:
+        """Counts, and so many documents drawn at random.
+
+        Args:
+            size: most documents that are drawn.
+            counts: as they were a moment ago; None asks for them.
+        """
+        yield from self._count(counts)
+        drawn = (yield from self._backend.draw(self._seen, self._selection, size)) if size else []
         yield from self._compare(drawn)
         self._report.note_lost(self._lacking)
         return self._report
@@ -79,17 +96,15 @@ class Verifying:
     def _read(self, recheck: bool) -> Steps[None]:
         cursor = None
         while True:
-            page: Page = yield from self._backend.read(self._selection, cursor)
+            page: Page = yield from self._backend.read(self._seen, self._selection, cursor)
             yield from self._check(page.documents, recheck)
             cursor = page.next
             if cursor is None:
                 return
 
-    def _count(self) -> Steps[None]:
-        found = yield from self._verbs.backend.describe()
-        self._rounding = found.rounding
-        self._report.documents = found.documents or 0
-        self._report.missing = yield from self._backend.missing(self._selection)
+    def _count(self, counts: Counts | None = None) -> Steps[None]:
+        counts = counts or (yield from self._backend.counts(self._seen, self._selection))
+        self._report.documents, self._report.missing = counts.documents, counts.missing
 
     def _check(self, documents: Sequence[Found], recheck: bool) -> Steps[None]:
         to_encode = []
@@ -101,7 +116,7 @@ class Verifying:
                 to_encode.append(found)
                 continue
             self._report.compared += 1
-            if found.marker != self._verbs.marker(self._text(found)):
+            if found.marker != self._recipe.marker(self._text(found)):
                 self._report.note_different(found.id)
         yield from self._compare(to_encode)
         if self._on_progress:
@@ -110,7 +125,7 @@ class Verifying:
 
     def _compare(self, documents: Sequence[Found]) -> Steps[None]:
         texts = [self._text(found) for found in documents]
-        vectors = yield from encode_texts(self._verbs, texts, EncodeStats())
+        vectors = yield from encode_texts(self._recipe, texts, EncodeStats())
         for found, fresh in zip(documents, vectors, strict=True):
             if found.vector is None and len(fresh):
                 # Others removed it and left the marker, which says nothing then.
@@ -118,7 +133,7 @@ class Verifying:
                 continue
             self._report.compared += 1
             stored = SparseVector.empty() if found.vector is None else found.vector
-            if not is_same_vector(stored, fresh, self._rounding):
+            if not is_same_vector(stored, fresh, self._seen.capabilities.rounding):
                 self._report.note_different(found.id)
 
     def _lacks_terms(self, found: Found) -> bool:
@@ -129,31 +144,27 @@ class Verifying:
         return text_of(found.payload, self._selection.fields)
 
 
-def verifying(verbs: Verbs, on_progress: OnProgress | None) -> Steps[Verifying]:
+def verifying(session: Session, on_progress: OnProgress | None) -> Steps[Verifying]:
     """A look at an index with the manifest that it has.
 
     Raises:
         NotFound: when there is no index, or nothing says what it was written with.
         ManifestMismatch: when that was another model or other settings.
     """
-    backend = attach_backend(verbs.backend)
-    found = yield from verbs.backend.describe()
-    if not found.exists:
-        raise NotFound((yield from nowhere(verbs)))
-    stored = yield from verbs.backend.read_manifest()
+    seen = yield from look_for_attaching(session)
+    where, stored = session.backend.location, seen.manifest
     if stored is None:
         raise NotFound(
-            f"{verbs.backend.location} has no manifest for {backend.vector_name!r}: nothing says "
+            f"{where} has no manifest for {seen.vector!r}: nothing says "
             "what its vectors were made with"
         )
-    mine = verbs.own_manifest(found, stored.text_fields, stored)
-    if not verbs.overrides:
-        stored.check(mine, use="verify", where=verbs.backend.location)
-    verbs.use_manifest(stored)
+    recipe = session.recipe(seen, stored.text_fields)
+    if not session.overrides:
+        stored.check(recipe.manifest, use="verify", where=where)
     selection = Selection(
         which="all", settings=stored.fingerprint(), fields=stored.text_fields, with_vectors=True
     )
-    return Verifying(verbs, selection, on_progress)
+    return Verifying(session, seen, replace(recipe, manifest=stored), selection, on_progress)
 
 
 def is_same_vector(stored: SparseVector, fresh: SparseVector, rounding: Rounding) -> bool:
