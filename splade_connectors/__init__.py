@@ -1,33 +1,106 @@
-"""Learned sparse search (SPLADE) for the Qdrant, Elasticsearch or OpenSearch that you run."""
+"""Learned sparse search (SPLADE) for the Qdrant, Elasticsearch or OpenSearch that you run.
 
+The names below are loaded when they are first used, so that the import itself costs next to
+nothing.
+"""
+
+import importlib as _importlib
 import logging as _logging
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from splade_connectors.async_store import AsyncStore
-from splade_connectors.connect import aconnect, connect
-from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
-from splade_connectors.encoders import EncodeStats, SparseEncoder, load_encoder
-from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
-from splade_connectors.files.dead_letters import DeadLetters
-from splade_connectors.fusion import DistributionBased, Rrf, WeightedSum
-from splade_connectors.operations.attach import AttachOptions, AttachReport
-from splade_connectors.options import (
-    EncodeOptions,
-    Progress,
-    PruneOptions,
-    RetryOptions,
-    WriteOptions,
-)
-from splade_connectors.store import Store
-from splade_connectors.vectors import SparseBatch, SparseVector, dot, prune
-from splade_connectors.writing.report import IndexReport
+if _TYPE_CHECKING:
+    from splade_connectors.async_store import AsyncStore
+    from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
+    from splade_connectors.encoders import EncodeStats, SparseEncoder, load_encoder
+    from splade_connectors.errors import (
+        AccessDenied,
+        AttachRefused,
+        ConfigurationError,
+        IndexingInterrupted,
+        ManifestMismatch,
+        NotFound,
+        NotSupported,
+        SpladeConnectorsError,
+        Unavailable,
+    )
+    from splade_connectors.files.dead_letters import DeadLetters
+    from splade_connectors.fusion import (
+        DenseLeg,
+        DistributionBased,
+        Rrf,
+        SparseLeg,
+        TextLeg,
+        WeightedSum,
+    )
+    from splade_connectors.opening import aconnect, connect
+    from splade_connectors.operations.attach.report import AttachReport
+    from splade_connectors.options import (
+        AttachOptions,
+        ConnectOptions,
+        EncodeOptions,
+        Progress,
+        PruneOptions,
+        RetryOptions,
+        WriteOptions,
+    )
+    from splade_connectors.store import Store
+    from splade_connectors.vectors import SparseBatch, SparseVector
+    from splade_connectors.writing.report import IndexReport
 
 __version__ = "0.1.0"
 
+# Where each public name is defined.
+_HOMES = {
+    "AccessDenied": "errors",
+    "AsyncStore": "async_store",
+    "AttachOptions": "options",
+    "AttachRefused": "errors",
+    "AttachReport": "operations.attach.report",
+    "ConfigurationError": "errors",
+    "ConnectOptions": "options",
+    "DeadLetters": "files.dead_letters",
+    "DenseLeg": "fusion",
+    "DistributionBased": "fusion",
+    "Document": "documents",
+    "EncodeOptions": "options",
+    "EncodeStats": "encoders",
+    "Explanation": "documents",
+    "Hit": "documents",
+    "IndexReport": "writing.report",
+    "IndexingInterrupted": "errors",
+    "ManifestMismatch": "errors",
+    "NotFound": "errors",
+    "NotSupported": "errors",
+    "Progress": "options",
+    "PruneOptions": "options",
+    "RetryOptions": "options",
+    "Rrf": "fusion",
+    "SparseBatch": "vectors",
+    "SparseEncoder": "encoders",
+    "SparseLeg": "fusion",
+    "SparseVector": "vectors",
+    "SpladeConnectorsError": "errors",
+    "Store": "store",
+    "StoredDocument": "documents",
+    "TextLeg": "fusion",
+    "Unavailable": "errors",
+    "WeightedSum": "fusion",
+    "WriteOptions": "options",
+    "aconnect": "opening",
+    "connect": "opening",
+    "load_encoder": "encoders",
+}
+
 __all__ = [
+    "AccessDenied",
     "AsyncStore",
     "AttachOptions",
+    "AttachRefused",
     "AttachReport",
+    "ConfigurationError",
+    "ConnectOptions",
     "DeadLetters",
+    "DenseLeg",
     "DistributionBased",
     "Document",
     "EncodeOptions",
@@ -36,24 +109,41 @@ __all__ = [
     "Hit",
     "IndexReport",
     "IndexingInterrupted",
+    "ManifestMismatch",
+    "NotFound",
+    "NotSupported",
     "Progress",
     "PruneOptions",
     "RetryOptions",
     "Rrf",
     "SparseBatch",
     "SparseEncoder",
+    "SparseLeg",
     "SparseVector",
     "SpladeConnectorsError",
     "Store",
     "StoredDocument",
+    "TextLeg",
+    "Unavailable",
     "WeightedSum",
     "WriteOptions",
     "aconnect",
     "connect",
-    "dot",
     "load_encoder",
-    "prune",
 ]
 
 # A library does not decide where its log goes.
 _logging.getLogger(__name__).addHandler(_logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    """A public name, when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -84,7 +84,7 @@ def open_store(
     **more: Any,
 ) -> Iterator[Store]:
     """The store that the options name, closed at the end."""
-    from splade_connectors.connect import connect
+    from splade_connectors.opening import connect
     from splade_connectors.options import ConnectOptions
 
     options = ConnectOptions(

@@ -31,6 +31,7 @@ class SparseLeg:
             matching document, which only some fusions on some servers can do. Left away, it is
             200, or the window of the index's tuning where that gives the fusion.
         filter: for this leg, beside the search's own, in the store's language.
+        name: of the leg, in plans, explanations and weights by name.
     """
 
     candidates: int | None = DEFAULT_CANDIDATES
@@ -54,6 +55,7 @@ class DenseLeg:
         exact: compare with every vector instead of walking the graph.
         breadth: how many neighbours the graph search keeps (`hnsw_ef`, `num_candidates`).
         filter: as in `SparseLeg`.
+        name: as in `SparseLeg`.
     """
 
     vector: Any
@@ -78,6 +80,7 @@ class TextLeg:
         text: other words than the query's.
         candidates: as in `SparseLeg`.
         filter: as in `SparseLeg`.
+        name: as in `SparseLeg`.
     """
 
     fields: tuple[str, ...] = ("text",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 import time
@@ -80,22 +79,26 @@ async def arun(
     steps: Steps[T],
     send: AsyncSend,
     retry: RetryOptions,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> T:
     """Execute a verb, awaiting its requests. As `run`."""
+    # A blocking program does without.
+    import asyncio
+
+    pause = sleep or asyncio.sleep
 
     async def execute(step: Step) -> Any:
         match step:
             case Compute(work):
                 return await asyncio.to_thread(work)
             case Sleep(seconds):
-                return await sleep(seconds)
+                return await pause(seconds)
             case Spawn(beside, own):
                 return asyncio.create_task(arun(beside, send, own or retry, sleep))
             case Join(task):
                 return await task
             case _:
-                return await asent(step, send, retry, sleep)
+                return await asent(step, send, retry, pause)
 
     progress = _Progress(steps)
     while not progress.finished:

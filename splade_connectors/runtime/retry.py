@@ -5,27 +5,23 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
-
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_random_exponential,
-)
+from typing import TYPE_CHECKING, Any
 
 from splade_connectors.errors import Unavailable
 from splade_connectors.options import RetryOptions
 from splade_connectors.runtime.effects import AsyncSend, Send
 
+if TYPE_CHECKING:
+    from tenacity import RetryCallState, wait_random_exponential
+
+# tenacity is imported where a request has failed: its import costs a fifth of numpy's.
 log = logging.getLogger(__name__)
 
 
 def backoff_s(attempt: int, retry: RetryOptions) -> float:
     """Seconds to wait before try number `attempt` + 1 (attempt counts from 1), with full jitter."""
+    from tenacity import RetryCallState
+
     state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
     state.attempt_number = attempt
     return _exponential(retry)(state)
@@ -47,6 +43,8 @@ def sent(step: Any, send: Send, retry: RetryOptions, sleep: Callable[[float], No
             raise failed.pop()
         return send(step)
 
+    from tenacity import Retrying
+
     return Retrying(sleep=sleep, **_policy(retry, began))(again)
 
 
@@ -65,11 +63,15 @@ async def asent(
             raise failed.pop()
         return await send(step)
 
+    from tenacity import AsyncRetrying
+
     return await AsyncRetrying(sleep=sleep, **_policy(retry, began))(again)
 
 
 def _policy(retry: RetryOptions, began: float) -> dict[str, Any]:
     """The policy for a request whose first try began at this time, and is counted as the first."""
+    from tenacity import retry_if_exception_type, stop_after_attempt, stop_before_delay
+
     exponential = _exponential(retry)
     left_s = max(0.0, retry.total_s - (time.monotonic() - began))
 
@@ -93,4 +95,6 @@ def _policy(retry: RetryOptions, began: float) -> dict[str, Any]:
 
 
 def _exponential(retry: RetryOptions) -> wait_random_exponential:
+    from tenacity import wait_random_exponential
+
     return wait_random_exponential(multiplier=retry.initial_wait_s, max=retry.max_wait_s)

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splade_connectors import PruneOptions, SparseBatch, SparseVector, dot, prune
+from splade_connectors import PruneOptions, SparseBatch, SparseVector
 from splade_connectors.errors import ConfigurationError, InvalidVector
 from splade_connectors.testing.strategies import sparse_batches, sparse_vectors, weights
+from splade_connectors.vectors import dot, prune
 
 VOCABULARY = 60
 VECTORS = sparse_vectors(VOCABULARY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import statistics
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -209,7 +208,7 @@ class Planner:
         began = time.perf_counter()
         vectors = yield from encode_texts(self.recipe, sample, EncodeStats())
         seconds = (time.perf_counter() - began) / len(sample)
-        return seconds, statistics.fmean(map(len, vectors))
+        return seconds, sum(map(len, vectors)) / len(vectors)
 
 
 def look_for_attaching(session: Session) -> Steps[Description]:

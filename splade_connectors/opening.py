@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from splade_connectors.async_store import AsyncStore
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened
 from splade_connectors.backends.registry import (
@@ -21,6 +20,9 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.operations.session import Session
 from splade_connectors.options import ConnectOptions, PruneOptions, RetryOptions
 from splade_connectors.store import Store
+
+if TYPE_CHECKING:
+    from splade_connectors.async_store import AsyncStore
 
 EncoderLike = SparseEncoder | str | Path | None
 
@@ -78,6 +80,9 @@ async def aconnect(
     opened, session = _open(
         target, collection, encoder, prune, options, override_manifest, parameters, True
     )
+    # A blocking program does without.
+    from splade_connectors.async_store import AsyncStore
+
     return AsyncStore(session, opened, retry)
 
 
