@@ -29,6 +29,12 @@ class HttpRequest(Request):
     parse_float: Callable[[str], float] | None = None
 
     @property
+    def purpose(self) -> str:
+        """Method and last part of the path, such as "POST _search"; "INDEX" for the index."""
+        last = self.path.rpartition("/")[2]
+        return f"{self.method} {last if last.startswith('_') else last and 'INDEX'}".rstrip()
+
+    @property
     def has_documents(self) -> bool:
         """Whether documents, or parts of them, are sent: no error may quote the body."""
         return self.path.endswith("/_bulk") or "/_update/" in self.path

@@ -52,6 +52,11 @@ class QdrantRequest(Request):
     collection: str = ""
 
     @property
+    def purpose(self) -> str:
+        """The operation."""
+        return self.operation
+
+    @property
     def has_documents(self) -> bool:
         """Whether documents, or parts of them, are sent: no error may quote the body."""
         return self.operation in _WITH_DOCUMENTS

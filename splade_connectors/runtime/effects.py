@@ -21,6 +21,16 @@ class Request:
 
     __slots__ = ()
 
+    @property
+    def purpose(self) -> str:
+        """What it is for, in a few words: whoever counts requests lists these."""
+        return type(self).__name__
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether documents, or parts of them, are sent: no error may quote the body."""
+        return False
+
 
 @dataclass(slots=True)
 class Compute:

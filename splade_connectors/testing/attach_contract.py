@@ -29,6 +29,7 @@ from splade_connectors.store import Store
 from splade_connectors.testing.contract import StoreContract
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
+from splade_connectors.testing.requests import counted
 from splade_connectors.vectors import SparseBatch
 
 FIELDS = ("title", "author.bio")
@@ -109,7 +110,13 @@ class Meddling(HashEncoder):
 
 
 class AttachContract(StoreContract):
-    """What every store must do that attaches; `StoreContract` included."""
+    """What every store must do that attaches; `StoreContract` included.
+
+    Attributes:
+        most_attach_requests: that attaching in a single page and request sends in all.
+    """
+
+    most_attach_requests: int = 16
 
     @abstractmethod
     async def amake_store(self, encoder: SparseEncoder) -> AsyncStore:
@@ -151,6 +158,11 @@ class AttachContract(StoreContract):
         assert (report.rejected_count, report.conflicts) == (0, 0)
         self.assert_attached(foreign)
         assert owner.documents() == before
+
+    def test_attaching_in_one_portion_looks_few_times(self, foreign: Store) -> None:
+        with counted(foreign) as sent:
+            assert foreign.attach(FIELDS).attached == len(FOREIGN)
+        assert len(sent.purposes) + len(sent.writes) <= self.most_attach_requests, sent
 
     def test_attaching_again_does_nothing(self, foreign: Store) -> None:
         foreign.attach(FIELDS, options=SMALL)

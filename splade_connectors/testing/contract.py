@@ -32,6 +32,7 @@ from splade_connectors.options import WriteOptions
 from splade_connectors.store import Store
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
+from splade_connectors.testing.requests import counted
 from splade_connectors.vectors import SparseVector
 
 TEXTS: dict[DocumentId, str] = {
@@ -64,9 +65,12 @@ class StoreContract(ABC):
 
     Attributes:
         rounding: what the store makes of document weights.
+        most_index_requests: that `index` into an existing index sends beside its writes.
     """
 
     rounding: Rounding = "float32"
+    # Looking at the server costs its users time: so many requests a verb, beside its writes.
+    most_index_requests: int = 6
 
     @abstractmethod
     def make_store(self, encoder: SparseEncoder) -> Store:
@@ -286,6 +290,19 @@ class StoreContract(ABC):
         assert inspection.manifest is not None
         assert inspection.manifest.model == "hash"
         assert inspection.documents == len(TEXTS)
+
+    def test_a_warm_search_is_one_request(self, filled: Store) -> None:
+        filled.search("water")
+        with counted(filled) as sent:
+            assert len(filled.search("water")) > 1
+        assert len(sent.purposes) <= 1, sent
+        assert sent.writes == []
+
+    def test_indexing_again_looks_once(self, filled: Store, encoder: SparseEncoder) -> None:
+        with self.make_store(encoder) as again, counted(again) as sent:
+            assert again.index(self.documents()[:3]).written == 3
+        assert len(sent.purposes) <= self.most_index_requests, sent
+        assert len(sent.writes) <= 1, sent
 
     def test_searching_before_indexing(self, store: Store) -> None:
         with pytest.raises(NotFound, match="does not exist"):

@@ -1,0 +1,44 @@
+"""What a store sends, listed by purpose: how often a verb asks the server is a promise, too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from splade_connectors.runtime.effects import Request
+from splade_connectors.store import Store
+
+
+@dataclass(slots=True)
+class Sent:
+    """Requests of a store, in order.
+
+    Attributes:
+        purposes: of the requests that carry no documents.
+        writes: of those that do.
+    """
+
+    purposes: list[str] = field(default_factory=list)
+    writes: list[str] = field(default_factory=list)
+
+    def note(self, request: Request) -> None:
+        """Add a request."""
+        (self.writes if request.has_documents else self.purposes).append(request.purpose)
+
+
+@contextmanager
+def counted(store: Store) -> Iterator[Sent]:
+    """Lists what a blocking store sends within the block."""
+    sent, opened = Sent(), store._opened
+
+    def send(request: Request) -> Any:
+        sent.note(request)
+        return opened.send(request)
+
+    store._opened = replace(opened, send=send)
+    try:
+        yield sent
+    finally:
+        store._opened = opened
