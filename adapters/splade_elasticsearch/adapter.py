@@ -12,15 +12,15 @@ from splade_connectors.backends.secrets import check_header
 from splade_connectors.backends.targets import Target
 from splade_connectors.extras import require
 from splade_connectors.options import ConnectOptions
-from splade_elasticsearch.backend import ElasticsearchHybridBackend
 from splade_elasticsearch.client import ClientCalls
 from splade_elasticsearch.dialect import ELASTICSEARCH
+from splade_lucene.backend import LuceneBackend
 from splade_lucene.target import (
     bearer_token,
     certificates,
     check_transport,
     host_name,
-    index_arguments,
+    index_address,
     user_and_password,
 )
 
@@ -83,7 +83,6 @@ def _opened(
     asynchronous: bool,
     close: Any,
 ) -> Opened:
-    arguments = index_arguments(target, keys, options, ELASTICSEARCH)
-    backend = ElasticsearchHybridBackend(target.path, **arguments)
+    backend = LuceneBackend(index_address(target, keys, options, ELASTICSEARCH))
     calls = ClientCalls(client, str(target))
     return Opened(backend=backend, send=calls.asend if asynchronous else calls.send, close=close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from splade_elasticsearch.fusing import ElasticsearchFusing
 from splade_lucene.dialect import KINDS, Dialect, Version
 
 
@@ -18,6 +19,15 @@ def _by_angle(mapping: Mapping[str, Any]) -> bool:
     return mapping.get("similarity", "cosine") in ("cosine", "dot_product")
 
 
+def _scores_cosines(mapping: Mapping[str, Any]) -> bool:
+    # Cosine is the default; of other similarities it has never been asked.
+    return True
+
+
+def _number_in(version: Mapping[str, Any], location: str) -> str:
+    return str(version["number"])
+
+
 ELASTICSEARCH = Dialect(
     name="Elasticsearch",
     scheme="elasticsearch",
@@ -28,6 +38,9 @@ ELASTICSEARCH = Dialect(
     dimensions="dims",
     dense_mapping=_dense_mapping,
     by_angle=_by_angle,
+    scores_cosines=_scores_cosines,
+    number_in=_number_in,
+    fusing=ElasticsearchFusing,
     first_knn=(8, 0),
     # 8.19.21 loses vectors that _source excludes; 9.3.2 moves cosine ones by up to 2.4e-7 [ran].
     vectors_apart=(9, 2),

@@ -10,7 +10,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
 )
 from splade_elasticsearch.dialect import ELASTICSEARCH
-from splade_lucene.errors import _explanation, as_it_is, from_status, from_transport, not_this
+from splade_lucene.errors import as_it_is, explanation, from_status, from_transport, not_this
 
 
 def from_client(
@@ -40,7 +40,7 @@ def from_client(
         text = mask(str(getattr(error, "message", None) or error))
         return from_transport(type(error).__name__, text, location, ELASTICSEARCH)
     body = mask(getattr(raw, "body", None))
-    text = _explanation(body)
+    text = explanation(body)
     if "media_type_header_exception" in text or "compatible-with" in text:
         return NotSupported(
             f"the client is {client_major}.x, the server at {location} is older: "

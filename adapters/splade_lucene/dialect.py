@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from splade_lucene.fusing import Fusing
 
 Version = tuple[int, ...]
 
@@ -27,6 +30,10 @@ class Dialect:
         dimensions: the parameter of such a field that holds its size.
         dense_mapping: the rest of a new one's mapping, for a version of the server.
         by_angle: whether a dense field of this mapping compares directions.
+        scores_cosines: whether its approximate search scores (1 + cosine) / 2, as far as known.
+        number_in: the version's number in what the root says of it; raises a
+            `ConfigurationError` of that location where another product answers.
+        fusing: makes what combines legs on this server.
         dense_settings: what an index with dense vectors has to be created with.
         first_knn: the first version that searches dense vectors.
         vectors_apart: the first version that keeps vectors apart from `_source`: answers leave
@@ -45,6 +52,9 @@ class Dialect:
     dimensions: str
     dense_mapping: Callable[[Version], Mapping[str, Any]]
     by_angle: Callable[[Mapping[str, Any]], bool]
+    scores_cosines: Callable[[Mapping[str, Any]], bool]
+    number_in: Callable[[Mapping[str, Any], str], str]
+    fusing: Callable[[], Fusing]
     dense_settings: Mapping[str, Any] = field(default_factory=dict)
     first_knn: Version = ()
     vectors_apart: Version | None = None

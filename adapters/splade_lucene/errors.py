@@ -48,8 +48,8 @@ def from_status(
     """The error for an HTTP status and its body."""
     if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
         return not_this(location, dialect)
-    detail = _explanation(body)
-    text = _explanation(body, without_values) if has_documents else detail
+    detail = explanation(body)
+    text = explanation(body, without_values) if has_documents else detail
     error = body.get("error") if isinstance(body, Mapping) else None
     stop = stops_all(error, location) if isinstance(error, Mapping) else None
     if stop is not None and not isinstance(stop, AccessDenied):
@@ -78,6 +78,14 @@ def not_this(location: str, dialect: Dialect) -> ConfigurationError:
     return ConfigurationError(
         f"what answers at {location} is not {dialect.not_this}; "
         f"check host, port (9200) and scheme ({dialect.scheme}+https for TLS)"
+    )
+
+
+def answers_otherwise(location: str, dialect: Dialect) -> ConfigurationError:
+    """For answers that are not as the server gives them."""
+    return ConfigurationError(
+        f"what answers at {location} does not answer as {dialect.name} does; check host, port "
+        f"(9200) and scheme ({dialect.scheme}+https for TLS)"
     )
 
 
@@ -118,10 +126,7 @@ def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> Spl
             f"{location} did not answer in time; ConnectOptions(timeout_s=…) waits longer"
         )
     if kind == "SerializationError" or _NO_HTTP.search(text):
-        return ConfigurationError(
-            f"what answers at {location} does not answer as {dialect.name} does; check host, port "
-            f"(9200) and scheme ({scheme}+https for TLS)"
-        )
+        return answers_otherwise(location, dialect)
     if "RemoteDisconnected" in text or "Server disconnected" in text:
         return Unavailable(
             f"{location} closed the connection; does the server speak TLS? Then write "
@@ -133,7 +138,7 @@ def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> Spl
     )
 
 
-def _explanation(body: Any, of_error: Callable[[Any], str] = reason) -> str:
+def explanation(body: Any, of_error: Callable[[Any], str] = reason) -> str:
     """What the server says; of a body that is no error of its own only where that is harmless."""
     if isinstance(body, Mapping) and "error" in body:
         return of_error(body["error"])

@@ -1,154 +1,140 @@
-"""The verbs of a hybrid search that an index of Elasticsearch and one of OpenSearch share."""
+"""The part of a backend that combines several legs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splade_connectors.backends.protocol import Plan
+from splade_connectors.backends.protocol import Description, Plan
 from splade_connectors.backends.versions import version_text
 from splade_connectors.documents import Hit
-from splade_connectors.errors import (
-    AccessDenied,
-    ConfigurationError,
-    NotFound,
-    RequestRejected,
-    Unavailable,
-)
+from splade_connectors.errors import ConfigurationError, RequestRejected, Unavailable
 from splade_connectors.fusion.legs import check_dense_query, choose_dense
 from splade_connectors.fusion.reference import LegRanking, leg_ranking
 from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
+from splade_connectors.fusion.spec import Rrf
 from splade_connectors.runtime.effects import Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import asked
 from splade_lucene.bulk import reason
 from splade_lucene.compile.legs import msearch_lines
-from splade_lucene.dialect import Version
-from splade_lucene.index import ElasticsearchBackend
+from splade_lucene.hits import hits_of
+from splade_lucene.look import there
 from splade_lucene.requests import HttpRequest
-
-# Field types without words of their own, and those whose keys are not mapped.
-_OBJECTS = {"object", "nested"}
-_FLAT = {"flattened", "flat_object"}
-_FIELDS_SHOWN = 8
+from splade_lucene.server import Remembered
+from splade_lucene.text_fields import check_text_fields
 
 
-class HybridVerbs(ElasticsearchBackend):
-    """An index that is searched by several legs at once. Arguments as `ElasticsearchBackend`."""
+class LuceneHybrid:
+    """As `HybridBackend`.
 
-    _text_fields: frozenset[str] = frozenset()
+    Args:
+        address: of the index.
+        remembered: of the server.
 
-    def dense_field(self, asked: str | None) -> Steps[str]:
+    Attributes:
+        fusing: what the server combines legs with.
+    """
+
+    def __init__(self, address: IndexAddress, remembered: Remembered) -> None:
+        self._address = address
+        self._remembered = remembered
+        self.fusing = address.dialect.fusing()
+
+    def dense_field(self, seen: Description, asked: str | None) -> str:
         """As `HybridBackend.dense_field`."""
-        schema = self._schema or (yield from self._read_schema())
-        what = f"{self._dialect.dense_type} field"
-        return choose_dense(asked, self._dense, schema.dense, what=what, where=self.location)
+        address = self._address
+        what = f"{address.dialect.dense_type} field"
+        dense = there(seen, address).dense
+        return choose_dense(asked, address.dense, dense, what=what, where=address.location)
 
-    def plan_hybrid(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
+    def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """The best request that does not change the fusion's meaning."""
-        version = yield from self._read_version()
-        if self._schema is None:
-            yield from self._read_schema()
         for leg in query.legs:
             if leg.dense is not None:
-                self._check_dense(leg, query, version)
+                self._check_dense(seen, leg, query)
             if leg.kind == "text":
-                yield from self._check_text(leg)
-        return (yield from self._compile(query, path))
+                yield from check_text_fields(leg, self._address, self._remembered.text_fields)
+        server = yield from self._server(seen)
+        return self.fusing.compile(query, server, self._address.keys_in(seen), path)
 
-    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
+    def search_fused(self, seen: Description, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
         """Send the one request; equal scores are in the order of shards and segments."""
-        return (yield from self.search(plan))
+        request = HttpRequest(plan.method, plan.url_path, plan.body)
+        try:
+            hits = yield from asked(request, hits_of, self._address)
+        except RequestRejected as error:
+            if self.fusing.is_past_the_end(query, error):
+                return []
+            raise
+        return self.fusing.rescored(query, hits)
 
     def refused(self, plan: Plan) -> bool:
-        """As `HybridBackend.refused`; by default there is no other path."""
-        return False
+        """As `HybridBackend.refused`."""
+        return self.fusing.refused(plan)
 
-    def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
+    def search_legs(self, seen: Description, query: HybridQuery) -> Steps[list[LegRanking]]:
         """One `_msearch`. Dense scores are similarities from 0 to 1 as they are."""
-        lines = msearch_lines((yield from self._searches(query)))
-        answer = yield HttpRequest("POST", f"{self._path}/_msearch", lines)
-        rankings = []
-        for leg, response in zip(query.legs, answer["responses"], strict=True):
-            if "error" in response:
-                raise _leg_error(leg.name, response, self.location)
-            hits = response["hits"]["hits"]
-            ids = [hit["_id"] for hit in hits]
-            rankings.append(leg_ranking(leg.name, ids, [float(hit["_score"]) for hit in hits]))
-        return rankings
+        server = yield from self._server(seen)
+        searches = self.fusing.searches(query, server, self._address.keys_in(seen))
+        path = f"{self._address.path}/_msearch"
+        request = HttpRequest("POST", path, msearch_lines(searches))
 
-    def _compile(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
-        """The plan, on this server."""
-        raise NotImplementedError
+        def parse(answer: Any) -> list[LegRanking]:
+            return _rankings(query.legs, answer, self._address.location)
 
-    def _searches(self, query: HybridQuery) -> Steps[Sequence[Mapping[str, Any]]]:
-        """A search body for each leg, for its window."""
-        raise NotImplementedError
+        return (yield from asked(request, parse, self._address))
 
-    def _check_text(self, leg: ResolvedLeg) -> Steps[None]:
-        """Refuse text fields that are not there: they match nothing, and the server says nothing.
+    def _server(self, seen: Description) -> Steps[Any]:
+        schema = there(seen, self._address)
+        place = {
+            "version": seen.capabilities.version,
+            "index": self._address.index,
+            "field": schema.field,
+            "kind": schema.kind or self._address.dialect.kinds[0],
+            "hidden_fields": schema.hidden,
+        }
+        return (yield from self.fusing.server(schema, place))
 
-        Asked once for each field. Where that is not allowed, whatever is named is searched.
-        """
-        names = {field.partition("^")[0] for field in leg.fields} - self._text_fields
-        if not names:
-            return
-        try:
-            types = yield from self._types_of(names | {up for name in names for up in _above(name)})
-            absent = sorted(name for name in names if not _is_matched(name, types))
-            if absent:
-                known = yield from self._types_of({"*"})
-        except (AccessDenied, NotFound, RequestRejected):
-            return
-        if absent:
-            texts = sorted(name for name, kinds in known.items() if "text" in kinds)
-            more = ", …" if len(texts) > _FIELDS_SHOWN else ""
-            raise ConfigurationError(
-                f"{self.location} has no field {absent[0]!r} for a text leg; its text fields are "
-                f"{', '.join(map(repr, texts[:_FIELDS_SHOWN])) or 'none'}{more}: "
-                "TextLeg(fields=('NAME',)) (--text-field NAME)"
-            )
-        self._text_fields |= names
-
-    def _types_of(self, names: Iterable[str]) -> Steps[dict[str, set[str]]]:
-        """Field -> its types, of those of these names or patterns that are there."""
-        params = {"fields": ",".join(sorted(names)), "filter_path": "fields.*.*.type"}
-        answer = yield HttpRequest("GET", f"{self._path}/_field_caps", None, params)
-        return {name: set(types) for name, types in (answer.get("fields") or {}).items()}
-
-    def _check_dense(self, leg: ResolvedLeg, query: HybridQuery, version: Version) -> None:
+    def _check_dense(self, seen: Description, leg: ResolvedLeg, query: HybridQuery) -> None:
         """Refuse a dense leg that the server, or the field, cannot search."""
-        name, first = self._dialect.name, self._dialect.first_knn
-        if version and version < first:
+        dialect, location = self._address.dialect, self._address.location
+        version = seen.capabilities.version
+        if version and version < dialect.first_knn:
+            first = version_text(dialect.first_knn)
             raise ConfigurationError(
-                f"{self.location}: a dense leg needs {name} {version_text(first)}, the server is "
-                "older"
+                f"{location}: a dense leg needs {dialect.name} {first}, the server is older"
             )
-        assert self._schema is not None
-        assert leg.dense is not None
-        mapping = self._schema.dense_mappings.get(leg.field or "", {})
+        schema, field = there(seen, self._address), leg.field or ""
+        mapping = schema.dense_mapping(field)
         check_dense_query(
-            leg.dense,
-            self._schema.dense.get(leg.field or "", 0),
-            by_angle=leg.exact or self._dialect.by_angle(mapping),
+            leg.dense or (),
+            schema.dense.get(field, 0),
+            by_angle=leg.exact or dialect.by_angle(mapping),
             field=repr(leg.field),
-            where=self.location,
+            where=location,
+        )
+        if leg.exact or isinstance(query.fusion, Rrf) or dialect.scores_cosines(mapping):
+            return
+        raise ConfigurationError(
+            f"the scores of {leg.field!r} in {location} are not (1 + cosine) / 2, which this "
+            "fusion adds up (that takes the space cosinesimil and the engine lucene or faiss); "
+            "DenseLeg(exact=True) computes them, and Rrf() does without scores"
         )
 
 
-def _above(name: str) -> list[str]:
-    """The objects that a field is in: "a.b.c" is in "a.b" and "a"."""
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts))]
+def _rankings(legs: Sequence[ResolvedLeg], answer: Any, location: str) -> list[LegRanking]:
+    rankings = []
+    for leg, response in zip(legs, answer["responses"], strict=True):
+        if "error" in response:
+            raise _leg_error(leg.name, response, location)
+        hits = hits_of(response)
+        ids, scores = [hit.id for hit in hits], [hit.score for hit in hits]
+        rankings.append(leg_ranking(leg.name, ids, scores))
+    return rankings
 
 
-def _is_matched(name: str, types: Mapping[str, set[str]]) -> bool:
-    """Whether a field, or one of a pattern's, can hold words; keys in flat objects are unknown."""
-    if any(types.get(above, set()) & _FLAT for above in _above(name)):
-        return True
-    return any(fnmatchcase(found, name) and not kinds & _OBJECTS for found, kinds in types.items())
-
-
-def _leg_error(name: str, response: dict[str, object], location: str) -> Exception:
+def _leg_error(name: str, response: Mapping[str, Any], location: str) -> Exception:
     status = int(str(response.get("status") or 400))
     error = response["error"]
     # 9.3.2 says "all shards failed" and no more, but for each shard.

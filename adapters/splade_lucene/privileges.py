@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from splade_connectors.errors import (
     AccessDenied,
@@ -56,7 +57,13 @@ def missing_privileges(index: str, needed: Privileges) -> Steps[list[str]]:
         answer = yield HttpRequest("POST", "/_security/user/_has_privileges", body)
     except (AccessDenied, ConfigurationError, NotFound, NotSupported, RequestRejected):
         return []  # no security, or no user of its own: what is not allowed shows itself
-    # A proxy may answer with anything.
+    try:
+        return _lacking(answer)
+    except (AttributeError, TypeError):
+        return []  # a proxy may answer with anything
+
+
+def _lacking(answer: Any) -> list[str]:
     cluster, indices = answer.get("cluster") or {}, answer.get("index") or {}
     lacking = [f"{name} (cluster)" for name, has in cluster.items() if not has]
     for granted in indices.values():

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from splade_connectors.runtime.effects import Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import asked
 from splade_lucene.requests import HttpRequest
 
 _ASKED_AT_ONCE = 1000
@@ -23,20 +25,25 @@ def needs_routing(error: object) -> bool:
     return any(words in str(error) for words in _NEEDS_ROUTING)
 
 
-def routings(path: str, ids: Sequence[str]) -> Steps[list[tuple[str, str]]]:
+def routings(address: IndexAddress, ids: Sequence[str]) -> Steps[list[tuple[str, str]]]:
     """Those of the ids that have a routing of their own, with it; an id may have several.
 
     Args:
-        path: of the index.
+        address: of the index.
         ids: that were not found where they belong.
     """
     found: list[tuple[str, str]] = []
     for start in range(0, len(ids), _ASKED_AT_ONCE):
         portion = list(ids[start : start + _ASKED_AT_ONCE])
         body = {"query": {"ids": {"values": portion}}, "size": len(portion), "_source": False}
-        hits = (yield HttpRequest("POST", f"{path}/_search", body))["hits"]["hits"]
-        found += [(hit["_id"], hit["_routing"]) for hit in hits if hit.get("_routing")]
+        request = HttpRequest("POST", f"{address.path}/_search", body)
+        found += yield from asked(request, _routed, address)
     return found
+
+
+def _routed(answer: Any) -> list[tuple[str, str]]:
+    hits = answer["hits"]["hits"]
+    return [(str(hit["_id"]), str(hit["_routing"])) for hit in hits if hit.get("_routing")]
 
 
 def not_found(item: Mapping[str, Any]) -> bool:

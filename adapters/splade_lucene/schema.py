@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from splade_connectors.backends.metadata import vector_of
 from splade_connectors.backends.versions import version_text
 from splade_connectors.errors import (
     AccessDenied,
@@ -14,8 +16,9 @@ from splade_connectors.errors import (
     SchemaConflict,
 )
 from splade_connectors.manifest import MANIFEST_KEY
+from splade_lucene.address import IndexAddress
 from splade_lucene.attach.checks import is_data_stream
-from splade_lucene.dialect import Dialect, Kind
+from splade_lucene.dialect import Dialect, Kind, Version
 
 # The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
 # it off, with 8.19 and 9.1.
@@ -31,33 +34,56 @@ class Schema:
 
     Attributes:
         index: its concrete name, also when it was asked for by an alias.
-        kind: type of the sparse field, None when the field is absent.
+        field: the sparse field that is meant.
+        kind: its type, None when the field is absent.
         marker: whether the marker field is mapped.
         dense: dense field -> dimensions.
         sparse: names of all sparse fields.
-        meta: the owner's `_meta`, our part included.
         whole_source: whether `_source` keeps every field.
-        dense_mappings: dense field -> its mapping.
         shards: number of primary shards.
         uuid: tells the index from a later one of the same name.
+        mapping: as the server gives it.
+        settings: those of the index, as the server gives them.
     """
 
     index: str
+    field: str
     kind: Kind | None
     marker: bool
     dense: Mapping[str, int]
     sparse: Sequence[str]
-    meta: Mapping[str, Any]
     whole_source: bool
-    dense_mappings: Mapping[str, Mapping[str, Any]]
     shards: int
     uuid: str = ""
+    mapping: Mapping[str, Any] = dataclasses.field(repr=False)
+    settings: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """The owner's `_meta`, our part included."""
+        return self.mapping.get("_meta") or {}
+
+    @property
+    def manifest(self) -> Any:
+        """Of the sparse field, as it is stored; None without one."""
+        return (self.meta.get(MANIFEST_KEY) or {}).get(self.field)
+
+    @property
+    def marker_field(self) -> str:
+        """The keyword field that marks documents whose sparse field we wrote."""
+        return marker_name(self.field)
 
     @property
     def hidden(self) -> list[str]:
-        """Fields that are no payload: vectors, and the markers beside those that we wrote."""
+        """Fields that are no payload: vectors and markers, also beside those that we wrote."""
         ours = self.meta.get(MANIFEST_KEY) or {}
-        return [*self.sparse, *map(marker_name, ours), *self.dense]
+        others = [*self.sparse, *map(marker_name, ours), *self.dense]
+        return list(dict.fromkeys([self.field, self.marker_field, *others]))
+
+    def dense_mapping(self, name: str) -> Mapping[str, Any]:
+        """That of a dense field; {} where there is none."""
+        found = self.mapping.get("properties") or {}
+        return found[name] if name in self.dense else {}
 
 
 def check_index_name(name: str) -> None:
@@ -110,13 +136,14 @@ def marker_name(field: str) -> str:
     return f"{field}_marker"
 
 
-def parse_index(answer: Mapping[str, Any], field: str, location: str, dialect: Dialect) -> Schema:
+def parse_index(answer: Mapping[str, Any], address: IndexAddress) -> Schema:
     """The schema in the answer of GET /INDEX.
 
     Raises:
         SchemaConflict: when an alias names several indices, the field has another type, or a field
             that is computed at search time has its name.
     """
+    location, dialect = address.location, address.dialect
     if len(answer) != 1:
         names = ", ".join(sorted(answer))
         what = "a data stream" if all(map(is_data_stream, answer)) else "an alias"
@@ -127,33 +154,35 @@ def parse_index(answer: Mapping[str, Any], field: str, location: str, dialect: D
     types = {name: str(entry.get("type", "object")) for name, entry in properties.items()}
     dense = {name: properties[name] for name, kind in types.items() if kind == dialect.dense_type}
     settings = (found.get("settings") or {}).get("index") or {}
+    named = address.field
+    field = named if address.exactly else vector_of(mapping.get("_meta") or {}, named)
     _check_unshadowed(mapping, field, location)
+    kind = _kind(types.get(field), field, types, location, dialect.kinds)
+    if kind:
+        check_kind(address, kind, field)
     return Schema(
         index=index,
-        kind=_kind(types.get(field), field, types, location, dialect.kinds),
+        field=field,
+        kind=kind,
         marker=types.get(marker_name(field)) == "keyword",
         dense={name: int(entry.get(dialect.dimensions, 0)) for name, entry in dense.items()},
         sparse=[name for name, kind in types.items() if kind in dialect.kinds],
-        meta=mapping.get("_meta") or {},
         whole_source=_is_whole(mapping.get("_source") or {}),
-        dense_mappings=dense,
         shards=int(settings.get("number_of_shards", 1)),
         uuid=str(settings.get("uuid") or ""),
+        mapping=mapping,
+        settings=settings,
     )
 
 
-def choose_kind(
-    asked: Kind | None,
-    version: tuple[int, ...],
-    location: str,
-    dialect: Dialect,
-) -> Kind:
+def choose_kind(address: IndexAddress, version: Version) -> Kind:
     """The type for a new sparse field: what was asked for, or the best that the server has.
 
     Raises:
         NotSupported: when `sparse_vector` was asked of a server that cannot query it.
         AccessDenied: when the version is not known.
     """
+    asked, location, dialect = address.kind, address.location, address.dialect
     if len(dialect.kinds) == 1:
         return dialect.kinds[0]
     if not version:
@@ -172,23 +201,23 @@ def choose_kind(
     return "sparse_vector" if version >= SPARSE_VECTOR_QUERY else "rank_features"
 
 
-def check_kind(asked: Kind | None, found: Kind, field: str, location: str) -> None:
+def check_kind(address: IndexAddress, found: Kind, field: str) -> None:
     """Refuse a kind that is not the field's.
 
     Raises:
         SchemaConflict: naming both.
     """
-    if asked and asked != found:
+    if address.kind and address.kind != found:
         raise SchemaConflict(
-            f"the field {field!r} of {location} is {found}, not {asked}; leave kind away, or "
-            "choose another field: ?field=NAME"
+            f"the field {field!r} of {address.location} is {found}, not {address.kind}; omit "
+            "kind, or choose another field: ?field=NAME"
         )
 
 
 def properties(
     field: str,
     kind: Kind,
-    version: tuple[int, ...],
+    version: Version,
     dense: Mapping[str, int],
     dialect: Dialect,
 ) -> dict[str, Any]:
@@ -217,7 +246,7 @@ def merged_meta(schema_meta: Mapping[str, Any], field: str, manifest: Any) -> di
     return {**schema_meta, MANIFEST_KEY: {**ours, field: manifest}}
 
 
-def _prunes_by_default(version: tuple[int, ...]) -> bool:
+def _prunes_by_default(version: Version) -> bool:
     return version >= (9, 1) or (8, 19) <= version < (9, 0)
 
 

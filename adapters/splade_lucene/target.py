@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.secrets import check_header
@@ -11,7 +10,8 @@ from splade_connectors.backends.targets import Target
 from splade_connectors.backends.tls import check_files
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import ConnectOptions
-from splade_lucene.dialect import Dialect
+from splade_lucene.address import IndexAddress
+from splade_lucene.dialect import Dialect, Kind
 from splade_lucene.documents import DEFAULT_DENSE
 from splade_lucene.schema import check_field_name, check_index_name
 
@@ -82,10 +82,10 @@ def bearer_token(target: Target, options: ConnectOptions, variables: str) -> str
     return check_header(token, "the bearer token") if token else None
 
 
-def index_arguments(
+def index_address(
     target: Target, keys: Keys, options: ConnectOptions, dialect: Dialect
-) -> dict[str, Any]:
-    """The arguments of a backend, but for the name of the index.
+) -> IndexAddress:
+    """What a target says of an index and its field.
 
     Raises:
         ConfigurationError: for names and parameters that these servers do not have.
@@ -98,21 +98,28 @@ def index_arguments(
         raise ConfigurationError(
             f"vector= is for Qdrant; {dialect.name}'s sparse field is named by field=NAME"
         )
-    field = target.parameters.get("field", DEFAULT_FIELD)
-    kind = target.parameters.get("kind")
-    if kind not in (None, *dialect.kinds):
-        known = ", ".join(dialect.kinds)
-        known = f"one of {known}" if len(dialect.kinds) > 1 else f"{known} on {dialect.name}"
-        raise ConfigurationError(f"kind must be {known}, not {kind!r}")
     check_index_name(target.path)
     dense = target.parameters.get("dense", DEFAULT_DENSE)
+    field = target.parameters.get("field", DEFAULT_FIELD)
     for name in (field, dense):
         check_field_name(name)
-    return {
-        "field": field,
-        "kind": kind,
-        "dense_name": dense,
-        "keys": keys,
-        "location": str(target),
-        "dialect": dialect,
-    }
+    return IndexAddress(
+        name=target.path,
+        field=field,
+        kind=_kind(target.parameters.get("kind"), dialect),
+        dense=dense,
+        keys=keys,
+        location=str(target),
+        dialect=dialect,
+    )
+
+
+def _kind(given: str | None, dialect: Dialect) -> Kind | None:
+    for kind in dialect.kinds:
+        if given == kind:
+            return kind
+    if given is None:
+        return None
+    known = ", ".join(dialect.kinds)
+    known = f"one of {known}" if len(dialect.kinds) > 1 else f"{known} on {dialect.name}"
+    raise ConfigurationError(f"kind must be {known}, not {given!r}")

@@ -11,14 +11,14 @@ from splade_connectors.backends.targets import Target
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.extras import require
 from splade_connectors.options import ConnectOptions
+from splade_lucene.backend import LuceneBackend
 from splade_lucene.target import (
     bearer_token,
     certificates,
     check_transport,
-    index_arguments,
+    index_address,
     user_and_password,
 )
-from splade_opensearch.backend import OpenSearchBackend
 from splade_opensearch.client import ClientCalls
 from splade_opensearch.dialect import OPENSEARCH
 
@@ -37,9 +37,7 @@ class OpenSearchAdapter:
         if asynchronous:
             require("aiohttp", "opensearch", "awaiting opensearch:// targets")
         check_transport(target)
-        backend = OpenSearchBackend(
-            target.path, **index_arguments(target, keys, options, OPENSEARCH)
-        )
+        backend = LuceneBackend(index_address(target, keys, options, OPENSEARCH))
         kind = library.AsyncOpenSearch if asynchronous else library.OpenSearch
         use_ssl = target.transport == "https"
         client = kind(
@@ -59,9 +57,7 @@ class OpenSearchAdapter:
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
         """Use the user's client; closing it stays the user's business."""
-        backend = OpenSearchBackend(
-            target.path, **index_arguments(target, keys, options, OPENSEARCH)
-        )
+        backend = LuceneBackend(index_address(target, keys, options, OPENSEARCH))
         calls = ClientCalls(client, str(target))
         send = calls.asend if asynchronous else calls.send
         return Opened(backend=backend, send=send, close=does_nothing(asynchronous))

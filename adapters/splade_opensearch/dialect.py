@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from splade_connectors.errors import ConfigurationError
 from splade_lucene.dialect import Dialect, Version
-from splade_opensearch.schema import by_angle
+from splade_opensearch.fusing import OpenSearchFusing
+from splade_opensearch.schema import by_angle, scores_cosines
 
 
 def _dense_mapping(version: Version) -> Mapping[str, Any]:
     # Without a method 3.6 takes Euclidean distance; Lucene scores cosines as (1 + cosine) / 2.
     return {"method": {"name": "hnsw", "engine": "lucene", "space_type": "cosinesimil"}}
+
+
+def _number_in(version: Mapping[str, Any], location: str) -> str:
+    if version.get("distribution") != "opensearch":
+        raise ConfigurationError(
+            f"what answers at {location} is Elasticsearch {version.get('number')}; write "
+            "elasticsearch:// instead of opensearch://"
+        )
+    return str(version["number"])
 
 
 OPENSEARCH = Dialect(
@@ -25,6 +36,9 @@ OPENSEARCH = Dialect(
     dimensions="dimension",
     dense_mapping=_dense_mapping,
     by_angle=by_angle,
+    scores_cosines=scores_cosines,
+    number_in=_number_in,
+    fusing=OpenSearchFusing,
     # Of the k-NN plugin; where it is missing, the setting is refused. It cannot be added later.
     dense_settings={"index.knn": True},
     first_knn=(1, 0),

@@ -56,6 +56,10 @@ class Keys:
         self._vocabulary = vocabulary
         self.style = style
 
+    def in_style(self, style: KeyStyle) -> Keys:
+        """The same vocabulary, spelled in another style."""
+        return self if style == self.style else Keys(self._vocabulary, style)
+
     def names(self, ids: Sequence[int]) -> list[str]:
         """The feature name of each term id."""
         if self.style == "id":

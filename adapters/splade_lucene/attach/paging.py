@@ -3,6 +3,8 @@
 A page of a point in time can be asked for again; the next page of a scroll cannot, because the
 server moves on when it answers. So a lost answer of a scroll is a lost reading, which begins anew:
 what has been attached by then is recognized by its marker.
+
+A first page with room left is the last one, too: neither is opened for it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from splade_connectors.backends.attaching import CursorLost, Selection
 from splade_connectors.errors import NotFound, RequestRejected, Unavailable
 from splade_connectors.options import NO_RETRY
 from splade_connectors.runtime.effects import Join, Spawn, Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import asked, check_shards, understood
 from splade_lucene.requests import HttpRequest
 
 log = logging.getLogger(__name__)
@@ -23,6 +27,8 @@ log = logging.getLogger(__name__)
 # Between two pages: a server may be away for a while.
 _KEEP_ALIVE = "15m"
 _NO_HANDLER = (400, 405)
+
+Hits = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,101 +46,143 @@ class Cursor:
     scroll: bool = False
 
 
-def read_page(
-    path: str, body: Mapping[str, Any], selection: Selection, cursor: Cursor | None, scroll: bool
-) -> Steps[tuple[list[Any], Cursor | None]]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What is read.
+
+    Attributes:
+        address: of the index.
+        body: query and fields of the search.
+        selection: size of the page, and part.
+    """
+
+    address: IndexAddress
+    body: Mapping[str, Any]
+    selection: Selection
+
+    @property
+    def size(self) -> int:
+        """Most documents of a page."""
+        return self.selection.size
+
+    @property
+    def part(self) -> tuple[int, int] | None:
+        """Which part of how many is read, None for all."""
+        part = self.selection.part
+        return part if part and part[1] > 1 else None
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """The body of a search for a page."""
+        search = {**self.body, "size": self.size, "seq_no_primary_term": True}
+        if self.part:
+            search["slice"] = {"id": self.part[0], "max": self.part[1]}
+        return search
+
+    def hits(self, answer: Any) -> Hits:
+        """Those of a page, of all shards."""
+        check_shards(answer, self.address)
+        return [dict(hit) for hit in answer["hits"]["hits"]]
+
+
+def read_page(reading: Reading, cursor: Cursor | None) -> Steps[tuple[Hits, Cursor | None]]:
     """The hits of a page and the cursor of the next one.
 
     Args:
-        path: of the index.
-        body: query and fields of the search.
-        selection: size of the page, and part.
+        reading: what is read.
         cursor: None for the first page.
-        scroll: read by scroll.
 
     Raises:
         CursorLost: when the next page cannot be had.
     """
-    whole = {**body, "size": selection.size, "seq_no_primary_term": True}
-    if selection.part and selection.part[1] > 1:
-        whole["slice"] = {"id": selection.part[0], "max": selection.part[1]}
+    if cursor is None:
+        return (yield from _first_page(reading))
     try:
-        if scroll or (cursor and cursor.scroll):
-            return (yield from _scrolled(path, whole, selection, cursor))
-        return (yield from _at_point_in_time(path, whole, selection, cursor))
+        if cursor.scroll:
+            return (yield from _scrolled_on(reading, cursor))
+        return (yield from _at_point_in_time(reading, cursor))
     except NotFound as error:
-        if cursor is None:
-            raise
         # The server was restarted, or nobody asked for long. Where it is the index that is gone,
         # the next first page says so.
-        raise CursorLost(f"the reading of {path} begins anew: {error}") from error
+        raise CursorLost(f"the reading of {reading.address.path} begins anew: {error}") from error
 
 
-def _at_point_in_time(
-    path: str, body: dict[str, Any], selection: Selection, cursor: Cursor | None
-) -> Steps[tuple[list[Any], Cursor | None]]:
-    if cursor is None:
-        try:
-            opened = yield HttpRequest("POST", f"{path}/_pit", None, {"keep_alive": _KEEP_ALIVE})
-        except RequestRejected as error:
-            if error.status not in _NO_HANDLER:
-                raise
-            # Some builds, and versions before 7.10, have none.
-            return (yield from _scrolled(path, body, selection, None))
-        cursor = Cursor(context=opened["id"])
+def _first_page(reading: Reading) -> Steps[tuple[Hits, Cursor | None]]:
+    address = reading.address
+    # Parts take a context.
+    if not reading.part:
+        search = {**reading.search, "track_total_hits": False, "sort": ["_doc"]}
+        request = HttpRequest("POST", f"{address.path}/_search", search)
+        hits = yield from asked(request, reading.hits, address)
+        if len(hits) < reading.size:
+            return hits, None
+    if not address.dialect.point_in_time:
+        return (yield from _scrolled(reading))
+    opening = HttpRequest("POST", f"{address.path}/_pit", None, {"keep_alive": _KEEP_ALIVE})
+    try:
+        context = yield from asked(opening, lambda answer: str(answer["id"]), address)
+    except RequestRejected as error:
+        if error.status not in _NO_HANDLER:
+            raise
+        # Some builds, and versions before 7.10, have none.
+        return (yield from _scrolled(reading))
+    try:
+        return (yield from _at_point_in_time(reading, Cursor(context=context)))
+    except NotFound as error:
+        raise CursorLost(f"the reading of {address.path} begins anew: {error}") from error
+
+
+def _at_point_in_time(reading: Reading, cursor: Cursor) -> Steps[tuple[Hits, Cursor | None]]:
     search = {
-        **body,
+        **reading.search,
         "track_total_hits": False,
         "pit": {"id": cursor.context, "keep_alive": _KEEP_ALIVE},
         "sort": [{"_shard_doc": "asc"}],
         **({"search_after": list(cursor.after)} if cursor.after else {}),
     }
-    answer = yield HttpRequest("POST", "/_search", search)
-    _check_shards(answer, path)
-    hits = answer["hits"]["hits"]
-    context = answer.get("pit_id", cursor.context)
-    if len(hits) < selection.size:
-        yield from _released("/_pit", {"id": context})
+
+    def parse(answer: Any) -> tuple[Hits, Cursor]:
+        hits = reading.hits(answer)
+        context = str(answer.get("pit_id", cursor.context))
+        return hits, Cursor(context=context, after=list(hits[-1]["sort"]) if hits else None)
+
+    request = HttpRequest("POST", "/_search", search)
+    hits, after = yield from asked(request, parse, reading.address)
+    if len(hits) < reading.size:
+        yield from _released("/_pit", {"id": after.context})
         return hits, None
-    return hits, Cursor(context=context, after=hits[-1]["sort"])
+    return hits, after
 
 
-def _scrolled(
-    path: str, body: dict[str, Any], selection: Selection, cursor: Cursor | None
-) -> Steps[tuple[list[Any], Cursor | None]]:
-    if cursor is None:
-        search = {**body, "sort": ["_doc"]}
-        params = {"scroll": _KEEP_ALIVE}
-        answer = yield HttpRequest("POST", f"{path}/_search", search, params)
-    else:
-        request = HttpRequest(
-            "POST",
-            "/_search/scroll",
-            {"scroll": _KEEP_ALIVE, "scroll_id": cursor.context},
-        )
-        try:
-            answer = yield Join((yield Spawn(_once(request), NO_RETRY)))
-        except Unavailable as error:
-            raise CursorLost(f"the reading of {path} begins anew: {error}") from error
-    _check_shards(answer, path)
-    hits = answer["hits"]["hits"]
-    if len(hits) < selection.size:
-        yield from _released("/_search/scroll", {"scroll_id": answer["_scroll_id"]})
+def _scrolled(reading: Reading) -> Steps[tuple[Hits, Cursor | None]]:
+    search = {**reading.search, "sort": ["_doc"]}
+    path = f"{reading.address.path}/_search"
+    request = HttpRequest("POST", path, search, {"scroll": _KEEP_ALIVE})
+    return (yield from _scroll_page(reading, (yield request)))
+
+
+def _scrolled_on(reading: Reading, cursor: Cursor) -> Steps[tuple[Hits, Cursor | None]]:
+    body = {"scroll": _KEEP_ALIVE, "scroll_id": cursor.context}
+    request = HttpRequest("POST", "/_search/scroll", body)
+    try:
+        answer = yield Join((yield Spawn(_once(request), NO_RETRY)))
+    except Unavailable as error:
+        raise CursorLost(f"the reading of {reading.address.path} begins anew: {error}") from error
+    return (yield from _scroll_page(reading, answer))
+
+
+def _scroll_page(reading: Reading, answer: Any) -> Steps[tuple[Hits, Cursor | None]]:
+    with understood(reading.address):
+        hits = reading.hits(answer)
+        context = str(answer["_scroll_id"])
+    if len(hits) < reading.size:
+        yield from _released("/_search/scroll", {"scroll_id": context})
         return hits, None
-    return hits, Cursor(context=answer["_scroll_id"], scroll=True)
+    return hits, Cursor(context=context, scroll=True)
 
 
 def _once(request: HttpRequest) -> Steps[Any]:
     return (yield request)
-
-
-def _check_shards(answer: Mapping[str, Any], path: str) -> None:
-    """A page without the documents of a shard would skip them."""
-    shards = answer.get("_shards") or {}
-    if shards.get("failed"):
-        raise Unavailable(
-            f"{shards['failed']} of {shards['total']} shards of {path} did not answer"
-        )
 
 
 def _released(path: str, body: Mapping[str, Any]) -> Steps[None]:

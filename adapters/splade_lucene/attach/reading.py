@@ -1,0 +1,59 @@
+"""Stored documents, as attaching reads them: what is asked for, and what comes back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from splade_connectors.backends.attaching import Found, Selection
+from splade_connectors.backends.feature_names import Keys
+from splade_lucene.dialect import Dialect, Version
+from splade_lucene.documents import marker_of, stored
+from splade_lucene.queries import EVERYTHING, lacks, marked
+from splade_lucene.schema import Schema
+
+
+def selected(selection: Selection, schema: Schema) -> Mapping[str, Any]:
+    """The query for the selected documents."""
+    match selection.which:
+        case "missing":
+            return lacks(schema, selection.settings)
+        case "attached":
+            return marked(schema)
+    return EVERYTHING
+
+
+def fields_of(
+    selection: Selection, schema: Schema, dialect: Dialect, version: Version
+) -> dict[str, Any]:
+    """What is read of each `_source`."""
+    names = [*selection.fields, schema.marker_field]
+    if not selection.with_vectors:
+        return {"includes": names}
+    source: dict[str, Any] = {"includes": [*names, schema.field]}
+    if dialect.keeps_vectors_apart(version):
+        source["exclude_vectors"] = False
+    return source
+
+
+def found_in(hits: Sequence[Mapping[str, Any]], schema: Schema, keys: Keys) -> list[Found]:
+    """The documents among hits, or among the answers of a multi-get."""
+    return [_found(hit, schema, keys) for hit in hits]
+
+
+def _found(hit: Mapping[str, Any], schema: Schema, keys: Keys) -> Found:
+    source = hit.get("_source") or {}
+    document = stored(str(hit["_id"]), source, schema.field, keys)
+    handle = {
+        "id": hit["_id"],
+        "seq_no": hit.get("_seq_no"),
+        "term": hit.get("_primary_term"),
+        "routing": hit.get("_routing"),
+    }
+    return Found(
+        id=document.id,
+        payload=document.payload,
+        marker=marker_of(source, schema.field),
+        vector=document.vector,
+        handle=handle,
+    )

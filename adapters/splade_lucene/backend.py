@@ -1,0 +1,192 @@
+"""The verbs of an index of Elasticsearch, or of OpenSearch."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from splade_connectors.backends.attaching import AttachBackend, CopyBackend
+from splade_connectors.backends.protocol import Description, HybridBackend, Plan
+from splade_connectors.documents import DocumentId, EncodedDocument, Hit, Outcome, StoredDocument
+from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.options import SearchOptions
+from splade_connectors.runtime.effects import Steps
+from splade_connectors.vectors import SparseVector
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import asked
+from splade_lucene.attach.attaching import LuceneAttaching
+from splade_lucene.bulk import index_lines, outcomes
+from splade_lucene.compile.search import compile_search
+from splade_lucene.documents import attached_fields, source
+from splade_lucene.fetch import deleted, fetched
+from splade_lucene.hits import hits_of
+from splade_lucene.hybrid import LuceneHybrid
+from splade_lucene.look import look, there
+from splade_lucene.prepare import check_privileges, completed, created
+from splade_lucene.queries import EVERYTHING, has_vector
+from splade_lucene.refusals import check_update, refusal
+from splade_lucene.requests import HttpRequest
+from splade_lucene.routing import needs_routing, routings
+from splade_lucene.schema import merged_meta
+from splade_lucene.server import Remembered
+
+log = logging.getLogger(__name__)
+
+_BYTES_PER_TERM = 30
+
+
+class LuceneBackend:
+    """An index and the sparse field in it.
+
+    Args:
+        address: of both.
+        remembered: of the server; None for one that nothing has been asked of.
+    """
+
+    def __init__(self, address: IndexAddress, remembered: Remembered | None = None) -> None:
+        self.location = address.location
+        self._address = address
+        self._remembered = remembered or Remembered()
+        self.hybrid: HybridBackend | None = LuceneHybrid(address, self._remembered)
+        self.attaching: AttachBackend | None = LuceneAttaching(address, self._remembered, self._at)
+        self.copying: CopyBackend | None = None
+
+    def describe(self) -> Steps[Description]:
+        """Version, once, and mapping. As `Backend.describe`."""
+        return look(self._address, self._remembered)
+
+    def prepare(
+        self,
+        seen: Description,
+        manifest: IndexManifest,
+        dense_sizes: Mapping[str, int],
+        *,
+        write_manifest: bool,
+    ) -> Steps[Description]:
+        """Create the index, or add field and manifest to its mapping. As `Backend.prepare`."""
+        address, remembered = self._address, self._remembered
+        yield from check_privileges(address, seen, write_manifest=write_manifest)
+        if seen.schema is None:
+            seen = yield from created(address, remembered, seen, manifest, dense_sizes)
+        written = manifest if write_manifest else None
+        return (yield from completed(address, remembered, seen, written))
+
+    def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
+        """Into our part of the mapping's `_meta` as it is now."""
+        # Of the whole `_meta`: others write theirs at any time, and would lose it.
+        now = yield from self.describe()
+        schema = there(now, self._address)
+        meta = merged_meta(schema.meta, schema.field, manifest.to_json())
+        yield HttpRequest("PUT", f"{self._address.path}/_mapping", {"_meta": meta})
+        return (yield from self.describe())
+
+    def check(self, seen: Description, document: EncodedDocument) -> str | None:
+        """Reserved fields, wrong dense vectors, ids that are too long."""
+        return refusal(document, there(seen, self._address), self._address)
+
+    def size(self, document: EncodedDocument) -> int:
+        """About how many bytes the document takes."""
+        dense = sum(len(values) for values in document.document.dense_vectors().values())
+        payload = len(json.dumps(document.payload))
+        return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
+
+    def write(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
+        """One bulk request of index actions."""
+        keys, dense = self._address.keys_in(seen), self._address.dense
+        sources = [source(document, seen.vector, dense, keys) for document in documents]
+        lines = index_lines(documents, sources)
+        request = HttpRequest("POST", f"{self._address.path}/_bulk", lines)
+
+        def parse(answer: Any) -> list[Outcome]:
+            return outcomes(documents, answer, self.location)
+
+        return (yield from asked(request, parse, self._address))
+
+    def update(
+        self,
+        seen: Description,
+        id: DocumentId,
+        payload: Mapping[str, Any],
+        vector: SparseVector | None,
+        marker: str,
+    ) -> Steps[None]:
+        """One partial update. Object values are merged into stored ones: so `_update` does."""
+        check_update(payload, there(seen, self._address), self.location)
+        changes = dict(payload)
+        if vector is not None:
+            changes |= attached_fields(vector, marker, seen.vector, self._address.keys_in(seen))
+        path = f"{self._address.path}/_update/{quote(str(id), safe='')}"
+        params = {"refresh": "true", "retry_on_conflict": "3"}
+        request = HttpRequest("POST", path, {"doc": changes}, params)
+        try:
+            yield request
+        except (NotFound, RequestRejected) as error:
+            if not isinstance(error, NotFound) and not needs_routing(error):
+                raise
+            known = yield from routings(self._address, [str(id)])
+            if not known:
+                raise
+            yield replace(request, params=params | {"routing": known[0][1]})
+
+    def refresh(self) -> Steps[None]:
+        """Make everything written visible to searches.
+
+        Who may write may not always refresh (the privilege is `maintenance`): then the documents
+        are visible at the index's own next refresh, a second later by default.
+        """
+        try:
+            yield HttpRequest("POST", f"{self._address.path}/_refresh")
+        except AccessDenied as error:
+            log.info("no refresh: %s", error)
+
+    def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
+        """The dot product as the field's kind allows it."""
+        schema = there(seen, self._address)
+        return compile_search(
+            self._address.index,
+            schema.field,
+            schema.kind or self._address.dialect.kinds[0],
+            self._address.keys_in(seen),
+            query,
+            options,
+            schema.hidden,
+        )
+
+    def search(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send the request of a plan."""
+        request = HttpRequest(plan.method, plan.url_path, plan.body)
+        return asked(request, hits_of, self._address)
+
+    def fetch(
+        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
+    ) -> Steps[list[StoredDocument]]:
+        """Multi-get, which sees what has not been refreshed yet."""
+        return fetched(self._address, seen, ids, with_vectors)
+
+    def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
+        """One bulk request of delete actions; another one for those that lie elsewhere."""
+        if ids:
+            yield from deleted(self._address, ids, self.refresh())
+
+    def documents(self, seen: Description) -> Steps[int]:
+        """All of them."""
+        return self._count(EVERYTHING)
+
+    def count(self, seen: Description) -> Steps[int]:
+        """Documents with our marker and its vector; where there is none, those with the field."""
+        return self._count(has_vector(there(seen, self._address)))
+
+    def _count(self, query: Mapping[str, Any]) -> Steps[int]:
+        request = HttpRequest("POST", f"{self._address.path}/_count", {"query": query})
+        return asked(request, lambda answer: int(answer["count"]), self._address)
+
+    def _at(self, address: IndexAddress) -> LuceneBackend:
+        """The backend of another address on the same server."""
+        return self if address == self._address else LuceneBackend(address, self._remembered)

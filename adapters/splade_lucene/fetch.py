@@ -1,0 +1,131 @@
+"""Documents by their ids: fetched and deleted, also where their routing is not their id's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from splade_connectors.backends.protocol import Description
+from splade_connectors.documents import DocumentId, StoredDocument
+from splade_connectors.errors import RequestRejected
+from splade_connectors.runtime.effects import Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import asked, understood
+from splade_lucene.bulk import reason
+from splade_lucene.documents import stored
+from splade_lucene.look import there
+from splade_lucene.requests import HttpRequest
+from splade_lucene.routing import needs_routing, not_found, routings
+
+
+def fetched(
+    address: IndexAddress, seen: Description, ids: Sequence[DocumentId], with_vectors: bool
+) -> Steps[list[StoredDocument]]:
+    """Multi-get, which sees what has not been refreshed yet."""
+    schema = there(seen, address)
+    hidden = [name for name in schema.hidden if name != schema.field or not with_vectors]
+    asking = _Getting(address, seen, {"_source_excludes": ",".join(hidden)}, with_vectors)
+    found = yield from asking.get({"ids": [str(id) for id in ids]})
+    absent = [str(id) for id in ids if str(id) not in found]
+    elsewhere = dict((yield from routings(address, absent)))
+    if elsewhere:
+        docs = [{"_id": id, "routing": routing} for id, routing in elsewhere.items()]
+        found |= yield from asking.get({"docs": docs})
+    keys = address.keys_in(seen)
+    with understood(address):
+        return [
+            stored(id, found[id].get("_source") or {}, schema.field, keys)
+            for id in map(str, ids)
+            if id in found
+        ]
+
+
+class _Getting:
+    """Multi-gets of one kind.
+
+    Args:
+        address: of the index.
+        seen: the index as it is.
+        params: of the requests.
+        with_vectors: ask for them where the server leaves them out.
+    """
+
+    def __init__(
+        self,
+        address: IndexAddress,
+        seen: Description,
+        params: Mapping[str, str],
+        with_vectors: bool,
+    ) -> None:
+        self._address = address
+        self._params = params
+        self._version = seen.capabilities.version
+        # A version that is not known (see `read_version`) is taken for a new one.
+        version = self._version or address.dialect.vectors_apart or ()
+        self._asks = with_vectors and address.dialect.keeps_vectors_apart(version)
+
+    def get(self, body: Mapping[str, Any]) -> Steps[dict[str, Any]]:
+        """What is found, by id."""
+        without = HttpRequest("POST", f"{self._address.path}/_mget", body, self._params)
+        if not self._asks:
+            return (yield from asked(without, self._found, self._address))
+        params = {**self._params, "_source_exclude_vectors": "false"}
+        request = replace(without, params=params)
+        try:
+            return (yield from asked(request, self._found, self._address))
+        except RequestRejected:
+            if self._version:
+                raise
+        return (yield from asked(without, self._found, self._address))
+
+    def _found(self, answer: Any) -> dict[str, Any]:
+        for item in answer["docs"]:
+            if item.get("error") and not needs_routing(item["error"]):
+                raise RequestRejected(
+                    f"{self._address.location}: {item['_id']!r} could not be read: "
+                    f"{reason(item['error'])}"
+                )
+        return {item["_id"]: item for item in answer["docs"] if item.get("found")}
+
+
+def deleted(address: IndexAddress, ids: Sequence[DocumentId], refresh: Steps[None]) -> Steps[None]:
+    """One bulk request of delete actions; another one for those that lie elsewhere.
+
+    Args:
+        address: of the index.
+        ids: of the documents.
+        refresh: makes visible what was written, so that a search finds what lies elsewhere.
+    """
+    # Somebody may have deleted the index since it was looked at: a bulk delete would make it anew.
+    yield HttpRequest("GET", f"{address.path}/_settings/index.uuid")
+    items = yield from _delete(address, [{"_id": str(id)} for id in ids])
+    absent = [item["_id"] for item in items if not_found(item)]
+    failed = [item for item in items if item.get("error") and not not_found(item)]
+    if absent:
+        yield from refresh
+        elsewhere = yield from routings(address, absent)
+        items = yield from _delete(address, [{"_id": i, "routing": r} for i, r in elsewhere])
+        failed += [item for item in items if item.get("error")]
+    if failed:
+        raise RequestRejected(
+            f"{address.location}: {len(failed)} of {len(ids)} documents could not be deleted, "
+            f"the first is {failed[0]['_id']!r}: {failed[0]['error']}"
+        )
+
+
+def _delete(
+    address: IndexAddress, actions: Sequence[Mapping[str, Any]]
+) -> Steps[list[dict[str, Any]]]:
+    """What the server says of each."""
+    if not actions:
+        return []
+    lines = [{"delete": action} for action in actions]
+    request = HttpRequest("POST", f"{address.path}/_bulk", lines, {"refresh": "true"})
+    return (yield from asked(request, _deletions, address))
+
+
+def _deletions(answer: Any) -> list[dict[str, Any]]:
+    items = [item["delete"] for item in answer["items"]]
+    # Each is about a document: what has no id is no answer.
+    return [{**item, "_id": str(item["_id"])} for item in items]

@@ -1,0 +1,75 @@
+"""The one look at a server and an index: version, schema and manifest."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from splade_connectors.backends.protocol import Capabilities, Description
+from splade_connectors.errors import NotFound
+from splade_connectors.manifest import parse_manifest
+from splade_connectors.runtime.effects import Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import asked
+from splade_lucene.dialect import Version
+from splade_lucene.requests import HttpRequest
+from splade_lucene.schema import Schema, parse_index
+from splade_lucene.server import Remembered, read_version
+
+# The clause limit is at least 1,024 on every version; some of it is left to the user's filter.
+MAX_QUERY_TERMS = 1000
+
+
+def look(address: IndexAddress, remembered: Remembered) -> Steps[Description]:
+    """As `Backend.describe`."""
+    version = yield from read_version(address, remembered)
+    request = HttpRequest("GET", address.path)
+    try:
+        schema = yield from asked(request, partial(parse_index, address=address), address)
+    except NotFound:
+        return _described(address, version, None)
+    return _described(address, version, schema)
+
+
+def there(seen: Description, address: IndexAddress) -> Schema:
+    """The schema of an index that exists.
+
+    Raises:
+        NotFound: for one that does not.
+    """
+    if seen.schema is None:
+        raise NotFound(f"{address.location} does not exist")
+    schema: Schema = seen.schema
+    return schema
+
+
+def _described(address: IndexAddress, version: Version, schema: Schema | None) -> Description:
+    return Description(
+        capabilities=_capabilities(address, version, schema),
+        manifest=parse_manifest(schema.manifest, address.location) if schema else None,
+        vector=schema.field if schema else address.field,
+        schema=schema,
+    )
+
+
+def _capabilities(address: IndexAddress, version: Version, schema: Schema | None) -> Capabilities:
+    details: dict[str, Any] = {"field": address.field}
+    if schema:
+        details = {
+            "field": schema.field,
+            "index": schema.index,
+            "kind": schema.kind,
+            "sparse_fields": sorted(schema.sparse),
+            "dense_fields": dict(schema.dense),
+        }
+    return Capabilities(
+        backend=address.dialect.scheme,
+        version=version,
+        exists=schema is not None,
+        has_field=schema is not None and schema.kind is not None,
+        key_style="token",
+        rounding="lucene",
+        max_query_terms=MAX_QUERY_TERMS,
+        integer_ids=False,
+        details=details,
+    )

@@ -1,0 +1,120 @@
+"""Making what is absent: index, field, marker and manifest. Nothing is dropped or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.backends.protocol import Description
+from splade_connectors.errors import AccessDenied, RequestRejected
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.runtime.effects import Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.dialect import Version
+from splade_lucene.look import look, there
+from splade_lucene.privileges import ATTACH, CREATE, INDEX, Privileges, missing_privileges
+from splade_lucene.requests import HttpRequest
+from splade_lucene.schema import Schema, choose_kind, merged_meta, properties
+from splade_lucene.server import Remembered
+
+
+def created(
+    address: IndexAddress,
+    remembered: Remembered,
+    seen: Description,
+    manifest: IndexManifest,
+    dense_sizes: Mapping[str, int],
+) -> Steps[Description]:
+    """A new index with everything in it; what is there now."""
+    dense = {name or address.dense: size for name, size in dense_sizes.items()}
+    try:
+        body = _new_index(address, seen.capabilities.version, manifest, dense)
+        yield HttpRequest("PUT", address.path, body)
+    except RequestRejected as error:
+        # Made by somebody else just now, or by us, if the answer to the first try was lost.
+        if "resource_already_exists" not in str(error):
+            raise
+    # Who else may have made it has other fields, and other settings.
+    return (yield from look(address, remembered))
+
+
+def completed(
+    address: IndexAddress,
+    remembered: Remembered,
+    seen: Description,
+    manifest: IndexManifest | None,
+) -> Steps[Description]:
+    """An index with field, marker and (where one is given) a manifest; what is there now.
+
+    Args:
+        address: of the index.
+        remembered: of its server.
+        seen: the index as it is.
+        manifest: to be stored, unless one is stored.
+    """
+    schema = there(seen, address)
+    change = _change(address, schema, seen.capabilities.version, manifest)
+    if not change:
+        return seen
+    yield HttpRequest("PUT", f"{address.path}/_mapping", change)
+    # Somebody else may have attached to it at the same moment, with other settings.
+    return (yield from look(address, remembered))
+
+
+def check_privileges(
+    address: IndexAddress, seen: Description, *, write_manifest: bool
+) -> Steps[None]:
+    """Before the first write, instead of in the middle: one request, and a sentence."""
+    if not address.dialect.tells_privileges:
+        return
+    needed = _needed(seen.schema, write_manifest)
+    lacking = yield from missing_privileges(address.index, needed)
+    if lacking:
+        raise AccessDenied(
+            f"{address.location}: this user lacks privileges on {address.index}: "
+            f"{', '.join(lacking)}; an admin grants them. Nothing was written"
+        )
+
+
+def is_complete(schema: Schema) -> bool:
+    """Whether field and marker are mapped."""
+    return bool(schema.kind and schema.marker)
+
+
+def _needed(schema: Schema | None, write_manifest: bool) -> Privileges:
+    if schema is None:
+        return CREATE
+    writes = write_manifest and schema.manifest is None
+    return INDEX if is_complete(schema) and not writes else ATTACH
+
+
+def _change(
+    address: IndexAddress, schema: Schema, version: Version, manifest: IndexManifest | None
+) -> dict[str, Any]:
+    change: dict[str, Any] = {}
+    if not is_complete(schema):
+        kind = schema.kind or choose_kind(address, version)
+        wanted = properties(schema.field, kind, version, {}, address.dialect)
+        if schema.kind:
+            del wanted[schema.field]
+        change["properties"] = wanted
+    if manifest is not None and schema.manifest is None:
+        change["_meta"] = merged_meta(schema.meta, schema.field, manifest.to_json())
+    return change
+
+
+def _new_index(
+    address: IndexAddress, version: Version, manifest: IndexManifest, dense: Mapping[str, int]
+) -> dict[str, Any]:
+    field, dialect = address.field, address.dialect
+    texts = {name: {"type": "text"} for name in manifest.text_fields}
+    ours = properties(field, choose_kind(address, version), version, dense, dialect)
+    body: dict[str, Any] = {
+        "mappings": {
+            "_meta": merged_meta({}, field, manifest.to_json()),
+            "properties": {**texts, **ours},
+        }
+    }
+    if dense and dialect.dense_settings:
+        body["settings"] = dict(dialect.dense_settings)
+    return body
