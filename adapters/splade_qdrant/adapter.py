@@ -15,9 +15,11 @@ from splade_connectors.backends.tls import check_files, context
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.extras import require
 from splade_connectors.options import ConnectOptions
-from splade_qdrant.backend import QdrantHybridBackend
+from splade_qdrant.address import Address
+from splade_qdrant.backend import QdrantBackend
 from splade_qdrant.client import ClientCalls
 from splade_qdrant.edge.engine import EdgeEngine
+from splade_qdrant.look import Server
 from splade_qdrant.names import check_collection_name, check_vector_name
 
 DEFAULT_VECTOR = "splade"
@@ -118,7 +120,7 @@ def _opened(
     return Opened(backend=backend, send=calls.asend if asynchronous else calls.send, close=close)
 
 
-def _backend(target: Target, options: ConnectOptions, collection: str) -> QdrantHybridBackend:
+def _backend(target: Target, options: ConnectOptions, collection: str) -> QdrantBackend:
     for name in ("field", "kind"):
         if name in target.parameters:
             raise ConfigurationError(
@@ -126,10 +128,11 @@ def _backend(target: Target, options: ConnectOptions, collection: str) -> Qdrant
             )
     vector = target.parameters.get("vector", DEFAULT_VECTOR)
     check_vector_name(vector)
-    return QdrantHybridBackend(
-        collection,
-        vector_name=vector,
-        dense_name=target.parameters.get("dense", ""),
+    address = Address(
+        collection=collection,
+        vector=vector,
+        dense=target.parameters.get("dense", ""),
         location=str(target),
         manifest_file=Path(options.manifest_file) if options.manifest_file else None,
     )
+    return QdrantBackend(address, Server())

@@ -1,108 +1,182 @@
-"""The verbs of a hybrid search on a Qdrant collection."""
+"""The verbs of a Qdrant collection, for servers and for the embedded engine alike."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splade_connectors.backends.protocol import Plan
-from splade_connectors.documents import Hit
-from splade_connectors.errors import ConfigurationError
-from splade_connectors.fusion.legs import check_dense_query, choose_dense
-from splade_connectors.fusion.reference import LegRanking, leg_ranking
-from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
+from splade_connectors.backends.attaching import AttachBackend, CopyBackend
+from splade_connectors.backends.metadata import is_marked
+from splade_connectors.backends.protocol import Description, HybridBackend, Plan
+from splade_connectors.documents import (
+    DocumentId,
+    EncodedDocument,
+    Hit,
+    Outcome,
+    StoredDocument,
+    Written,
+)
+from splade_connectors.errors import InvalidDocument
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.options import SearchOptions
 from splade_connectors.runtime.effects import Steps
-from splade_qdrant.attach.copy import CopyVerbs
-from splade_qdrant.compile.hybrid import Collection, batch_body, compile_hybrid, similarity
-from splade_qdrant.documents import original_id, page_of, payload_of
-from splade_qdrant.schema import Schema
+from splade_connectors.vectors import SparseVector
+from splade_qdrant.address import Address
+from splade_qdrant.attach.backend import QdrantAttaching
+from splade_qdrant.attach.copy import QdrantCopying
+from splade_qdrant.checks import changes_reason, document_reason, terms_reason
+from splade_qdrant.compile.search import compile_search
+from splade_qdrant.documents import hit, marker_key, point, point_id, sparse_json, stored
+from splade_qdrant.hybrid import QdrantHybrid
+from splade_qdrant.look import Server, look, schema_of
+from splade_qdrant.prepare import prepare, write_manifest
+
+# JSON spends about this many bytes on one term: "29871," and "1.2345678901234567,".
+_BYTES_PER_TERM = 28
 
 
-class QdrantHybridBackend(CopyVerbs):
-    """A collection that is searched by several legs, and that vectors are attached to.
+class QdrantBackend:
+    """A collection and a sparse vector in it.
 
-    Arguments as `QdrantBackend`.
+    Args:
+        address: which.
+        server: what is known of the server; shared with the backends of other collections there.
     """
 
-    def dense_field(self, asked: str | None) -> Steps[str]:
-        """As `HybridBackend.dense_field`."""
-        schema = self._schema or (yield from self._read_schema())
-        return choose_dense(
-            asked, self._dense, schema.dense, what="dense vector", where=self.location
+    def __init__(self, address: Address, server: Server) -> None:
+        self.address = address
+        self.location = address.location
+        self._server = server
+
+        def at(other: Address) -> QdrantBackend:
+            return QdrantBackend(other, server)
+
+        self.hybrid: HybridBackend | None = QdrantHybrid(address)
+        self.attaching: AttachBackend | None = QdrantAttaching(address, server, self, at)
+        # The embedded engine can add a vector to whatever exists: nothing need be copied.
+        self.copying: CopyBackend | None = (
+            None if address.is_embedded else QdrantCopying(address, server, at)
         )
 
-    def plan_hybrid(self, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
-        """One query with prefetches and a formula, else a batch and fusion here."""
-        schema = self._schema or (yield from self._read_schema())
-        self._check_legs(query, schema)
-        collection = Collection(
-            name=self._collection,
-            vector=self._vector,
-            version=(yield from self._read_version()),
-            distances=schema.distances,
-        )
-        return compile_hybrid(query, collection, path)
+    def describe(self) -> Steps[Description]:
+        """Version, vectors and manifest: one request, and one for the version at first."""
+        return (yield from look(self.address, self._server))
 
-    def search_fused(self, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
-        """Send the one query, put ties in order, and read the payload of the page."""
-        answer = yield self._request("query", plan.body)
-        page = page_of(answer, query.offset, query.limit)
-        payloads: dict[str, dict[str, Any]] = {}
-        if query.with_payload and page:
-            body = {"ids": [found["id"] for found in page], "with_payload": True}
-            stored = yield self._request("retrieve", {**body, "with_vector": False})
-            payloads = {str(point["id"]): payload_of(point) for point in stored}
-        # A document deleted between the two requests has no payload any more.
-        return [
-            Hit(
-                id=original_id(found),
-                score=float(found["score"]),
-                payload=payloads.get(str(found["id"]), {}),
+    def prepare(
+        self,
+        seen: Description,
+        manifest: IndexManifest,
+        dense_sizes: Mapping[str, int],
+        *,
+        write_manifest: bool,
+    ) -> Steps[Description]:
+        """Create what is absent. As `Backend.prepare`."""
+        return (
+            yield from prepare(
+                self.address,
+                self._server,
+                seen,
+                manifest,
+                dense_sizes,
+                write_manifest=write_manifest,
             )
-            for found in page
-        ]
-
-    def refused(self, plan: Plan) -> bool:
-        """There is no path that depends on anything but the version."""
-        return False
-
-    def search_legs(self, query: HybridQuery) -> Steps[list[LegRanking]]:
-        """One batch of queries; dense scores become similarities from 0 to 1."""
-        schema = self._schema or (yield from self._read_schema())
-        answers = yield self._request("batch_query", batch_body(query, self._vector))
-        rankings = []
-        for leg, answer in zip(query.legs, answers, strict=True):
-            ids = [original_id(found) for found in answer]
-            scores = [float(found["score"]) for found in answer]
-            if leg.kind == "dense":
-                distance = schema.distances[leg.field or ""]
-                scores = [similarity(score, distance) for score in scores]
-            rankings.append(leg_ranking(leg.name, ids, scores))
-        return rankings
-
-    def _check_legs(self, query: HybridQuery, schema: Schema) -> None:
-        for leg in query.legs:
-            if leg.kind == "text":
-                self._check_text(leg, schema)
-            if leg.dense is not None:
-                name = leg.field or ""
-                shown = repr(name) if name else "the unnamed vector"
-                check_dense_query(
-                    leg.dense,
-                    schema.dense[name],
-                    by_angle=schema.distances[name] == "Cosine",
-                    field=shown,
-                    where=self.location,
-                )
-
-    def _check_text(self, leg: ResolvedLeg, schema: Schema) -> None:
-        """Qdrant's text leg is a sparse vector of BM25 weights, completed by IDF at search."""
-        if len(leg.fields) == 1 and schema.sparse.get(leg.fields[0]) == "idf":
-            return
-        names = [repr(name) for name, modifier in schema.sparse.items() if modifier == "idf"]
-        found = "none: search without a text leg"
-        if names:
-            found = f"{', '.join(sorted(names))}: TextLeg(fields=('NAME',)) (--text-field NAME)"
-        raise ConfigurationError(
-            "a text leg needs a sparse vector with the IDF modifier on Qdrant; "
-            f"{self.location} has {found}"
         )
+
+    def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
+        """Into the manifest file, or into our part of the metadata as it is now."""
+        return (yield from write_manifest(self.address, self._server, manifest))
+
+    def check(self, seen: Description, document: EncodedDocument) -> str | None:
+        """Wrong dense vectors, reserved keys, values that are not JSON."""
+        schema = schema_of(seen, self.address)
+        return document_reason(document, schema, seen.vector, self.address.dense)
+
+    def size(self, document: EncodedDocument) -> int:
+        """About how many bytes the point takes."""
+        dense = sum(len(values) for values in document.document.dense_vectors().values())
+        payload = len(json.dumps(document.payload))
+        return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
+
+    def write(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
+        """Upsert the points, and wait: with wait=false Qdrant drops bad ones behind a 200."""
+        points = [point(document, seen.vector, self.address.dense) for document in documents]
+        yield self.address.request("upsert", {"points": points})
+        return [Written(id=document.id) for document in documents]
+
+    def update(
+        self,
+        seen: Description,
+        id: DocumentId,
+        payload: Mapping[str, Any],
+        vector: SparseVector | None,
+        marker: str,
+    ) -> Steps[None]:
+        """Set these payload keys, and the sparse vector; dense vectors are not touched."""
+        schema, changed = schema_of(seen, self.address), dict(payload)
+        reason = changes_reason(payload)
+        if reason is None and vector is not None:
+            reason = terms_reason(schema, seen.vector, vector)
+        if reason:
+            raise InvalidDocument(f"document {id!r}: {reason}")
+        if vector is not None and is_marked(schema.metadata, seen.vector):
+            changed[marker_key(seen.vector)] = marker
+        operations: list[Any] = [{"set_payload": {"payload": changed, "points": [point_id(id)]}}]
+        if vector is not None:
+            points = [{"id": point_id(id), "vector": {seen.vector: sparse_json(vector)}}]
+            operations.append({"update_vectors": {"points": points}})
+        # In one request, and the payload first: where it is refused, the old vector stays.
+        yield self.address.request("batch_update", {"operations": operations})
+        yield from self.refresh()
+
+    def refresh(self) -> Steps[None]:
+        """Flush an embedded shard; a server has applied what it acknowledged."""
+        if self.address.is_embedded:
+            yield self.address.request("flush")
+
+    def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
+        """One sparse query."""
+        return compile_search(self.address.collection, seen.vector, query, options)
+
+    def search(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send the query."""
+        answer = yield self.address.request("query", plan.body)
+        with_payload = plan.body["with_payload"] is True
+        return [hit(found, with_payload) for found in answer]
+
+    def fetch(
+        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
+    ) -> Steps[list[StoredDocument]]:
+        """Retrieve by point id."""
+        schema_of(seen, self.address)
+        points = [point_id(id) for id in ids]
+        body = {
+            "ids": points,
+            "with_payload": True,
+            "with_vector": [seen.vector] if with_vectors else False,
+        }
+        answer = yield self.address.request("retrieve", body)
+        found = {str(item["id"]): stored(item, seen.vector) for item in answer}
+        return [found[str(point)] for point in points if str(point) in found]
+
+    def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
+        """Delete the points."""
+        schema_of(seen, self.address)
+        yield self.address.request("delete", {"points": [point_id(id) for id in ids]})
+        yield from self.refresh()
+
+    def documents(self, seen: Description) -> Steps[int]:
+        """Points, counted exactly."""
+        schema_of(seen, self.address)
+        answer = yield self.address.request("count", {"filter": {}, "exact": True})
+        return int(answer["count"])
+
+    def count(self, seen: Description) -> Steps[int]:
+        """Points that have the vector, counted exactly."""
+        if seen.vector not in schema_of(seen, self.address).sparse:
+            return 0
+        has_vector = {"must": [{"has_vector": seen.vector}]}
+        answer = yield self.address.request("count", {"filter": has_vector, "exact": True})
+        return int(answer["count"])

@@ -47,8 +47,6 @@ class ClientCalls:
 
     def send(self, request: QdrantRequest) -> Any:
         """Execute with a blocking client."""
-        if request.operation == "flush":
-            return None
         try:
             with self._turn:
                 return self._parse(request, self._call(request))
@@ -60,8 +58,6 @@ class ClientCalls:
 
     async def asend(self, request: QdrantRequest) -> Any:
         """Execute with an awaiting client."""
-        if request.operation == "flush":
-            return None
         try:
             return self._parse(request, await self._call(request))
         except Exception as error:  # several transports, each with classes of its own
@@ -102,8 +98,6 @@ class ClientCalls:
         match request.operation:
             case "version":
                 return {"title": "qdrant", "version": result.version}
-            case "exists":
-                return bool(result)
             case "query":
                 return [_scored(point) for point in result.points]
             case "batch_query":
@@ -125,9 +119,6 @@ class ClientCalls:
     def _version(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "info", {}
 
-    def _exists(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        return "collection_exists", {}
-
     def _schema(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "get_collection", {}
 
@@ -140,7 +131,10 @@ class ClientCalls:
         # The unnamed vector is configured by itself, not as one of several.
         vectors = dense[""] if set(dense) == {""} else dense
         sparse = {name: models.SparseVectorParams() for name in body["sparse_vectors"]}
-        return "create_collection", {"vectors_config": vectors, "sparse_vectors_config": sparse}
+        arguments = {"vectors_config": vectors, "sparse_vectors_config": sparse}
+        # Servers before 1.16 have none, and clients before 1.16 no such argument.
+        metadata = {"metadata": dict(body["metadata"])} if body.get("metadata") else {}
+        return "create_collection", {**arguments, **metadata}
 
     def _add_sparse_vector(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if not hasattr(self._models, "SparseVectorNameConfig"):
@@ -172,6 +166,7 @@ class ClientCalls:
             "limit": body["limit"],
             "offset": body.get("offset"),
             "with_payload": body["with_payload"],
+            "with_vectors": body.get("with_vector", False),
         }
 
     def _batch_query(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -252,15 +247,8 @@ class ClientCalls:
     def _delete(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "delete", {"points_selector": body["points"], "wait": True}
 
-    def _set_payload(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        return "set_payload", {"payload": body["payload"], "points": body["points"], "wait": True}
-
-    def _set_payloads(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        models = self._models
-        operations = [
-            models.SetPayloadOperation(set_payload=models.SetPayload.model_validate(change))
-            for change in body["changes"]
-        ]
+    def _batch_update(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        operations = [_operation(self._models, given) for given in body["operations"]]
         return "batch_update_points", {"update_operations": operations, "wait": True}
 
     def _delete_payload(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -339,10 +327,22 @@ def _quantization(models: Any, given: Mapping[str, Any] | None) -> Any:
     return None
 
 
+def _operation(models: Any, given: Mapping[str, Any]) -> Any:
+    """One change of a batch."""
+    match given:
+        case {"set_payload": change}:
+            return models.SetPayloadOperation(set_payload=models.SetPayload.model_validate(change))
+        case {"update_vectors": change}:
+            changed = models.UpdateVectors.model_validate(change)
+            return models.UpdateVectorsOperation(update_vectors=changed)
+    raise AssertionError(f"no change of ours: {sorted(given)}")
+
+
 def _scored(point: Any) -> dict[str, Any]:
     """A point that a query found; dumping the model would take ten times as long."""
     id = point.id if isinstance(point.id, int) else str(point.id)
-    return {"id": id, "score": point.score, "payload": point.payload}
+    found = {"id": id, "score": point.score, "payload": point.payload}
+    return found if point.vector is None else {**found, "vector": _json(point)["vector"]}
 
 
 def _json(value: Any) -> Any:

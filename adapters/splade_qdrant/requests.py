@@ -10,7 +10,6 @@ from splade_connectors.runtime.effects import Request
 
 Operation = Literal[
     "version",
-    "exists",
     "schema",
     "create",
     "add_sparse_vector",
@@ -29,9 +28,8 @@ Operation = Literal[
     "delete_vectors",
     "delete_vector_name",
     "delete_payload",
-    "set_payload",
-    "set_payloads",
     "update_vectors",
+    "batch_update",
     "count",
     "flush",
 ]
@@ -44,7 +42,7 @@ class QdrantRequest(Request):
     Attributes:
         operation: which.
         body: its arguments as JSON, in the spelling of Qdrant's REST API.
-        collection: another one than the sender's own.
+        collection: its name; "" for the sender's own.
     """
 
     operation: Operation
@@ -62,4 +60,4 @@ class QdrantRequest(Request):
         return self.operation in _WITH_DOCUMENTS
 
 
-_WITH_DOCUMENTS: tuple[Operation, ...] = ("upsert", "set_payload", "set_payloads", "update_vectors")
+_WITH_DOCUMENTS: tuple[Operation, ...] = ("upsert", "update_vectors", "batch_update")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from splade_connectors.backends.versions import Version
 from splade_connectors.errors import SchemaConflict
 
 
@@ -17,7 +18,7 @@ class Schema:
         dense: name -> dimensions; the unnamed vector is "".
         distances: name -> "Cosine", "Dot", "Euclid" or "Manhattan".
         sparse: name -> modifier, None for none.
-        points: number of points, None when not known.
+        server: version of the server; of the embedded engine, the one that it matches.
         metadata: what the collection keeps for its users.
         limits: of strict mode, where it is on.
     """
@@ -25,8 +26,8 @@ class Schema:
     dense: Mapping[str, int]
     distances: Mapping[str, str]
     sparse: Mapping[str, str | None]
-    points: int | None = None
-    metadata: Mapping[str, Any] | None = None
+    server: Version
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
 
     def max_terms(self, vector_name: str) -> int | None:
@@ -34,25 +35,26 @@ class Schema:
         limits = (self.limits.get("sparse_config") or {}).get(vector_name) or {}
         return limits.get("max_length")
 
+    def at_most(self, size: int) -> int:
+        """The size of a page, as far as strict mode allows it."""
+        most = self.limits.get("max_query_limit")
+        return min(size, most) if most else size
 
-def parse_collection(info: Mapping[str, Any]) -> Schema:
+
+def parse_collection(info: Mapping[str, Any], server: Version) -> Schema:
     """The schema in the answer of GET /collections/NAME."""
     config = info["config"]
-    return _schema(
-        config["params"].get("vectors"),
-        config["params"].get("sparse_vectors"),
-        points=info.get("points_count"),
-        metadata=config.get("metadata"),
-        strict_mode=config.get("strict_mode_config"),
-    )
-
-
-def parse_edge_config(
-    config: Mapping[str, Any], points: int, metadata: Mapping[str, Any] | None
-) -> Schema:
-    """The schema in an embedded shard's edge_config.json."""
-    return _schema(
-        config.get("vectors"), config.get("sparse_vectors"), points=points, metadata=metadata
+    vectors, sparse = config["params"].get("vectors"), config["params"].get("sparse_vectors")
+    unnamed = isinstance(vectors, Mapping) and "size" in vectors and "distance" in vectors
+    named = {"": vectors} if unnamed else (vectors or {})
+    strict_mode = config.get("strict_mode_config") or {}
+    return Schema(
+        dense={name: int(params["size"]) for name, params in named.items()},
+        distances={name: str(params["distance"]) for name, params in named.items()},
+        sparse={name: _modifier(params) for name, params in (sparse or {}).items()},
+        server=server,
+        metadata=config.get("metadata") or {},
+        limits=dict(strict_mode) if strict_mode.get("enabled") else {},
     )
 
 
@@ -73,25 +75,6 @@ def check_sparse_vector(schema: Schema, name: str, location: str) -> None:
             "which would multiply SPLADE's weights by inverse document frequencies; use a sparse "
             "vector without a modifier: ?vector=NAME"
         )
-
-
-def _schema(
-    vectors: Any,
-    sparse: Any,
-    points: int | None,
-    metadata: Mapping[str, Any] | None,
-    strict_mode: Mapping[str, Any] | None = None,
-) -> Schema:
-    unnamed = isinstance(vectors, Mapping) and "size" in vectors and "distance" in vectors
-    named = {"": vectors} if unnamed else (vectors or {})
-    return Schema(
-        dense={name: int(params["size"]) for name, params in named.items()},
-        distances={name: str(params["distance"]) for name, params in named.items()},
-        sparse={name: _modifier(params) for name, params in (sparse or {}).items()},
-        points=points,
-        metadata=metadata,
-        limits=dict(strict_mode) if strict_mode and strict_mode.get("enabled") else {},
-    )
 
 
 def _modifier(params: Mapping[str, Any] | None) -> str | None:

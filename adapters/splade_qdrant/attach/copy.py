@@ -7,19 +7,22 @@ was stopped goes on. The original is only read.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from splade_connectors.backends.attaching import CopyReport
-from splade_connectors.errors import ConfigurationError, NotSupported, SchemaConflict
+from splade_connectors.backends.protocol import Backend, Description
+from splade_connectors.errors import ConfigurationError, SchemaConflict
 from splade_connectors.runtime.effects import Steps
-from splade_qdrant.attach.write import AttachVerbs
+from splade_qdrant.address import Address
+from splade_qdrant.look import Server, collection_info, look, schema_of
 from splade_qdrant.names import check_collection_name
+from splade_qdrant.schema import Schema
 
 # Points of a page: with dense vectors of 1,536 numbers about 4 MB of JSON.
 _PAGE = 100
@@ -29,24 +32,27 @@ _ROUNDING = 1e-6
 _MOST_PASSES = 10
 
 
-class CopyVerbs(AttachVerbs):
-    """A collection that can be copied. Arguments as `QdrantBackend`."""
+class QdrantCopying:
+    """Copies a collection, and moves an alias to the copy.
 
-    def copied_to(self, name: str) -> Self:
-        """The verbs of a collection beside this one, on the same server."""
-        if not self._collection:
-            raise NotSupported(
-                f"{self.location}: the embedded engine can add a vector to what exists; leave "
-                "--copy-to away"
-            )
-        if name == self._collection:
+    Args:
+        address: of the original.
+        server: what is known of the server.
+        at: makes the backend of another address on the same server.
+    """
+
+    def __init__(self, address: Address, server: Server, at: Callable[[Address], Backend]) -> None:
+        self._address = address
+        self._server = server
+        self._at = at
+
+    def copied_to(self, name: str) -> Backend:
+        """The backend of a collection beside this one, on the same server."""
+        if name == self._address.collection:
             raise ConfigurationError(f"--copy-to names a new collection, not {name!r} itself")
         check_collection_name(name)
-        other = copy.copy(self)
-        other._collection = other._other_collection = name
-        other.location = f"{self.location.rpartition('/')[0]}/{name}"
-        other._schema = None
-        return other
+        location = f"{self._address.location.rpartition('/')[0]}/{name}"
+        return self._at(replace(self._address, collection=name, location=location))
 
     def copy_to(self, other: Any, on_points: Callable[[int], None]) -> Steps[CopyReport]:
         """Make or complete the copy.
@@ -58,17 +64,12 @@ class CopyVerbs(AttachVerbs):
         Raises:
             SchemaConflict: when the copy is there with other vectors.
         """
-        yield from self._create_copy(other)
-        report = CopyReport(collection=other._collection)
-        for _ in range(_MOST_PASSES):
-            written, points, here = yield from self._copy_pass(other, on_points)
-            report.written += written
-            removed, there = yield from self._copied_state(other)
-            report.points, report.checksum = points, here
-            if not written and not removed and here == there:
-                report.equal = True
-                break
-        return report
+        there: Address = other.address
+        seen = yield from look(self._address, self._server)
+        yield from self._create_copy(seen, there)
+        schema = schema_of(seen, self._address)
+        copying = _Copying(self._address, there, seen.vector, schema, on_points)
+        return (yield from copying.run())
 
     def switch_alias(self, alias: str, name: str) -> Steps[None]:
         """From now on this alias names the collection; in one step.
@@ -77,60 +78,91 @@ class CopyVerbs(AttachVerbs):
             ConfigurationError: when the name is a collection's.
         """
         check_collection_name(alias, "alias")
-        if alias in (yield self._request("collections")):
+        if alias in (yield self._address.request("collections")):
             raise ConfigurationError(
                 f"{alias!r} is a collection, and an alias cannot take its name: let the "
                 "application use an alias first"
             )
-        exists = alias in (yield self._request("aliases"))
-        yield self._request("switch_alias", {"alias": alias, "to": name, "exists": exists})
+        exists = alias in (yield self._address.request("aliases"))
+        change = {"alias": alias, "to": name, "exists": exists}
+        yield self._address.request("switch_alias", change)
 
-    def _create_copy(self, other: Any) -> Steps[None]:
-        info = yield self._request("schema")
-        if not (yield other._request("exists")):
+    def _create_copy(self, seen: Description, there: Address) -> Steps[None]:
+        """The collection with the same settings, and its payload indexes."""
+        schema = schema_of(seen, self._address)
+        info = (yield from collection_info(self._address)) or {}
+        copied = yield from look(there, self._server)
+        if copied.schema is None:
             # What the first collection's vectors were made with is not true of the copy's.
-            body = {"config": info["config"], "add_sparse_vector": self._vector}
-            yield other._request("create_like", body)
-        schema = yield from self._read_schema()
-        copied = yield from other._read_schema()
-        if copied.dense != schema.dense or self._vector not in copied.sparse:
+            body = {"config": info["config"], "add_sparse_vector": seen.vector}
+            yield there.request("create_like", body)
+            # Another process may have made it at the same moment, with other vectors.
+            copied = yield from look(there, self._server)
+        made = schema_of(copied, there)
+        if made.dense != schema.dense or seen.vector not in made.sparse:
             raise SchemaConflict(
-                f"{other.location} exists and has other vectors than {self.location}: choose a new "
-                "name for the copy"
+                f"{there.location} exists and has other vectors than {self._address.location}: "
+                "choose a new name for the copy"
             )
-        there = (yield other._request("schema")).get("payload_schema") or {}
+        indexed = ((yield from collection_info(there)) or {}).get("payload_schema") or {}
         for field, index in (info.get("payload_schema") or {}).items():
-            if field not in there:
-                yield other._request("create_payload_index", {"field": field, "index": index})
+            if field not in indexed:
+                yield there.request("create_payload_index", {"field": field, "index": index})
 
-    def _copy_pass(
-        self, other: Any, on_points: Callable[[int], None]
-    ) -> Steps[tuple[int, int, str]]:
+
+@dataclass(frozen=True, slots=True)
+class _Copying:
+    """One run.
+
+    Attributes:
+        here: the original.
+        there: the copy.
+        vector: the sparse one that is to be attached: it is not copied.
+        schema: of the original.
+        on_points: called with the number of points of each page.
+    """
+
+    here: Address
+    there: Address
+    vector: str
+    schema: Schema
+    on_points: Callable[[int], None]
+
+    def run(self) -> Steps[CopyReport]:
+        """Write what the copy lacks until two passes find the same."""
+        report = CopyReport(collection=self.there.collection)
+        for _ in range(_MOST_PASSES):
+            written, points, here = yield from self._write_lacking()
+            report.written += written
+            removed, there = yield from self._remove_rest()
+            report.points, report.checksum = points, here
+            if not written and not removed and here == there:
+                report.equal = True
+                break
+        return report
+
+    def _write_lacking(self) -> Steps[tuple[int, int, str]]:
         """Write what the copy lacks; how many that were, how many there are, and their checksum."""
         digest = hashlib.sha256()
         written = count = 0
         after: Any = None
         while True:
-            points, after = yield from _page(self, after)
-            ids = [point["id"] for point in points]
-            there = {}
-            if ids:
-                answer = yield other._request("retrieve", {"ids": ids, **_WHOLE})
-                there = {str(point["id"]): point for point in answer}
+            points, after = yield from self._page(self.here, after)
+            there = yield from _by_id(self.there, points)
             lacking = []
             for point in points:
-                digest.update(_canonical(point, self._vector).encode())
+                digest.update(_canonical(point, self.vector).encode())
                 if not self._is_copied(point, there.get(str(point["id"]))):
-                    lacking.append(_as_written(point, self._vector))
+                    lacking.append(_as_written(point, self.vector))
             if lacking:
-                yield other._request("upsert", {"points": lacking})
+                yield self.there.request("upsert", {"points": lacking})
             written += len(lacking)
             count += len(points)
-            on_points(len(points))
+            self.on_points(len(points))
             if after is None:
                 return written, count, digest.hexdigest()
 
-    def _copied_state(self, other: Any) -> Steps[tuple[int, str]]:
+    def _remove_rest(self) -> Steps[tuple[int, str]]:
         """Remove from the copy what is no more in the original; how many, and the checksum.
 
         The checksum is that of the original where every point of the copy is the same.
@@ -139,22 +171,24 @@ class CopyVerbs(AttachVerbs):
         removed = 0
         after: Any = None
         while True:
-            points, after = yield from _page(other, after)
-            ids = [point["id"] for point in points]
-            answer = (yield self._request("retrieve", {"ids": ids, **_WHOLE})) if ids else []
-            here = {str(point["id"]): point for point in answer}
-            gone = [id for id in ids if str(id) not in here]
+            points, after = yield from self._page(self.there, after)
+            here = yield from _by_id(self.here, points)
+            gone = [point["id"] for point in points if str(point["id"]) not in here]
             if gone:
-                yield other._request("delete", {"points": gone})
+                yield self.there.request("delete", {"points": gone})
             removed += len(gone)
             for point in points:
                 original = here.get(str(point["id"]))
                 if original is not None:
-                    same = self._is_copied(original, point)
-                    shown = _canonical(original if same else point, self._vector)
-                    digest.update(shown.encode())
+                    shown = original if self._is_copied(original, point) else point
+                    digest.update(_canonical(shown, self.vector).encode())
             if after is None:
                 return removed, digest.hexdigest()
+
+    def _page(self, address: Address, after: Any) -> Steps[tuple[list[Any], Any]]:
+        body = {"limit": self.schema.at_most(_PAGE), "offset": after, **_WHOLE}
+        answer = yield address.request("scroll", body)
+        return answer["points"], answer["next"]
 
     def _is_copied(self, original: Mapping[str, Any], found: Mapping[str, Any] | None) -> bool:
         """Whether the copy has this point, but for the rounding of cosine vectors.
@@ -163,10 +197,10 @@ class CopyVerbs(AttachVerbs):
         """
         if found is None:
             return False
-        mine, its = _as_written(original, self._vector), _as_written(found, self._vector)
+        mine, its = _as_written(original, self.vector), _as_written(found, self.vector)
         if mine == its:
             return True
-        distances = self._schema.distances if self._schema else {}
+        distances = self.schema.distances
         left, right = _by_name(mine.pop("vector")), _by_name(its.pop("vector"))
         return (
             mine == its
@@ -182,10 +216,13 @@ class CopyVerbs(AttachVerbs):
 _WHOLE = {"with_payload": True, "with_vector": True}
 
 
-def _page(backend: Any, after: Any) -> Steps[tuple[list[Any], Any]]:
-    body = {"limit": backend._at_most(_PAGE), "offset": after, **_WHOLE}
-    answer = yield backend._request("scroll", body)
-    return answer["points"], answer["next"]
+def _by_id(address: Address, points: Sequence[Mapping[str, Any]]) -> Steps[dict[str, Any]]:
+    """The points with the same ids, whole."""
+    if not points:
+        return {}
+    ids = [point["id"] for point in points]
+    answer = yield address.request("retrieve", {"ids": ids, **_WHOLE})
+    return {str(point["id"]): point for point in answer}
 
 
 def _as_written(point: Mapping[str, Any], sparse: str) -> dict[str, Any]:

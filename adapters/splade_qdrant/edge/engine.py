@@ -20,6 +20,7 @@ from typing import Any
 from splade_connectors.backends.secrets import Secrets
 from splade_connectors.errors import (
     ConfigurationError,
+    NotFound,
     RequestRejected,
     SchemaConflict,
     SpladeConnectorsError,
@@ -28,7 +29,7 @@ from splade_connectors.errors import (
 from splade_connectors.extras import require
 from splade_connectors.files.json_files import read_json_object, write_json_object
 from splade_qdrant.edge.filter import edge_filter
-from splade_qdrant.edge.query import edge_query
+from splade_qdrant.edge.query import edge_query, selected
 from splade_qdrant.errors import from_engine, unquoted
 from splade_qdrant.requests import QdrantRequest
 
@@ -60,6 +61,8 @@ class EdgeEngine:
         self._engine: Any = require("qdrant_edge", "qdrant", "edge: targets")
         self._shard: Any = None
         self._closed = False
+        # Since the last flush.
+        self._is_changed = False
         # The engine is one object for all threads of an async store.
         self._lock = threading.Lock()
 
@@ -101,25 +104,24 @@ class EdgeEngine:
         own = version("qdrant-edge-py")
         return {"title": "qdrant-edge", "version": own, "like_server": _LIKE_SERVER}
 
-    def _exists(self, body: Mapping[str, Any]) -> bool:
+    def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """In the form of GET /collections/NAME."""
+        self._check_exists()
+        self._open()  # from now on no other process changes what is read here
+        config = json.loads((self._path / CONFIG_FILE).read_text(encoding="utf-8"))
+        params = {"vectors": config.get("vectors"), "sparse_vectors": config.get("sparse_vectors")}
+        metadata = read_json_object(self._path / METADATA_FILE)
+        return {"config": {"params": params, "metadata": metadata}}
+
+    def _check_exists(self) -> None:
         if (self._path / CONFIG_FILE).is_file():
-            return True
+            return
         if self._is_taken() and not (self._path / UNFINISHED_FILE).is_file():
             raise SchemaConflict(
                 f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
                 "was changed there: choose a new or an empty folder"
             )
-        return False
-
-    def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """In the form of GET /collections/NAME."""
-        config = json.loads((self._path / CONFIG_FILE).read_text(encoding="utf-8"))
-        params = {"vectors": config.get("vectors"), "sparse_vectors": config.get("sparse_vectors")}
-        metadata = read_json_object(self._path / METADATA_FILE)
-        return {
-            "points_count": self._open().info().points_count,
-            "config": {"params": params, "metadata": metadata},
-        }
+        raise NotFound(f"{self._location} does not exist")
 
     def _create(self, body: Mapping[str, Any]) -> None:
         unfinished = self._path / UNFINISHED_FILE
@@ -137,6 +139,8 @@ class EdgeEngine:
         self._clear(unfinished)
         config = engine.EdgeConfig(vectors=dense or None, sparse_vectors=sparse)
         self._shard = engine.EdgeShard.create(str(self._path), config)
+        if body.get("metadata"):
+            self._set_metadata(body)
         unfinished.unlink()
 
     def _is_taken(self) -> bool:
@@ -152,7 +156,7 @@ class EdgeEngine:
 
     def _add_sparse_vector(self, body: Mapping[str, Any]) -> None:
         self._update(self._engine.UpdateOperation.create_sparse_vector(body["name"]))
-        self._open().flush()
+        self._flush(body)
 
     def _set_metadata(self, body: Mapping[str, Any]) -> None:
         """Merge, as a server does: null removes a key."""
@@ -177,7 +181,7 @@ class EdgeEngine:
 
     def _retrieve(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         records = self._open().retrieve(
-            body["ids"], self._selected(body["with_payload"]), body["with_vector"]
+            body["ids"], selected(body["with_payload"]), body["with_vector"]
         )
         return _records(records)
 
@@ -186,7 +190,7 @@ class EdgeEngine:
             offset=body["offset"],
             limit=body["limit"],
             filter=edge_filter(body["filter"]) if "filter" in body else None,
-            with_payload=self._selected(body["with_payload"]),
+            with_payload=selected(body["with_payload"]),
             with_vector=body["with_vector"],
         )
         records, after = self._open().scroll(request)
@@ -205,15 +209,16 @@ class EdgeEngine:
 
     def _delete_vector_name(self, body: Mapping[str, Any]) -> None:
         self._update(self._engine.UpdateOperation.delete_vector_name(body["name"]))
-        self._open().flush()
+        self._flush(body)
 
     def _delete_payload(self, body: Mapping[str, Any]) -> None:
         operation = self._engine.UpdateOperation.delete_payload(body["points"], body["keys"])
         self._update(operation)
 
-    def _set_payloads(self, body: Mapping[str, Any]) -> None:
-        for change in body["changes"]:
-            self._set_payload(change)
+    def _batch_update(self, body: Mapping[str, Any]) -> None:
+        for change in body["operations"]:
+            for operation, arguments in change.items():
+                getattr(self, f"_{operation}")(arguments)
 
     def _set_payload(self, body: Mapping[str, Any]) -> None:
         operation = self._engine.UpdateOperation.set_payload(body["points"], dict(body["payload"]))
@@ -231,7 +236,9 @@ class EdgeEngine:
         return {"count": self._open().count(request)}
 
     def _flush(self, body: Mapping[str, Any]) -> None:
-        self._open().flush()
+        if self._is_changed:
+            self._open().flush()
+            self._is_changed = False
 
     def _open(self) -> Any:
         if self._shard is None:
@@ -242,6 +249,7 @@ class EdgeEngine:
 
     def _update(self, operation: Any) -> None:
         self._check_room()
+        self._is_changed = True
         self._open().update(operation)
 
     def _check_room(self) -> None:
@@ -258,12 +266,6 @@ class EdgeEngine:
             name: self._sparse(value) if isinstance(value, Mapping) else value
             for name, value in given.items()
         }
-
-    def _selected(self, payload: Any) -> Any:
-        """Which part of the payload: all, none, or these keys."""
-        return (
-            self._engine.PayloadSelector.Include(payload) if isinstance(payload, list) else payload
-        )
 
     def _sparse(self, given: Mapping[str, Any]) -> Any:
         return self._engine.SparseVector(given["indices"], given["values"])
@@ -289,7 +291,8 @@ class _Scored(Sequence[Mapping[str, Any]]):
 
     def __getitem__(self, at: Any) -> Any:
         point = self._points[at]
-        return {"id": _id(point.id), "score": point.score, "payload": point.payload}
+        found = {"id": _id(point.id), "score": point.score, "payload": point.payload}
+        return found if point.vector is None else {**found, "vector": _plain(point.vector)}
 
 
 def _records(found: Any) -> list[dict[str, Any]]:

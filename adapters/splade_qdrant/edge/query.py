@@ -21,13 +21,19 @@ def edge_query(body: Json) -> Any:
         params=_params(body),
         limit=body["limit"],
         offset=body.get("offset", 0),
-        with_payload=body["with_payload"],
+        with_payload=selected(body["with_payload"]),
+        with_vector=body.get("with_vector", False),
     )
 
 
 @cache
 def _engine() -> Any:
     return require("qdrant_edge", "qdrant", "edge: targets")
+
+
+def selected(payload: list[str] | bool) -> Any:
+    """Which part of the payload: all, none, or these keys."""
+    return _engine().PayloadSelector.Include(payload) if isinstance(payload, list) else payload
 
 
 def _prefetch(body: Json) -> Any:

@@ -1,0 +1,166 @@
+"""The part of the backend that attaches to a collection, on servers and in the embedded engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from splade_connectors.backends.attaching import (
+    Attachment,
+    AttachOutcome,
+    Counts,
+    Found,
+    Page,
+    Selection,
+    Survey,
+)
+from splade_connectors.backends.metadata import former_of, is_marked, switched, without_vector
+from splade_connectors.backends.protocol import Backend, Description
+from splade_connectors.backends.versions import version_text
+from splade_connectors.errors import AccessDenied, RequestRejected
+from splade_connectors.manifest import IndexManifest
+from splade_connectors.runtime.effects import Steps
+from splade_qdrant.address import Address
+from splade_qdrant.attach.read import counts, draw, read, read_again
+from splade_qdrant.attach.survey import survey
+from splade_qdrant.attach.write import attach, clear
+from splade_qdrant.documents import marker_key
+from splade_qdrant.look import Server, schema_of
+from splade_qdrant.prepare import ADD_VECTOR, change_metadata, ensure
+
+_BYTES_PER_TERM = 28
+
+
+class QdrantAttaching:
+    """Attaches vectors to the points of a collection.
+
+    Args:
+        address: which.
+        server: what is known of the server.
+        own: the backend that this is a part of.
+        at: makes the backend of another address on the same server.
+    """
+
+    def __init__(
+        self, address: Address, server: Server, own: Backend, at: Callable[[Address], Backend]
+    ) -> None:
+        self._address = address
+        self._server = server
+        self._own = own
+        self._at = at
+
+    def pinned(self, seen: Description) -> Steps[Backend]:
+        """Bound to the collection itself: an alias may be moved."""
+        if self._address.is_embedded:
+            return self._own
+        name = self._address.collection
+        try:
+            collection = (yield self._address.request("aliases")).get(name)
+        except (AccessDenied, RequestRejected):
+            collection = None
+        if collection is None:
+            return self._own
+        return self._at(replace(self._address, collection=collection))
+
+    def marks(self, seen: Description) -> bool:
+        """As the collection's metadata says."""
+        return is_marked(schema_of(seen, self._address).metadata, seen.vector)
+
+    def names(self) -> Steps[list[str]]:
+        """Collections that may be seen."""
+        try:
+            return list((yield self._address.request("collections")))
+        except (AccessDenied, RequestRejected):
+            return []
+
+    def survey(self, seen: Description, selection: Selection) -> Steps[Survey]:
+        """Vectors, counts and a sample."""
+        return (yield from survey(self._address, seen, selection))
+
+    def ensure(
+        self, seen: Description, manifest: IndexManifest, *, write_manifest: bool, mark: bool
+    ) -> Steps[Description]:
+        """The vector, the manifest, and whether points are marked."""
+        return (
+            yield from ensure(
+                self._address,
+                self._server,
+                seen,
+                manifest,
+                write_manifest=write_manifest,
+                mark=mark,
+            )
+        )
+
+    def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
+        """A page in the order of the points' ids."""
+        return (yield from read(self._address, seen, selection, cursor))
+
+    def read_again(
+        self, seen: Description, selection: Selection, found: Sequence[Found]
+    ) -> Steps[list[Found]]:
+        """By id."""
+        return (yield from read_again(self._address, seen, selection, found))
+
+    def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
+        """By a random query among the points with the vector."""
+        return (yield from draw(self._address, seen, selection, size))
+
+    def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
+        """All points, and those without the vector."""
+        return (yield from counts(self._address, seen))
+
+    def attachment_size(self, item: Attachment) -> int:
+        """About how many bytes it takes."""
+        return _BYTES_PER_TERM * len(item.vector) + 150
+
+    def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
+        """Vectors and markers, then a look at the texts."""
+        return (yield from attach(self._address, seen, items))
+
+    def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
+        """Remove the vector, and the marker if there is one."""
+        return (yield from clear(self._address, seen, found))
+
+    def withdrawal(self, seen: Description) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Vector and manifest; before 1.18 the empty vector stays."""
+        schema, vector = schema_of(seen, self._address), seen.vector
+        removes = [f"the manifest of {vector!r} in the collection's metadata"]
+        if is_marked(schema.metadata, vector):
+            removes.append(f"the payload key {marker_key(vector)!r}")
+        if schema.server >= ADD_VECTOR:
+            return (f"the sparse vector {vector!r}", *removes), ()
+        return tuple(removes), (
+            f"the sparse vector {vector!r} stays, empty: Qdrant {version_text(schema.server)} "
+            "cannot remove one (1.18 and later can)",
+        )
+
+    def withdraw(self, seen: Description) -> Steps[None]:
+        """Metadata first: a vector without a manifest is found again, a manifest alone misleads."""
+        schema = schema_of(seen, self._address)
+        if self._address.manifest_file is None and schema.metadata:
+            yield from change_metadata(
+                self._address,
+                self._server,
+                lambda metadata: without_vector(metadata, seen.vector),
+            )
+        if schema.server >= ADD_VECTOR:
+            yield self._address.request("delete_vector_name", {"name": seen.vector})
+        yield from self._own.refresh()
+
+    def renamed(self, vector_name: str) -> Backend:
+        """The same collection with exactly this sparse vector."""
+        return self._at(replace(self._address, vector=vector_name, exactly=True))
+
+    def switch(self, vector_name: str) -> Steps[None]:
+        """One change of the collection's metadata."""
+        yield from change_metadata(
+            self._address,
+            self._server,
+            lambda metadata: switched(metadata, self._address.vector, vector_name),
+        )
+
+    def former(self, seen: Description) -> str | None:
+        """As the metadata says."""
+        return former_of(schema_of(seen, self._address).metadata, self._address.vector)

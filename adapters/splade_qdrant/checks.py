@@ -1,0 +1,101 @@
+"""Why Qdrant would refuse a document, or change it in silence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.documents import EncodedDocument
+from splade_connectors.payloads import payload_reason
+from splade_connectors.vectors import SparseVector
+from splade_qdrant.documents import reserved_key
+from splade_qdrant.schema import Schema
+
+
+def document_reason(
+    document: EncodedDocument, schema: Schema, vector_name: str, dense_name: str
+) -> str | None:
+    """Wrong dense vectors, too many terms, a payload that is refused; None for none of these."""
+    for name, values in document.document.dense_vectors().items():
+        reason = _dense_reason(schema, name or dense_name, len(values))
+        if reason:
+            return reason
+    return (
+        _reserved_reason(document.payload)
+        or terms_reason(schema, vector_name, document.vector)
+        or _value_reason(document.payload)
+    )
+
+
+def changes_reason(payload: Mapping[str, Any]) -> str | None:
+    """Why these fields cannot be stored, None when nothing is known against them."""
+    return _key_reason(payload) or _reserved_reason(payload) or _value_reason(payload)
+
+
+def terms_reason(schema: Schema, vector_name: str, vector: SparseVector) -> str | None:
+    """Whether strict mode allows so many terms."""
+    most = schema.max_terms(vector_name)
+    if most is None or len(vector) <= most:
+        return None
+    return (
+        f"its vector has {len(vector)} terms, and the collection's strict mode allows {most}: "
+        f"--prune-top-k {most} keeps the heaviest"
+    )
+
+
+def _dense_reason(schema: Schema, name: str, dimensions: int) -> str | None:
+    known = schema.dense
+    shown = repr(name) if name else "without a name"
+    if name not in known:
+        names = ", ".join(repr(other) for other in sorted(known)) or "none"
+        return f"the collection has no dense vector {shown}; it has {names}"
+    if dimensions != known[name]:
+        return (
+            f"the dense vector {shown} has {dimensions} dimensions, the collection's has "
+            f"{known[name]}"
+        )
+    return None
+
+
+def _key_reason(payload: Mapping[Any, Any]) -> str | None:
+    for key in payload:
+        if not isinstance(key, str) or not key:
+            return f"the payload has the key {key!r}; keys are strings of at least one character"
+    return None
+
+
+def _reserved_reason(payload: Mapping[str, Any]) -> str | None:
+    reserved = reserved_key(payload)
+    if reserved is None:
+        return None
+    return f"the payload has the key {reserved!r}, which is used here; rename it"
+
+
+def _value_reason(payload: Mapping[str, Any]) -> str | None:
+    reason = payload_reason(payload)
+    if reason:
+        return reason
+    large = _large_integer(payload)
+    if large is None:
+        return None
+    return f"the payload's {large!r} holds an integer beyond 2^63: Qdrant makes a float of it"
+
+
+def _large_integer(value: Any, path: str = "") -> str | None:
+    """Where the first integer is that does not fit into 64 bits, sign included; None without one.
+
+    Where and not which: reasons are printed and logged, values are not.
+    """
+    match value:
+        case int():
+            return None if -(2**63) <= value < 2**63 else path
+        case Mapping():
+            parts = [
+                (f"{path}.{name}" if path else str(name), part) for name, part in value.items()
+            ]
+        case list() | tuple():
+            parts = [(path, part) for part in value]
+        case _:
+            return None
+    found = (_large_integer(part, where) for where, part in parts)
+    return next((where for where in found if where is not None), None)

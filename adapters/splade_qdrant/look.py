@@ -1,0 +1,103 @@
+"""The one look at a server: its version, and the collection with all that it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from splade_connectors.backends.metadata import vector_of
+from splade_connectors.backends.protocol import Capabilities, Description
+from splade_connectors.backends.versions import Version, parse_version
+from splade_connectors.errors import NotFound
+from splade_connectors.files.json_files import read_manifest_file
+from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
+from splade_connectors.runtime.effects import Steps
+from splade_qdrant.address import Address
+from splade_qdrant.requests import QdrantRequest
+from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
+
+
+class Server:
+    """What a server says of itself, asked for once: it is no schema, and nobody can change it.
+
+    It is shared by the backends of all collections there, and all that they keep.
+    """
+
+    def __init__(self) -> None:
+        self._told: Mapping[str, str] | None = None
+
+    def told(self) -> Steps[Mapping[str, str]]:
+        """Title and version."""
+        if self._told is None:
+            self._told = yield QdrantRequest("version")
+        return self._told
+
+    def version(self) -> Steps[Version]:
+        """As servers are counted: the embedded engine counts its own and says whose it matches."""
+        told = yield from self.told()
+        return parse_version(told.get("like_server", told["version"]))
+
+
+def look(address: Address, server: Server) -> Steps[Description]:
+    """Version, vectors, metadata and manifest, as they are now. As `Backend.describe`."""
+    told = yield from server.told()
+    info = yield from collection_info(address)
+    if info is None:
+        found = Capabilities(backend=told["title"], version=parse_version(told["version"]))
+        return Description(capabilities=found, manifest=None, vector=address.vector)
+    schema = parse_collection(info, (yield from server.version()))
+    return description(address, told, schema)
+
+
+def collection_info(address: Address) -> Steps[Mapping[str, Any] | None]:
+    """What the server says of the collection, None where there is none."""
+    try:
+        info: Mapping[str, Any] = yield address.request("schema")
+    except NotFound:
+        return None
+    return info
+
+
+def description(address: Address, told: Mapping[str, str], schema: Schema) -> Description:
+    """The look at a collection that exists.
+
+    Raises:
+        SchemaConflict: when the sparse vector cannot hold SPLADE vectors.
+    """
+    metadata = schema.metadata
+    vector = address.vector if address.exactly else vector_of(metadata, address.vector)
+    check_sparse_vector(schema, vector, address.location)
+    capabilities = Capabilities(
+        backend=told["title"],
+        version=parse_version(told["version"]),
+        exists=True,
+        has_field=vector in schema.sparse,
+        max_write_documents=schema.limits.get("upsert_max_batchsize"),
+        details={
+            "vector": vector,
+            "sparse_fields": sorted(schema.sparse),
+            "dense_fields": dict(sorted(schema.dense.items())),
+        },
+    )
+    manifest = _manifest(address, vector, metadata)
+    return Description(capabilities=capabilities, manifest=manifest, vector=vector, schema=schema)
+
+
+def schema_of(seen: Description, address: Address) -> Schema:
+    """The collection in a look.
+
+    Raises:
+        NotFound: when there was none.
+    """
+    if seen.schema is None:
+        raise NotFound(f"{address.location} does not exist; `splade-connectors index` creates it")
+    schema: Schema = seen.schema
+    return schema
+
+
+def _manifest(address: Address, vector: str, metadata: Mapping[str, Any]) -> IndexManifest | None:
+    """From the manifest file where one was named and is there, else from the metadata."""
+    if address.manifest_file and address.manifest_file.is_file():
+        return read_manifest_file(address.manifest_file, vector)
+    ours = metadata.get(MANIFEST_KEY) or {}
+    return parse_manifest(ours.get(vector), address.location)

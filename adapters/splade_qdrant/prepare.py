@@ -1,0 +1,205 @@
+"""What is created and recorded in a collection: itself, its sparse vector, manifest and state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from splade_connectors.backends.metadata import STATE_KEY, Metadata, marked
+from splade_connectors.backends.protocol import Description
+from splade_connectors.backends.versions import Version, version_text
+from splade_connectors.errors import NotSupported
+from splade_connectors.files.json_files import write_manifest_file
+from splade_connectors.manifest import MANIFEST_KEY, IndexManifest
+from splade_connectors.runtime.effects import Steps
+from splade_qdrant.address import Address
+from splade_qdrant.look import Server, description, look, schema_of
+
+# The first servers with collection metadata, and with vectors added to a collection that exists.
+METADATA: Version = (1, 16)
+ADD_VECTOR: Version = (1, 18)
+
+Change = Callable[[Metadata], dict[str, Any]]
+
+
+def prepare(
+    address: Address,
+    server: Server,
+    seen: Description,
+    manifest: IndexManifest,
+    dense_sizes: Mapping[str, int],
+    *,
+    write_manifest: bool,
+) -> Steps[Description]:
+    """Create what is absent. As `Backend.prepare`."""
+    version = yield from server.version()
+    if write_manifest:
+        _check_manifest_place(address, version)
+    if seen.schema is not None:
+        now = yield from add_vector(address, server, seen)
+        return (yield from _with_manifest(address, server, now, manifest, write_manifest))
+    keeps = write_manifest and address.manifest_file is None
+    metadata = {MANIFEST_KEY: {address.vector: manifest.to_json()}} if keeps else {}
+    yield address.request("create", _creation(address, dense_sizes, metadata))
+    if write_manifest and address.manifest_file:
+        # What the file says of this vector is of a collection that is gone.
+        write_manifest_file(address.manifest_file, address.vector, manifest)
+    # Another process may have made it at the same moment: with other vectors, another manifest.
+    now = yield from add_vector(address, server, (yield from look(address, server)))
+    return (yield from _with_manifest(address, server, now, manifest, write_manifest))
+
+
+def ensure(
+    address: Address,
+    server: Server,
+    seen: Description,
+    manifest: IndexManifest,
+    *,
+    write_manifest: bool,
+    mark: bool,
+) -> Steps[Description]:
+    """Add what attaching needs. As `AttachBackend.ensure`."""
+    if write_manifest:
+        _check_manifest_place(address, (yield from server.version()))
+    now = yield from add_vector(address, server, seen)
+    if write_manifest and address.manifest_file:
+        write_manifest_file(address.manifest_file, now.vector, manifest)
+        now = replace(now, manifest=manifest)
+        write_manifest = False
+
+    def change(metadata: Metadata) -> dict[str, Any]:
+        whole = marked(metadata, now.vector) if mark else dict(metadata)
+        return _manifest_added(whole, now.vector, manifest) if write_manifest else whole
+
+    if change(schema_of(now, address).metadata) == schema_of(now, address).metadata:
+        return now
+    now = yield from change_metadata(address, server, change)
+    return _checked(address, now, manifest) if write_manifest else now
+
+
+def add_vector(address: Address, server: Server, seen: Description) -> Steps[Description]:
+    """Add the sparse vector where there is none; the look at what is there then."""
+    schema = schema_of(seen, address)
+    if seen.vector in schema.sparse:
+        return seen
+    if schema.server < ADD_VECTOR:
+        raise NotSupported(
+            f"{address.location} has no sparse vector {seen.vector!r}, and Qdrant "
+            f"{version_text(schema.server)} cannot add one to a collection that exists (1.18 and "
+            "later can): upgrade, or index into a new collection"
+        )
+    yield address.request("add_sparse_vector", {"name": seen.vector})
+    # Another process may have added it at the same moment, with a modifier.
+    return (yield from look(address, server))
+
+
+def write_manifest(address: Address, server: Server, manifest: IndexManifest) -> Steps[Description]:
+    """Store another manifest in place of the present one. As `Backend.write_manifest`."""
+    seen = yield from look(address, server)
+
+    def change(metadata: Metadata) -> dict[str, Any]:
+        manifests = {**_manifests(metadata), seen.vector: manifest.to_json()}
+        return {**metadata, MANIFEST_KEY: manifests}
+
+    if address.manifest_file:
+        write_manifest_file(address.manifest_file, seen.vector, manifest)
+    else:
+        yield from _set_changed(address, seen, change)
+    # Another process may have stored its own at the same moment.
+    return (yield from look(address, server))
+
+
+def change_metadata(address: Address, server: Server, change: Change) -> Steps[Description]:
+    """Change what is ours in the metadata; the collection with it.
+
+    Raises:
+        NotSupported: when the manifest is kept in a file, and nothing in the metadata.
+    """
+    if address.manifest_file is not None:
+        raise NotSupported(
+            f"{address.location}: this needs the collection's metadata, which --manifest FILE "
+            "does without"
+        )
+    # What is ours is replaced whole: another process may have recorded another vector since.
+    now = yield from look(address, server)
+    metadata = yield from _set_changed(address, now, change)
+    schema = replace(schema_of(now, address), metadata=metadata)
+    return description(address, (yield from server.told()), schema)
+
+
+def manifest_refusal(address: Address, version: Version) -> str:
+    """Why no manifest can be kept; "" where one can."""
+    if address.manifest_file or version >= METADATA:
+        return ""
+    return (
+        f"Qdrant {version_text(version)} cannot keep a manifest (collection metadata came with "
+        "1.16); keep it in a file: --manifest FILE"
+    )
+
+
+def _with_manifest(
+    address: Address,
+    server: Server,
+    seen: Description,
+    manifest: IndexManifest,
+    wanted: bool,
+) -> Steps[Description]:
+    if not wanted:
+        return seen
+    if seen.manifest is not None:  # it came with the collection, or another process was faster
+        return _checked(address, seen, manifest)
+    if address.manifest_file:
+        write_manifest_file(address.manifest_file, seen.vector, manifest)
+        return replace(seen, manifest=manifest)
+    yield from change_metadata(
+        address, server, lambda metadata: _manifest_added(metadata, seen.vector, manifest)
+    )
+    # Another process may have stored its own at the same moment.
+    return _checked(address, (yield from look(address, server)), manifest)
+
+
+def _checked(address: Address, seen: Description, manifest: IndexManifest) -> Description:
+    """Refuse the settings of another process that was faster."""
+    if seen.manifest is not None:
+        seen.manifest.check(manifest, use="write", where=address.location)
+    return seen
+
+
+def _manifest_added(metadata: Metadata, vector: str, manifest: IndexManifest) -> dict[str, Any]:
+    manifests = {vector: manifest.to_json(), **_manifests(metadata)}
+    return {**metadata, MANIFEST_KEY: manifests}
+
+
+def _manifests(metadata: Metadata) -> Mapping[str, Any]:
+    return metadata.get(MANIFEST_KEY) or {}
+
+
+def _set_changed(address: Address, seen: Description, change: Change) -> Steps[dict[str, Any]]:
+    """The metadata after the change; a server merges, and null removes a key."""
+    before = schema_of(seen, address).metadata
+    after = change(before)
+    changed = {
+        key: after.get(key)
+        for key in (MANIFEST_KEY, STATE_KEY)
+        if after.get(key) != before.get(key)
+    }
+    if changed:
+        yield address.request("set_metadata", {"metadata": changed})
+    return after
+
+
+def _check_manifest_place(address: Address, version: Version) -> None:
+    reason = manifest_refusal(address, version)
+    if reason:
+        raise NotSupported(f"{address.location}: {reason}")
+
+
+def _creation(
+    address: Address, dense_sizes: Mapping[str, int], metadata: Mapping[str, Any]
+) -> dict[str, Any]:
+    vectors = {
+        name or address.dense: {"size": size, "distance": "Cosine"}
+        for name, size in dense_sizes.items()
+    }
+    return {"vectors": vectors, "sparse_vectors": {address.vector: {}}, "metadata": metadata}
