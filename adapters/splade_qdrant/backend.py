@@ -26,10 +26,11 @@ from splade_qdrant.address import Address
 from splade_qdrant.attach.backend import QdrantAttaching
 from splade_qdrant.attach.copy import QdrantCopying
 from splade_qdrant.checks import changes_reason, document_reason, terms_reason
-from splade_qdrant.compile.search import compile_search
-from splade_qdrant.documents import hit, marker_key, point, point_id, sparse_json, stored
+from splade_qdrant.compile.search import SearchPlan, compile_search
+from splade_qdrant.documents import changed_json, marker_key, point, point_id, stored
 from splade_qdrant.hybrid import QdrantHybrid
 from splade_qdrant.look import Server, look, schema_of
+from splade_qdrant.paging import search_page
 from splade_qdrant.prepare import prepare, write_manifest
 
 # JSON spends about this many bytes on one term: "29871," and "1.2345678901234567,".
@@ -125,7 +126,7 @@ class QdrantBackend:
             changed[marker_key(seen.vector)] = marker
         operations: list[Any] = [{"set_payload": {"payload": changed, "points": [point_id(id)]}}]
         if vector is not None:
-            points = [{"id": point_id(id), "vector": {seen.vector: sparse_json(vector)}}]
+            points = [{"id": point_id(id), "vector": {seen.vector: changed_json(vector)}}]
             operations.append({"update_vectors": {"points": points}})
         # In one request, and the payload first: where it is refused, the old vector stays.
         yield self.address.request("batch_update", {"operations": operations})
@@ -138,13 +139,13 @@ class QdrantBackend:
 
     def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
         """One sparse query."""
-        return compile_search(self.address.collection, seen.vector, query, options)
+        most = schema_of(seen, self.address).limits.get("max_query_limit")
+        return compile_search(self.address.collection, seen.vector, query, options, most)
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the query."""
-        answer = yield self.address.request("query", plan.body)
-        with_payload = plan.body["with_payload"] is True
-        return [hit(found, with_payload) for found in answer]
+        """Send the query; more only where equal scores lie across the page's ends."""
+        assert isinstance(plan, SearchPlan)
+        return (yield from search_page(self.address, plan))
 
     def fetch(
         self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool

@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splade_connectors.documents import DocumentId, EncodedDocument, Hit, StoredDocument
+import numpy as np
+
+from splade_connectors.documents import DocumentId, EncodedDocument, StoredDocument
 from splade_connectors.vectors import SparseVector
 
 # Qdrant's own ids are integers and UUIDs; any other id is kept in the payload under this key.
@@ -19,6 +21,10 @@ MARKER_PREFIX = "_splade_marker_"
 # Other characters would have to be quoted where a payload key is asked for by its path.
 _UNSAFE = re.compile("[^A-Za-z0-9_-]")
 
+# The last index there is. A query that has it finds the mark with the lightest weight of all.
+NO_TERMS = 2**32 - 1
+_LIGHTEST = float(np.finfo(np.float32).tiny)
+
 # Fixed for ever: the point id of a document must be the same in every run and every version.
 _POINT_ID_NAMESPACE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
 
@@ -26,11 +32,18 @@ _INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
 
 _LARGEST_POINT_ID = 2**64 - 1
 
+_HYPHENED = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# uuid.UUID itself takes a great deal more: signs, underscores, and hyphens anywhere.
+_UUID = re.compile(
+    rf"(?P<plain>[0-9a-f]{{32}})|(?:(?P<open>{{)|urn:uuid:)?(?P<hyphened>{_HYPHENED})(?(open)}})",
+    re.IGNORECASE | re.ASCII,
+)
+
 
 def point_id(value: DocumentId) -> int | str:
     """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
 
-    Integers from 0 to 2^64 - 1 and UUIDs in their usual spelling are themselves; anything else
+    Integers from 0 to 2^64 - 1 and UUIDs are themselves, however a UUID is spelled; anything else
     becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run; that of
     integers is another one, so that -3 and "-3" are two documents.
     """
@@ -38,17 +51,17 @@ def point_id(value: DocumentId) -> int | str:
         if 0 <= value <= _LARGEST_POINT_ID:
             return value
         return str(uuid.uuid5(_INTEGER_NAMESPACE, str(value)))
-    if is_uuid(value):
-        return value
-    return str(uuid.uuid5(_POINT_ID_NAMESPACE, value))
+    return uuid_in(value) or str(uuid.uuid5(_POINT_ID_NAMESPACE, value))
 
 
-def is_uuid(value: str) -> bool:
-    """Whether the string is a UUID in lower-case, hyphenated form."""
-    try:
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
+def uuid_in(text: str) -> str | None:
+    """The UUID that a text is, in lower case and with hyphens; None for any other text.
+
+    The spellings are those that Qdrant takes for one: with hyphens or without, in braces, as a URN,
+    in lower and upper case.
+    """
+    found = _UUID.fullmatch(text)
+    return str(uuid.UUID(found["hyphened"] or found["plain"])) if found else None
 
 
 _INT64 = range(-(2**63), 2**63)
@@ -72,6 +85,15 @@ def point(document: EncodedDocument, vector_name: str, dense_name: str) -> dict[
 def sparse_json(vector: SparseVector) -> dict[str, Any]:
     """A sparse vector as JSON. Python floats hold each float32 exactly."""
     return {"indices": vector.indices.tolist(), "values": vector.values.tolist()}
+
+
+def changed_json(vector: SparseVector) -> dict[str, Any]:
+    """A sparse vector of a point that is there: one without terms is marked by a term of no model.
+
+    Servers refuse to change a point's vector into an empty one [1.18.3], and only a vector tells
+    that the point has been seen. Points that are written whole may have an empty one.
+    """
+    return sparse_json(vector) if len(vector) else {"indices": [NO_TERMS], "values": [_LIGHTEST]}
 
 
 def id_payload(id: DocumentId) -> dict[str, Any]:
@@ -108,12 +130,6 @@ def original_id(found: Mapping[str, Any]) -> DocumentId:
     if kept is None:
         return found["id"]  # type: ignore[no-any-return]
     return kept if isinstance(kept, int) else int(kept["int"])
-
-
-def hit(found: Mapping[str, Any], with_payload: bool) -> Hit:
-    """The hit in a scored point."""
-    payload = payload_of(found) if with_payload else {}
-    return Hit(id=original_id(found), score=float(found["score"]), payload=payload)
 
 
 def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Mapping[str, Any]]:
@@ -156,9 +172,15 @@ def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
     """The document in a retrieved point."""
     vectors = found.get("vector")
     raw = vectors.get(vector_name) if isinstance(vectors, Mapping) else None
-    vector = None
-    if raw is not None:
-        # Others may have written weights that SPLADE does not have: they are left out.
-        pairs = zip(raw["indices"], raw["values"], strict=True)
-        vector, _ = SparseVector.from_pairs((i, v) for i, v in pairs if v > 0)
+    vector = None if raw is None else _sparse(raw)
     return StoredDocument(id=original_id(found), payload=payload_of(found), vector=vector)
+
+
+def _sparse(raw: Mapping[str, Any]) -> SparseVector:
+    """The vector without what is no term: weights that others wrote, and our mark for none."""
+    indices, values = raw["indices"], raw["values"]
+    if list(indices) == [NO_TERMS] and values[0] <= _LIGHTEST:
+        return SparseVector.empty()
+    pairs = zip(indices, values, strict=True)
+    vector, _ = SparseVector.from_pairs((index, value) for index, value in pairs if value > 0)
+    return vector

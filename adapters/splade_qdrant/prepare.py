@@ -65,8 +65,7 @@ def ensure(
     now = yield from add_vector(address, server, seen)
     if write_manifest and address.manifest_file:
         write_manifest_file(address.manifest_file, now.vector, manifest)
-        now = replace(now, manifest=manifest)
-        write_manifest = False
+        write_manifest, now = False, replace(now, manifest=manifest)
 
     def change(metadata: Metadata) -> dict[str, Any]:
         whole = marked(metadata, now.vector) if mark else dict(metadata)
@@ -74,7 +73,8 @@ def ensure(
 
     if change(schema_of(now, address).metadata) == schema_of(now, address).metadata:
         return now
-    now = yield from change_metadata(address, server, change)
+    just_looked = now if now is not seen else None
+    now = yield from change_metadata(address, server, change, just_looked)
     return _checked(address, now, manifest) if write_manifest else now
 
 
@@ -110,8 +110,16 @@ def write_manifest(address: Address, server: Server, manifest: IndexManifest) ->
     return (yield from look(address, server))
 
 
-def change_metadata(address: Address, server: Server, change: Change) -> Steps[Description]:
+def change_metadata(
+    address: Address, server: Server, change: Change, just_looked: Description | None = None
+) -> Steps[Description]:
     """Change what is ours in the metadata; the collection with it.
+
+    Args:
+        address: of the collection.
+        server: what is known of the server.
+        change: makes the new metadata of the present one.
+        just_looked: the collection as it was a moment ago; None looks now.
 
     Raises:
         NotSupported: when the manifest is kept in a file, and nothing in the metadata.
@@ -122,7 +130,7 @@ def change_metadata(address: Address, server: Server, change: Change) -> Steps[D
             "does without"
         )
     # What is ours is replaced whole: another process may have recorded another vector since.
-    now = yield from look(address, server)
+    now = just_looked or (yield from look(address, server))
     metadata = yield from _set_changed(address, now, change)
     schema = replace(schema_of(now, address), metadata=metadata)
     return description(address, (yield from server.told()), schema)

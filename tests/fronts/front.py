@@ -274,6 +274,7 @@ class Engine:
         return self.client.query_points(
             name,
             query=asked.query,
+            prefetch=asked.prefetch,
             using=asked.using,
             query_filter=asked.filter,
             limit=10 if asked.limit is None else asked.limit,
@@ -320,6 +321,9 @@ class Engine:
     def batch(self, name: str, asked: models.UpdateOperations) -> list[models.UpdateResult]:
         """Several changes."""
         self._find(name)
+        for operation in asked.operations:
+            if isinstance(operation, models.UpdateVectorsOperation):
+                _refuse_empty(operation.update_vectors)
         return self.client.batch_update_points(name, asked.operations)
 
     def delete_vectors(self, name: str, asked: models.DeleteVectors) -> models.UpdateResult:
@@ -350,6 +354,7 @@ class Engine:
     def update_vectors(self, name: str, asked: models.UpdateVectors) -> models.UpdateResult:
         """Set some vectors."""
         self._find(name)
+        _refuse_empty(asked)
         return self.client.update_vectors(name, asked.points)
 
     def count(self, name: str, asked: models.CountRequest) -> models.CountResult:
@@ -363,3 +368,14 @@ class Engine:
 
     def _at_least(self, wanted: tuple[int, int]) -> bool:
         return tuple(int(part) for part in self._version.split(".")[:2]) >= wanted
+
+
+def _refuse_empty(asked: models.UpdateVectors) -> None:
+    """As a server does [1.18.3]: a point whose only vector is an empty sparse one has none."""
+    for at, point in enumerate(asked.points):
+        named = point.vector if isinstance(point.vector, dict) else {"": point.vector}
+        if all(
+            isinstance(found, models.SparseVector) and not found.indices for found in named.values()
+        ):
+            reason = f"points[{at}].vector: must specify vectors to update for point"
+            raise Refused(422, f"Validation error in JSON body: [{reason}]")

@@ -27,6 +27,7 @@ _CODES = {
     404: transport.StatusCode.NOT_FOUND,
     408: transport.StatusCode.DEADLINE_EXCEEDED,
     409: transport.StatusCode.ALREADY_EXISTS,
+    422: transport.StatusCode.INVALID_ARGUMENT,
     413: transport.StatusCode.OUT_OF_RANGE,
     429: transport.StatusCode.RESOURCE_EXHAUSTED,
     500: transport.StatusCode.INTERNAL,

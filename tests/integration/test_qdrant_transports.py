@@ -350,8 +350,9 @@ async def test_every_write_waits(way: str) -> None:
             await store.index(DOCUMENTS[:3])
             await store.update("bread", text="Rye bread.")
             await store.delete(["bread"])
-        writes = ("points?", "/points/vectors", "/points/payload", "/points/delete")
-        calls = ("Points/Upsert", "Points/UpdateVectors", "Points/SetPayload", "Points/Delete")
+            await store.update(7, payload={"tags": []})
+        writes = ("points?", "/points/vectors", "/points/batch", "/points/delete")
+        calls = ("Points/Upsert", "Points/UpdateVectors", "Points/UpdateBatch", "Points/Delete")
         asked = [
             request.body["wait"] if here.over_grpc else "wait=true" in request.path
             for request in here.front.requests

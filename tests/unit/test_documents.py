@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from splade_connectors import Document
 from splade_connectors.errors import InvalidDocument
-from splade_qdrant.documents import is_uuid, point_id
+from splade_qdrant.documents import point_id, uuid_in
 
 TEXT_IDS = st.text(min_size=1, max_size=20)
 IDS = st.one_of(TEXT_IDS, st.integers(), st.integers(-3, 3).map(str), st.uuids().map(str))
@@ -73,7 +73,9 @@ def test_a_point_id_is_one_that_qdrant_takes(id: int | str) -> None:
 
 @given(st.sets(IDS, max_size=30))
 def test_different_ids_have_different_points(ids: set[int | str]) -> None:
-    assert len({point_id(id) for id in ids}) == len(ids)
+    # But for the spellings of a UUID.
+    different = {(isinstance(id, str) and uuid_in(id)) or id for id in ids}
+    assert len({point_id(id) for id in ids}) == len(different)
 
 
 @given(st.integers())
@@ -81,25 +83,33 @@ def test_a_number_and_its_text_are_two_documents(number: int) -> None:
     assert len({point_id(number), point_id(str(number)), point_id(f"int:{number}")}) == 3
 
 
+UUID = "6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11"
+MD5 = "9e107d9d372bb6826bd81d3542a419d6"
+
+
 @pytest.mark.parametrize(
-    ("text", "is_one"),
-    [
-        ("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11", True),
-        ("6C1D2F0A-0D3B-5C55-9B50-5B1F6A3F9E11", False),
-        ("6c1d2f0a0d3b5c559b505b1f6a3f9e11", False),
-        ("{6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11}", False),
-        ("urn:uuid:6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11", False),
-        ("", False),
-        ("bread", False),
-    ],
+    "text",
+    [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}"]
+    + [UUID.title(), f"URN:UUID:{UUID.upper()}", UUID.replace("-", "").upper()],
 )
-def test_only_the_usual_spelling_is_a_uuid(text: str, is_one: bool) -> None:
-    assert is_uuid(text) == is_one
+def test_a_uuid_is_one_point_however_it_is_spelled(text: str) -> None:
+    assert uuid_in(text) == point_id(text) == UUID
 
 
-def test_other_spellings_of_a_uuid_are_documents_of_their_own() -> None:
-    plain = "6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11"
-    assert len({point_id(plain), point_id(plain.upper()), point_id(plain.replace("-", ""))}) == 3
+def test_a_hash_is_the_point_that_qdrant_takes_it_for() -> None:
+    assert point_id(MD5) == point_id(MD5.upper()) == str(uuid.UUID(MD5))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "bread", f" {UUID}", f"{UUID}\n", f"{{{UUID}", f"{UUID}}}", UUID[:-1], f"{UUID}0"]
+    # Python's own parser takes these.
+    + [UUID.replace("-", "", 1), f"{MD5[:-2]}_1", f"+{MD5[1:]}", f"0x{MD5[2:]}", f"---{MD5}"]
+    + ["\N{FULLWIDTH DIGIT ONE}" + MD5[1:], f"uuid:{UUID}", f"{{{MD5}}}"],
+)
+def test_what_qdrant_takes_for_no_uuid_is_a_document_of_its_own(text: str) -> None:
+    assert uuid_in(text) is None
+    assert point_id(text) not in (UUID, str(uuid.UUID(MD5)))
 
 
 @pytest.mark.parametrize("text", [None, 5, b"x", ["x"]])

@@ -15,7 +15,7 @@ from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
 from splade_qdrant.attach.read import payload_keys
 from splade_qdrant.checks import terms_reason
-from splade_qdrant.documents import marker_key, sparse_json
+from splade_qdrant.documents import marker_key, changed_json
 from splade_qdrant.look import schema_of
 
 
@@ -59,7 +59,7 @@ def _write(
 ) -> Steps[None]:
     """Write to the points that are there; the others make a server refuse all of them."""
     points = [
-        {"id": item.found.handle, "vector": {seen.vector: sparse_json(item.vector)}}
+        {"id": item.found.handle, "vector": {seen.vector: changed_json(item.vector)}}
         for item in items
     ]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -13,27 +14,58 @@ from splade_connectors.vectors import SparseVector
 from splade_qdrant.documents import ID_KEY, sparse_json
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchPlan(Plan):
+    """A search with the page that was asked for: its request looks a point farther on each side.
+
+    Qdrant does not order equal scores: which of them a limit cuts off changes with the limit
+    [edge 0.9.0, server 1.18.3]. The neighbours of the page tell whether that matters.
+
+    Attributes:
+        offset: points before the page.
+        limit: most points of the page.
+        before: points that the request asks for before the page, 0 or 1.
+        most: most points that a request may ask for, by strict mode; None for any number.
+    """
+
+    offset: int
+    limit: int
+    before: int
+    most: int | None
+
+
 def compile_search(
-    collection: str, vector_name: str, query: SparseVector, options: SearchOptions
-) -> Plan:
+    collection: str,
+    vector_name: str,
+    query: SparseVector,
+    options: SearchOptions,
+    most: int | None = None,
+) -> SearchPlan:
     """The request for the best points by dot product."""
+    before, asked = (1, options.limit + 2) if options.offset else (0, options.limit + 1)
+    if most and asked > most:  # no room for neighbours: ties at the page's ends are the server's
+        before, asked = 0, options.limit
     body: dict[str, Any] = {
         "query": sparse_json(query),
         "using": vector_name,
-        "limit": options.limit,
+        "limit": asked,
         "with_payload": True if options.with_payload else [ID_KEY],
     }
-    if options.offset:
-        body["offset"] = options.offset
+    if options.offset > before:
+        body["offset"] = options.offset - before
     if options.filter is not None:
         body["filter"] = filter_json(options.filter)
-    return Plan(
+    return SearchPlan(
         path="sparse query",
         reason="Qdrant scores sparse vectors by their dot product, exactly",
         method="POST",
         # The embedded engine has no names: what is shown is for a server's collection.
         url_path=f"/collections/{quote(collection, safe='') or 'COLLECTION'}/points/query",
         body=body,
+        offset=options.offset,
+        limit=options.limit,
+        before=before,
+        most=most,
     )
 
 
