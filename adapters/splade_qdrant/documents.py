@@ -179,7 +179,7 @@ def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
 def _sparse(raw: Mapping[str, Any]) -> SparseVector:
     """The vector without what is no term: weights that others wrote, and our mark for none."""
     indices, values = raw["indices"], raw["values"]
-    if list(indices) == [NO_TERMS] and values[0] <= _LIGHTEST:
+    if len(indices) == 1 and indices[0] == NO_TERMS and values[0] <= _LIGHTEST:
         return SparseVector.empty()
     pairs = zip(indices, values, strict=True)
     vector, _ = SparseVector.from_pairs((index, value) for index, value in pairs if value > 0)

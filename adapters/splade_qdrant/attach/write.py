@@ -15,7 +15,7 @@ from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
 from splade_qdrant.attach.read import payload_keys
 from splade_qdrant.checks import terms_reason
-from splade_qdrant.documents import marker_key, changed_json
+from splade_qdrant.documents import changed_json, marker_key
 from splade_qdrant.look import schema_of
 
 
