@@ -89,8 +89,10 @@ MD5 = "9e107d9d372bb6826bd81d3542a419d6"
 
 @pytest.mark.parametrize(
     "text",
-    [UUID, UUID.upper(), UUID.replace("-", ""), f"{{{UUID}}}", f"urn:uuid:{UUID}"]
-    + [UUID.title(), f"URN:UUID:{UUID.upper()}", UUID.replace("-", "").upper()],
+    [
+        *(UUID, UUID.upper(), UUID.title(), UUID.replace("-", ""), UUID.replace("-", "").upper()),
+        *(f"{{{UUID}}}", f"urn:uuid:{UUID}", f"URN:UUID:{UUID.upper()}"),
+    ],
 )
 def test_a_uuid_is_one_point_however_it_is_spelled(text: str) -> None:
     assert uuid_in(text) == point_id(text) == UUID
@@ -102,10 +104,12 @@ def test_a_hash_is_the_point_that_qdrant_takes_it_for() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "bread", f" {UUID}", f"{UUID}\n", f"{{{UUID}", f"{UUID}}}", UUID[:-1], f"{UUID}0"]
-    # Python's own parser takes these.
-    + [UUID.replace("-", "", 1), f"{MD5[:-2]}_1", f"+{MD5[1:]}", f"0x{MD5[2:]}", f"---{MD5}"]
-    + ["\N{FULLWIDTH DIGIT ONE}" + MD5[1:], f"uuid:{UUID}", f"{{{MD5}}}"],
+    [
+        *("", "bread", f" {UUID}", f"{UUID}\n", f"{{{UUID}", f"{UUID}}}", UUID[:-1], f"{UUID}0"),
+        # Python's own parser takes these.
+        *(UUID.replace("-", "", 1), f"{MD5[:-2]}_1", f"+{MD5[1:]}", f"0x{MD5[2:]}", f"---{MD5}"),
+        *("\N{FULLWIDTH DIGIT ONE}" + MD5[1:], f"uuid:{UUID}", f"{{{MD5}}}"),
+    ],
 )
 def test_what_qdrant_takes_for_no_uuid_is_a_document_of_its_own(text: str) -> None:
     assert uuid_in(text) is None
