@@ -26,29 +26,29 @@ _INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
 
 _LARGEST_POINT_ID = 2**64 - 1
 
+# Every spelling of a UUID that Qdrant takes for a point's id [edge 0.9.0; its server parses alike].
+_UUID = re.compile(
+    r"(?:urn:uuid:)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}"
+    r"|\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\}",
+    re.IGNORECASE | re.ASCII,
+)
+
 
 def point_id(value: DocumentId) -> int | str:
     """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
 
-    Integers from 0 to 2^64 - 1 and UUIDs in their usual spelling are themselves; anything else
-    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run; that of
-    integers is another one, so that -3 and "-3" are two documents.
+    Integers from 0 to 2^64 - 1 are themselves. A UUID is itself in lower case and with hyphens,
+    which is how Qdrant gives it back in whatever spelling it came: the points of others are found
+    by theirs. Anything else becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the
+    same in every run; that of integers is another one, so that -3 and "-3" are two documents.
     """
     if isinstance(value, int):
         if 0 <= value <= _LARGEST_POINT_ID:
             return value
         return str(uuid.uuid5(_INTEGER_NAMESPACE, str(value)))
-    if is_uuid(value):
-        return value
+    if _UUID.fullmatch(value):
+        return str(uuid.UUID(value))
     return str(uuid.uuid5(_POINT_ID_NAMESPACE, value))
-
-
-def is_uuid(value: str) -> bool:
-    """Whether the string is a UUID in lower-case, hyphenated form."""
-    try:
-        return str(uuid.UUID(value)) == value
-    except ValueError:
-        return False
 
 
 _INT64 = range(-(2**63), 2**63)

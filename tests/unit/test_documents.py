@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from splade_connectors import Document
 from splade_connectors.errors import InvalidDocument
-from splade_qdrant.documents import is_uuid, point_id
+from splade_qdrant.documents import point_id
 
 TEXT_IDS = st.text(min_size=1, max_size=20)
 IDS = st.one_of(TEXT_IDS, st.integers(), st.integers(-3, 3).map(str), st.uuids().map(str))
@@ -81,25 +82,71 @@ def test_a_number_and_its_text_are_two_documents(number: int) -> None:
     assert len({point_id(number), point_id(str(number)), point_id(f"int:{number}")}) == 3
 
 
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it comes back": str,
+    "upper case": str.upper,
+    "an md5": lambda text: text.replace("-", ""),
+    "an md5 in upper case": lambda text: text.replace("-", "").upper(),
+    "in braces": lambda text: f"{{{text}}}",
+    "as a URN": lambda text: f"urn:uuid:{text}",
+}
+
+
+@given(st.uuids(), st.sampled_from(sorted(SPELLINGS)))
+def test_every_spelling_of_a_uuid_is_the_same_point(value: uuid.UUID, spelling: str) -> None:
+    assert point_id(SPELLINGS[spelling](str(value))) == str(value)
+
+
 @pytest.mark.parametrize(
-    ("text", "is_one"),
+    "text",
     [
-        ("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11", True),
-        ("6C1D2F0A-0D3B-5C55-9B50-5B1F6A3F9E11", False),
-        ("6c1d2f0a0d3b5c559b505b1f6a3f9e11", False),
-        ("{6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11}", False),
-        ("urn:uuid:6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11", False),
-        ("", False),
-        ("bread", False),
+        "",
+        "bread",
+        "{6c1d2f0a0d3b5c559b505b1f6a3f9e11}",
+        "urn:uuid:6c1d2f0a0d3b5c559b505b1f6a3f9e11",
+        "uuid:6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11",
+        "6c1d2f0a0d3b-5c55-9b50-5b1f6a3f9e11",
+        " 6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11",
+        "6c1d2f0a0d3b5c559b505b1f6a3f9e1",
+        "6c1d2f0a0d3b5c559b505b1f6a3f9e1g",
+        "\uff16c1d2f0a0d3b5c559b505b1f6a3f9e11",
     ],
 )
-def test_only_the_usual_spelling_is_a_uuid(text: str, is_one: bool) -> None:
-    assert is_uuid(text) == is_one
+def test_what_qdrant_takes_for_no_uuid_is_a_text(text: str) -> None:
+    assert uuid.UUID(str(point_id(text))).version == 5
 
 
-def test_other_spellings_of_a_uuid_are_documents_of_their_own() -> None:
-    plain = "6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11"
-    assert len({point_id(plain), point_id(plain.upper()), point_id(plain.replace("-", ""))}) == 3
+class Unspeakable:
+    """A value of a caller's whose methods fail."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        Unspeakable(),
+        {"name": "x" * 60_000},
+        [["x" * 60_000]] * 500,
+        10**5000,
+        -(10**400),
+        "\ud800" * 60_000,
+        b"x" * 60_000,
+    ],
+    ids=["no repr", "object", "list", "10^5000", "-10^400", "surrogates", "bytes"],
+)
+def test_what_is_no_id_is_named_in_a_line(id: Any) -> None:
+    with pytest.raises(InvalidDocument) as found:
+        Document(id=id)
+    assert len(str(found.value)) < 300
+    assert str(found.value).isprintable()
+
+
+@pytest.mark.parametrize("dense", [(value for value in [1.0]), {"a": Unspeakable()}, Unspeakable()])
+def test_what_is_no_dense_vector_is_named(dense: Any) -> None:
+    with pytest.raises(InvalidDocument, match="holds no numbers"):
+        Document(id="a", dense=dense)
 
 
 @pytest.mark.parametrize("text", [None, 5, b"x", ["x"]])
