@@ -6,10 +6,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-models test-faults lint types bare wheel bench clean
+.PHONY: demo kernels test test-models test-faults lint types bare wheel bench clean
 
 demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure it.
 	$(BIN)/splade-connectors demo
+
+kernels: | $(BIN)/python ## Build the int8 kernels (Rust) into the environment; everything runs without them.
+	$(PIP) "maturin>=1.7,<2"
+	cd kernels && ../$(BIN)/maturin develop --release --quiet
 
 test: $(VENV)/.test ## Set up and run the tests; those that lack Java or a server say what to install.
 	$(PYTEST) -m "not models" --numprocesses 2 --dist loadfile --no-loadscope-reorder

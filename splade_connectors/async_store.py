@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -15,7 +14,6 @@ from splade_connectors.documents import (
     Row,
     StoredDocument,
 )
-from splade_connectors.errors import SpladeConnectorsError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
@@ -81,18 +79,18 @@ class AsyncStore:
         A cancelled call leaves what was acknowledged in the store.
         """
         options = options or WriteOptions()
-        check_iterable(documents)
+        check_iterable(documents, dead_letters)
         retry = options.retry or self._patient
         indexing = Indexing(self._session, options, retry, on_progress or silent, dead_letters)
         try:
             async for portion in _aportions(documents, options.portion_documents):
                 await self._run(indexing.portion(portion))
             return await self._run(indexing.finish())
-        except SpladeConnectorsError as error:
+        except Exception as error:  # of the caller's iterator or callbacks, too
             await self._run(indexing.settle_rest())
             say_how_far(error, indexing.report)
             raise
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, as a rule
             indexing.stopped()
             raise
 
@@ -196,11 +194,11 @@ class AsyncStore:
         attaching = await self._attaching(chosen, on_progress, dead_letters)
         try:
             return await self._run(attaching.run(follow_s))
-        except SpladeConnectorsError as error:
+        except Exception as error:  # of the caller's callbacks, too
             await self._run(attaching.settle_rest())
             say_how_far_attached(error, attaching.report)
             raise
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, as a rule
             attaching.stopped()
             raise
         finally:

@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from splade_connectors.errors import InvalidDocument
+from splade_connectors.shown import quoted, words_of
 from splade_connectors.vectors import SparseVector
 
 DocumentId = str | int
 Dense = Sequence[float] | Mapping[str, Sequence[float]]
+
+# Python itself refuses to write far larger ones (10^4300): 309 digits can be shown anywhere.
+_LARGEST_ID_BITS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,23 +46,23 @@ class Document:
         check_id(self.id)
         if not isinstance(self.text, str):
             kind = type(self.text).__name__
-            raise InvalidDocument(f"the text of document {self.id!r} is {kind}, not a string")
+            raise InvalidDocument(f"the text of document {quoted(self.id)} is {kind}, not a string")
         if not isinstance(self.payload, Mapping):
             kind = type(self.payload).__name__
-            raise InvalidDocument(f"the payload of document {self.id!r} is {kind}, not a mapping")
+            raise InvalidDocument(
+                f"the payload of document {quoted(self.id)} is {kind}, not a mapping"
+            )
+        if not isinstance(self.vector, SparseVector | None):
+            kind = type(self.vector).__name__
+            raise InvalidDocument(
+                f"the vector of document {quoted(self.id)} is {kind}, not a SparseVector"
+            )
         for name, vector in self.dense_vectors().items():
-            where = f" {name!r}" if name else ""
-            try:
-                finite = all(math.isfinite(value) for value in vector)
-            except (TypeError, OverflowError) as error:
+            reason = _dense_reason(vector)
+            if reason:
+                where = f" {quoted(name)}" if name else ""
                 raise InvalidDocument(
-                    f"the dense vector{where} of document {self.id!r} holds no numbers: {error}"
-                ) from error
-            if len(vector) == 0:
-                raise InvalidDocument(f"the dense vector{where} of document {self.id!r} is empty")
-            if not finite:
-                raise InvalidDocument(
-                    f"the dense vector{where} of document {self.id!r} holds NaN or infinity"
+                    f"the dense vector{where} of document {quoted(self.id)} {reason}"
                 )
 
     def dense_vectors(self) -> Mapping[str, Sequence[float]]:
@@ -191,6 +195,18 @@ class HybridExplanation:
     sparse: Explanation | None = None
 
 
+def _dense_reason(vector: Any) -> str | None:
+    """Why this is no dense vector, None when it is one."""
+    try:
+        finite = all(math.isfinite(value) for value in vector)
+        length = len(vector)
+    except Exception as error:  # whatever the values are: text, generators, numbers too large
+        return f"holds no numbers: {words_of(error)}"
+    if not length:
+        return "is empty"
+    return None if finite else "holds NaN or infinity"
+
+
 def check_id(value: object) -> None:
     """Refuse what cannot be a document's id.
 
@@ -198,11 +214,20 @@ def check_id(value: object) -> None:
         InvalidDocument: unless it is a non-empty string or an integer.
     """
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidDocument(f"a document id must be a string or an integer, not {value!r}")
+        raise InvalidDocument(f"a document id must be a string or an integer, not {quoted(value)}")
+    if isinstance(value, int):
+        if value.bit_length() > _LARGEST_ID_BITS:
+            raise InvalidDocument(
+                f"a document id is an integer of at most {_LARGEST_ID_BITS} bits, not of "
+                f"{value.bit_length()}; make a string of it"
+            )
+        return
     if value == "":
         raise InvalidDocument("a document id must not be the empty string")
-    if isinstance(value, str) and not _is_unicode(value):
-        raise InvalidDocument(f"the document id {value!r} is no valid Unicode (half a surrogate)")
+    if not _is_unicode(value):
+        raise InvalidDocument(
+            f"the document id {quoted(value)} is no valid Unicode (half a surrogate)"
+        )
 
 
 def _is_unicode(text: str) -> bool:
@@ -252,15 +277,20 @@ class Rejected:
             of its fields: it is printed and logged.
         line: where it came from (1-based line of a file), when known.
         retryable: the store was too busy (429): sending it again may succeed.
+        final: the same document again can only fail, or do harm: an id that an earlier document
+            of the run has taken, a payload that is no JSON, a row that is no document.
         detail: the server's own words, which may quote the document; "" where `reason` says all.
             Kept in a file of dead letters that holds the documents as well, and nowhere else.
+        letter: the dead letter that it was read from, to be kept as it is.
     """
 
     id: DocumentId | None
     reason: str
     line: int | None = None
     retryable: bool = False
+    final: bool = False
     detail: str = field(default="", repr=False)
+    letter: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 Outcome = Written | Rejected

@@ -14,7 +14,7 @@ from splade_connectors.documents import (
     Row,
     StoredDocument,
 )
-from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
+from splade_connectors.errors import IndexingInterrupted
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
@@ -103,20 +103,20 @@ class Store:
                 does not wait for it); its report says what was acknowledged.
         """
         options = options or WriteOptions()
-        check_iterable(documents)
+        check_iterable(documents, dead_letters)
         retry = options.retry or self._patient
         indexing = Indexing(self._session, options, retry, on_progress or silent, dead_letters)
         try:
             for portion in portions(documents, options.portion_documents):
                 self._run(indexing.portion(portion), guarded=True)
             return self._run(indexing.finish(), guarded=True)
-        except SpladeConnectorsError as error:
-            self._run(indexing.settle_rest())
-            say_how_far(error, indexing.report)
-            raise
         except KeyboardInterrupt as stop:
             report = self._interrupted(indexing)
             raise IndexingInterrupted(f"stopped: {how_far(report)}", report=report) from stop
+        except BaseException as error:  # of the caller's iterator or callbacks, too
+            self._run(indexing.settle_rest())
+            say_how_far(error, indexing.report)
+            raise
 
     def search(
         self,
@@ -269,14 +269,14 @@ class Store:
         attaching = self._attaching(chosen, on_progress, dead_letters)
         try:
             return self._run(attaching.run(follow_s), guarded=True)
-        except SpladeConnectorsError as error:
-            self._run(attaching.settle_rest())
-            say_how_far_attached(error, attaching.report)
-            raise
         except KeyboardInterrupt as stop:
             report = self._interrupted(attaching)
             message = f"stopped: {how_far_attached(report)}"
             raise IndexingInterrupted(message, report=report) from stop
+        except BaseException as error:  # of the caller's callbacks, too
+            self._run(attaching.settle_rest())
+            say_how_far_attached(error, attaching.report)
+            raise
         finally:
             self._session.forget()
 

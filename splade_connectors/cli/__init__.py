@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -20,6 +20,8 @@ from splade_connectors.cli import (
     explain,
     index,
     inspect,
+    printing,
+    process,
     search,
     tune,
     verify,
@@ -33,11 +35,17 @@ INTERRUPTED = 130
 class _Commands(TyperGroup):
     """Turns this package's errors into a sentence and an exit code, before typer sees them."""
 
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        """Read the options of the whole."""
+        with _usage_shown():
+            return super().make_context(*arguments, **more)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; exit with its code."""
         try:
             try:
-                return super().invoke(ctx)
+                with _usage_shown():
+                    return super().invoke(ctx)
             finally:
                 if sys.stdout is not None:
                     sys.stdout.flush()  # here, where a broken pipe can still be handled
@@ -102,12 +110,22 @@ def _options(
     refusal, 130 interrupted.
     """
     if verbose:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+        process.log_to_stderr()
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code."""
-    app(arguments, prog_name="splade-connectors")
+    process.prepare_streams()
+    if sys.stdout is None:
+        _fail("the standard output is closed: > /dev/null throws the results away", REFUSED)
+    try:
+        with process.harmless_warnings():
+            app(arguments, prog_name="splade-connectors")
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException:  # a mistake of ours, or a panic of a library: nothing of it is obeyed
+        print(process.uncaught(), end="", file=sys.stderr)
+        sys.exit(REFUSED)
 
 
 def _discard_output() -> None:
@@ -116,6 +134,15 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(message: str, code: int) -> None:
-    print(f"error: {message}", file=sys.stderr)
+def _fail(message: str, code: int) -> NoReturn:
+    printing.fail(message)
     sys.exit(code)
+
+
+@contextmanager
+def _usage_shown() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        process.usage_shown(error)
+        raise

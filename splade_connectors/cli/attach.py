@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from splade_connectors.backends.targets import shown_target
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import quoted
 
 if TYPE_CHECKING:
     from splade_connectors.operations.attach import (
@@ -98,8 +100,10 @@ def command(
     same command again goes on from there, and encodes what has changed since.
     """
     from splade_connectors.errors import IndexingInterrupted
+    from splade_connectors.files.outputs import check_outputs
     from splade_connectors.operations.attach import AttachOptions, AttachReport
 
+    check_outputs(dead_letters, inputs=[Path(manifest)] if manifest else ())
     options = AttachOptions(
         text_fields=tuple(text or ()),
         recheck=recheck,
@@ -136,7 +140,7 @@ def command(
             return
         with (
             common.dead_letters(dead_letters, bodies) as letters,
-            progress.shown("attaching", log_json) as show,
+            progress.showing("attaching", log_json) as show,
         ):
             try:
                 report = store.attach(
@@ -184,12 +188,11 @@ def _show_plan(plan: AttachPlan, json: bool) -> None:
 
 def print_plan(plan: AttachPlan) -> None:
     """What would be done, and what is in the way."""
-    from rich.table import Table
-    from rich.text import Text
+    from splade_connectors.cli.screen import Table
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
+    table = Table(header=False)
+    table.column(style="dim")
+    table.column()
     rows = {
         "target": plan.target,
         "server": f"{plan.backend} {plan.version}".strip(),
@@ -205,25 +208,25 @@ def print_plan(plan: AttachPlan) -> None:
         "storage": f"about {shown_bytes(plan.bytes)} more ({plan.terms:.0f} terms a document)",
     }
     for name, value in rows.items():
-        table.add_row(name, Text(value))
-    screen = printing.console()
-    screen.print(table)
+        table.row(name, value)
+    printing.print_table(table)
     for title, lines in (("would add", plan.changes), ("to know", plan.notes)):
         for line in lines:
-            screen.print(f"{title}: {line}", markup=False)
+            printing.say("{}: {}", title, line)
     for line in plan.refusals:
-        screen.print(f"in the way: {line}", markup=False, style="bold")
+        printing.say("[bold]in the way: {}[/bold]", line)
     if not plan.refusals:
-        screen.print("Nothing is in the way. Nothing was written.")
+        printing.say("Nothing is in the way. Nothing was written.")
 
 
 def print_report(report: AttachReport, target: str, options: AttachOptions) -> None:
     """What was attached, how the verification went, and what comes next."""
-    screen = printing.console()
     rate = report.attached / report.seconds if report.seconds else 0.0
-    screen.print(
-        f"[bold]{report.attached:,}[/bold] documents got their vectors in {report.seconds:.1f} s "
-        f"({rate:.0f}/s)"
+    printing.say(
+        "[bold]{:,}[/bold] documents got their vectors in {:.1f} s ({:.0f}/s)",
+        report.attached,
+        report.seconds,
+        rate,
     )
     notes = [
         (report.unchanged, "had them already"),
@@ -235,34 +238,34 @@ def print_report(report: AttachReport, target: str, options: AttachOptions) -> N
     ]
     for count, what in notes:
         if count:
-            screen.print(f"  {count:,} {what}")
+            printing.say("  {:,} {}", count, what)
     if report.copy is not None:
         equal = "equal to the original" if report.copy.equal else "NOT equal to the original"
-        screen.print(f"  {report.copy.collection}: {report.copy.points:,} points, {equal}")
+        printing.say("  {}: {:,} points, {}", report.copy.collection, report.copy.points, equal)
     if report.alias:
-        screen.print(f"  the alias {report.alias!r} names the copy now", markup=False)
+        printing.say("  the alias {!r} names the copy now", report.alias)
     if report.switched is not None:
         done = "searches use the new vectors now" if report.switched else "nothing was switched"
-        screen.print(f"  {done}")
+        printing.say("  {}", done)
     if report.verification is not None:
         print_verification(report.verification)
         if not report.rejected_count:
             print_remedy(report.verification, target)
     if options.part is None and _is_complete(report):
-        shown = shown_target(target)
-        screen.print(f"\nNext: splade-connectors search {shown} 'your own words'", markup=False)
+        printing.say("\nNext: {}", printing.search_line(target), wrap=False)
 
 
 def print_verification(found: Verification) -> None:
     """Counts, and what is wrong."""
-    screen = printing.console()
-    screen.print(
-        f"{found.documents:,} documents, {found.missing:,} without a vector; {found.compared:,} "
-        f"compared with their text, {found.different_count:,} differ"
+    printing.say(
+        "{:,} documents, {:,} without a vector; {:,} compared with their text, {:,} differ",
+        found.documents,
+        found.missing,
+        found.compared,
+        found.different_count,
     )
     if found.different_count:
-        shown = ", ".join(repr(id) for id in found.different[:10])
-        screen.print(f"  differ: {shown}", markup=False)
+        printing.say("  differ: {}", ", ".join(map(quoted, found.different[:10])))
 
 
 def print_remedy(found: Verification, target: str) -> None:
@@ -271,10 +274,9 @@ def print_remedy(found: Verification, target: str) -> None:
         return
     # Where nothing marks a text as edited, only encoding it finds the vectors that differ; and
     # where no query finds a vector that is gone, only reading all of them does.
-    recheck = " --recheck" if found.different_count or found.lost else ""
-    screen = printing.console(stderr=True)
-    command_line = f"splade-connectors attach {shown_target(target)}{recheck}"
-    screen.print(f"mend it: {command_line}", markup=False, soft_wrap=True)
+    recheck = ["--recheck"] if found.different_count or found.lost else []
+    mending = printing.command_line("attach", shown_target(target), *recheck)
+    printing.say("mend it: {}", mending, stderr=True, wrap=False)
 
 
 def shown_seconds(seconds: float | None) -> str:

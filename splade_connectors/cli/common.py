@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.dead_letters import DeadLetters
     from splade_connectors.options import PruneOptions
     from splade_connectors.store import Store
-
-
-def check_writable(*paths: Path | None) -> None:
-    """Refuse, before long work, a file that cannot be written after it.
-
-    Raises:
-        ConfigurationError: naming the folder that is missing, or the one that is in its place.
-    """
-    for path in paths:
-        if path is None:
-            continue
-        if path.is_dir():
-            raise ConfigurationError(f"cannot write {path}: it is a folder")
-        if not path.parent.is_dir():
-            raise ConfigurationError(f"cannot write {path}: there is no folder {path.parent}")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise ConfigurationError(f"cannot write {path}: this user may not")
 
 
 def make_encoder(
@@ -106,6 +85,5 @@ def dead_letters(path: Path | None, bodies: bool) -> Iterator[DeadLetters]:
     """Where rejected documents go: the file named, or one with the time in its name, here."""
     from splade_connectors.files.dead_letters import DeadLetters
 
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    with DeadLetters(path or Path(f"dead-letters-{stamp}.jsonl"), bodies=bodies) as letters:
+    with DeadLetters(path, bodies=bodies) as letters:
         yield letters

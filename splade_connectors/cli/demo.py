@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import MissingDependency
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Callable
 
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.store import Store
@@ -37,7 +38,7 @@ def command(
     from splade_connectors.files.readers import FileReader
     from splade_connectors.options import WriteOptions
 
-    screen = printing.console(stderr=json)
+    say = partial(printing.say, stderr=json)
     encoder = load_encoder()
     with common.open_store(f"edge:{path}", encoder) as store:
         with (
@@ -46,41 +47,42 @@ def command(
         ):
             options = WriteOptions(text_fields=reader.text_fields)
             report = store.index(reader, options=options, on_progress=show)
-        screen.print(
-            f"Indexed [bold]{report.written}[/bold] sample passages into edge:{path} in "
-            f"{report.seconds:.1f} s.\nThe model {encoder.spec.model} gave each of them "
-            f"{report.terms / report.written:.0f} terms.\n"
+        say(
+            "Indexed [bold]{}[/bold] sample passages into edge:{} in {:.1f} s.\n"
+            "The model {} gave each of them {:.0f} terms.\n",
+            report.written,
+            path,
+            report.seconds,
+            encoder.spec.model,
+            report.terms / report.written,
         )
         for query in QUERIES:
-            show_query(screen, store, encoder, query)
+            show_query(say, store, encoder, query)
         measures = _measures(store)
     if json:
         printing.print_json({"report": report.to_json(), "measures": measures})
     elif measures:
-        shown = ", ".join(f"{name} [bold]{value:.4f}[/bold]" for name, value in measures.items())
-        screen.print(f"Over the sample's judged queries: {shown}.")
-    screen.print(f"\nNext: splade-connectors search edge:{path} 'your own words'")
+        names = ", ".join(f"{name} [bold]{{:.4f}}[/bold]" for name in measures)
+        say(f"Over the sample's judged queries: {names}.", *measures.values())
+    say("\nNext: {}", printing.search_line(f"edge:{path}"), wrap=False)
 
 
-def show_query(screen: Console, store: Store, encoder: SparseEncoder, query: str) -> None:
+def show_query(say: Callable[..., None], store: Store, encoder: SparseEncoder, query: str) -> None:
     """The best hits with the terms that brought them, and what the query expanded to."""
-    from rich.markup import escape
-
     vector = encoder.encode_queries([query])[0]
     own = encoder.own_terms(query)
     order = vector.values.argsort()[::-1]
     added = [index for index in vector.indices[order].tolist() if index not in own]
-    screen.print(f"[bold]> {escape(query)}[/bold]")
-    screen.print(f"  the model adds: {escape(', '.join(encoder.tokens(added[:8])))}", style="dim")
+    say("[bold]> {}[/bold]", query)
+    say("[dim]  the model adds: {}[/dim]", ", ".join(encoder.tokens(added[:8])))
     for rank, hit in enumerate(store.search(query, limit=_HITS), start=1):
         terms = store.explain(query, hit.id).terms[:_TERMS]
         shared = ", ".join(
             f"{term.token} {term.contribution:.1f}{'' if term.in_query else '+'}" for term in terms
         )
-        title = escape(str(hit.payload["title"]))
-        screen.print(f"  {rank}. {hit.score:6.2f}  [bold]{title}[/bold]")
-        screen.print(f"             {escape(shared)}", style="dim")
-    screen.print()
+        say("  {}. {:6.2f}  [bold]{}[/bold]", rank, hit.score, hit.payload["title"])
+        say("[dim]             {}[/dim]", shared)
+    say("")
 
 
 def _measures(store: Store) -> dict[str, float]:

@@ -9,6 +9,7 @@ import typer
 
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import quoted
 
 if TYPE_CHECKING:
     from splade_connectors.operations.attach import DetachReport
@@ -59,24 +60,22 @@ def command(
 def _ask(yes: bool) -> None:
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigurationError("nothing was removed: --yes removes without asking")
     typer.confirm("Remove it?", abort=True, err=True)
 
 
 def _print_plan(report: DetachReport) -> None:
-    screen = printing.console(stderr=True)
     vectors = f"the vectors {report.vector!r} of {report.documents:,} documents"
     for line in (vectors, *report.removes):
-        screen.print(f"would remove: {line}", markup=False)
+        printing.say("would remove: {}", line, stderr=True)
     for line in report.remains:
-        screen.print(f"to know: {line}", markup=False)
+        printing.say("to know: {}", line, stderr=True)
 
 
 def _print_report(report: DetachReport) -> None:
-    screen = printing.console()
-    screen.print(f"[bold]{report.cleared:,}[/bold] documents have no {report.vector!r} any more")
+    printing.say("[bold]{:,}[/bold] documents have no {!r} any more", report.cleared, report.vector)
     for item in report.rejected[:10]:
-        screen.print(f"  id {item.id!r}: {item.reason}", markup=False)
+        printing.say("  id {}: {}", quoted(item.id), item.reason)
     if not report.done:
-        screen.print("The rest stays until all documents are done: run it again.")
+        printing.say("The rest stays until all documents are done: run it again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,10 +51,13 @@ def command(
     A file gives one JSON object a line: {"id": …, "terms": {token: weight}}; --json makes one
     array of them. A query gives a table of its terms.
     """
+    from splade_connectors.files.outputs import check_outputs
+
     if (file is None) == (query is None):
         raise ConfigurationError("give either a FILE or --query TEXT")
-    if file and output and Path(file).resolve() == output.resolve():
-        raise ConfigurationError(f"{output} is the input: name another file with --output")
+    if query is not None and output:
+        raise ConfigurationError("--output is for a FILE: the terms of a query go to stdout")
+    check_outputs(output, inputs=[Path(file)] if file else ())
     encoder = common.make_encoder(
         model,
         engine,
@@ -92,20 +94,18 @@ def _encode_query(encoder: SparseEncoder, query: str, ids: bool, json: bool) -> 
     if json:
         printing.print_json({"query": query, "terms": _terms(encoder, vector, ids)})
         return
-    from rich.table import Table
-    from rich.text import Text
+    from splade_connectors.cli.screen import Table
 
     own = encoder.own_terms(query)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("term", style="bold")
-    table.add_column("weight", justify="right")
+    table = Table()
+    table.column("term", style="bold")
+    table.column("weight", number=True)
     order = vector.values.argsort()[::-1]
     for index, weight in zip(vector.indices[order], vector.values[order], strict=True):
         name = str(index) if ids else encoder.tokens([int(index)])[0]
-        table.add_row(Text(name), f"{weight:.3f}{' ' if int(index) in own else '+'}")
-    screen = printing.console()
-    screen.print(table)
-    screen.print(f"{len(vector)} terms; + is a term that the text does not have")
+        table.row(name, f"{weight:.3f}{' ' if int(index) in own else '+'}")
+    printing.print_table(table)
+    printing.say("{} terms; + is a term that the text does not have", len(vector))
 
 
 def _encode_file(
@@ -131,7 +131,7 @@ def _encode_file(
         vectors = document_vectors(encoder, documents, EncodeStats())
         for document, vector in zip(documents, vectors, strict=True):
             record = {"id": document.id, "terms": _terms(encoder, vector, ids)}
-            line = jsonlib.dumps(record, ensure_ascii=False)
+            line = printing.json_text(record, stream=out)
             out.write((",\n" if done else "") + line if json else f"{line}\n")
             done += 1
         show(Progress(done=done, rejected=len(rejected)))
@@ -149,16 +149,13 @@ def _terms(encoder: SparseEncoder, vector: SparseVector, ids: bool) -> dict[str,
 @contextmanager
 def _opened(output: Path | None) -> Iterator[IO[str]]:
     """Standard output, or a file that appears when it is complete."""
+    from splade_connectors.files.outputs import reason_of, replacing
+
     if output is None:
         yield sys.stdout
         return
-    unfinished = output.with_name(f"{output.name}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8") as file:
+        with replacing(output) as file:
             yield file
-        unfinished.replace(output)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"cannot write {output}: {reason}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+        raise ConfigurationError(f"cannot write {output}: {reason_of(error)}") from error

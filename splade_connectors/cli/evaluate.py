@@ -54,13 +54,16 @@ def command(
     left in the index for these legs.
     """
     from splade_connectors.evaluate import QueryVectors, compare, evaluate, read_beir, write_run
+    from splade_connectors.evaluate.data import beir_files
+    from splade_connectors.files.outputs import check_outputs
     from splade_connectors.fusion.spec import Rrf
     from splade_connectors.fusion.tuning import misfit
 
     judged = read_beir(beir, split)
     if dense_model and dense_vectors:
         raise ConfigurationError("give either --dense-model or --dense-vectors")
-    common.check_writable(run_file)
+    read = [*beir_files(beir, split), dense_vectors, Path(manifest) if manifest else None]
+    check_outputs(run_file, inputs=read)
     dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
     legs = hybrid.make_legs(
         dense or hybrid.dense_encoder(dense_model), text_field, dense_field=dense_field
@@ -113,48 +116,45 @@ def command(
 
 def print_evaluation(found: Evaluation) -> None:
     """A table of the measures, and what does not fit together."""
-    from rich.table import Table
+    from splade_connectors.cli.screen import Table
 
-    table = Table(box=None, pad_edge=False)
+    table = Table()
     for name in (*found.measures, "queries", "p50", "p95"):
-        table.add_column(name, justify="right")
-    table.add_row(
+        table.column(name, number=True)
+    table.row(
         *(f"{value:.4f}" for value in found.measures.values()),
         f"{found.queries:,}",
         f"{found.p50_ms:.1f} ms",
         f"{found.p95_ms:.1f} ms",
     )
-    printing.console().print(table)
+    printing.print_table(table)
     warn_of_gaps(found)
 
 
 def print_comparison(found: Comparison) -> None:
     """A row for each leg and fusion, and what does not fit together."""
-    from rich.table import Table
-    from rich.text import Text
-
+    from splade_connectors.cli.screen import Table
     from splade_connectors.evaluate.significance import TEST
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("", overflow="fold")
+    table = Table("")
     for name in (*found.rows[0].measures, "p50", "p95", "difference", "p"):
-        table.add_column(name, justify="right")
+        table.column(name, number=True)
     for row in found.rows:
-        table.add_row(
-            Text(row.name, style="" if row.is_leg else "bold"),
+        table.row(
+            row.name,
             *(f"{value:.4f}" for value in row.measures.values()),
             f"{row.p50_ms:.1f} ms",
             f"{row.p95_ms:.1f} ms",
             "" if row.p is None else f"{row.difference:+.4f}",
             "" if row.p is None else shown_p(row.p),
+            style="" if row.is_leg else "bold",
         )
-    screen = printing.console()
-    screen.print(table)
-    screen.print(
-        f"{found.queries:,} queries; difference of nDCG@10 to the best leg, {found.best_leg}, and "
-        f"its p value ({TEST})",
-        style="dim",
-        markup=False,
+    printing.print_table(table)
+    printing.say(
+        "[dim]{:,} queries; difference of nDCG@10 to the best leg, {}, and its p value ({})[/dim]",
+        found.queries,
+        found.best_leg,
+        TEST,
     )
     warn_of_gaps(found)
 

@@ -8,6 +8,7 @@ import typer
 
 from splade_connectors.cli import common, parameters, printing
 from splade_connectors.errors import NotFound
+from splade_connectors.shown import quoted
 
 if TYPE_CHECKING:
     from splade_connectors.documents import Explanation
@@ -83,30 +84,31 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 def print_explanation(explanation: Explanation) -> None:
     """A table of terms; those that the model added are marked with +."""
-    from rich.table import Table
-    from rich.text import Text
+    from splade_connectors.cli.screen import Table
 
-    screen = printing.console()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("term", style="bold")
+    table = Table()
+    table.column("term", style="bold")
     for name in ("query", "document", "adds", "share"):
-        table.add_column(name, justify="right")
+        table.column(name, number=True)
     for term in explanation.terms:
         share = term.contribution / explanation.score
-        table.add_row(
-            Text(term.token),
+        table.row(
+            term.token,
             f"{term.query_weight:.3f}{_mark(term.in_query)}",
             f"{term.document_weight:.3f}{_mark(term.in_document)}",
             f"{term.contribution:.3f}",
             f"{share:.0%}",
         )
     if explanation.terms:
-        screen.print(table)
-    screen.print(
-        f"score {explanation.score:.4f}: {len(explanation.terms)} terms shared of "
-        f"{explanation.query_terms} in the query and {explanation.document_terms} in document "
-        f"{explanation.id!r}; + is a term that the text does not have, the model added it",
-        markup=False,
+        printing.print_table(table)
+    printing.say(
+        "score {:.4f}: {} terms shared of {} in the query and {} in document {}; + is a term that "
+        "the text does not have, the model added it",
+        explanation.score,
+        len(explanation.terms),
+        explanation.query_terms,
+        explanation.document_terms,
+        quoted(explanation.id),
     )
 
 

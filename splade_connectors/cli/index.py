@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_connectors.backends.targets import shown_target
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from splade_connectors.documents import Row
+    from splade_connectors.files.dead_letters import Letters
     from splade_connectors.files.readers import FileReader
     from splade_connectors.store import Store
     from splade_connectors.writing.report import IndexReport
@@ -70,13 +69,12 @@ def command(
     for what is in flight; the same command again completes the index.
     """
     from splade_connectors.errors import IndexingInterrupted
+    from splade_connectors.files.outputs import check_outputs
     from splade_connectors.options import WriteOptions
     from splade_connectors.writing.report import IndexReport
 
-    if dead_letters and Path(file) == dead_letters:
-        raise ConfigurationError(
-            f"{file} is read from, so rejected documents cannot go there: --dead-letters FILE"
-        )
+    read = [Path(file), *([Path(manifest)] if manifest else [])]
+    check_outputs(dead_letters, inputs=read)
     with _reader(file, format, id_field, text, dense_field, from_dead_letters) as reader:
         encoder = common.make_encoder(
             model,
@@ -101,7 +99,7 @@ def command(
                 prune=common.prune_options(prune_top_k, prune_max_ratio),
             ) as store,
             common.dead_letters(dead_letters, bodies) as letters,
-            progress.shown("indexing", log_json, lambda: reader.fraction) as show,
+            progress.showing("indexing", log_json, lambda: reader.fraction) as show,
         ):
             fields = reader.text_fields or _stored_fields(store)
             options = WriteOptions(text_fields=fields)
@@ -120,29 +118,9 @@ def command(
     else:
         print_report(report)
         printing.print_rejections(report.rejected, report.rejected_count, letters)
-        if letters.count and bodies:
-            shown = shown_target(target)
-            again = f"splade-connectors index --from-dead-letters {letters.path} {shown}"
-            printing.console(stderr=True).print(
-                f"  try them again: {again}", markup=False, soft_wrap=True
-            )
+        printing.print_again(letters, target)
     if report.rejected_count:
         raise typer.Exit(1)
-
-
-class _Letters:
-    """Dead letters in place of a file of rows."""
-
-    text_fields: tuple[str, ...] = ()
-    fraction: float | None = None
-
-    def __init__(self, path: str) -> None:
-        from splade_connectors.files.dead_letters import read_dead_letters
-
-        self._rows = read_dead_letters(path)
-
-    def __iter__(self) -> Iterator[Row]:
-        return self._rows
 
 
 @contextmanager
@@ -153,7 +131,8 @@ def _reader(
     text: list[str] | None,
     dense_field: str | None,
     from_dead_letters: bool,
-) -> Iterator[FileReader | _Letters]:
+) -> Iterator[FileReader | Letters]:
+    from splade_connectors.files.dead_letters import Letters
     from splade_connectors.files.readers import FileReader
 
     if from_dead_letters:
@@ -162,7 +141,7 @@ def _reader(
                 "dead letters know their fields: leave --format, --id-field, --text and "
                 "--dense-field away"
             )
-        yield _Letters(file)
+        yield Letters(file)
         return
     with FileReader(
         file,
@@ -182,12 +161,14 @@ def _stored_fields(store: Store) -> tuple[str, ...]:
 
 def print_report(report: IndexReport) -> None:
     """What was written, and what to know of it."""
-    screen = printing.console()
     rate = report.written / report.seconds if report.seconds else 0.0
     terms = report.terms / report.written if report.written else 0.0
-    screen.print(
-        f"[bold]{report.written:,}[/bold] documents written in {report.seconds:.1f} s "
-        f"({rate:.0f}/s), {terms:.0f} terms each"
+    printing.say(
+        "[bold]{:,}[/bold] documents written in {:.1f} s ({:.0f}/s), {:.0f} terms each",
+        report.written,
+        report.seconds,
+        rate,
+        terms,
     )
     notes = [
         (report.truncated, "longer than the model's maximum: their end is not encoded"),
@@ -197,4 +178,4 @@ def print_report(report: IndexReport) -> None:
     ]
     for count, what in notes:
         if count:
-            screen.print(f"  {count:,} {what}")
+            printing.say("  {:,} {}", count, what)

@@ -35,23 +35,22 @@ def command(
 
 
 def _print(found: dict[str, Any]) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from splade_connectors.cli.screen import Table
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
+    table = Table(header=False)
+    table.column(style="dim")
+    table.column()
     settings = found.pop("manifest")
     for name, value in found.items():
-        table.add_row(name.replace("_", " "), Text(_shown(value)))
+        table.row(name.replace("_", " "), _words(value))
     tuning = (settings or {}).pop("tuning", None)
     for name, value in (settings or {}).items():
-        table.add_row(f"manifest: {name.replace('_', ' ')}", Text(_shown(value)))
+        table.row(f"manifest: {name.replace('_', ' ')}", _words(value))
     if tuning is not None:
-        table.add_row("tuning", Text(_tuning(tuning)))
+        table.row("tuning", _tuning(tuning))
     if settings is None:
-        table.add_row("manifest", "none")
-    printing.console().print(table)
+        table.row("manifest", "none")
+    printing.print_table(table)
 
 
 def _tuning(kept: dict[str, Any]) -> str:
@@ -69,7 +68,7 @@ def _tuning(kept: dict[str, Any]) -> str:
     )
 
 
-def _shown(value: Any) -> str:
+def _words(value: Any) -> str:
     match value:
         case None | "" | [] | {}:
             return "-"

@@ -1,52 +1,120 @@
-"""How commands print: results on stdout, everything else on stderr."""
+"""How commands print: results on stdout, the rest on stderr, nothing that a terminal obeys.
+
+Words of documents, servers, files and targets go through `shown` here, and only here anything is
+printed: other modules of `cli` call `say`, `warn`, `Table` and `print_json`.
+"""
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
+
+from splade_connectors.backends.targets import shown_target
+from splade_connectors.shown import quoted, shown, shown_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
+    from splade_connectors.cli.screen import Table
     from splade_connectors.documents import Rejected
     from splade_connectors.files.dead_letters import DeadLetters
+
+_SHOWN = 10
+
+
+def say(template: str, *values: object, stderr: bool = False, wrap: bool = True) -> None:
+    """Print a line of ours, in rich's markup, with values of others in its braces.
+
+    Args:
+        template: as of `str.format`; what the values hold is neither markup nor obeyed.
+        *values: for its braces.
+        stderr: where to.
+        wrap: break the line at the width of the screen; not for what is to be copied.
+    """
+    from splade_connectors.cli.screen import console, filled
+
+    console(stderr=stderr).print(filled(template, *values), soft_wrap=not wrap)
+
+
+def print_table(table: Table) -> None:
+    """A table on stdout."""
+    from splade_connectors.cli.screen import console
+
+    console().print(table.rich)
 
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    print(json_text(value, indent=2 if sys.stdout.isatty() else None))
+
+
+def json_text(value: Any, indent: int | None = None, stream: Any = None) -> str:
+    """JSON with every character that a terminal would obey escaped, and all that it cannot show.
+
+    Args:
+        value: of JSON.
+        indent: None for one line.
+        stream: that it is for; None for stdout.
+    """
+    encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
+    narrow = not encoding.lower().replace("-", "").startswith("utf")
+    return shown_json(json.dumps(value, ensure_ascii=narrow, indent=indent))
+
+
+def put_line(text: str) -> None:
+    """A line on stdout that is not wrapped."""
+    print(shown(text))
+
+
+def put_json(text: str) -> None:
+    """JSON on stdout, ready to be copied."""
+    print(shown_json(text))
 
 
 def warn(message: str) -> None:
     """A warning on stderr."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {shown(message)}", file=sys.stderr)
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console that wraps at 100 columns when it is no terminal."""
-    from rich.console import Console
+def fail(message: str) -> None:
+    """An error on stderr; notes on it are lines of their own."""
+    print(f"error: {shown(message, lines=True)}", file=sys.stderr)
 
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
-        made.width = 100
-    return made
+
+def log_line(fields: Any) -> None:
+    """One event of `--log-json` on stderr."""
+    print(json_text(fields, stream=sys.stderr), file=sys.stderr, flush=True)
+
+
+def command_line(*words: object) -> str:
+    """A command to be copied into a shell."""
+    return shlex.join(["splade-connectors", *map(str, words)])
+
+
+def search_line(target: str) -> str:
+    """The search to try next, to be copied into a shell."""
+    return command_line("search", shown_target(target), "your own words")
 
 
 def print_rejections(rejections: Sequence[Rejected], count: int, kept: DeadLetters) -> None:
     """The first rejected documents with their reasons, and where all of them are."""
     if not count:
         return
-    screen = console(stderr=True)
-    screen.print(f"[bold]{count:,}[/bold] rejected:")
+    say("[bold]{:,}[/bold] rejected:", count, stderr=True)
     for item in rejections[:_SHOWN]:
         where = f"line {item.line}" if item.line else "-"
-        name = f" id {item.id!r}" if item.id is not None else ""
-        screen.print(f"  {where}{name}: {item.reason}", markup=False)
+        name = f" id {quoted(item.id)}" if item.id is not None else ""
+        say("  {}{}: {}", where, name, item.reason, stderr=True)
     more = f"  and {count - _SHOWN:,} more, " if count > _SHOWN else "  "
-    screen.print(f"{more}all of them are in {kept.path}", markup=False, soft_wrap=True)
+    say("{}all of them are in {}", more, kept.path, stderr=True, wrap=False)
 
 
-_SHOWN = 10
+def print_again(kept: DeadLetters, target: str) -> None:
+    """How to index the dead letters again, where that may succeed."""
+    if not kept.again:
+        return
+    again = command_line("index", "--from-dead-letters", kept.path, shown_target(target))
+    some = "" if kept.again == kept.count else f" ({kept.again:,} of {kept.count:,} may succeed)"
+    say("  try them again{}: {}", some, again, stderr=True, wrap=False)

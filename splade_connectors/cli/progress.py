@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from splade_connectors.cli.printing import console
+from splade_connectors.cli import printing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def shown(
+def showing(
     label: str, log: bool, fraction: Callable[[], float | None] | None = None
 ) -> Iterator[OnProgress]:
     """A bar, or events where the log is wanted."""
@@ -44,6 +42,8 @@ def progress_bar(
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+
+    from splade_connectors.cli.screen import console
 
     screen = console(stderr=True)
     columns = (
@@ -131,8 +131,7 @@ def progress_log(interval_s: float = 10.0) -> Iterator[OnProgress]:
 def log_json(event: str, **fields: Any) -> None:
     """One event of `--log-json`."""
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = json.dumps({"time": stamp, "event": event, **fields}, ensure_ascii=False)
-    print(line, file=sys.stderr, flush=True)
+    printing.log_line({"time": stamp, "event": event, **fields})
 
 
 class _JsonLog(logging.Handler):

@@ -97,29 +97,27 @@ def command(
 
 def print_hits(hits: Hits, offset: int = 0) -> None:
     """A table: rank, score, id, and the beginning of the text."""
-    from rich.table import Table
+    from splade_connectors.cli.screen import Table
 
-    screen = printing.console()
     if not hits:
-        screen.print("no hits")
+        printing.say("no hits")
         return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("#", justify="right", style="dim")
-    table.add_column("score", justify="right")
-    table.add_column("id", style="bold", overflow="fold")
-    table.add_column("text")
+    table = Table()
+    table.column("#", number=True, style="dim")
+    table.column("score", number=True)
+    table.column("id", style="bold")
+    table.column("text")
     for rank, hit in enumerate(hits, start=offset + 1):
-        from rich.text import Text
-
-        table.add_row(str(rank), f"{hit.score:.3f}", Text(str(hit.id)), Text(excerpt(hit.payload)))
-    screen.print(table)
+        table.row(rank, f"{hit.score:.3f}", hit.id, excerpt(hit.payload))
+    printing.print_table(table)
 
 
 def excerpt(payload: Any) -> str:
     """The title and the beginning of the text, or of whatever text fields there are."""
     names = [name for name in ("title", "text") if isinstance(payload.get(name), str)]
     names = names or [name for name, value in payload.items() if isinstance(value, str)]
-    text = " - ".join(str(payload[name]) for name in names[:2])
+    # A text of several lines is one row all the same.
+    text = " - ".join(" ".join(payload[name].split()) for name in names[:2])
     return text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 1]}…"
 
 
@@ -143,17 +141,17 @@ def print_plan(plan: Plan, json: bool) -> None:
         return
     for warning in plan.warnings:
         printing.warn(warning)
-    print(f"# {plan.path}: {plan.reason}")
+    remarks = [f"{plan.path}: {plan.reason}"]
     if plan.fused_by:
-        print(f"# fused by the {plan.fused_by}")
-        print(f"# exact: {_exactness(plan)}")
-    for reason in plan.not_taken:
-        print(f"# not taken: {reason}")
+        remarks += [f"fused by the {plan.fused_by}", f"exact: {_exactness(plan)}"]
+    remarks += [f"not taken: {reason}" for reason in plan.not_taken]
     if plan.lines:
-        print("# in lines: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE")
+        remarks += ["in lines: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE"]
+    for remark in remarks:
+        printing.put_line(f"# {remark}")
     if plan.method:
-        print(f"{plan.method} {plan.url_path}")
-        print(plan.as_sent().rstrip("\n"))
+        printing.put_line(f"{plan.method} {plan.url_path}")
+        printing.put_json(plan.as_sent().rstrip("\n"))
 
 
 def _exactness(plan: Plan) -> str:

@@ -62,8 +62,10 @@ def command(
     queries, and a second leg.
     """
     from splade_connectors.evaluate import QueryVectors, read_beir, tune
+    from splade_connectors.evaluate.data import beir_files
     from splade_connectors.evaluate.html_report import render
-    from splade_connectors.evaluate.study import write_text, write_tuning
+    from splade_connectors.evaluate.study import write_tuning
+    from splade_connectors.files.outputs import check_outputs, write_text
 
     place: dict[str, Any] = {
         "username": username,
@@ -83,7 +85,8 @@ def command(
         return
     if beir is None:
         raise ConfigurationError("tune needs judged queries: --beir FOLDER (or --forget)")
-    common.check_writable(output, report)
+    read = [*beir_files(beir, split), dense_vectors, Path(manifest) if manifest else None]
+    check_outputs(output, report, inputs=read)
     judged = read_beir(beir, split)
     if dense_model and dense_vectors:
         raise ConfigurationError("give either --dense-model or --dense-vectors")
@@ -134,45 +137,44 @@ def _forget(target: str, place: Mapping[str, Any], json: bool) -> None:
     if json:
         printing.print_json({"removed": found})
     elif found is None:
-        print("The index keeps no tuning.")
+        printing.say("The index keeps no tuning.")
     else:
-        print(f"Removed: {found.get('fusion')}")
+        printing.say("Removed: {}", found.get("fusion"))
 
 
 def print_study(study: Study, *, saved: bool = False) -> None:
     """The results on held-out queries, and what was chosen."""
-    from rich.table import Table
-    from rich.text import Text
-
+    from splade_connectors.cli.screen import Table
     from splade_connectors.evaluate.significance import TEST
 
-    table = Table(box=None, pad_edge=False)
-    table.add_column("", style="bold")
-    table.add_column("fusion", overflow="fold")
+    table = Table()
+    table.column(style="bold")
+    table.column("fusion")
     for name in ("nDCG@10", "difference", "p"):
-        table.add_column(name, justify="right")
+        table.column(name, number=True)
     for result in study.results:
-        table.add_row(
-            Text(result.name + (", tuned" if result.tuned else "")),
-            Text(result.fusion),
+        table.row(
+            result.name + (", tuned" if result.tuned else ""),
+            result.fusion,
             f"{result.ndcg:.4f}",
             "" if result.p is None else f"{result.difference:+.4f}",
             "" if result.p is None else shown_p(result.p),
         )
     tuning = study.tuning
-    screen = printing.console()
-    screen.print(table)
-    screen.print(
-        f"nDCG@10 on held-out queries ({tuning.queries:,} in {tuning.folds} folds); difference to "
-        f"{study.best_leg} and its p value ({TEST})",
-        style="dim",
-        markup=False,
+    printing.print_table(table)
+    printing.say(
+        "[dim]nDCG@10 on held-out queries ({:,} in {} folds); difference to {} and its p value "
+        "({})[/dim]",
+        tuning.queries,
+        tuning.folds,
+        study.best_leg,
+        TEST,
     )
     more = [f"--candidates {tuning.candidates}"]
     if tuning.max_query_terms is not None:
         more.append(f"--max-query-terms {tuning.max_query_terms}")
-    screen.print(f"\nUse it: --fusion {tuning.fusion} {' '.join(more)}", markup=False)
+    printing.say("\nUse it: --fusion {} {}", tuning.fusion, " ".join(more))
     if saved:
         legs = ", ".join(tuning.legs)
-        screen.print(f"Saved: searches by {legs} that name no fusion use it.", markup=False)
+        printing.say("Saved: searches by {} that name no fusion use it.", legs)
     warn_of_gaps(study)

@@ -31,9 +31,10 @@ def read_beir(folder: Path, split: str = "test") -> Judged:
     Raises:
         ConfigurationError: when a file is missing or a line cannot be read, naming it.
     """
-    texts = dict(_queries(folder / "queries.jsonl"))
+    queries, judgements = beir_files(folder, split)
+    texts = dict(_queries(queries))
     qrels: dict[str, dict[str, int]] = {}
-    for query, document, grade in _judgements(folder / "qrels" / f"{split}.tsv"):
+    for query, document, grade in _judgements(judgements):
         qrels.setdefault(query, {})[document] = grade
     known = {query: texts[query] for query in qrels if query in texts}
     if not known:
@@ -43,6 +44,11 @@ def read_beir(folder: Path, split: str = "test") -> Judged:
         qrels={query: qrels[query] for query in known},
         unknown_queries=tuple(query for query in qrels if query not in texts),
     )
+
+
+def beir_files(folder: Path, split: str = "test") -> tuple[Path, Path]:
+    """The files with the queries of a folder, and with their judgements."""
+    return folder / "queries.jsonl", folder / "qrels" / f"{split}.tsv"
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -60,7 +66,7 @@ def _queries(path: Path) -> Iterator[tuple[str, str]]:
         try:
             row = json.loads(line)
             yield str(row["_id"]), str(row["text"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigurationError(
                 f'line {number} of {path} is no query {{"_id": …, "text": …}}: {error}'
             ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.json_files import read_json_object
+from splade_connectors.files.outputs import write_text
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
 
@@ -140,16 +141,3 @@ def read_tuning(path: Path) -> Tuning:
         return Tuning.from_json(read_json_object(path))
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file.
-
-    Raises:
-        ConfigurationError: when it cannot be written.
-    """
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"cannot write {path}: {reason}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from splade_connectors.documents import DocumentId
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.files.outputs import write_text
 
 Ranking = Iterable[tuple[DocumentId, float]]
 
@@ -28,11 +29,7 @@ def write_run(path: Path, rankings: Mapping[str, Ranking], tag: str) -> None:
         for query, ranking in rankings.items()
         for rank, (id, score) in enumerate(ranking, start=1)
     ]
-    try:
-        path.write_text("".join(lines), encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"cannot write {path}: {reason}") from error
+    write_text(path, "".join(lines))
 
 
 def _word(value: DocumentId) -> str:

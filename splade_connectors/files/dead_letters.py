@@ -4,31 +4,48 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
 from splade_connectors.documents import Document, Rejected
-from splade_connectors.errors import ConfigurationError, InvalidDocument
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.files.outputs import opened_as_new, opened_in_place, same_file
+from splade_connectors.payloads import payload_reason
+from splade_connectors.shown import sketch
+from splade_connectors.vectors import SparseVector
+
+# What a letter tells without the document, and of one that is not sent again.
+_BARE = {"id", "reason", "line"}
+_FINAL = {"again": False}
 
 
 class DeadLetters:
     """Writes rejections to a JSONL file as they come. Usable as a context manager.
 
-    The file is made at the first rejection, so that a run without any leaves none; one that is
-    there is replaced then.
+    The file is made at the first rejection, so that a run without any leaves none. A regular file
+    that is there is replaced then, keeping its mode; a new one is the user's own (mode 600). A
+    letter holds its document as it was given, or says that it is not sent again.
 
     Args:
-        path: the file.
+        path: the file; None makes one with the time in its name in the present folder, and never
+            touches one that is there.
         bodies: keep the documents themselves too, and servers' words that may quote them; without
             them the file tells ids and reasons.
+
+    Attributes:
+        path: the file.
+        count: letters.
+        again: those of them that may succeed when they are indexed again.
 
     Raises:
         ConfigurationError: at once, when the folder is not there.
     """
 
-    def __init__(self, path: str | Path, *, bodies: bool = True) -> None:
-        self.path = Path(path)
-        self.count = 0
+    def __init__(self, path: str | Path | None = None, *, bodies: bool = True) -> None:
+        self._named = path is not None
+        self.path = Path(path) if path is not None else _default_path()
+        self.count = self.again = 0
         self._bodies = bodies
         self._file: IO[str] | None = None
         if not self.path.parent.is_dir():
@@ -50,19 +67,35 @@ class DeadLetters:
         """
         if self._file is None:
             self._file = self._opened()
+        letter = self._letter(rejected, document, text)
+        self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
+        self.count += 1
+        self.again += letter["again"]
+
+    def _letter(
+        self, rejected: Rejected, document: Document | None, text: str | None
+    ) -> dict[str, Any]:
+        if rejected.letter is not None:  # as it came
+            kept = rejected.letter.items()
+            return {name: value for name, value in kept if self._bodies or name in _BARE} | _FINAL
+        body, whole = _body(document) if document and self._bodies else (None, False)
         letter: dict[str, Any] = {
             "id": rejected.id,
             "reason": rejected.reason,
             "line": rejected.line,
+            "again": whole and not rejected.final,
         }
         if text is not None:
             letter["attach"] = True
         if self._bodies:
             letter |= {"detail": rejected.detail} if rejected.detail else {}
             letter |= {"text": text} if text is not None else {}
-            letter["document"] = _body(document) if document else None
-        self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
-        self.count += 1
+            letter["document"] = body
+        return letter
+
+    def replaces(self, file: Path) -> bool:
+        """Whether this file is the one that the letters go to ("-" is the standard input)."""
+        return self._named and same_file(self.path, file)
 
     def close(self) -> None:
         """Write out what is buffered and close the file."""
@@ -78,38 +111,59 @@ class DeadLetters:
 
     def _opened(self) -> IO[str]:
         try:
-            # Line by line: what was rejected before a crash is in the file.
-            return self.path.open("w", encoding="utf-8", buffering=1)
+            if self._named:
+                return opened_in_place(self.path, mode=0o600)
+            self.path, file = opened_as_new(self.path)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise ConfigurationError(
                 f"dead letters cannot be written to {self.path}: {reason}"
             ) from error
+        return file
 
 
-def read_dead_letters(path: str | Path) -> Iterator[Document | Rejected]:
+class Letters:
     """The documents in a file of dead letters, to be indexed again.
 
-    Letters without a document (a row that was none, or `--no-bodies`) come back as rejections.
+    Letters without a document (a row that was none, or `--no-bodies`), and those whose document
+    can only fail again, come back as rejections.
+
+    Attributes:
+        path: the file.
+        text_fields: it names none.
+        fraction: how much of it has been read is not known.
 
     Raises:
         ConfigurationError: when the file cannot be read, or a line is no dead letter.
     """
-    path = Path(path)
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _letter(line, number, path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"the dead letters in {path} cannot be read: {error}") from error
+
+    text_fields: tuple[str, ...] = ()
+    fraction: float | None = None
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __iter__(self) -> Iterator[Document | Rejected]:
+        try:
+            with self.path.open(encoding="utf-8") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if line.strip():
+                        yield _letter(line, number, self.path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                f"the dead letters in {self.path} cannot be read: {error}"
+            ) from error
+
+
+def _default_path() -> Path:
+    return Path(f"dead-letters-{datetime.now():%Y%m%d-%H%M%S}.jsonl")
 
 
 def _letter(line: str, number: int, path: Path) -> Document | Rejected:
     try:
         letter = json.loads(line)
-        body, id = letter.get("document"), letter["id"]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        body, id, reason = letter.get("document"), letter["id"], letter.get("reason")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
             f"line {number} of {path} is no dead letter (id, reason, document): {error}"
         ) from error
@@ -117,31 +171,62 @@ def _letter(line: str, number: int, path: Path) -> Document | Rejected:
         raise ConfigurationError(
             f"{path} is of `attach`: its documents are in the store, and `attach` tries them again"
         )
-    origin = letter.get("line")
     if body is None:
-        reason = f"the dead letter holds no document; it was: {letter.get('reason')}"
-        return Rejected(id=id, reason=reason, line=origin)
+        return _not_again(letter, f"the dead letter holds no document; it was: {reason}")
+    if letter.get("again") is False:
+        return _not_again(letter, f"not sent again, it could only be refused: {reason}")
     try:
         return Document(
             id=id,
             text=body["text"],
             payload=body["payload"],
             dense=body.get("dense"),
-            line=origin,
+            vector=_vector(body.get("vector")),
+            line=_line_of(letter),
         )
-    except (InvalidDocument, KeyError, TypeError) as error:
-        return Rejected(id=id, reason=str(error), line=origin)
+    except (ConfigurationError, KeyError, TypeError, AttributeError) as error:
+        return _not_again(letter, f"line {number} of {path} holds no document: {error}")
 
 
-def _body(document: Document) -> dict[str, Any]:
-    dense: Any = document.dense
+def _not_again(letter: Mapping[str, Any], reason: str) -> Rejected:
+    known = letter["id"] if isinstance(letter["id"], str | int) else None
+    return Rejected(id=known, reason=reason, line=_line_of(letter), final=True, letter=letter)
+
+
+def _line_of(letter: Mapping[str, Any]) -> int | None:
+    line = letter.get("line")
+    return line if isinstance(line, int) else None
+
+
+def _vector(raw: Mapping[str, Any] | None) -> SparseVector | None:
+    return None if raw is None else SparseVector(indices=raw["indices"], values=raw["values"])
+
+
+def _body(document: Document) -> tuple[dict[str, Any] | None, bool]:
+    """The document as JSON, and whether that is all of it.
+
+    What is no JSON may be the reason for the rejection: it is sketched, for a reader.
+    """
+    try:
+        payload = dict(document.payload)
+        whole = payload_reason(payload) is None
+        body = {
+            "text": document.text,
+            "payload": payload if whole else sketch(payload),
+            "dense": _dense(document.dense),
+            "vector": None if document.vector is None else _vector_body(document.vector),
+        }
+        json.dumps(body)
+        return body, whole
+    except Exception:  # whatever the values of a caller do
+        return None, False
+
+
+def _dense(dense: Any) -> Any:
     if isinstance(dense, Mapping):
-        dense = {name: [float(value) for value in values] for name, values in dense.items()}
-    elif dense is not None:
-        dense = [float(value) for value in dense]
-    return {"text": document.text, "payload": _plain(document.payload), "dense": dense}
+        return {name: [float(value) for value in values] for name, values in dense.items()}
+    return None if dense is None else [float(value) for value in dense]
 
 
-def _plain(payload: Mapping[str, Any]) -> Any:
-    """The payload, with what is no JSON shown as text: it may be the reason for the rejection."""
-    return json.loads(json.dumps(dict(payload), default=repr))
+def _vector_body(vector: SparseVector) -> dict[str, Any]:
+    return {"indices": vector.indices.tolist(), "values": vector.values.tolist()}

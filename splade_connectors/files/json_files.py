@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.files.outputs import reason_of, replacing
 from splade_connectors.manifest import IndexManifest, parse_manifest
 
 
@@ -30,8 +30,7 @@ def write_manifest_file(path: Path, field: str, manifest: IndexManifest) -> None
     try:
         write_json_object(path, whole)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise ConfigurationError(f"cannot write {path}: {reason}") from error
+        raise ConfigurationError(f"cannot write {path}: {reason_of(error)}") from error
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -44,7 +43,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(found, dict):
         raise ConfigurationError(f"{path} holds no JSON object")
@@ -52,14 +51,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def write_json_object(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    """Write a JSON object whole or not at all.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    with replacing(path) as file:
+        json.dump(value, file, indent=2)

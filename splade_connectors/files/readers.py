@@ -6,21 +6,26 @@ goes on. Nothing is held in memory but the row at hand (of Parquet, a batch of r
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
-import json
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, Self, cast
 
 from splade_connectors.documents import Document, Rejected, Row
 from splade_connectors.errors import ConfigurationError, InvalidDocument
-from splade_connectors.extras import require
+from splade_connectors.files.rows import (
+    KINDS,
+    NumberedRow,
+    csv_rows,
+    json_rows,
+    parquet_rows,
+    tsv_rows,
+)
 from splade_connectors.payloads import check_text_fields, text_of, values_at
+from splade_connectors.shown import listed, quoted
 
 Format = Literal["jsonl", "csv", "tsv", "parquet"]
 
@@ -33,10 +38,6 @@ _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 _ID_FIELDS = ("_id", "id")
-_PARQUET_ROWS = 1024
-_TYPES = {str: "text", bool: "true/false", int: "a number", float: "a number", list: "a list"}
-
-NumberedRow = tuple[int, Mapping[str, Any] | Rejected]
 
 
 class FileReader:
@@ -53,6 +54,7 @@ class FileReader:
         dense_field: a field with a dense vector, which leaves the payload.
 
     Attributes:
+        path: the file.
         text_fields: as given, or as found in the first row.
 
     Raises:
@@ -69,15 +71,16 @@ class FileReader:
         text_fields: Sequence[str] = (),
         dense_field: str | None = None,
     ) -> None:
-        self._path = Path(path)
+        self.path = Path(path)
         self._is_input = str(path) == "-"
+        self._name = "the standard input" if self._is_input else str(path)
         self._file: IO[bytes] | None = None
         self._dense_field = dense_field
-        self._format = _format_of(self._path, self._is_input) if format is None else format
+        self._format = _format_of(self.path, self._is_input) if format is None else format
         if self._format not in _FORMATS.values():
             known = ", ".join(dict.fromkeys(_FORMATS.values()))
             raise ConfigurationError(f"the format {format!r} is not known; known are {known}")
-        self._rows = _guarded(self._open(self._format), self._path)
+        self._rows = _guarded(self._open(self._format), self._name)
         try:
             self._begin(id_field, text_fields)
         except BaseException:
@@ -89,7 +92,7 @@ class FileReader:
         """How much of the file has been read, from 0 to 1; None where that is not known."""
         if self._is_input or self._file is None or self._file.closed:
             return None
-        size = self._path.stat().st_size
+        size = self.path.stat().st_size
         return self._file.tell() / size if size else None
 
     def __iter__(self) -> Iterator[Row]:
@@ -108,36 +111,40 @@ class FileReader:
         self.close()
 
     def _open(self, format: Format) -> Iterator[NumberedRow]:
-        if self._is_input:
-            self._file = sys.stdin.buffer
-        else:
-            try:
-                self._file = open(self._path, "rb")  # noqa: SIM115  # closed by close()
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise ConfigurationError(f"cannot read {self._path}: {reason}") from error
+        self._file = self._opened()
         if format == "parquet":
-            return _parquet_rows(self._file, self._path)
-        packed = self._path.suffix == ".gz"
+            return parquet_rows(self._file, self._name)
+        packed = self.path.suffix == ".gz"
         data = cast(IO[bytes], gzip.open(self._file)) if packed else self._file  # noqa: SIM115
         if format == "jsonl":
-            return _json_rows(data)
-        return _csv_rows(data, "\t" if format == "tsv" else ",", self._path)
+            return json_rows(data)
+        return (tsv_rows if format == "tsv" else csv_rows)(data, self._name)
+
+    def _opened(self) -> IO[bytes]:
+        if self._is_input:
+            if sys.stdin is None:
+                raise ConfigurationError("the standard input is closed: name a file")
+            return sys.stdin.buffer
+        try:
+            return open(self.path, "rb")  # closed by close()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise ConfigurationError(f"cannot read {self.path}: {reason}") from error
 
     def _begin(self, id_field: str | None, text_fields: Sequence[str]) -> None:
         """Find the fields in the first row that can be read."""
         first = self._first_rows()
         sample = next((row for _, row in first if isinstance(row, Mapping)), None)
         if sample is None:
-            raise ConfigurationError(f"{self._path} has no readable row: {_first_reason(first)}")
+            raise ConfigurationError(f"{self._name} has no readable row: {_first_reason(first)}")
         ids = (id_field,) if id_field else _ID_FIELDS
-        self._id_field = _found(ids, sample, "id", "--id-field", self._path)
+        self._id_field = _found(ids, sample, "id", "--id-field", self._name)
         check_text_fields(text_fields)
         if text_fields:
-            _found(text_fields, sample, "text", "--text", self._path)
+            _found(text_fields, sample, "text", "--text", self._name)
         if self._dense_field:
-            _found((self._dense_field,), sample, "dense vector", "--dense-field", self._path)
-        self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._path)
+            _found((self._dense_field,), sample, "dense vector", "--dense-field", self._name)
+        self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._name)
         self._rows = chain(first, self._rows)
 
     def _first_rows(self) -> list[NumberedRow]:
@@ -156,7 +163,8 @@ class FileReader:
             fields = {name: value for name, value in fields.items() if value is not None}
         id = fields.pop(self._id_field, None)
         if id is None:
-            return Rejected(id=None, line=line, reason=f"the row has no id ({self._id_field!r})")
+            reason = f"the row has no id ({quoted(self._id_field)})"
+            return Rejected(id=None, line=line, reason=reason, final=True)
         try:
             return Document(
                 id=id,
@@ -165,17 +173,17 @@ class FileReader:
                 payload=fields,
                 line=line,
             )
-        except (InvalidDocument, TypeError) as error:
+        except (InvalidDocument, TypeError, RecursionError) as error:  # nested too deep
             known = id if isinstance(id, str | int) and not isinstance(id, bool) else None
-            return Rejected(id=known, line=line, reason=str(error))
+            return Rejected(id=known, line=line, reason=str(error), final=True)
 
 
-def _guarded(rows: Iterator[NumberedRow], path: Path) -> Iterator[NumberedRow]:
+def _guarded(rows: Iterator[NumberedRow], name: str) -> Iterator[NumberedRow]:
     """The rows; a file that cannot be read to its end is named."""
     try:
         yield from rows
     except (OSError, EOFError, zlib.error) as error:
-        raise ConfigurationError(f"{path} cannot be read to its end: {error}") from error
+        raise ConfigurationError(f"{name} cannot be read to its end: {error}") from error
 
 
 def _format_of(path: Path, is_input: bool) -> Format:
@@ -189,72 +197,6 @@ def _format_of(path: Path, is_input: bool) -> Format:
     )
 
 
-def _json_rows(data: Iterable[bytes]) -> Iterator[NumberedRow]:
-    for line, raw in enumerate(data, start=1):
-        if not raw.strip():
-            continue
-        try:
-            row = json.loads(raw.decode("utf-8-sig" if line == 1 else "utf-8"))
-        except (ValueError, RecursionError) as error:  # undecodable, broken, or nested too deep
-            yield line, Rejected(id=None, line=line, reason=f"line {line} is not JSON: {error}")
-            continue
-        if isinstance(row, dict):
-            yield line, row
-        else:
-            kind = _TYPES.get(type(row), "null")
-            reason = f"line {line} is {kind}, not a JSON object"
-            yield line, Rejected(id=None, line=line, reason=reason)
-
-
-def _csv_rows(data: IO[bytes], delimiter: str, path: Path) -> Iterator[NumberedRow]:
-    csv.field_size_limit(2**31 - 1)
-    text = io.TextIOWrapper(data, encoding="utf-8-sig", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter, strict=True)
-    try:
-        for row in reader:
-            cells: dict[Any, Any] = dict(row)  # None where the line has fewer cells
-            extra = cells.pop(None, None)  # the key under which the library puts them
-            line = reader.line_num
-            if extra:
-                reason = f"line {line} has {len(extra)} more cells than the header"
-                yield line, Rejected(id=None, line=line, reason=reason)
-            else:
-                yield line, cells
-    except UnicodeDecodeError as error:
-        where = f"after line {reader.line_num}"
-        raise ConfigurationError(
-            f"{path} is not UTF-8 {where} ({error.reason}): save it as UTF-8"
-        ) from error
-    except csv.Error as error:
-        where = f"after line {reader.line_num}"
-        raise ConfigurationError(f"{path} cannot be read {where}: {error}") from error
-    finally:
-        if not data.closed:
-            text.detach()  # or it closes the file, which `fraction` still asks
-
-
-def _parquet_rows(file: IO[bytes], path: Path) -> Iterator[NumberedRow]:
-    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
-    try:
-        table = parquet.ParquetFile(file)
-    except Exception as error:  # pyarrow's error classes come with pyarrow
-        raise ConfigurationError(f"{path} is no Parquet file: {error}") from error
-    number = 0
-    batches = table.iter_batches(batch_size=_PARQUET_ROWS)
-    while True:
-        try:
-            batch = next(batches, None)
-            rows = [] if batch is None else batch.to_pylist()
-        except Exception as error:
-            where = f"after row {number}"
-            raise ConfigurationError(f"{path} cannot be read {where}: {error}") from error
-        if batch is None:
-            return
-        for row in rows:
-            number += 1
-            yield number, row
-
-
 def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
     """The text fields joined by a space.
 
@@ -265,39 +207,38 @@ def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
     for name, values in found.items():
         for value in values:
             if not isinstance(value, str):
-                kind = _TYPES.get(type(value), "an object")
-                raise InvalidDocument(f"the field {name!r} is {kind}, not text")
+                kind = KINDS.get(type(value), "an object")
+                raise InvalidDocument(f"the field {quoted(name)} is {kind}, not text")
     if not any(found.values()):
         wanted = " or ".join(map(repr, names))
         raise InvalidDocument(f"the row has no {wanted}; it has {_names(fields)}")
     return text_of(fields, names)
 
 
-def _default_text_fields(sample: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+def _default_text_fields(sample: Mapping[str, Any], file: str) -> tuple[str, ...]:
     names = tuple(name for name in ("title", "text") if name in sample)
     if "text" in names:
         return names
     raise ConfigurationError(
-        f"the first row of {path} has no field 'text'; it has {_names(sample)}: name the text with "
+        f"the first row of {file} has no field 'text'; it has {_names(sample)}: name the text with "
         "--text FIELD (several are joined)"
     )
 
 
 def _found(
-    names: Sequence[str], sample: Mapping[str, Any], what: str, option: str, path: Path
+    names: Sequence[str], sample: Mapping[str, Any], what: str, option: str, file: str
 ) -> str:
     for name in names:
         if name in sample or values_at(sample, name):
             return name
     raise ConfigurationError(
-        f"the first row of {path} has no {what} field ({' or '.join(names)}); it has "
+        f"the first row of {file} has no {what} field ({' or '.join(names)}); it has "
         f"{_names(sample)}: name it with {option} FIELD"
     )
 
 
 def _names(fields: Mapping[str, Any]) -> str:
-    present = [repr(name) for name, value in fields.items() if value is not None]
-    return ", ".join(present) or "no fields"
+    return listed([name for name, value in fields.items() if value is not None]) or "no fields"
 
 
 def _first_reason(rows: Sequence[NumberedRow]) -> str:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from splade_connectors.backends.protocol import Capabilities, Description
 from splade_connectors.documents import Document, EncodedDocument, Outcome, Rejected, Row, Written
 from splade_connectors.encoders.base import EncodeStats
-from splade_connectors.errors import (
-    ConfigurationError,
-    InvalidDocument,
-    ManifestMismatch,
-    SpladeConnectorsError,
-)
+from splade_connectors.errors import ConfigurationError, InvalidDocument, ManifestMismatch
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.encode import document_vectors
 from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.shown import quoted
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.seen_ids import SeenIds
@@ -133,12 +130,13 @@ class Indexing:
         # Where ids are strings only, 5 and "5" are the same document.
         id = document.id if found.integer_ids else str(document.id)
         if not self._seen.add(id):
-            reason = f"the id {document.id!r} was given to an earlier document of this run"
-            self._reject(document, reason)
+            reason = f"the id {quoted(document.id)} was given to an earlier document of this run"
+            self._reject(document, reason, final=True)
             return False
         if not document.text.strip() and document.vector is None:
             if not found.empty_vectors:
-                self._reject(document, "the text is empty, and this store needs at least one term")
+                reason = "the text is empty, and this store needs at least one term"
+                self._reject(document, reason, final=True)
                 return False
             self.report.empty += 1
         return True
@@ -163,8 +161,8 @@ class Indexing:
         for document, vector in zip(documents, vectors, strict=True):
             try:
                 payload = payload_with_text(document, self._options.text_fields)
-            except InvalidDocument as error:
-                self._reject(document, str(error))
+            except (InvalidDocument, RecursionError) as error:
+                self._reject(document, str(error), final=True)
                 continue
             item = EncodedDocument(
                 document=document,
@@ -174,7 +172,7 @@ class Indexing:
             )
             reason = self._session.backend.check(prepared.seen, item)
             if reason:
-                self._reject(document, reason)
+                self._reject(document, reason, final=True)
             else:
                 encoded.append(item)
         return encoded
@@ -184,11 +182,15 @@ class Indexing:
             self.report.written += 1
             self.report.terms += len(item.vector)
         else:
-            self._reject(item.document, outcome.reason, outcome.detail)
+            self._reject(item.document, outcome.reason, outcome.detail, final=outcome.final)
         self._tell()
 
-    def _reject(self, document: Document, reason: str, detail: str = "") -> None:
-        rejected = Rejected(id=document.id, reason=reason, line=document.line, detail=detail)
+    def _reject(
+        self, document: Document, reason: str, detail: str = "", *, final: bool = False
+    ) -> None:
+        rejected = Rejected(
+            id=document.id, reason=reason, line=document.line, final=final, detail=detail
+        )
         self._note_rejection(rejected, document)
 
     def _note_rejection(self, rejected: Rejected, document: Document | None) -> None:
@@ -277,8 +279,8 @@ def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[st
     for key in document.payload:
         if not isinstance(key, str) or not key:
             raise InvalidDocument(
-                f"the payload of document {document.id!r} has the key {key!r}; keys are strings "
-                "of at least one character"
+                f"the payload of document {quoted(document.id)} has the key {quoted(key)}; keys "
+                "are strings of at least one character"
             )
     payload = dict(document.payload)
     if document.text and not any(values_at(payload, field) for field in text_fields):
@@ -290,15 +292,20 @@ def silent(progress: Progress) -> None:
     """The progress callback of those who asked for none."""
 
 
-def check_iterable(documents: object) -> None:
-    """Refuse one document where many are expected."""
+def check_iterable(documents: object, dead_letters: DeadLetters | None = None) -> None:
+    """Refuse one document where many are expected, and a file that would replace itself."""
+    file = getattr(documents, "path", None)
+    if dead_letters is not None and isinstance(file, Path) and dead_letters.replaces(file):
+        raise ConfigurationError(
+            f"{file} is read from, so rejected documents cannot go there: --dead-letters FILE"
+        )
     if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
         raise ConfigurationError(
             f"index takes several documents, not one {type(documents).__name__}: pass [document]"
         )
 
 
-def say_how_far(error: SpladeConnectorsError, report: IndexReport) -> None:
+def say_how_far(error: BaseException, report: IndexReport) -> None:
     """Add to an error what was written before it."""
     if report.written:
         error.add_note(how_far(report))

@@ -39,7 +39,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
 from splade_connectors.operations.session import Session
 from splade_connectors.options import PruneOptions, RetryOptions, SearchOptions
-from splade_connectors.payloads import text_paths
+from splade_connectors.payloads import payload_reason, text_paths
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
 from splade_connectors.testing.oracle import exact_ranking, exact_scores
@@ -159,8 +159,8 @@ class MemoryBackend:
         return (yield from self.describe())
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """Nothing is refused."""
-        return None
+        """What no store could keep as JSON is refused."""
+        return payload_reason(document.payload)
 
     def size(self, document: EncodedDocument) -> int:
         """About the size of the text."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from splade_connectors.documents import DocumentId, Rejected
-from splade_connectors.errors import RequestRejected, SpladeConnectorsError, Unavailable
+from splade_connectors.errors import RequestRejected, Unavailable
 from splade_connectors.options import NO_RETRY, RetryOptions, WriteOptions
 from splade_connectors.runtime.effects import Join, Sleep, Spawn, Steps
 from splade_connectors.runtime.retry import backoff_s
@@ -170,10 +171,8 @@ class Sender(Generic[Item]):
     def drain_after_failure(self) -> Steps[None]:
         """As `drain`; what fails as well is left unsettled."""
         while self._under_way:
-            try:
+            with suppress(Exception):  # the first failure is the one that is told
                 yield from self._collect()
-            except SpladeConnectorsError:
-                continue
 
     def abandon(self) -> None:
         """Wait for nothing; requests of an async store are cancelled."""

@@ -162,7 +162,7 @@ def test_only_the_first_rejections_are_shown(run: Run, tmp_path: Path) -> None:
     assert done.code == 1
     assert done.err.count("is not JSON") == 10
     assert "and 40 more, all of them are in dead-letters-" in done.err
-    assert "index --from-dead-letters dead-letters-" in done.err
+    assert "--from-dead-letters" not in done.err  # what is no row is none the next time either
     (kept,) = tmp_path.glob("dead-letters-*.jsonl")
     assert len(kept.read_text().splitlines()) == 50
 
@@ -173,7 +173,7 @@ def test_texts_beyond_the_maximum_are_counted(run: Run, tmp_path: Path) -> None:
     done = run("index", path, target(tmp_path), *options)
     assert "1 longer than the model's maximum: their end is not encoded" in done.out
     done = run("index", path, f"edge:{tmp_path}/windows", *options, "--long-text", "passages")
-    assert "1 longer than the model's maximum: encoded in windows" in done.out
+    assert "1 longer than the model's maximum: encoded in passages" in done.out
 
 
 def test_other_fields_and_a_dense_vector(run: Run, tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ BAD_FILES: list[tuple[str, bytes | None, list[str], str]] = [
         "x.jsonl",
         b'{"id": 1, "text": "x"}',
         ["--engine", "tf"],
-        "backend must be 'onnx' or 'torch'",
+        "engine must be 'onnx' or 'torch'",
     ),
     (
         "x.jsonl",

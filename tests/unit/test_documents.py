@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from splade_connectors import Document
 from splade_connectors.errors import InvalidDocument
-from splade_qdrant.documents import point_id, uuid_in
+from splade_qdrant.documents import point_id
 
 TEXT_IDS = st.text(min_size=1, max_size=20)
 IDS = st.one_of(TEXT_IDS, st.integers(), st.integers(-3, 3).map(str), st.uuids().map(str))
@@ -73,9 +74,7 @@ def test_a_point_id_is_one_that_qdrant_takes(id: int | str) -> None:
 
 @given(st.sets(IDS, max_size=30))
 def test_different_ids_have_different_points(ids: set[int | str]) -> None:
-    # But for the spellings of a UUID.
-    different = {(isinstance(id, str) and uuid_in(id)) or id for id in ids}
-    assert len({point_id(id) for id in ids}) == len(different)
+    assert len({point_id(id) for id in ids}) == len(ids)
 
 
 @given(st.integers())
@@ -83,37 +82,71 @@ def test_a_number_and_its_text_are_two_documents(number: int) -> None:
     assert len({point_id(number), point_id(str(number)), point_id(f"int:{number}")}) == 3
 
 
-UUID = "6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11"
-MD5 = "9e107d9d372bb6826bd81d3542a419d6"
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it comes back": str,
+    "upper case": str.upper,
+    "an md5": lambda text: text.replace("-", ""),
+    "an md5 in upper case": lambda text: text.replace("-", "").upper(),
+    "in braces": lambda text: f"{{{text}}}",
+    "as a URN": lambda text: f"urn:uuid:{text}",
+}
+
+
+@given(st.uuids(), st.sampled_from(sorted(SPELLINGS)))
+def test_every_spelling_of_a_uuid_is_the_same_point(value: uuid.UUID, spelling: str) -> None:
+    assert point_id(SPELLINGS[spelling](str(value))) == str(value)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        *(UUID, UUID.upper(), UUID.title(), UUID.replace("-", ""), UUID.replace("-", "").upper()),
-        *(f"{{{UUID}}}", f"urn:uuid:{UUID}", f"URN:UUID:{UUID.upper()}"),
+        "",
+        "bread",
+        "{6c1d2f0a0d3b5c559b505b1f6a3f9e11}",
+        "urn:uuid:6c1d2f0a0d3b5c559b505b1f6a3f9e11",
+        "uuid:6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11",
+        "6c1d2f0a0d3b-5c55-9b50-5b1f6a3f9e11",
+        " 6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11",
+        "6c1d2f0a0d3b5c559b505b1f6a3f9e1",
+        "6c1d2f0a0d3b5c559b505b1f6a3f9e1g",
+        "\uff16c1d2f0a0d3b5c559b505b1f6a3f9e11",
     ],
 )
-def test_a_uuid_is_one_point_however_it_is_spelled(text: str) -> None:
-    assert uuid_in(text) == point_id(text) == UUID
+def test_what_qdrant_takes_for_no_uuid_is_a_text(text: str) -> None:
+    assert uuid.UUID(str(point_id(text))).version == 5
 
 
-def test_a_hash_is_the_point_that_qdrant_takes_it_for() -> None:
-    assert point_id(MD5) == point_id(MD5.upper()) == str(uuid.UUID(MD5))
+class Unspeakable:
+    """A value of a caller's whose methods fail."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
 
 
 @pytest.mark.parametrize(
-    "text",
+    "id",
     [
-        *("", "bread", f" {UUID}", f"{UUID}\n", f"{{{UUID}", f"{UUID}}}", UUID[:-1], f"{UUID}0"),
-        # Python's own parser takes these.
-        *(UUID.replace("-", "", 1), f"{MD5[:-2]}_1", f"+{MD5[1:]}", f"0x{MD5[2:]}", f"---{MD5}"),
-        *("\N{FULLWIDTH DIGIT ONE}" + MD5[1:], f"uuid:{UUID}", f"{{{MD5}}}"),
+        Unspeakable(),
+        {"name": "x" * 60_000},
+        [["x" * 60_000]] * 500,
+        10**5000,
+        -(10**400),
+        "\ud800" * 60_000,
+        b"x" * 60_000,
     ],
+    ids=["no repr", "object", "list", "10^5000", "-10^400", "surrogates", "bytes"],
 )
-def test_what_qdrant_takes_for_no_uuid_is_a_document_of_its_own(text: str) -> None:
-    assert uuid_in(text) is None
-    assert point_id(text) not in (UUID, str(uuid.UUID(MD5)))
+def test_what_is_no_id_is_named_in_a_line(id: Any) -> None:
+    with pytest.raises(InvalidDocument) as found:
+        Document(id=id)
+    assert len(str(found.value)) < 300
+    assert str(found.value).isprintable()
+
+
+@pytest.mark.parametrize("dense", [(value for value in [1.0]), {"a": Unspeakable()}, Unspeakable()])
+def test_what_is_no_dense_vector_is_named(dense: Any) -> None:
+    with pytest.raises(InvalidDocument, match="holds no numbers"):
+        Document(id="a", dense=dense)
 
 
 @pytest.mark.parametrize("text", [None, 5, b"x", ["x"]])

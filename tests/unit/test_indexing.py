@@ -294,7 +294,7 @@ def test_an_empty_text_is_reported_where_the_store_needs_a_term() -> None:
     report = bench.store().index(rows)
     assert (report.written, report.empty) == (1, 0)
     reason = "the text is empty, and this store needs at least one term"
-    assert report.rejected == [Rejected(id=1, reason=reason, line=9)]
+    assert report.rejected == [Rejected(id=1, reason=reason, line=9, final=True)]
 
 
 def test_a_vector_handed_in_is_stored_and_its_text_is_not_encoded() -> None:
@@ -347,7 +347,7 @@ def test_what_the_backend_knows_to_be_wrong_is_never_sent(bench: Bench) -> None:
     )
     report = bench.store().index(documents(3))
     assert bench.backend.requests == [[0, 2]]
-    assert report.rejected == [Rejected(id=1, reason="no such vector", line=2)]
+    assert report.rejected == [Rejected(id=1, reason="no such vector", line=2, final=True)]
 
 
 def progress_of(bench: Bench, rows: Sequence[Any]) -> list[Progress]:

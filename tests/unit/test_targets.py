@@ -219,7 +219,7 @@ def test_percent_encoded_names_come_back(name: str, value: str) -> None:
 def test_parameters_may_be_given_as_keywords(tmp_path: Any) -> None:
     with connect(f"edge:{tmp_path}/x?vector=a", vector="b", dense="c") as store:
         backend: Any = store._session.backend
-        assert (backend._address.vector, backend._address.dense) == ("b", "c")
+        assert (backend.address.vector, backend.address.dense) == ("b", "c")
 
 
 def test_a_misspelled_keyword_is_refused(tmp_path: Any) -> None:

@@ -26,7 +26,6 @@ from splade_connectors.errors import (
     AttachRefused,
     ConfigurationError,
     SchemaConflict,
-    SpladeConnectorsError,
 )
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.attach.plan import AttachPlan, Planner, look_for_attaching
@@ -421,7 +420,7 @@ def attach_options(text_fields: Sequence[str], options: AttachOptions | None) ->
     return replace(options, text_fields=fields)
 
 
-def say_how_far_attached(error: SpladeConnectorsError, report: AttachReport) -> None:
+def say_how_far_attached(error: BaseException, report: AttachReport) -> None:
     """Add to an error what was attached before it."""
     if report.attached:
         error.add_note(how_far_attached(report))

@@ -1,0 +1,111 @@
+//! The shape of an encoder.
+
+use crate::file::Result;
+use crate::generic::Activation;
+use serde_json::Value;
+
+pub struct Config {
+    pub vocabulary: usize,
+    pub hidden: usize,
+    pub intermediate: usize,
+    pub heads: usize,
+    pub layers: Vec<Layer>,
+    /// Longest text; the rows of the position table, or what the rotations are made for.
+    pub positions: usize,
+    /// A table of positions is added to the words; otherwise queries and keys are rotated.
+    pub absolute: bool,
+    pub eps: f32,
+    pub activation: Activation,
+    /// The feed-forward block multiplies one half of its inner values by the other.
+    pub gated: bool,
+    /// Norms stand before the blocks (ModernBERT), not behind them (BERT).
+    pub pre_norm: bool,
+    pub head_activation: Activation,
+}
+
+/// What may differ from layer to layer.
+pub struct Layer {
+    /// Tokens seen to either side; all where it is 0.
+    pub window: usize,
+    /// The base of the rotations; 0 where there are none.
+    pub theta: f32,
+    /// A norm stands before the attention (not in the first layer of ModernBERT).
+    pub norm: bool,
+}
+
+impl Config {
+    pub fn read(json: &Value) -> Result<Config> {
+        let heads = size(json, "heads")?;
+        let hidden = size(json, "hidden")?;
+        let config = Config {
+            vocabulary: size(json, "vocabulary")?,
+            hidden,
+            intermediate: size(json, "intermediate")?,
+            heads,
+            layers: layers(json)?,
+            positions: size(json, "positions")?,
+            absolute: flag(json, "absolute")?,
+            eps: number(json, "eps")? as f32,
+            activation: activation(json, "activation")?,
+            gated: flag(json, "gated")?,
+            pre_norm: flag(json, "pre_norm")?,
+            head_activation: activation(json, "head_activation")?,
+        };
+        if hidden % heads != 0 {
+            return Err(format!("{hidden} hidden values cannot be shared among {heads} heads"));
+        }
+        if !config.absolute && config.depth() % 2 != 0 {
+            return Err(format!("heads of {} values cannot be rotated", config.depth()));
+        }
+        Ok(config)
+    }
+
+    /// Values of one head.
+    pub fn depth(&self) -> usize {
+        self.hidden / self.heads
+    }
+}
+
+fn layers(json: &Value) -> Result<Vec<Layer>> {
+    let layers = json.get("layers").and_then(Value::as_array).ok_or("\"layers\" is no list")?;
+    if layers.is_empty() {
+        return Err("it has no layers".into());
+    }
+    layers
+        .iter()
+        .map(|layer| {
+            Ok(Layer {
+                window: number(layer, "window")? as usize,
+                theta: number(layer, "theta")? as f32,
+                norm: flag(layer, "norm")?,
+            })
+        })
+        .collect()
+}
+
+fn number(json: &Value, key: &str) -> Result<f64> {
+    let number = json.get(key).and_then(Value::as_f64).filter(|x| *x >= 0.0);
+    number.ok_or_else(|| format!("{key:?} of its configuration is no number of at least 0"))
+}
+
+fn size(json: &Value, key: &str) -> Result<usize> {
+    let number = json.get(key).and_then(Value::as_u64).filter(|n| (1..=1 << 24).contains(n));
+    let number = number.ok_or_else(|| format!("{key:?} of its configuration is no size"))?;
+    Ok(number as usize)
+}
+
+fn flag(json: &Value, key: &str) -> Result<bool> {
+    json.get(key)
+        .and_then(Value::as_bool)
+        .ok_or_else(|| format!("{key:?} of its configuration is neither true nor false"))
+}
+
+fn activation(json: &Value, key: &str) -> Result<Activation> {
+    match json.get(key).and_then(Value::as_str) {
+        Some("gelu") => Ok(Activation::Gelu),
+        Some("gelu_tanh") => Ok(Activation::GeluTanh),
+        Some("relu") => Ok(Activation::Relu),
+        Some("silu") => Ok(Activation::Silu),
+        other => Err(format!("{key:?} of its configuration is {other:?}, not gelu, gelu_tanh, relu or silu")),
+    }
+}

@@ -1,0 +1,66 @@
+//! Working memory, kept from one call to the next.
+
+use crate::memory::Aligned;
+use crate::quantized::Quantized;
+use std::cell::RefCell;
+use std::sync::Mutex;
+
+/// What a chunk needs from its beginning to its end.
+pub struct Scratch {
+    /// Rows of the hidden width.
+    pub x: Aligned<f32>,
+    /// Queries, keys and values.
+    pub qkv: Aligned<f32>,
+    pub acts: Quantized,
+    /// The largest logits of a chunk, where they are not written to the caller.
+    pub logits: Aligned<f32>,
+}
+
+/// Floats above which working memory is not kept (a text of thousands of tokens came by).
+const KEPT: usize = 4 << 20;
+
+#[derive(Default)]
+pub struct Scratches(Mutex<Vec<Scratch>>);
+
+impl Scratches {
+    /// Never waits: a lock that another thread held during a fork stays locked in the child.
+    pub fn take(&self) -> Scratch {
+        let kept = self.0.try_lock().ok().and_then(|mut kept| kept.pop());
+        kept.unwrap_or_else(|| Scratch {
+            x: Aligned::zeroed(0),
+            qkv: Aligned::zeroed(0),
+            acts: Quantized::empty(),
+            logits: Aligned::zeroed(0),
+        })
+    }
+
+    pub fn give_back(&self, scratch: Scratch) {
+        if scratch.qkv.len() + scratch.logits.len() <= KEPT
+            && let Ok(mut kept) = self.0.try_lock()
+        {
+            kept.push(scratch);
+        }
+    }
+}
+
+/// What a thread needs for one task: attention, or a block of rows.
+pub struct Local {
+    pub attention: Aligned<f32>,
+    pub inner: Aligned<f32>,
+    pub acts: Quantized,
+    pub row: Aligned<f32>,
+}
+
+thread_local! {
+    static LOCAL: RefCell<Local> = RefCell::new(Local {
+        attention: Aligned::zeroed(0),
+        inner: Aligned::zeroed(0),
+        acts: Quantized::empty(),
+        row: Aligned::zeroed(0),
+    });
+}
+
+/// The thread's own working memory. Tasks that use it do not start other tasks that do.
+pub fn local<R>(f: impl FnOnce(&mut Local) -> R) -> R {
+    LOCAL.with_borrow_mut(f)
+}

@@ -1,0 +1,69 @@
+"""The process around a command: its streams, its log, and the errors that nobody caught."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from splade_connectors.shown import shown
+
+
+def prepare_streams() -> None:
+    """Streams that can be written to, whatever the caller closed and whatever its language is."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Or the next file that is opened, one of a store, would be what others print into.
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def harmless_warnings() -> Iterator[None]:
+    """Warnings that libraries print hold words of servers."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda *words, **more: shown(usual(*words, **more), lines=True)
+    last = logging.lastResort.formatter if logging.lastResort else None
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Harmless())
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+        if logging.lastResort:
+            logging.lastResort.formatter = last
+
+
+def log_to_stderr() -> None:
+    """Log what libraries tell, words of servers included."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Harmless("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def uncaught() -> str:
+    """The traceback of an error that is a mistake of ours, or of a library."""
+    return shown(traceback.format_exc(), lines=True)
+
+
+def usage_shown(error: Any) -> None:
+    """Make an error of usage harmless before typer prints it: it quotes what was typed."""
+    if hasattr(error, "format_message"):  # of click, which newer versions of typer bring along
+        error.message = shown(error.message, lines=True)
+
+
+class _Harmless(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record), lines=True)

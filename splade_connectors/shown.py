@@ -1,0 +1,130 @@
+"""Words of others, made harmless: of documents, servers and callers, in our sentences.
+
+A terminal obeys what it is sent: ESC changes colours, titles and the clipboard (OSC 52), C1 does
+the same in one character, and bidirectional controls make a text look like another one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+# Controls (C0, DEL, C1), separators of lines, halves of surrogates, controls of direction, marks
+# that annotate or tag invisibly. Joiners (U+200C, U+200D) stay: Persian and emoji need them.
+_HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff\ufeff"
+    "\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
+_LONGEST = 160
+_MOST_SKETCHED = 10_000
+_DEEPEST_SKETCH = 100
+_JSON_BITS = 1024
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def shown(text: str, *, lines: bool = False) -> str:
+    """The text with its harmful characters spelled out, as Python writes them in a string.
+
+    Args:
+        text: from anywhere.
+        lines: keep line breaks.
+    """
+    if lines:
+        return "\n".join(map(shown, text.split("\n")))
+    return _HARMFUL.sub(_spelled, text)
+
+
+def shown_json(text: str) -> str:
+    """JSON that holds no harmful character, and means the same.
+
+    Args:
+        text: JSON as `json.dumps` writes it: such characters stand inside of strings only, but for
+            the line breaks of an indented one.
+    """
+    return "\n".join(_HARMFUL.sub(_as_json, line) for line in text.split("\n"))
+
+
+def quoted(value: object) -> str:
+    """A value of anybody's as Python writes it, in at most a line: also one that cannot be shown.
+
+    Values are what callers hand in: their `__repr__` may fail, or be a book.
+    """
+    try:
+        text = shown(_BRIEF.repr(value))
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    except Exception:  # whatever the value's own methods do
+        return f"<{type(value).__name__}>"
+
+
+def words_of(error: Exception) -> str:
+    """What an error says, also one that cannot; its name where it says nothing."""
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
+
+
+def listed(names: list[str], most: int = 20) -> str:
+    """Names in quotation marks, the first ones of many."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(quoted, names[:most])) + more
+
+
+def sketch(value: object) -> Any:
+    """A value as JSON, for somebody to look at: what is none, or too much, becomes words."""
+    return _Sketch().of(value, ())
+
+
+class _Sketch:
+    """One sketch: it ends, whatever the value holds, itself included."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_SKETCHED
+
+    def of(self, value: object, above: tuple[int, ...]) -> Any:
+        self._left -= 1
+        if self._left < 0 or id(value) in above or len(above) > _DEEPEST_SKETCH:
+            return "…"
+        inside = (*above, id(value))
+        match value:
+            case None | bool() | str():
+                return value
+            case int() if value.bit_length() <= _JSON_BITS:
+                return value
+            case float() if math.isfinite(value):
+                return value
+            case Mapping():
+                return {
+                    key if isinstance(key, str) else quoted(key): self.of(item, inside)
+                    for key, item in value.items()
+                }
+            case list() | tuple():
+                return [self.of(item, inside) for item in value]
+        return quoted(value)
+
+
+def _brief() -> reprlib.Repr:
+    brief = reprlib.Repr()
+    brief.maxstring = brief.maxother = 80
+    brief.maxlong = 40
+    brief.maxlevel = 3
+    return brief
+
+
+_BRIEF = _brief()
+
+
+def _spelled(found: re.Match[str]) -> str:
+    character = found[0]
+    code = ord(character)
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+def _as_json(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -1,0 +1,215 @@
+"""Rows of every format: what they mean, and what would be lost in silence is refused."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import json
+import tracemalloc
+import uuid
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splade_connectors import Document
+from splade_connectors.documents import Rejected
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.files import rows as rows_module
+from splade_connectors.files.readers import FileReader
+from splade_connectors.files.rows import json_rows, tsv_rows
+from splade_connectors.payloads import payload_reason
+
+CELL = st.text(st.characters(exclude_characters="\t\r\n", exclude_categories=("Cs",)), max_size=8)
+
+
+def read(path: Path, text: str | bytes, **options: Any) -> list[Any]:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with FileReader(path, **options) as reader:
+        return list(reader)
+
+
+def test_a_quotation_mark_in_tsv_is_a_character(tmp_path: Path) -> None:
+    lines = [
+        "id\ttext",
+        'a\t"begins',
+        'b\tends"',
+        'c\t"both"',
+        'd\tin "the" middle',
+        'e\t"',
+        "f\tz",
+    ]
+    found = read(tmp_path / "x.tsv", "\n".join(lines))
+    assert [f"{row.id}\t{row.text}" for row in found] == lines[1:]
+    assert [row.line for row in found] == [2, 3, 4, 5, 6, 7]
+
+
+@given(st.lists(st.tuples(CELL, CELL), max_size=5))
+def test_tsv_is_split_at_tabs_and_ends_of_lines_only(cells: list[tuple[str, str]]) -> None:
+    data = "".join(f"{line}\n" for line in ["a\tb", *map("\t".join, cells)]).encode()
+    found = [row for _, row in tsv_rows(io.BytesIO(data), "x.tsv")]
+    assert found == [{"a": first, "b": second} for first, second in cells]
+
+
+HEADERS = [
+    ("x.csv", "id,text,text", "columns 2 and 3 of .* are both named 'text': rename one"),
+    ("x.csv", "text,id,n,text", "columns 1 and 4 of .* are both named 'text'"),
+    ("x.tsv", "id\ttext\tid", "columns 1 and 3 of .* are both named 'id'"),
+    ("x.csv", "id,text,", "column 3 of .* has no name: name it, or leave it out"),
+    ("x.csv", ",id,text", "column 1 of .* has no name"),
+    ("x.csv", "id;title;text", "is one column, 'id;title;text': its fields are separated by ';'"),
+    ("x.csv", "id|text", r"separated by '\|', not by ','; save it with ','"),
+    ("x.csv", "id\ttext", r"separated by '\\t', not by ','; --format tsv"),
+    ("x.tsv", "id,text", r"separated by ',', not by '\\t'; --format csv"),
+]
+
+
+@pytest.mark.parametrize(("name", "header", "sentence"), HEADERS)
+def test_a_header_that_would_lose_something_is_refused(
+    tmp_path: Path, name: str, header: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        read(tmp_path / name, f"{header}\n{header}\n")
+
+
+def test_parquet_with_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    table = pyarrow.table([["a"], ["one"], ["two"]], names=["id", "text", "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(ConfigurationError, match=r"columns 2 and 3 of .* are both named 'text'"):
+        FileReader(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ('{"id": "b", "text": "one", "text": "two"}', "'text'"),
+        ('{"id": "b", "id": "c", "text": "one"}', "'id'"),
+        ('{"id": "b", "text": "one", "meta": {"a": 1, "b": [{"x": 1, "x": 2}]}}', "'x'"),
+    ],
+)
+def test_json_that_names_a_field_twice_is_rejected(tmp_path: Path, line: str, name: str) -> None:
+    good, bad, last = read(
+        tmp_path / "x.jsonl", f'{{"id": "a", "text": "x"}}\n{line}\n{{"id": "d", "text": "y"}}'
+    )
+    assert (good.id, last.id) == ("a", "d")
+    assert isinstance(bad, Rejected)
+    assert (bad.reason, bad.line, bad.final) == (f"line 2 names {name} twice", 2, True)
+
+
+ZONE = datetime(2024, 1, 2, 3, 4, 5, 600, tzinfo=UTC)
+UNIQUE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
+COLUMNS: list[tuple[Any, Any, Any]] = [
+    (date(2024, 1, 2), pyarrow.date32(), "2024-01-02"),
+    (date(1, 1, 1), pyarrow.date64(), "0001-01-01"),
+    (datetime(2024, 1, 2, 3, 4, 5), pyarrow.timestamp("s"), "2024-01-02T03:04:05"),
+    (ZONE, pyarrow.timestamp("us", "UTC"), "2024-01-02T03:04:05.000600+00:00"),
+    (time(3, 4, 5), pyarrow.time32("s"), "03:04:05"),
+    (timedelta(days=1, seconds=1), pyarrow.duration("us"), "PT86401S"),
+    (timedelta(microseconds=-1500), pyarrow.duration("us"), "PT-0.0015S"),
+    (Decimal("1.10"), pyarrow.decimal128(9, 2), 1.1),
+    (Decimal("7.00"), pyarrow.decimal128(9, 2), 7),
+    (Decimal(2**70), pyarrow.decimal128(30, 0), 2**70),
+    (Decimal("0.12345678901234567890"), pyarrow.decimal128(30, 20), "0.12345678901234567890"),
+    (b"\x00\xff", pyarrow.binary(), base64.b64encode(b"\x00\xff").decode()),
+    ([date(2024, 1, 2), None], pyarrow.list_(pyarrow.date32()), ["2024-01-02", None]),
+    ({"d": Decimal("2.5")}, pyarrow.struct([("d", pyarrow.decimal128(5, 1))]), {"d": 2.5}),
+    ([0.5, 0.25], pyarrow.list_(pyarrow.float32()), [0.5, 0.25]),
+]
+
+
+@pytest.mark.parametrize(("value", "type", "stored"), COLUMNS)
+def test_columns_that_json_does_not_have(
+    tmp_path: Path, value: Any, type: Any, stored: Any
+) -> None:
+    table = pyarrow.table({"id": [1], "text": ["a"], "x": pyarrow.array([value], type)})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    with FileReader(tmp_path / "x.parquet") as reader:
+        (row,) = reader
+    assert isinstance(row, Document)
+    assert row.payload["x"] == stored
+    assert type_of(row.payload["x"]) is type_of(stored)
+    assert payload_reason(row.payload) is None
+
+
+def type_of(value: Any) -> Any:
+    return value.__class__
+
+
+def test_what_pandas_writes_for_a_missing_number_is_no_field(tmp_path: Path) -> None:
+    table = pyarrow.table({"id": [1, 2], "text": ["a", "b"], "x": [float("nan"), 1.5]})
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    with FileReader(tmp_path / "x.parquet") as reader:
+        assert [row.payload for row in reader if isinstance(row, Document)] == [
+            {"text": "a"},
+            {"text": "b", "x": 1.5},
+        ]
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30))
+def test_a_decimal_is_the_same_number_as_json(value: Decimal) -> None:
+    found = json.loads(json.dumps(rows_module._number(value)), parse_float=Decimal)
+    assert Decimal(found) == value
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.gz", "x.tsv.gz"])
+def test_an_archive_of_one_endless_line_is_a_sentence(tmp_path: Path, name: str) -> None:
+    header = "" if "json" in name else "id,text\n" if "csv" in name else "id\ttext\n"
+    with gzip.open(tmp_path / name, "wb", compresslevel=1) as file:
+        file.write(header.encode() + b'a,"')
+        for _ in range(24):
+            file.write(b"0" * 10_000_000)
+    assert (tmp_path / name).stat().st_size < 2_000_000
+    tracemalloc.start()
+    with pytest.raises(ConfigurationError, match=r"longer than 100,000,000|field larger than"):
+        FileReader(tmp_path / name)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 450_000_000
+
+
+def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_module, "LONGEST_LINE", 1000)
+    data = b'{"id": 1}\n' + b"x" * 5_000_000 + b'\n{"id": 2}\n' + b" " * 999 + b"\n" + b"y" * 2000
+    found = list(json_rows(io.BytesIO(data)))
+    assert [line for line, _ in found] == [1, 2, 3, 5]
+    assert [isinstance(row, Rejected) for _, row in found] == [False, True, False, True]
+
+
+def test_a_cell_that_is_never_closed_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = csv.field_size_limit(2000)
+    monkeypatch.setattr(rows_module, "LONGEST_LINE", 2000)
+    try:
+        with pytest.raises(
+            ConfigurationError, match=r"after line .* field larger than field limit"
+        ):
+            read(tmp_path / "x.csv", 'id,text\na,"' + "line\n" * 1000)
+    finally:
+        csv.field_size_limit(before)
+
+
+@pytest.mark.parametrize("depth", [300, 970, 5000])
+def test_a_text_in_nested_lists_is_a_document_or_a_rejection(tmp_path: Path, depth: int) -> None:
+    deep = "[" * depth + '"word"' + "]" * depth
+    first, second, last = read(
+        tmp_path / "x.jsonl",
+        f'{{"id": 1, "text": "a"}}\n{{"id": 2, "text": {deep}}}\n{{"id": 3, "text": "b"}}',
+    )
+    assert (first.id, last.id) == (1, 3)
+    assert isinstance(second, Rejected) or second.text == "word"
+
+
+def test_a_row_of_many_fields_is_named_in_a_line(tmp_path: Path) -> None:
+    row = {f"field {number} {'x' * 500}": number for number in range(5000)}
+    with pytest.raises(ConfigurationError, match="and 4,980 more") as found:
+        read(tmp_path / "x.jsonl", json.dumps(row))
+    assert len(str(found.value)) < 4000
