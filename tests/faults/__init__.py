@@ -5,7 +5,7 @@ runs through it, and everything is then read back past the proxy and compared.
 
 | module    | what it has                                                                     |
 |-----------|---------------------------------------------------------------------------------|
-| scale     | how many documents, kills, seconds: the share of CI, or SPLADE_FAULTS=full      |
+| scale     | how many documents, kills, seconds: the share of CI, or SPLADE_TESTS=full      |
 | faults    | faults as values, and rules that say which requests they hit                    |
 | bulk      | bulk requests cut in two, and their answers put together                        |
 | proxy     | the proxy                                                                       |

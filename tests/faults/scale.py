@@ -1,9 +1,10 @@
-"""How large the tests are: the share that CI runs, or all of it with SPLADE_FAULTS=full."""
+"""How large the tests are: the share that CI runs, or all of it with SPLADE_TESTS=full."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+
+from tests import sharing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,4 +49,4 @@ FULL = Scale(
     deadline_s=900.0,
 )
 
-SCALE = FULL if os.environ.get("SPLADE_FAULTS") == "full" else CI
+SCALE = FULL if sharing.FULL else CI

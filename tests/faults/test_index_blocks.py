@@ -52,7 +52,7 @@ def test_a_block_in_the_middle(
 
 
 @pytest.mark.servers
-@pytest.mark.skipif(SCALE != FULL, reason="takes half a minute: SPLADE_FAULTS=full")
+@pytest.mark.skipif(SCALE != FULL, reason="takes half a minute: SPLADE_TESTS=full")
 def test_a_disk_that_is_full(mortal: ElasticsearchServer, job: Job) -> None:
     """The server itself sets the block, and removes it when there is room."""
     found = rows(SCALE.documents)

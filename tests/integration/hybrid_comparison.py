@@ -21,6 +21,7 @@ from splade_connectors.fusion.legs import Leg
 from splade_connectors.testing import assert_same_fusion, exact_window
 from splade_connectors.testing.fusion import ExactWindow
 from splade_connectors.testing.oracle import stored_batch
+from tests import kept
 from tests.integration.hybrid_places import WEIGHTS, Place, fusions, sums
 
 SAMPLE = Path(__file__).parents[2] / "splade_connectors/sample/corpus.jsonl"
@@ -72,7 +73,7 @@ class Collection:
         texts = [f"{row['title']} {row['text']}" for row in rows]
         random = np.random.default_rng(7)
         dense = _unit(random.normal(size=(len(rows), dimensions)))
-        sparse = encoder.encode_documents(texts)
+        sparse = kept.encoded(encoder, "collection", texts)
         # Spread over the collection, not the first few rows of it.
         again = random.permutation(len(rows))[:repeated].tolist()
         order = [*range(len(rows)), *again * (times - 1)]

@@ -17,7 +17,6 @@ from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_sc
 from splade_connectors.vectors import SparseBatch, SparseVector
 from tests.integration.elasticsearch_server import BOTH_KINDS, Server, server_of
 from tests.servers.elasticsearch import ElasticsearchServer
-from tests.servers.fixtures import skip_when_unavailable
 
 pytestmark = pytest.mark.servers
 
@@ -273,22 +272,27 @@ def test_texts_without_terms_are_not_read_again(server: Server) -> None:
         assert (again.attached, again.encoded, again.unchanged) == (0, 0, 4)
 
 
-def test_lost_vectors_come_back_where_expensive_queries_are_forbidden() -> None:
-    """On a server of its own: this is a setting of the whole cluster."""
-    with skip_when_unavailable():
-        started = ElasticsearchServer.start("9.3.2")
-    with started:
-        server = Server(started.url, (9, 3, 2), frozenset())
-        body = {"persistent": {"search.allow_expensive_queries": False}}
+@pytest.fixture
+def inexpensive(mortal: ElasticsearchServer) -> Iterator[Server]:
+    """Not the servers that all tests share: this is a setting of the whole cluster."""
+    server = Server(mortal.url, (9, 3, 2), frozenset())
+    for allowed in (False, None):
+        body = {"persistent": {"search.allow_expensive_queries": allowed}}
         server.call("PUT", "/_cluster/settings", body)
-        owner = Owner(server)
-        owner.fill(20)
-        with owner.store() as store:
-            store.attach(FIELDS, options=AttachOptions(verify=0))
-            rewrite(server, owner, ["1", "2"])
-            assert store.verify(everything=True).missing == 2
-            again = store.attach(options=AttachOptions(verify=0))
-            assert (again.attached, again.unchanged) == (2, 19)
+        if allowed is False:
+            yield server
+
+
+@pytest.mark.servers
+def test_lost_vectors_come_back_where_expensive_queries_are_forbidden(inexpensive: Server) -> None:
+    owner = Owner(inexpensive)
+    owner.fill(20)
+    with owner.store() as store:
+        store.attach(FIELDS, options=AttachOptions(verify=0))
+        rewrite(inexpensive, owner, ["1", "2"])
+        assert store.verify(everything=True).missing == 2
+        again = store.attach(options=AttachOptions(verify=0))
+        assert (again.attached, again.unchanged) == (2, 19)
 
 
 class Meddling(HashEncoder):

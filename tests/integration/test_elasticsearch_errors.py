@@ -50,7 +50,7 @@ from tests.integration.elasticsearch_fake import (
     web_server,
 )
 from tests.integration.elasticsearch_server import NO_RETRY
-from tests.servers import ElasticsearchServer
+from tests.servers import SharedServer
 from tests.servers.process import free_ports
 
 pytestmark = pytest.mark.servers
@@ -224,7 +224,7 @@ def test_parameters_that_are_for_others(parameter: str) -> None:
 class Secured:
     """The server with users, and an index in it that its reader may read."""
 
-    def __init__(self, server: ElasticsearchServer) -> None:
+    def __init__(self, server: SharedServer) -> None:
         self.address = server.url.removeprefix("http://")
         self.users = server.users
         self.name = f"articles-{secrets.token_hex(8)}"
@@ -238,7 +238,7 @@ class Secured:
 
 
 @pytest.fixture
-def secured(secured_elasticsearch: ElasticsearchServer) -> Iterator[Secured]:
+def secured(secured_elasticsearch: SharedServer) -> Iterator[Secured]:
     secured = Secured(secured_elasticsearch)
     with connect(
         secured.target, encoder=HashEncoder(), options=secured.options("elastic")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +22,6 @@ from tests.integration.elasticsearch_fake import (
     fake_elasticsearch,
 )
 from tests.servers import ElasticsearchServer
-from tests.servers.fixtures import skip_when_unavailable
 
 pytestmark = pytest.mark.servers
 
@@ -278,14 +277,6 @@ async def test_a_request_that_is_too_large_is_halved(page: bool, asynchronous: b
 
 
 # A server that dies
-
-
-@pytest.fixture(scope="module")
-def mortal() -> Iterator[ElasticsearchServer]:
-    with skip_when_unavailable():
-        server = ElasticsearchServer.start(heap="512m")
-    with server:
-        yield server
 
 
 WORDS = ["water", "salt", "flour", "time", "bread", "mountain"]

@@ -13,7 +13,7 @@ from splade_connectors.errors import AccessDenied, AttachRefused
 from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from tests.integration.elasticsearch_fake import Answer, Asked, error, fake_elasticsearch
-from tests.servers import ElasticsearchServer
+from tests.servers import SharedServer
 from tests.servers.security import (
     ADMIN,
     ALIAS_WRITER,
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.servers
 class Index:
     """An index of the admin, opened as other users."""
 
-    def __init__(self, server: ElasticsearchServer) -> None:
+    def __init__(self, server: SharedServer) -> None:
         self.server = server
         self.name = f"articles-{uuid.uuid4().hex}"
         address = server.url.removeprefix("http://")
@@ -56,7 +56,7 @@ class Index:
 
 
 @pytest.fixture
-def index(secured_elasticsearch: ElasticsearchServer) -> Iterator[Index]:
+def index(secured_elasticsearch: SharedServer) -> Iterator[Index]:
     made = Index(secured_elasticsearch)
     yield made
     made.admin.delete(f"/{made.name}").raise_for_status()

@@ -17,6 +17,7 @@ from tests.servers import (
     OpenSearchServer,
     ServerFailed,
     ServerUnavailable,
+    SharedServer,
     client_for,
 )
 from tests.servers.fixtures import skip_when_unavailable
@@ -112,6 +113,7 @@ def test_opensearch_has_both_kinds_of_vectors_in_one_index(opensearch_url: str) 
 
 
 @pytest.mark.servers
+@pytest.mark.full("how a server of this run stops, on another OpenSearch")
 def test_opensearch_stops_with_its_tests() -> None:
     with skip_when_unavailable():
         server = OpenSearchServer.start(heap="512m")
@@ -134,14 +136,14 @@ async def test_the_async_client_talks_to_an_older_server(
 
 
 @pytest.mark.servers
-def test_a_secured_server_wants_a_password(secured_elasticsearch: ElasticsearchServer) -> None:
+def test_a_secured_server_wants_a_password(secured_elasticsearch: SharedServer) -> None:
     assert get(secured_elasticsearch, "/_nodes").status_code == 401
     assert get(secured_elasticsearch, "/_nodes", user="elastic").status_code == 200
 
 
 @pytest.mark.servers
 def test_the_reader_of_a_secured_server_may_only_read(
-    secured_elasticsearch: ElasticsearchServer,
+    secured_elasticsearch: SharedServer,
 ) -> None:
     admin = ("elastic", secured_elasticsearch.users["elastic"])
     reader = ("reader", secured_elasticsearch.users["reader"])
@@ -161,7 +163,7 @@ def test_the_reader_of_a_secured_server_may_only_read(
 
 @pytest.mark.servers
 def test_a_killed_server_comes_back_with_its_data_at_the_same_url() -> None:
-    with start(heap="512m") as server:
+    with start(version="7.17.29", heap="512m") as server:  # the quickest to start
         url = server.url
         document = f"{url}/articles/_doc/1"
         httpx.put(document, json={"title": "Coffee"}).raise_for_status()
@@ -192,11 +194,11 @@ def test_a_server_that_is_too_slow_is_given_up() -> None:
 @pytest.mark.servers
 def test_a_server_does_not_outlive_tests_that_are_killed() -> None:
     with skip_when_unavailable():
-        DISTRIBUTIONS["9.3.2"].java_home()
-        DISTRIBUTIONS["9.3.2"].home()
+        DISTRIBUTIONS["7.17.29"].java_home()
+        DISTRIBUTIONS["7.17.29"].home()
     script = (
         "from tests.servers import ElasticsearchServer as Server; import time;"
-        "print(Server.start('9.3.2', heap='512m').url, flush=True); time.sleep(600)"
+        "print(Server.start('7.17.29', heap='512m').url, flush=True); time.sleep(600)"
     )
     tests = subprocess.Popen(
         [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -271,7 +273,7 @@ def running_version(url: str) -> str:
     return str(node["version"])
 
 
-def get(server: ElasticsearchServer, path: str, user: str | None = None) -> httpx.Response:
+def get(server: SharedServer, path: str, user: str | None = None) -> httpx.Response:
     auth = (user, server.users[user]) if user else None
     return httpx.get(f"{server.url}{path}", auth=auth)
 

@@ -12,6 +12,7 @@ from tests.servers.compat import client_for
 from tests.servers.elasticsearch import DISTRIBUTIONS, Distribution, ElasticsearchServer
 from tests.servers.errors import ServerFailed, ServerUnavailable
 from tests.servers.opensearch import OpenSearchServer
+from tests.servers.shared import SharedServer
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -20,5 +21,6 @@ __all__ = [
     "OpenSearchServer",
     "ServerFailed",
     "ServerUnavailable",
+    "SharedServer",
     "client_for",
 ]

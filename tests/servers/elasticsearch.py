@@ -138,7 +138,7 @@ class ElasticsearchServer(SearchNode):
     ) -> Self:
         """Start a version from `DISTRIBUTIONS` and wait until it is healthy.
 
-        `heap` is in Java's notation, "512m" or "1g" (the default; `$SPLADE_TEST_HEAP` sets
+        `heap` is in Java's notation, "1g" or "512m" (the default; `$SPLADE_TEST_HEAP` sets
         another). Raises `ServerUnavailable` when Java, Maven or the download is missing, and
         `ServerFailed` when the server ends or is not healthy within `timeout_s`.
         """
