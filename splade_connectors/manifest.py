@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from splade_connectors.errors import ManifestMismatch, SpladeConnectorsError
 from splade_connectors.options import LongText
+from splade_connectors.shown import quoted
 
 KeyStyle = Literal["token", "id", "other"]
 
@@ -93,15 +96,15 @@ class IndexManifest:
         """
         if raw.get("format", FORMAT) != FORMAT:
             raise ManifestMismatch(
-                f"the index has a manifest of format {raw['format']}, this version reads "
+                f"the index has a manifest of format {quoted(raw['format'])}, this version reads "
                 f"format {FORMAT}: pip install -U splade-connectors"
             )
+        wrong = wrong_values(cls, raw)
+        if wrong:
+            raise ManifestMismatch(f"the index has an unreadable manifest: {'; '.join(wrong)}")
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in raw.items() if name in known}
-        try:
-            return cls(**values | {"text_fields": _field_names(raw.get("text_fields", ["text"]))})
-        except TypeError as error:
-            raise ManifestMismatch(f"the index has an unreadable manifest: {error}") from error
+        return cls(**values | {"text_fields": tuple(raw.get("text_fields", ("text",)))})
 
     def check(
         self, mine: IndexManifest, *, use: Literal["write", "query", "verify"], where: str
@@ -139,10 +142,41 @@ class IndexManifest:
             )
 
 
-def _field_names(raw: object) -> tuple[str, ...]:
-    if not isinstance(raw, list | tuple):
-        raise TypeError(f"text_fields is {raw!r}, not a list")
-    return tuple(raw)
+def wrong_values(record: type, raw: Mapping[str, Any]) -> list[str]:
+    """What is absent from a JSON object that was a record once, or has another type; in words.
+
+    Others may have edited it, and what is wrong in it must not be found out in the middle of a run.
+
+    Args:
+        record: a dataclass; lists stand for its tuples.
+        raw: the JSON object.
+    """
+    hints = get_type_hints(record)
+    needed = [field.name for field in fields(record) if field.default is MISSING]
+    absent = ", ".join(repr(name) for name in needed if name not in raw)
+    return [
+        *([f"it lacks {absent}"] if absent else []),
+        *(
+            f"{name} is {quoted(raw[name])}"
+            for name, hint in hints.items()
+            if name in raw and not _fits(raw[name], hint)
+        ),
+    ]
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    kind, inside = get_origin(hint), get_args(hint)
+    if kind in (Union, UnionType):
+        return any(_fits(value, one) for one in inside)
+    if kind is Literal:
+        return isinstance(value, str) and value in inside
+    if kind is tuple:
+        return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
+    if kind is not None:  # a mapping: what it holds has a record of its own
+        return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
+    if hint is float:
+        return _fits(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
 
 
 def parse_manifest(raw: object, where: str) -> IndexManifest | None:
@@ -154,7 +188,7 @@ def parse_manifest(raw: object, where: str) -> IndexManifest | None:
     if raw is None:
         return None
     if not isinstance(raw, Mapping):
-        raise ManifestMismatch(f"{where} has a manifest that is no JSON object: {raw!r}")
+        raise ManifestMismatch(f"{where} has a manifest that is no JSON object: {quoted(raw)}")
     try:
         return IndexManifest.from_json(raw)
     except SpladeConnectorsError as error:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from splade_connectors.errors import ManifestMismatch
 from splade_connectors.manifest import MANIFEST_KEY
+from splade_connectors.shown import quoted
 
 STATE_KEY = f"{MANIFEST_KEY}_state"
 
@@ -23,7 +25,8 @@ def vector_of(metadata: Metadata, name: str) -> str:
 
 def former_of(metadata: Metadata, name: str) -> str | None:
     """The vector that a name stood for before its model was replaced; None without one."""
-    return _state(metadata, name).get("former")
+    former = _state(metadata, name).get("former")
+    return former if isinstance(former, str) else None
 
 
 def switched(metadata: Metadata, name: str, vector: str) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def switched(metadata: Metadata, name: str, vector: str) -> dict[str, Any]:
 
 def is_marked(metadata: Metadata, vector: str) -> bool:
     """Whether the documents with this vector carry a marker in their payload."""
-    return bool((_states(metadata).get(_mark_key(vector)) or {}).get("mark"))
+    return bool(_state(metadata, _mark_key(vector)).get("mark"))
 
 
 def marked(metadata: Metadata, vector: str) -> dict[str, Any]:
@@ -44,10 +47,11 @@ def marked(metadata: Metadata, vector: str) -> dict[str, Any]:
 
 def without_vector(metadata: Metadata, vector: str) -> dict[str, Any]:
     """The metadata without anything of ours about a vector."""
-    manifests = dict(metadata.get(MANIFEST_KEY) or {})
+    manifests = dict(manifests_of(metadata))
     manifests.pop(vector, None)
     states = {}
-    for name, state in _states(metadata).items():
+    for name in _states(metadata):
+        state = _state(metadata, name)
         if state.get("vector") == vector or name == _mark_key(vector):
             continue
         states[name] = {
@@ -61,12 +65,34 @@ def _mark_key(vector: str) -> str:
     return f"{vector} marked"
 
 
+def manifests_of(metadata: Metadata) -> Mapping[str, Any]:
+    """The manifests of an index, by vector.
+
+    Raises:
+        ManifestMismatch: when something else is in their place.
+    """
+    return _mapping(metadata, MANIFEST_KEY)
+
+
 def _states(metadata: Metadata) -> Mapping[str, Any]:
-    return metadata.get(STATE_KEY) or {}
+    return _mapping(metadata, STATE_KEY)
 
 
 def _state(metadata: Metadata, name: str) -> Mapping[str, Any]:
-    return _states(metadata).get(name) or {}
+    return _mapping(_states(metadata), name)
+
+
+def _mapping(metadata: Metadata, key: str) -> Mapping[str, Any]:
+    """What is under a key that only we write; others may have written there all the same."""
+    found = metadata.get(key)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise ManifestMismatch(
+            f"the index keeps {quoted(found)} under {quoted(key)}, where splade-connectors keeps "
+            "an object of its own: remove it"
+        )
+    return found
 
 
 def _with_states(metadata: Metadata, states: Mapping[str, Any]) -> dict[str, Any]:

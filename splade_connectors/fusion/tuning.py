@@ -12,6 +12,8 @@ from typing import Any
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.legs import DEFAULT_CANDIDATES, Leg
 from splade_connectors.fusion.spec import Fusion, Rrf, format_fusion, parse_fusion, weights_of
+from splade_connectors.manifest import wrong_values
+from splade_connectors.shown import quoted
 
 FORMAT = 1
 
@@ -84,21 +86,37 @@ class Tuning:
         Raises:
             ConfigurationError: when it is none, or one of a later format.
         """
+        if not isinstance(raw, Mapping):
+            raise ConfigurationError(f"this is no tuning: {quoted(raw)}")
         if raw.get("format", FORMAT) != FORMAT:
             raise ConfigurationError(
-                f"the tuning has the format {raw['format']!r}, this version reads format {FORMAT}: "
-                "pip install -U splade-connectors"
+                f"the tuning has the format {quoted(raw['format'])}, this version reads format "
+                f"{FORMAT}: pip install -U splade-connectors"
             )
+        wrong = wrong_values(cls, raw) or _wrong_legs(raw["against"])
+        if wrong:
+            raise ConfigurationError(f"this is no tuning: {'; '.join(wrong)}")
         known = {field.name for field in fields(cls)}
-        try:
-            legs = tuple(map(str, raw["legs"]))
-            against = {name: Against(**values) for name, values in raw["against"].items()}
-            values = {name: value for name, value in raw.items() if name in known}
-            made = cls(**values | {"legs": legs, "against": against})
-            weights_of(made.to_fusion(), len(legs))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationError(f"this is no tuning: {error}") from error
+        values = {name: value for name, value in raw.items() if name in known}
+        legs = tuple(raw["legs"])
+        against = {name: _against(values) for name, values in raw["against"].items()}
+        made = cls(**values | {"legs": legs, "against": against})
+        if made.candidates < 1 or (made.max_query_terms or 1) < 1:
+            raise ConfigurationError("this is no tuning: its candidates or terms are less than 1")
+        weights_of(made.to_fusion(), len(legs))
         return made
+
+
+def _against(raw: Mapping[str, Any]) -> Against:
+    return Against(**{field.name: raw[field.name] for field in fields(Against)})
+
+
+def _wrong_legs(against: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{quoted(name)} is {quoted(values)}"
+        for name, values in against.items()
+        if not isinstance(values, Mapping) or wrong_values(Against, values)
+    ]
 
 
 @dataclass(kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splade_connectors.backends.metadata import (
+    STATE_KEY,
+    former_of,
+    is_marked,
+    vector_of,
+    without_vector,
+)
 from splade_connectors.errors import ConfigurationError, ManifestMismatch
 from splade_connectors.files.json_files import read_manifest_file, write_manifest_file
-from splade_connectors.manifest import IndexManifest, parse_manifest
+from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
 
 MINE = IndexManifest(
     model="splade-tiny", revision="abc", tokenizer="def", activation="log1p", max_length=256
@@ -143,8 +151,17 @@ def test_what_has_a_default_may_be_absent() -> None:
 @pytest.mark.parametrize(
     ("raw", "sentence"),
     [
-        ({}, "unreadable manifest: .*missing 5 required"),
-        ({"model": "x"}, "unreadable manifest: .*'tokenizer'"),
+        ({}, "unreadable manifest: it lacks 'model', 'revision', 'tokenizer'"),
+        ({"model": "x"}, "unreadable manifest: it lacks 'revision', 'tokenizer'"),
+        (MINE.to_json() | {"model": 5}, "unreadable manifest: model is 5"),
+        (MINE.to_json() | {"max_length": "256"}, "max_length is '256'"),
+        (MINE.to_json() | {"max_length": True}, "max_length is True"),
+        (MINE.to_json() | {"prune_top_k": [1]}, r"prune_top_k is \[1\]"),
+        (MINE.to_json() | {"long_text": "cut"}, "long_text is 'cut'"),
+        (MINE.to_json() | {"key_style": []}, r"key_style is \[\]"),
+        (MINE.to_json() | {"text_fields": ["a", 5]}, "text_fields is"),
+        (MINE.to_json() | {"tuning": 5}, "tuning is 5"),
+        (MINE.to_json() | {"tuning": {"x" * 60_000: 5}, "model": {}}, "model is {}"),
         (MINE.to_json() | {"text_fields": 3}, "unreadable manifest"),
         (MINE.to_json() | {"text_fields": "text"}, "unreadable manifest: text_fields"),
         ("x", "no JSON object: 'x'"),
@@ -155,6 +172,36 @@ def test_what_has_a_default_may_be_absent() -> None:
 def test_what_is_no_manifest_is_refused_naming_the_index(raw: Any, sentence: str) -> None:
     with pytest.raises(ManifestMismatch, match=f"edge:index.*{sentence}"):
         parse_manifest(raw, "edge:index")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(MINE.to_json() | {"tuning": None}, JSON)), JSON
+)
+def test_whatever_is_stored_is_a_manifest_or_a_sentence(changes: Any, other: Any) -> None:
+    for raw in (MINE.to_json() | changes, other):
+        try:
+            found = parse_manifest(raw, "here")
+        except ManifestMismatch:
+            continue
+        if found is not None:  # then it can be used like any other
+            assert found.fingerprint()
+            assert IndexManifest.from_json(found.to_json()) == found
+            with suppress(ManifestMismatch):
+                found.check(MINE, use="write", where="here")
+
+
+@given(st.dictionaries(st.sampled_from([MANIFEST_KEY, STATE_KEY]), JSON), st.text(max_size=3))
+def test_whatever_is_kept_beside_it_is_that_or_a_sentence(metadata: Any, name: str) -> None:
+    for look in (vector_of, former_of, is_marked, without_vector):
+        with suppress(ManifestMismatch):
+            look(metadata, name)
 
 
 def test_no_manifest_is_none() -> None:
