@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened, does_nothing
 from splade_connectors.backends.secrets import check_header
 from splade_connectors.backends.targets import Target
-from splade_connectors.backends.tls import check_files, context
+from splade_connectors.backends.tls import check_files, context, proxy_in_plain_sight
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.extras import require
 from splade_connectors.options import ConnectOptions
@@ -34,7 +35,7 @@ class EdgeAdapter:
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
         """Prepare the engine; the folder is opened at the first request."""
-        engine = EdgeEngine(Path(target.path).expanduser(), str(target))
+        engine = EdgeEngine(_folder(target), str(target))
         backend = _backend(target, options, collection="")
         if not asynchronous:
             return Opened(backend=backend, send=engine.send, close=engine.close)
@@ -55,6 +56,23 @@ class EdgeAdapter:
         raise ConfigurationError("an embedded store is opened by its path: connect('edge:PATH')")
 
 
+def _folder(target: Target) -> Path:
+    """The folder of an embedded store.
+
+    Raises:
+        ConfigurationError: when no file system can have a folder of that name.
+    """
+    if "\0" in target.path:
+        raise ConfigurationError("the path after edge: holds a null character: no folder has one")
+    try:
+        return Path(target.path).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"{target} begins with the home of a user who is not known here; for a folder of that "
+            f"name write edge:./{target.path}"
+        ) from error
+
+
 class QdrantAdapter:
     """`qdrant://HOST[:PORT]/COLLECTION`, and clients of qdrant-client."""
 
@@ -69,9 +87,17 @@ class QdrantAdapter:
                 f"qdrant+{target.transport} is not known; write qdrant, qdrant+https or qdrant+grpc"
             )
         kind = library.AsyncQdrantClient if asynchronous else library.QdrantClient
+        key = _api_key(target, options)
+        proxy = proxy_in_plain_sight(target.host) if key and target.transport != "https" else None
+        if proxy:
+            warnings.warn(
+                f"the API key goes to the proxy {proxy} as plain text: write qdrant+https://, or "
+                f"name {target.host} in NO_PROXY",
+                stacklevel=2,
+            )
         client = kind(
             https=target.transport == "https",
-            api_key=_api_key(target, options),
+            api_key=key,
             timeout=max(1, round(options.timeout_s)),
             check_compatibility=False,  # it would connect here, and warn instead of raising
             **_address(target),

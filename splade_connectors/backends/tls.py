@@ -1,9 +1,10 @@
-"""Files for TLS, checked before a client is made: the libraries' own words name no option."""
+"""What protects a connection: files for TLS, checked before a client is made, and plain proxies."""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from urllib.request import getproxies_environment, proxy_bypass
 
 from splade_connectors.backends.targets import Target
 from splade_connectors.errors import ConfigurationError
@@ -56,3 +57,17 @@ def context(options: ConnectOptions) -> ssl.SSLContext:
             f"{shown}: no certificate or key in PEM form that fit together ({reason})"
         ) from error
     return made
+
+
+def proxy_in_plain_sight(host: str) -> str | None:
+    """The proxy that the environment puts between here and a host without TLS, None for none.
+
+    For clients that go by the environment: httpx and gRPC do, those of Elasticsearch and OpenSearch
+    do not.
+    """
+    proxies = getproxies_environment()
+    proxy = proxies.get("http") or proxies.get("all")
+    if not proxy or proxy_bypass(host):
+        return None
+    # Without its own password, which may stand before the host.
+    return proxy.rpartition("//")[2].rpartition("@")[2].strip("/")

@@ -118,6 +118,9 @@ def main(arguments: list[str] | None = None) -> None:
     process.prepare_streams()
     if sys.stdout is None:
         _fail("the standard output is closed: > /dev/null throws the results away", REFUSED)
+    warning = process.password_warning(sys.argv[1:] if arguments is None else arguments)
+    if warning:
+        printing.warn(warning)
     try:
         with process.harmless_warnings():
             app(arguments, prog_name="splade-connectors")

@@ -8,11 +8,18 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from splade_connectors.shown import shown
+
+# Where each database's credentials are read from.
+_BETTER_PLACES = {
+    "qdrant": "QDRANT_API_KEY",
+    "elasticsearch": "ELASTICSEARCH_PASSWORD, beside ELASTICSEARCH_USERNAME",
+    "opensearch": "OPENSEARCH_PASSWORD, beside OPENSEARCH_USERNAME",
+}
 
 
 def prepare_streams() -> None:
@@ -30,11 +37,26 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def password_warning(arguments: Sequence[str]) -> str | None:
+    """What to do about a password that was typed, None where none was."""
+    for argument in arguments:
+        scheme, separator, rest = argument.partition("://")
+        given, at, _ = rest.partition("/")[0].rpartition("@")
+        if separator and at and given.partition(":")[2]:
+            database = scheme.lower().partition("+")[0]
+            instead = _BETTER_PLACES.get(database, "an environment variable")
+            return (
+                f"the password in {database}://… can be read by everybody on this machine (ps), "
+                f"and the shell keeps it in its history; it belongs into {instead}"
+            )
+    return None
+
+
 @contextmanager
 def harmless_warnings() -> Iterator[None]:
-    """Warnings that libraries print hold words of servers."""
+    """Warnings of libraries are a line each, and hold words of servers."""
     usual = warnings.formatwarning
-    warnings.formatwarning = lambda *words, **more: shown(usual(*words, **more), lines=True)
+    warnings.formatwarning = lambda message, *more, **others: f"warning: {shown(str(message))}\n"
     last = logging.lastResort.formatter if logging.lastResort else None
     if logging.lastResort:
         logging.lastResort.setFormatter(_Harmless())
