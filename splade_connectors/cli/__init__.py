@@ -50,16 +50,16 @@ class _Commands(TyperGroup):
                 if sys.stdout is not None:
                     sys.stdout.flush()  # here, where a broken pipe can still be handled
         except IndexingInterrupted as stop:
-            _fail(str(stop), INTERRUPTED)
+            _fail(INTERRUPTED, str(stop))
         except KeyboardInterrupt:
-            _fail("stopped", INTERRUPTED)
+            _fail(INTERRUPTED, "stopped")
         except SpladeConnectorsError as error:
-            _fail("\n".join([str(error), *getattr(error, "__notes__", [])]), REFUSED)
+            _fail(REFUSED, str(error), *getattr(error, "__notes__", []))
         except BrokenPipeError:
             _discard_output()  # the reader of a pipe (head, less) has gone: no error
         except OSError as error:
             _discard_output()
-            _fail(str(error), REFUSED)
+            _fail(REFUSED, str(error))
 
 
 app = typer.Typer(
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code."""
     process.prepare_streams()
     if sys.stdout is None:
-        _fail("the standard output is closed: > /dev/null throws the results away", REFUSED)
+        _fail(REFUSED, "the standard output is closed: > /dev/null throws the results away")
     warning = process.password_warning(sys.argv[1:] if arguments is None else arguments)
     if warning:
         printing.warn(warning)
@@ -137,8 +137,8 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    printing.fail(message)
+def _fail(code: int, message: str, *notes: str) -> NoReturn:
+    printing.fail(message, *notes)
     sys.exit(code)
 
 

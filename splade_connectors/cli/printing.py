@@ -78,9 +78,9 @@ def warn(message: str) -> None:
     print(f"warning: {shown(message)}", file=sys.stderr)
 
 
-def fail(message: str) -> None:
-    """An error on stderr; notes on it are lines of their own."""
-    print(f"error: {shown(message, lines=True)}", file=sys.stderr)
+def fail(message: str, *notes: str) -> None:
+    """An error on stderr, and a line for each note on it."""
+    print(f"error: {shown(message)}", *map(shown, notes), sep="\n", file=sys.stderr)
 
 
 def log_line(fields: Any) -> None:
