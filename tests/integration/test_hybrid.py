@@ -17,6 +17,7 @@ from splade_connectors.errors import ConfigurationError, NotSupported, RequestRe
 from splade_connectors.fusion import (
     DenseLeg,
     DistributionBased,
+    Fusion,
     Rrf,
     SparseLeg,
     TextLeg,
@@ -24,6 +25,7 @@ from splade_connectors.fusion import (
 )
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.testing import assert_same_fusion, exact_window
+from splade_connectors.testing.requests import counted
 from tests.integration import hybrid_places
 from tests.integration.hybrid_comparison import (
     DEPTH,
@@ -67,6 +69,21 @@ def legs(place: Place, vector: list[float]) -> list[Leg]:
         SparseLeg(candidates=WINDOW),
         DenseLeg(vector=vector, candidates=WINDOW, exact=place.exact),
     ]
+
+
+@pytest.mark.parametrize("fusion", [Rrf(), WeightedSum(scale=(21.5, 0.8))])
+def test_a_warm_hybrid_search_is_one_request_and_one_for_its_page(
+    place: Place, vector: list[float], fusion: Fusion
+) -> None:
+    place.store.search(QUERY, legs=legs(place, vector), fusion=fusion)
+    with counted(place.store) as sent:
+        found = place.store.search(QUERY, legs=legs(place, vector), fusion=fusion)
+        without = place.store.search(
+            QUERY, legs=legs(place, vector), fusion=fusion, with_payload=False
+        )
+    assert len(found) == len(without) == 10
+    assert len(sent.purposes) <= 2 + 1, sent
+    assert sent.writes == []
 
 
 @pytest.mark.parametrize("path", ["auto", "client"])
