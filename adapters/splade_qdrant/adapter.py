@@ -57,7 +57,7 @@ class EdgeAdapter:
 
 
 def _folder(target: Target) -> Path:
-    """The folder of an embedded store.
+    """The folder of an embedded store, wherever this process changes to later on.
 
     Raises:
         ConfigurationError: when no file system can have a folder of that name.
@@ -65,7 +65,7 @@ def _folder(target: Target) -> Path:
     if "\0" in target.path:
         raise ConfigurationError("the path after edge: holds a null character: no folder has one")
     try:
-        return Path(target.path).expanduser()
+        return Path(target.path).expanduser().absolute()
     except RuntimeError as error:
         raise ConfigurationError(
             f"{target} begins with the home of a user who is not known here; for a folder of that "

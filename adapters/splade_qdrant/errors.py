@@ -113,16 +113,21 @@ def from_status(
     return RequestRejected(f"{location} refused the request ({status}): {message}", status=status)
 
 
+def locked(location: str) -> StoreLocked:
+    """The error where somebody else has a shard open."""
+    return StoreLocked(
+        f"{location} is open in another process, or in another store of this one: close that "
+        "first, or run a Qdrant server for several at once"
+    )
+
+
 def from_engine(
     error: Exception, location: str, say: Callable[[str], str] = as_it_is
 ) -> SpladeConnectorsError:
     """The error of the embedded engine, which raises bare `Exception`s with a text."""
     text = say(_line(error))
     if "WouldBlock" in text:
-        return StoreLocked(
-            f"{location} is open in another process, or in another store of this one: close that "
-            "first, or run a Qdrant server for several at once"
-        )
+        return locked(location)
     if "No space left" in text or "os error 28" in text:
         return StorageFull(
             f"the disk of {location} is full: {text}. What was acknowledged is kept; make room and "

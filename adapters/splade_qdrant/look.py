@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from splade_connectors.backends.metadata import vector_of
+from splade_connectors.backends.metadata import is_created, manifests_of, vector_of
 from splade_connectors.backends.protocol import Capabilities, Description
 from splade_connectors.backends.versions import Version, parse_version
 from splade_connectors.errors import NotFound
-from splade_connectors.files.json_files import read_manifest_file
-from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
+from splade_connectors.files.json_files import read_json_object, read_manifest_file
+from splade_connectors.manifest import IndexManifest, parse_manifest
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
 from splade_qdrant.requests import QdrantRequest
@@ -72,6 +72,7 @@ def description(address: Address, told: Mapping[str, str], schema: Schema) -> De
         version=parse_version(told["version"]),
         exists=True,
         has_field=vector in schema.sparse,
+        created_by_us=is_created(metadata) or is_created(_manifest_file(address)),
         max_write_documents=schema.limits.get("upsert_max_batchsize"),
         details={
             "vector": vector,
@@ -99,5 +100,8 @@ def _manifest(address: Address, vector: str, metadata: Mapping[str, Any]) -> Ind
     """From the manifest file where one was named and is there, else from the metadata."""
     if address.manifest_file and address.manifest_file.is_file():
         return read_manifest_file(address.manifest_file, vector)
-    ours = metadata.get(MANIFEST_KEY) or {}
-    return parse_manifest(ours.get(vector), address.location)
+    return parse_manifest(manifests_of(metadata).get(vector), address.location)
+
+
+def _manifest_file(address: Address) -> Mapping[str, Any]:
+    return read_json_object(address.manifest_file) if address.manifest_file else {}

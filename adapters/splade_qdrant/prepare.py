@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from splade_connectors.backends.metadata import STATE_KEY, Metadata, marked
+from splade_connectors.backends.metadata import STATE_KEY, Metadata, created, manifests_of, marked
 from splade_connectors.backends.protocol import Description
 from splade_connectors.backends.versions import Version, version_text
 from splade_connectors.errors import NotSupported
-from splade_connectors.files.json_files import write_manifest_file
+from splade_connectors.files.json_files import (
+    read_json_object,
+    write_json_object,
+    write_manifest_file,
+)
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
@@ -39,12 +43,14 @@ def prepare(
     if seen.schema is not None:
         now = yield from add_vector(address, server, seen)
         return (yield from _with_manifest(address, server, now, manifest, write_manifest))
-    keeps = write_manifest and address.manifest_file is None
-    metadata = {MANIFEST_KEY: {address.vector: manifest.to_json()}} if keeps else {}
+    file, metadata = address.manifest_file, {}
+    if write_manifest and file is None:
+        metadata = created({MANIFEST_KEY: {address.vector: manifest.to_json()}})
     yield address.request("create", _creation(address, dense_sizes, metadata))
-    if write_manifest and address.manifest_file:
+    if write_manifest and file:
         # What the file says of this vector is of a collection that is gone.
-        write_manifest_file(address.manifest_file, address.vector, manifest)
+        write_manifest_file(file, address.vector, manifest)
+        write_json_object(file, created(read_json_object(file)))
     # Another process may have made it at the same moment: with other vectors, another manifest.
     now = yield from add_vector(address, server, (yield from look(address, server)))
     return (yield from _with_manifest(address, server, now, manifest, write_manifest))
@@ -99,7 +105,7 @@ def write_manifest(address: Address, server: Server, manifest: IndexManifest) ->
     seen = yield from look(address, server)
 
     def change(metadata: Metadata) -> dict[str, Any]:
-        manifests = {**_manifests(metadata), seen.vector: manifest.to_json()}
+        manifests = {**manifests_of(metadata), seen.vector: manifest.to_json()}
         return {**metadata, MANIFEST_KEY: manifests}
 
     if address.manifest_file:
@@ -175,12 +181,8 @@ def _checked(address: Address, seen: Description, manifest: IndexManifest) -> De
 
 
 def _manifest_added(metadata: Metadata, vector: str, manifest: IndexManifest) -> dict[str, Any]:
-    manifests = {vector: manifest.to_json(), **_manifests(metadata)}
+    manifests = {vector: manifest.to_json(), **manifests_of(metadata)}
     return {**metadata, MANIFEST_KEY: manifests}
-
-
-def _manifests(metadata: Metadata) -> Mapping[str, Any]:
-    return metadata.get(MANIFEST_KEY) or {}
 
 
 def _set_changed(address: Address, seen: Description, change: Change) -> Steps[dict[str, Any]]:

@@ -15,6 +15,9 @@ from splade_connectors.shown import quoted
 
 STATE_KEY = f"{MANIFEST_KEY}_state"
 
+# Beside the states of vectors: none of them can have a slash in its name.
+_COLLECTION = "/collection"
+
 Metadata = Mapping[str, Any]
 
 
@@ -43,6 +46,16 @@ def is_marked(metadata: Metadata, vector: str) -> bool:
 def marked(metadata: Metadata, vector: str) -> dict[str, Any]:
     """The metadata in which that is so."""
     return _with_states(metadata, {**_states(metadata), _mark_key(vector): {"mark": True}})
+
+
+def is_created(metadata: Metadata) -> bool:
+    """Whether this package made the collection: nothing in it is anybody else's then."""
+    return _state(metadata, _COLLECTION).get("created") is True
+
+
+def created(metadata: Metadata) -> dict[str, Any]:
+    """The metadata in which that is so."""
+    return _with_states(metadata, {**_states(metadata), _COLLECTION: {"created": True}})
 
 
 def without_vector(metadata: Metadata, vector: str) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Capabilities:
         version: of the server, e.g. (9, 3, 2); empty where there is none to speak of.
         exists: whether the collection or index is there.
         has_field: whether its sparse field is there.
+        created_by_us: whether this package made the collection or index, as it was recorded then:
+            what is in it was written by us.
         key_style: how terms are named in it.
         rounding: what becomes of a weight in it.
         max_query_terms: most terms of one query, None for no limit.
@@ -55,6 +57,7 @@ class Capabilities:
     version: tuple[int, ...] = ()
     exists: bool = False
     has_field: bool = False
+    created_by_us: bool = False
     key_style: KeyStyle = "id"
     rounding: Rounding = "float32"
     max_query_terms: int | None = None

@@ -317,10 +317,10 @@ def test_a_shard_of_somebody_gets_the_vector_and_keeps_its_points_exactly(
         report = store.index(documents())
         assert report.written == len(TEXTS)
         assert store.count() == len(TEXTS)
-        inspection = store.inspect().capabilities
+        inspection = store.inspect()
         assert inspection.documents == len(TEXTS) + 20
-        assert inspection.details["sparse_fields"] == ["splade"]
-        assert inspection.details["dense_fields"] == {name: 4}
+        assert inspection.capabilities.details["sparse_fields"] == ["splade"]
+        assert inspection.capabilities.details["dense_fields"] == {name: 4}
         assert {hit.id for hit in store.search("water", limit=100)} == {
             doc.id for doc in documents()
         }
@@ -346,7 +346,10 @@ def test_the_manifest_lies_beside_the_shard(path: Path) -> None:
         manifest = store.inspect().manifest
     assert manifest
     kept = json.loads((path / "splade_connectors.json").read_text(encoding="utf-8"))
-    assert kept == {"splade_connectors": {"splade": manifest.to_json()}}
+    assert kept == {
+        "splade_connectors": {"splade": manifest.to_json()},
+        "splade_connectors_state": {"/collection": {"created": True}},
+    }
     assert not [entry.name for entry in path.iterdir() if entry.name.startswith(".")]
 
 

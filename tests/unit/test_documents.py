@@ -110,6 +110,11 @@ def test_every_spelling_of_a_uuid_is_the_same_point(value: uuid.UUID, spelling: 
         "6c1d2f0a0d3b5c559b505b1f6a3f9e1",
         "6c1d2f0a0d3b5c559b505b1f6a3f9e1g",
         "\uff16c1d2f0a0d3b5c559b505b1f6a3f9e11",
+        # Python's own parser takes these.
+        "6c1d2f0a0d3b5c559b505b1f6a3f9e_1",
+        "+c1d2f0a0d3b5c559b505b1f6a3f9e11",
+        "0x1d2f0a0d3b5c559b505b1f6a3f9e11",
+        "6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11\n",
     ],
 )
 def test_what_qdrant_takes_for_no_uuid_is_a_text(text: str) -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from splade_connectors.backends.attaching import Counts, Found, Selection, Survey
-from splade_connectors.backends.metadata import is_marked
+from splade_connectors.backends.metadata import is_marked, manifests_of
 from splade_connectors.backends.protocol import Description
 from splade_connectors.backends.versions import version_text
 from splade_connectors.errors import AccessDenied, RequestRejected
-from splade_connectors.manifest import MANIFEST_KEY
 from splade_connectors.payloads import text_paths
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
@@ -115,7 +114,7 @@ def _changes(address: Address, seen: Description, schema: Schema, mark: bool) ->
     changes = []
     if seen.vector not in schema.sparse:
         changes.append(f"the collection gets the sparse vector {seen.vector!r}")
-    if seen.vector not in (schema.metadata.get(MANIFEST_KEY) or {}):
+    if seen.vector not in manifests_of(schema.metadata):
         where = address.manifest_file or "the collection's metadata"
         changes.append(f"{where} gets a manifest; what is in it stays")
     if mark and not is_marked(schema.metadata, seen.vector):

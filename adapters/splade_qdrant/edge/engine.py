@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -22,26 +22,16 @@ from splade_connectors.errors import (
     ConfigurationError,
     NotFound,
     RequestRejected,
-    SchemaConflict,
     SpladeConnectorsError,
     StorageFull,
 )
 from splade_connectors.extras import require
 from splade_connectors.files.json_files import read_json_object, write_json_object
 from splade_qdrant.edge.filter import edge_filter
+from splade_qdrant.edge.folder import CONFIG_FILE, METADATA_FILE, ShardFolder
 from splade_qdrant.edge.query import edge_query, selected
 from splade_qdrant.errors import from_engine, unquoted
 from splade_qdrant.requests import QdrantRequest
-
-CONFIG_FILE = "edge_config.json"
-METADATA_FILE = "splade_connectors.json"
-# Lies in the folder while the shard is made: whoever is killed then leaves a folder without a
-# configuration, which the next run must tell from a folder of somebody else.
-UNFINISHED_FILE = ".splade_connectors.unfinished"
-
-# The engine writes through memory maps of sparse files: on a full disk the process is killed by
-# SIGBUS [0.9.0]. A request takes a fraction of this, and none is begun with less at hand.
-_ROOM_MB = 64
 
 # What the engine can do, in terms of server versions: metadata (here) and added vectors.
 _LIKE_SERVER = "1.18.0"
@@ -56,11 +46,14 @@ class EdgeEngine:
     """
 
     def __init__(self, path: Path, location: str) -> None:
-        self._path = path
+        self._folder = ShardFolder(path, location)
         self._location = location
         self._engine: Any = require("qdrant_edge", "qdrant", "edge: targets")
         self._shard: Any = None
         self._closed = False
+        # The process that opened the shard: a child of a fork has a copy of its memory, and both
+        # would write to the same files.
+        self._process: int | None = None
         # Since the last flush.
         self._is_changed = False
         # The engine is one object for all threads of an async store.
@@ -68,6 +61,7 @@ class EdgeEngine:
 
     def send(self, request: QdrantRequest) -> Any:
         """Execute one request."""
+        self._check_process()
         with self._lock:
             if self._closed:
                 raise ConfigurationError(
@@ -94,11 +88,26 @@ class EdgeEngine:
 
     def close(self) -> None:
         """Flush and release the folder for other processes."""
+        if self._is_of_another_process:
+            return
         with self._lock:
             self._closed = True
             if self._shard is not None:
                 self._shard.close()
                 self._shard = None
+            self._folder.unlock()
+
+    @property
+    def _is_of_another_process(self) -> bool:
+        return self._shard is not None and os.getpid() != self._process
+
+    def _check_process(self) -> None:
+        if self._is_of_another_process:
+            raise ConfigurationError(
+                f"this store of {self._location} was opened before this process was forked, and a "
+                "shard is open in one process only: close it before the fork, and connect in the "
+                "process that uses it"
+            )
 
     def _version(self, body: Mapping[str, Any]) -> dict[str, str]:
         own = version("qdrant-edge-py")
@@ -106,26 +115,15 @@ class EdgeEngine:
 
     def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """In the form of GET /collections/NAME."""
-        self._check_exists()
         self._open()  # from now on no other process changes what is read here
-        config = json.loads((self._path / CONFIG_FILE).read_text(encoding="utf-8"))
+        path = self._folder.path
+        config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
         params = {"vectors": config.get("vectors"), "sparse_vectors": config.get("sparse_vectors")}
-        metadata = read_json_object(self._path / METADATA_FILE)
+        metadata = read_json_object(path / METADATA_FILE)
         return {"config": {"params": params, "metadata": metadata}}
 
-    def _check_exists(self) -> None:
-        if (self._path / CONFIG_FILE).is_file():
-            return
-        if self._is_taken() and not (self._path / UNFINISHED_FILE).is_file():
-            raise SchemaConflict(
-                f"{self._path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
-                "was changed there: choose a new or an empty folder"
-            )
-        raise NotFound(f"{self._location} does not exist")
-
     def _create(self, body: Mapping[str, Any]) -> None:
-        unfinished = self._path / UNFINISHED_FILE
-        engine = self._engine
+        folder, engine = self._folder, self._engine
         dense = {
             name: engine.EdgeVectorParams(
                 size=params["size"], distance=getattr(engine.Distance, params["distance"])
@@ -133,26 +131,57 @@ class EdgeEngine:
             for name, params in body["vectors"].items()
         }
         sparse = {name: engine.EdgeSparseVectorParams() for name in body["sparse_vectors"]}
-        self._path.mkdir(parents=True, exist_ok=True)
-        self._check_room()
-        unfinished.touch()
-        self._clear(unfinished)
-        config = engine.EdgeConfig(vectors=dense or None, sparse_vectors=sparse)
-        self._shard = engine.EdgeShard.create(str(self._path), config)
-        if body.get("metadata"):
-            self._set_metadata(body)
-        unfinished.unlink()
+        folder.check_free()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.check_room()
+        folder.lock()
+        try:
+            if self._is_made():
+                return  # another process was faster, as on a server
+            folder.begin()
+            folder.clear()
+            if body.get("metadata"):
+                self._set_metadata(body)
+            config = engine.EdgeConfig(vectors=dense or None, sparse_vectors=sparse)
+            self._keep(engine.EdgeShard.create(str(folder.path), config))
+            folder.finish()
+        finally:
+            self._release_unless_open()
 
-    def _is_taken(self) -> bool:
-        return self._path.exists() and (not self._path.is_dir() or any(self._path.iterdir()))
+    def _open(self) -> Any:
+        folder = self._folder
+        if self._shard is None:
+            if not folder.has_configuration:
+                folder.check_free()
+                raise NotFound(f"{self._location} does not exist")
+            folder.lock()
+            try:
+                if not self._is_made():
+                    raise NotFound(f"{self._location} does not exist")
+            finally:
+                self._release_unless_open()
+        return self._shard
 
-    def _clear(self, unfinished: Path) -> None:
-        """Remove what a creation that was killed has left; nothing was acknowledged by then."""
-        for left in self._path.iterdir():
-            if left.is_dir():
-                shutil.rmtree(left)
-            elif left != unfinished:
-                left.unlink()
+    def _is_made(self) -> bool:
+        """Whether a shard is there, which is open then; half of one, whose maker died, is none."""
+        if not self._folder.has_configuration:
+            return False
+        try:
+            self._keep(self._engine.EdgeShard.load(str(self._folder.path)))
+        except Exception as error:  # the engine raises bare Exception
+            known = from_engine(error, self._location)
+            if self._folder.is_unfinished and isinstance(known, RequestRejected):
+                return False
+            raise
+        self._folder.finish()
+        return True
+
+    def _release_unless_open(self) -> None:
+        if self._shard is None:
+            self._folder.unlock()
+
+    def _keep(self, shard: Any) -> None:
+        self._shard, self._process = shard, os.getpid()
 
     def _add_sparse_vector(self, body: Mapping[str, Any]) -> None:
         self._update(self._engine.UpdateOperation.create_sparse_vector(body["name"]))
@@ -160,7 +189,7 @@ class EdgeEngine:
 
     def _set_metadata(self, body: Mapping[str, Any]) -> None:
         """Merge, as a server does: null removes a key."""
-        path = self._path / METADATA_FILE
+        path = self._folder.path / METADATA_FILE
         merged = {**read_json_object(path), **body["metadata"]}
         write_json_object(path, {key: value for key, value in merged.items() if value is not None})
 
@@ -240,26 +269,10 @@ class EdgeEngine:
             self._open().flush()
             self._is_changed = False
 
-    def _open(self) -> Any:
-        if self._shard is None:
-            self._shard = self._engine.EdgeShard.load(str(self._path))
-            # Its maker was killed after the shard was complete.
-            (self._path / UNFINISHED_FILE).unlink(missing_ok=True)
-        return self._shard
-
     def _update(self, operation: Any) -> None:
-        self._check_room()
+        self._folder.check_room()
         self._is_changed = True
         self._open().update(operation)
-
-    def _check_room(self) -> None:
-        left = shutil.disk_usage(self._path).free // 2**20
-        if left < _ROOM_MB:
-            raise StorageFull(
-                f"the disk of {self._location} is full: {left} MB are left, and the embedded "
-                f"engine needs {_ROOM_MB} MB at hand. What was acknowledged is kept; make room and "
-                "run the same command again"
-            )
 
     def _vectors(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {
