@@ -1,6 +1,6 @@
 """Makes splade_connectors/models/splade-tiny from the original weights.
 
-    pip install 'splade-connectors[convert,onnx]'
+    pip install 'splade-connectors[convert,fast,onnx]'
     python scripts/convert_bundled_model.py FOLDER
 
 FOLDER holds model.safetensors, config.json and tokenizer.json of SPLADE-tiny-msmarco as they lie in
@@ -16,8 +16,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from splade_connectors.encoders import load_encoder
+from splade_connectors.encoders.engines.int8 import Int8Encoder
+from splade_connectors.encoders.export.int8 import compare, recorded, write_int8
 from splade_connectors.encoders.export.onnx_graph import convert
+from splade_connectors.encoders.precision import WEIGHTS_FILE
 from splade_connectors.encoders.spec import read_spec
+from splade_connectors.options import EncodeOptions
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +37,13 @@ def main(source: Path) -> None:
     readme = (out / "README.md").read_text(encoding="utf-8") if out.is_dir() else ""
     spec = replace(read_spec(source, name=NAME), max_length=MAX_LENGTH)
     convert(source, None, spec, out)
+    write_int8(source, out)
+    candidate = Int8Encoder(out, out / WEIGHTS_FILE, spec, EncodeOptions())
+    record = recorded(out, compare(load_encoder(out, precision="fp32"), candidate))
+    record.write(out)
     shutil.copy(source / "LICENSE", out)
     (out / "README.md").write_text(readme, encoding="utf-8")
-    log.info("wrote %s: %s", out, spec)
+    log.info("wrote %s: %s, %s", out, spec, record)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from splade_connectors.errors import ManifestMismatch, SpladeConnectorsError
-from splade_connectors.options import LongText
+from splade_connectors.options import LongText, Precision
 from splade_connectors.shown import quoted
 
 KeyStyle = Literal["token", "id", "other"]
@@ -28,13 +28,21 @@ _WRITE_SETTINGS = (
     "max_length",
     "long_text",
     "passage_overlap",
+    "precision",
     "prune_top_k",
     "prune_max_ratio",
     "text_fields",
 )
 
 # Taken from the index where they are not given.
-_GOING_ON = {"max_length", "long_text", "passage_overlap", "prune_top_k", "prune_max_ratio"}
+_GOING_ON = {
+    "max_length",
+    "long_text",
+    "passage_overlap",
+    "precision",
+    "prune_top_k",
+    "prune_max_ratio",
+}
 
 # Absent from the JSON of an index that has none.
 _OPTIONAL = {"tuning", "passage_overlap"}
@@ -56,6 +64,7 @@ class IndexManifest:
         prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
         key_style: how terms are named in the store.
         text_fields: payload fields that the text was made of.
+        precision: of the model's products, "fp32" or "int8". Queries may be of either.
         tuning: the default fusion of hybrid searches, as `Tuning.to_json` has it; None without
             one. No setting of the vectors: neither compared nor part of the fingerprint.
         format: version of this record.
@@ -72,6 +81,7 @@ class IndexManifest:
     prune_max_ratio: float = 0.0
     key_style: KeyStyle = "id"
     text_fields: tuple[str, ...] = ("text",)
+    precision: Precision = "fp32"
     tuning: Mapping[str, Any] | None = None
     format: int = FORMAT
 
@@ -79,6 +89,9 @@ class IndexManifest:
         """A JSON object; the inverse of `from_json`. What only some indices have may be absent."""
         made = asdict(self) | {"text_fields": list(self.text_fields)}
         absent = {name for name in _OPTIONAL if made[name] is None}
+        if self.precision == "fp32":
+            # As indices were written before there was another: their fingerprints stay.
+            absent.add("precision")
         return {name: value for name, value in made.items() if name not in absent}
 
     def fingerprint(self) -> str:

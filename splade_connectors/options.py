@@ -13,6 +13,8 @@ from splade_connectors.payloads import check_text_fields
 _LARGEST = 2**31 - 1
 
 LongText = Literal["truncate", "passages"]
+# Of a model's products: int8 needs the kernels (`splade_kernels`).
+Precision = Literal["fp32", "int8"]
 # Tokens that neighbouring passages of a long text share, unless something else is asked for.
 PASSAGE_OVERLAP = 32
 
@@ -39,6 +41,7 @@ class EncodeOptions:
         passage_overlap: tokens shared by neighbouring passages; None does as the index was
             written, or else takes 32.
         threads: CPU threads of one forward pass; None takes all cores.
+        query_cache: queries whose vectors are remembered, those used last; 0 remembers none.
     """
 
     batch_size: int = 64
@@ -47,12 +50,13 @@ class EncodeOptions:
     long_text: LongText | None = None
     passage_overlap: int | None = None
     threads: int | None = None
+    query_cache: int = 0
 
     def __post_init__(self) -> None:
         _at_least(1, batch_size=self.batch_size)
         _at_least(1, max_batch_tokens=self.max_batch_tokens, threads=self.threads)
         _at_least(8, max_length=self.max_length)
-        _at_least(0, passage_overlap=self.passage_overlap)
+        _at_least(0, passage_overlap=self.passage_overlap, query_cache=self.query_cache)
         if self.long_text not in (None, "truncate", "passages"):
             raise ConfigurationError(
                 f"long_text must be 'truncate' or 'passages', not {self.long_text!r}"

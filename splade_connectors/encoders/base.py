@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from splade_connectors.encoders.spec import EncoderSpec
-from splade_connectors.options import LongText, OnProgress
+from splade_connectors.options import LongText, OnProgress, Precision
 from splade_connectors.vectors import SparseBatch
 
 
@@ -60,7 +60,11 @@ class SparseEncoder(ABC):
         """The term ids that the text itself has; any other term of its vector was expanded to."""
 
     def fitted(
-        self, max_length: int, long_text: LongText, passage_overlap: int | None = None
+        self,
+        max_length: int,
+        long_text: LongText,
+        passage_overlap: int | None = None,
+        precision: Precision | None = None,
     ) -> SparseEncoder:
         """This encoder for an index whose texts were cut so; what was asked for explicitly stays.
 
@@ -70,5 +74,9 @@ class SparseEncoder(ABC):
             max_length: most tokens of a text.
             long_text: what became of longer ones.
             passage_overlap: tokens shared by neighbouring passages; None where there are none.
+            precision: of the index's vectors; None where it is this encoder's.
+
+        Raises:
+            MissingDependency: when the precision needs what is not installed.
         """
         return self

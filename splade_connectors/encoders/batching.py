@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.int64]
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 
 def plan_batches(lengths: Sequence[int], *, max_tokens: int, max_texts: int) -> list[list[int]]:
@@ -61,3 +65,47 @@ def slices_by_size(sizes: Sequence[int], budget: int) -> Iterator[slice]:
         total += size
     if start < len(sizes):
         yield slice(start, len(sizes))
+
+
+def consecutive(lengths: Sequence[int], *, max_tokens: int, max_texts: int) -> list[list[int]]:
+    """Group rows, in their order, for an engine that needs no padding.
+
+    Args:
+        lengths: tokens of each row.
+        max_tokens: most tokens of a batch; a longer row stands alone.
+        max_texts: most rows of a batch.
+
+    Returns:
+        Positions in `lengths`, batch by batch; every position once.
+    """
+    # A row takes at least its share of the budget: so there are never too many.
+    share = -(-max_tokens // max_texts)
+    sizes = [max(length, share) for length in lengths]
+    return [list(range(part.start, part.stop)) for part in slices_by_size(sizes, max_tokens)]
+
+
+def concatenated(rows: Sequence[Tokens]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Rows one after another.
+
+    Returns:
+        Token ids, uint32[total], and offsets, int64[rows + 1]: row i is
+        ids[offsets[i] : offsets[i + 1]].
+    """
+    offsets = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    return np.concatenate(rows).astype(np.uint32), offsets
+
+
+def ahead(function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
+    """The function of each item, in order; the next one is computed in a thread meanwhile."""
+    given = list(items)
+    if len(given) < 2:
+        yield from map(function, given)
+        return
+    with ThreadPoolExecutor(1, "splade-ahead") as thread:
+        coming = thread.submit(function, given[0])
+        for item in given[1:]:
+            ready = coming.result()
+            coming = thread.submit(function, item)
+            yield ready
+        yield coming.result()

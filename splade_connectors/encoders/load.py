@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import logging
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from platformdirs import user_cache_path
 
 from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.encoders.kernels import kernels, say_what_is_slower
+from splade_connectors.encoders.precision import (
+    WEIGHTS_FILE,
+    PrecisionRecord,
+    WantedPrecision,
+    asked_for_by_environment,
+    read_record,
+    recorded_weights,
+)
 from splade_connectors.encoders.spec import (
     RECORD_FILE,
     Activation,
@@ -21,10 +33,15 @@ from splade_connectors.encoders.spec import (
     positions,
     read_spec,
 )
+from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ConfigurationError, ModelError
-from splade_connectors.options import EncodeOptions
+from splade_connectors.options import EncodeOptions, Precision
 
-Engine = Literal["onnx", "torch"]
+# The precision of each engine; the engines of a precision are tried in this order.
+_ENGINES: dict[str, Precision] = {"int8": "int8", "onnx": "fp32", "torch": "fp32"}
+Engine = Literal["int8", "onnx", "torch"]
+
+log = logging.getLogger(__name__)
 
 BUNDLED = "splade-tiny"
 _MODELS = Path(__file__).parent.parent / "models"
@@ -43,7 +60,8 @@ _HUB_FILES = [
 def load_encoder(
     model: str | Path | None = None,
     *,
-    engine: Engine = "onnx",
+    engine: Engine | None = None,
+    precision: WantedPrecision = "auto",
     options: EncodeOptions | None = None,
     activation: Activation | None = None,
     device: str | None = None,
@@ -54,8 +72,13 @@ def load_encoder(
     Args:
         model: None for the bundled splade-tiny (nothing is downloaded), a model folder, or a
             Hugging Face id such as "prithivida/Splade_PP_en_v1".
-        engine: "onnx" runs everything on ONNX Runtime; a model without an ONNX graph that pools
-            is converted once into the user's cache folder. "torch" runs it as it is.
+        engine: what runs the model: "int8" is `splade_kernels`, several times faster than the
+            others; "onnx" runs in fp32 on ONNX Runtime (a model without an ONNX graph that pools is
+            converted once into the user's cache folder); "torch" runs it in fp32 as it is. None
+            takes the first of them that is installed and has the precision.
+        precision: "fp32", "int8", or "auto": what was decided for the model, when it was exported
+            or first converted, from the loss that was measured; fp32 where the kernels are not
+            installed. An encoder with "auto" follows the index that it writes to.
         options: how texts become vectors.
         activation: instead of what the model's folder says.
         device: for the torch engine: "cpu", "cuda", …
@@ -66,11 +89,39 @@ def load_encoder(
         MissingDependency: with the pip line for what is not installed.
         ConfigurationError: for an option that does not fit.
     """
-    options = options or EncodeOptions()
-    if engine not in ("onnx", "torch"):
-        raise ConfigurationError(f"engine must be 'onnx' or 'torch', not {engine!r}")
-    if device and engine == "onnx":
-        raise ConfigurationError("device is for engine='torch'; the ONNX encoder runs on the CPU")
+    wanted = _wanted_precision(engine, precision)
+    if device and engine != "torch":
+        raise ConfigurationError("device is for engine='torch'; the other encoders run on the CPU")
+    source = find_model(model, options or EncodeOptions(), activation, revision)
+    if engine:
+        return source.run(engine, device)
+    if wanted != "auto":
+        return source.in_precision(wanted)
+    encoder = source.in_precision(source.decided())
+    encoder.in_precision = cache(source.in_precision)
+    return encoder
+
+
+def _wanted_precision(engine: Engine | None, precision: WantedPrecision) -> WantedPrecision:
+    if engine is not None and engine not in _ENGINES:
+        raise ConfigurationError(f"engine must be 'int8', 'onnx' or 'torch', not {engine!r}")
+    if precision not in ("fp32", "int8", "auto"):
+        raise ConfigurationError(f"precision must be 'fp32', 'int8' or 'auto', not {precision!r}")
+    if engine and precision not in ("auto", _ENGINES[engine]):
+        raise ConfigurationError(
+            f"engine={engine!r} computes in {_ENGINES[engine]}, not in {precision}: leave one of "
+            "the two away"
+        )
+    return precision
+
+
+def find_model(
+    model: str | Path | None,
+    options: EncodeOptions,
+    activation: Activation | None = None,
+    revision: str | None = None,
+) -> Source:
+    """A model that encoders are made of. Arguments and errors as of `load_encoder`."""
     folder, found = _locate(model, revision)
     spec = overridden(
         found,
@@ -80,14 +131,104 @@ def load_encoder(
         long_text=options.long_text,
         passage_overlap=options.passage_overlap,
     )
-    if engine == "torch":
-        from splade_connectors.encoders.engines.torch import TorchEncoder
+    return Source(folder, found, spec, options)
 
-        return TorchEncoder(folder, spec, options, device)
-    from splade_connectors.encoders.engines.onnx import OnnxEncoder
 
-    graph = _pooled_graph(folder, found, spec.activation)
-    return OnnxEncoder(folder, graph, spec, options)
+@dataclass(frozen=True)
+class Source:
+    """A model folder, and what its encoders have in common."""
+
+    folder: Path
+    found: EncoderSpec
+    spec: EncoderSpec
+    options: EncodeOptions
+
+    def in_precision(self, precision: Precision) -> TokenizingEncoder:
+        """On the first engine that is installed."""
+        fitting = [name for name, its in _ENGINES.items() if its == precision]
+        modules = {"int8": "splade_kernels", "onnx": "onnxruntime", "torch": "torch"}
+        installed = [name for name in fitting if importlib.util.find_spec(modules[name])]
+        return self.run((installed or fitting)[0])
+
+    def run(self, engine: str, device: str | None = None) -> TokenizingEncoder:
+        """On this engine."""
+        if engine == "torch":
+            from splade_connectors.encoders.engines.torch import TorchEncoder
+
+            return TorchEncoder(self.folder, self.spec, self.options, device)
+        if engine == "int8":
+            from splade_connectors.encoders.engines.int8 import Int8Encoder
+
+            return Int8Encoder(self.folder, self._int8_weights(), self.spec, self.options)
+        from splade_connectors.encoders.engines.onnx import OnnxEncoder
+
+        return OnnxEncoder(self.folder, self.graph(), self.spec, self.options)
+
+    def graph(self) -> Path:
+        """The ONNX file that pools: the folder's own, or one converted into the cache."""
+        return _pooled_graph(self.folder, self.found, self.spec.activation)
+
+    def decided(self) -> Precision:
+        """What `auto` is for this model; measured where nothing is recorded and int8 can run."""
+        if asked := asked_for_by_environment():
+            return asked
+        record = read_record(self._kept_in())
+        if record and record.precision == "int8" and kernels() is None:
+            # A folder that was exported in int8 has nothing else: its own error says what to do.
+            if self.is_exported and onnx_file(self.folder) is None:
+                return "int8"
+            say_what_is_slower(self.spec.model)
+        if kernels() is None:
+            return "fp32"
+        if record is None and not self.is_exported:
+            record = self._measure()
+        return record.precision if record else "fp32"
+
+    def _measure(self) -> PrecisionRecord:
+        from splade_connectors.encoders.export.int8 import BOUND, compare, recorded
+
+        kept = self._kept_in()
+        reference = self.in_precision("fp32")
+        kept.mkdir(parents=True, exist_ok=True)
+        try:
+            differences = compare(reference, self.run("int8"))
+        except ModelError as error:
+            record = PrecisionRecord(precision="fp32", bound=BOUND, reason=str(error))
+        else:
+            record = recorded(kept, differences)
+        record.write(kept)
+        log.info("%s: precision %s (loss %s)", self.spec.model, record.precision, record.loss)
+        return record
+
+    def _int8_weights(self) -> Path:
+        kept = self._kept_in()
+        record = read_record(kept)
+        if record and record.weights:
+            return recorded_weights(kept, record)
+        if self.is_exported:
+            raise ModelError(
+                f"the model folder {self.folder} was exported without int8 weights; export the "
+                "model again with --precision int8"
+            )
+        from splade_connectors.encoders.export.int8 import write_int8
+
+        if not (kept / WEIGHTS_FILE).is_file():
+            kept.mkdir(parents=True, exist_ok=True)
+            log.info("converting %s to int8, once", self.spec.model)
+            write_int8(self.folder, kept)
+        return kept / WEIGHTS_FILE
+
+    @property
+    def is_exported(self) -> bool:
+        """Whether this package made the folder."""
+        return (self.folder / RECORD_FILE).is_file()
+
+    def _kept_in(self) -> Path:
+        """Where the int8 weights and the decision lie: beside an exported model, or the cache."""
+        if self.is_exported:
+            return self.folder
+        spec = replace(self.found, activation=self.spec.activation)
+        return _cache_folder(self.folder, onnx_file(self.folder), spec)
 
 
 def _locate(model: str | Path | None, revision: str | None) -> tuple[Path, EncoderSpec]:

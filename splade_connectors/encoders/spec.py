@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from splade_connectors.errors import ModelError
-from splade_connectors.options import PASSAGE_OVERLAP, LongText
+from splade_connectors.options import PASSAGE_OVERLAP, LongText, Precision
 
 Activation = Literal["log1p", "log1p_log1p"]
 
@@ -40,6 +40,7 @@ class EncoderSpec:
         max_length: most tokens of a text, special tokens included.
         long_text: what happens beyond `max_length`.
         passage_overlap: tokens shared by neighbouring passages, where `long_text` is "passages".
+        precision: of the model's products: "fp32", or "int8" with the kernels.
     """
 
     model: str
@@ -50,6 +51,7 @@ class EncoderSpec:
     max_length: int
     long_text: LongText = "truncate"
     passage_overlap: int = PASSAGE_OVERLAP
+    precision: Precision = "fp32"
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the inverse of `EncoderSpec(**…)`."""
@@ -107,7 +109,7 @@ def onnx_file(folder: Path) -> Path | None:
 
 
 def has_weights(folder: Path) -> bool:
-    """Whether a model folder has weights that torch can load without unpickling."""
+    """Whether a model folder has weights that are read without unpickling."""
     return any(folder.glob("model*.safetensors"))
 
 

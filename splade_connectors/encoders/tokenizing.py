@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
-from splade_connectors.encoders.batching import Tokens, pad, plan_batches, slices_by_size
+from splade_connectors.encoders.batching import Tokens, ahead, pad, plan_batches, slices_by_size
+from splade_connectors.encoders.query_cache import QueryCache
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.errors import ConfigurationError, ModelError
-from splade_connectors.options import EncodeOptions, LongText, OnProgress, Progress
+from splade_connectors.options import EncodeOptions, LongText, OnProgress, Precision, Progress
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 # Tokenized at a time: bounds the tokenizer's own objects, which weigh far more than the ids.
@@ -46,6 +47,9 @@ class TokenizingEncoder(SparseEncoder):
         self.options = options
         self._folder = folder
         self._max_batch_tokens = options.max_batch_tokens or default_batch_tokens
+        self._queries = QueryCache(options.query_cache)
+        # Gives this model in another precision; None where the caller asked for this one.
+        self.in_precision: Callable[[Precision], SparseEncoder] | None = None
         self._tokenizer = _load_tokenizer(folder, spec)
         padding = self._tokenizer.padding
         self._padding_id = int(padding["pad_id"]) if padding else 0
@@ -75,6 +79,10 @@ class TokenizingEncoder(SparseEncoder):
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         """One row per text. As `SparseEncoder.encode_queries`."""
+        _refuse_one_text(texts)
+        return self._queries.encode(texts, self._encode_queries)
+
+    def _encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         return self._encode(texts, EncodeStats(), None)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
@@ -91,9 +99,15 @@ class TokenizingEncoder(SparseEncoder):
         return {index for part in [encodings[0], *encodings[0].overflowing] for index in part.ids}
 
     def fitted(
-        self, max_length: int, long_text: LongText, passage_overlap: int | None = None
+        self,
+        max_length: int,
+        long_text: LongText,
+        passage_overlap: int | None = None,
+        precision: Precision | None = None,
     ) -> SparseEncoder:
         """Another one over the same model. As `SparseEncoder.fitted`."""
+        if precision not in (None, self.spec.precision) and self.in_precision:
+            return self.in_precision(precision).fitted(max_length, long_text, passage_overlap)
         if passage_overlap is None or self.options.passage_overlap is not None:
             passage_overlap = self.spec.passage_overlap
         spec = replace(
@@ -106,6 +120,7 @@ class TokenizingEncoder(SparseEncoder):
             return self
         other = copy.copy(self)
         other.spec = spec
+        other._queries = QueryCache(self.options.query_cache)
         other._tokenizer = _load_tokenizer(self._folder, spec)
         other._tokenizer.no_padding()
         return other
@@ -117,14 +132,14 @@ class TokenizingEncoder(SparseEncoder):
     def _encode(
         self, texts: Sequence[str], stats: EncodeStats, on_progress: OnProgress | None
     ) -> SparseBatch:
-        if isinstance(texts, str):
-            raise ConfigurationError("expected a list of texts, got one string: pass [text]")
+        _refuse_one_text(texts)
         rows: list[SparseVector] = []
         cleaned = [_clean(text) for text in texts]
         sizes = [len(text) for text in cleaned]
-        for part in slices_by_size(sizes, _TOKENIZER_CHARACTERS):
+        parts = list(slices_by_size(sizes, _TOKENIZER_CHARACTERS))
+        tokenized = ahead(lambda part: self._tokenize(cleaned[part], stats), parts)
+        for part, (passages, owners) in zip(parts, tokenized, strict=True):
             done = len(rows)
-            passages, owners = self._tokenize(cleaned[part], stats)
 
             def report(encoded: int, done: int = done) -> None:
                 if on_progress:
@@ -159,20 +174,24 @@ class TokenizingEncoder(SparseEncoder):
     ) -> list[SparseVector]:
         found: list[SparseVector] = [SparseVector.empty()] * texts
         started: set[int] = set()
-        batches = plan_batches(
-            [len(passage) for passage in passages],
-            max_tokens=self._max_batch_tokens,
-            max_texts=self.options.batch_size,
-        )
-        for batch in batches:
-            ids, mask = pad([passages[position] for position in batch], self._padding_id)
-            pooled = SparseBatch.from_dense(self.forward(ids, mask))
-            for position, vector in zip(batch, pooled, strict=True):
+        for batch in self._batches([len(passage) for passage in passages]):
+            vectors = self._vectors([passages[position] for position in batch])
+            for position, vector in zip(batch, vectors, strict=True):
                 owner = owners[position]
                 found[owner] = _maximum(found[owner], vector) if owner in started else vector
                 started.add(owner)
             report(len(started))
         return found
+
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Positions of the passages that are encoded together."""
+        return plan_batches(
+            lengths, max_tokens=self._max_batch_tokens, max_texts=self.options.batch_size
+        )
+
+    def _vectors(self, passages: Sequence[Tokens]) -> SparseBatch:
+        """The vectors of one batch. An engine that needs no padding has its own."""
+        return SparseBatch.from_dense(self.forward(*pad(passages, self._padding_id)))
 
 
 def _maximum(left: SparseVector, right: SparseVector) -> SparseVector:
@@ -183,6 +202,11 @@ def _maximum(left: SparseVector, right: SparseVector) -> SparseVector:
         at = np.searchsorted(indices, vector.indices)
         values[at] = np.maximum(values[at], vector.values)
     return SparseVector(indices, values)
+
+
+def _refuse_one_text(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise ConfigurationError("expected a list of texts, got one string: pass [text]")
 
 
 def _clean(text: str) -> str:

@@ -11,7 +11,7 @@ from splade_connectors.backends.protocol import Backend, Capabilities, Descripti
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import NotFound
 from splade_connectors.manifest import IndexManifest
-from splade_connectors.options import PruneOptions
+from splade_connectors.options import Precision, PruneOptions
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
 
@@ -129,11 +129,13 @@ class Session:
         if self._fits_queries is seen:
             return
         if seen.manifest and not self.overrides:
-            mine = self.recipe(seen, ()).manifest
+            mine = self.recipe(seen, (), for_queries=True).manifest
             seen.manifest.check(mine, use="query", where=self.backend.location)
         self._fits_queries = seen
 
-    def recipe(self, seen: Description, text_fields: Sequence[str]) -> Recipe:
+    def recipe(
+        self, seen: Description, text_fields: Sequence[str], *, for_queries: bool = False
+    ) -> Recipe:
         """How this process would write to the index that was seen.
 
         Where no pruning and no length of texts was asked for, those of the index go on.
@@ -141,12 +143,17 @@ class Session:
         Args:
             seen: of the store.
             text_fields: of the documents.
+            for_queries: whether nothing will be written: then the encoder's precision stays.
+
+        Raises:
+            MissingDependency: when the index has a precision that needs what is not installed.
         """
         stored = seen.manifest
         prune = self._prune or PruneOptions()
         encoder = self.encoder()
         if stored is not None:
-            encoder = _fitted(encoder, stored)
+            precision = encoder.spec.precision if for_queries else stored.precision
+            encoder = _fitted(encoder, stored, precision)
             if self._prune is None:
                 prune = PruneOptions(top_k=stored.prune_top_k, max_ratio=stored.prune_max_ratio)
         spec = encoder.spec
@@ -158,6 +165,7 @@ class Session:
             max_length=spec.max_length,
             long_text=spec.long_text,
             passage_overlap=spec.passage_overlap if spec.long_text == "passages" else None,
+            precision=spec.precision,
             prune_top_k=prune.top_k,
             prune_max_ratio=prune.max_ratio,
             key_style=seen.capabilities.key_style,
@@ -201,7 +209,7 @@ def inspect(session: Session) -> Steps[Inspection]:
     )
 
 
-def _fitted(encoder: SparseEncoder, stored: IndexManifest) -> SparseEncoder:
+def _fitted(encoder: SparseEncoder, stored: IndexManifest, precision: Precision) -> SparseEncoder:
     spec = encoder.spec
     if (spec.model, spec.revision, spec.tokenizer) != (
         stored.model,
@@ -209,4 +217,4 @@ def _fitted(encoder: SparseEncoder, stored: IndexManifest) -> SparseEncoder:
         stored.tokenizer,
     ):
         return encoder
-    return encoder.fitted(stored.max_length, stored.long_text, stored.passage_overlap)
+    return encoder.fitted(stored.max_length, stored.long_text, stored.passage_overlap, precision)

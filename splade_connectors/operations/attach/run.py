@@ -329,7 +329,9 @@ class Attaching:
             return False
         # Some stores do not give an empty vector back: a marker alone stands for one.
         stored = SparseVector.empty() if stored is None else stored
-        right = is_same_vector(stored, item.vector, self._run.seen.capabilities.rounding)
+        rounding = self._run.seen.capabilities.rounding
+        precision = self._run.recipe.encoder.spec.precision
+        right = is_same_vector(stored, item.vector, rounding, precision)
         self.report.unchanged += right
         return right
 

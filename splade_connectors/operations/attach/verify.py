@@ -23,14 +23,15 @@ from splade_connectors.operations.attach.plan import look_for_attaching
 from splade_connectors.operations.attach.report import Verification
 from splade_connectors.operations.encode import encode_texts
 from splade_connectors.operations.session import Recipe, Session
-from splade_connectors.options import OnProgress, Progress
+from splade_connectors.options import OnProgress, Precision, Progress
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
 
-# Padding and the grouping of texts into batches move weights by less than this; a term so light
-# may be there or not.
-_NOISE = 1e-3
+# Padding and the grouping of texts into batches move weights in fp32 by less than this; a term so
+# light may be there or not. The int8 kernels give the same to the bit in any batch and on any
+# processor, so that there is only the way through the store's own numbers.
+_NOISE: dict[Precision, float] = {"fp32": 1e-3, "int8": 1e-5}
 
 # The distance of two neighbours among the weights that a store can hold, as a share of them.
 _STEP = {"float32": 1e-3, "lucene": 1 / 256}
@@ -133,7 +134,8 @@ class Verifying:
                 continue
             self._report.compared += 1
             stored = SparseVector.empty() if found.vector is None else found.vector
-            if not is_same_vector(stored, fresh, self._seen.capabilities.rounding):
+            rounding = self._seen.capabilities.rounding
+            if not is_same_vector(stored, fresh, rounding, self._recipe.encoder.spec.precision):
                 self._report.note_different(found.id)
 
     def _lacks_terms(self, found: Found) -> bool:
@@ -167,18 +169,21 @@ def verifying(session: Session, on_progress: OnProgress | None) -> Steps[Verifyi
     return Verifying(session, seen, replace(recipe, manifest=stored), selection, on_progress)
 
 
-def is_same_vector(stored: SparseVector, fresh: SparseVector, rounding: Rounding) -> bool:
+def is_same_vector(
+    stored: SparseVector, fresh: SparseVector, rounding: Rounding, precision: Precision
+) -> bool:
     """Whether the vectors are equal, but for the store's rounding and the encoder's noise.
 
     Args:
         stored: as read from the store.
         fresh: encoded and pruned.
         rounding: of the store.
+        precision: of the encoder.
     """
     expected = as_stored(fresh, rounding)
     indices = np.union1d(stored.indices, expected.indices)
     left, right = _spread(stored, indices), _spread(expected, indices)
-    allowed = _NOISE + _STEP[rounding] * np.maximum(left, right)
+    allowed = _NOISE[precision] + _STEP[rounding] * np.maximum(left, right)
     return bool(np.all(np.abs(left - right) <= allowed))
 
 

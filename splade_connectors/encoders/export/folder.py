@@ -1,0 +1,120 @@
+"""A model as a folder of its own, which needs neither torch nor the hub."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from splade_connectors.encoders.engines.int8 import Int8Encoder
+from splade_connectors.encoders.export.int8 import BOUND, compare, recorded, write_int8
+from splade_connectors.encoders.load import Source, find_model
+from splade_connectors.encoders.precision import (
+    WEIGHTS_FILE,
+    PrecisionRecord,
+    WantedPrecision,
+    read_record,
+    recorded_weights,
+)
+from splade_connectors.encoders.spec import RECORD_FILE, Activation, positions
+from splade_connectors.errors import ConfigurationError, ModelError
+from splade_connectors.options import EncodeOptions
+
+
+def export_model(
+    model: str | Path | None,
+    out: Path,
+    *,
+    precision: WantedPrecision = "auto",
+    force: bool = False,
+    options: EncodeOptions | None = None,
+    activation: Activation | None = None,
+    revision: str | None = None,
+) -> PrecisionRecord:
+    """Write a folder for `load_encoder`: tokenizer, settings, and weights in one precision.
+
+    int8 weights are compared with the model in fp32 on calibration texts; what they differ by is
+    written beside them. The folder appears whole or not at all.
+
+    Args:
+        model: as of `load_encoder`.
+        out: the folder to make; it must not exist, or be empty.
+        precision: "auto" takes int8 where its loss is within `BOUND`.
+        force: write int8 weights whatever they lose.
+        options: of texts; `max_length` becomes that of the exported model.
+        activation: instead of what the model's folder says.
+        revision: of a Hugging Face model.
+
+    Raises:
+        ConfigurationError: when something is in the way.
+        ModelError: when the model cannot be read, or loses more than `BOUND`; with the number.
+        MissingDependency: with the pip line for what is not installed.
+    """
+    _refuse_what_is_there(out)
+    source = find_model(model, options or EncodeOptions(), activation, revision)
+    # Its own name: another process may be exporting to the same place.
+    unfinished = out.with_name(f"{out.name}.{os.getpid()}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        record = _write_weights(source, unfinished, precision, force)
+        record.write(unfinished)
+        shutil.copy(source.folder / "tokenizer.json", unfinished)
+        spec = replace(source.spec, precision="fp32").to_json()
+        about = {"spec": spec, "positions": positions(source.folder)}
+        (unfinished / RECORD_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        if out.is_dir():
+            out.rmdir()
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return record
+
+
+def _refuse_what_is_there(out: Path) -> None:
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ConfigurationError(f"{out} is there already: name a folder that is not, or empty it")
+
+
+def _write_weights(
+    source: Source, out: Path, precision: WantedPrecision, force: bool
+) -> PrecisionRecord:
+    if precision != "fp32":
+        try:
+            record = _write_int8(source, out, force)
+        except ModelError as error:
+            if precision == "int8":
+                raise
+            record = PrecisionRecord(precision="fp32", bound=BOUND, reason=str(error))
+        if record.precision == "int8":
+            return record
+        if precision == "int8":
+            raise ModelError(
+                f"{source.spec.model} loses {record.loss:.4f} in int8 (1 - the smallest cosine to "
+                f"fp32 over the calibration texts), more than the bound of {BOUND}; force=True "
+                "(--force) exports it all the same"
+            )
+        (out / WEIGHTS_FILE).unlink(missing_ok=True)
+        record = replace(record, weights=None)
+    else:
+        record = PrecisionRecord(precision="fp32", bound=BOUND, reason="fp32 was asked for")
+    shutil.copy(source.graph(), out / "model.onnx")
+    return record
+
+
+def _write_int8(source: Source, out: Path, force: bool) -> PrecisionRecord:
+    """int8 weights, measured; those of a folder that was exported before are copied."""
+    if source.is_exported:
+        record = read_record(source.folder)
+        if record is None or record.weights is None:
+            raise ModelError(
+                f"{source.folder} was exported without int8 weights, and has none to make them "
+                "from: export the original model"
+            )
+        shutil.copy(recorded_weights(source.folder, record), out)
+        return record
+    write_int8(source.folder, out)
+    candidate = Int8Encoder(source.folder, out / WEIGHTS_FILE, source.spec, source.options)
+    return recorded(out, compare(source.in_precision("fp32"), candidate), forced=force)

@@ -1,0 +1,103 @@
+"""Which precision a model runs in, decided once from a measured loss and recorded beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from splade_connectors.encoders.spec import file_hash
+from splade_connectors.errors import ConfigurationError, ModelError
+from splade_connectors.options import Precision
+
+WantedPrecision = Literal["fp32", "int8", "auto"]
+
+# The decision, and what it rests on.
+PRECISION_FILE = "precision.json"
+# The int8 weights, as splade_kernels reads them.
+WEIGHTS_FILE = "model.splade"
+# What `auto` means in this process, whatever was decided for the model.
+VARIABLE = "SPLADE_PRECISION"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrecisionRecord:
+    """What was decided for a model.
+
+    Attributes:
+        precision: what `auto` means for it.
+        loss: 1 - the smallest cosine of an int8 vector to that in fp32, over the calibration texts;
+            None where int8 is not possible.
+        bound: largest loss for which `auto` is int8.
+        differences: what was measured, as `Differences.to_json` has it.
+        reason: why int8 is not possible.
+        weights: the first 16 hex digits of the SHA-256 of the int8 weights beside the record.
+        forced: whether somebody wanted int8 beyond the bound.
+    """
+
+    precision: Precision
+    loss: float | None = None
+    bound: float
+    differences: Mapping[str, Any] | None = None
+    reason: str | None = None
+    weights: str | None = None
+    forced: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Beside the model; whole or not at all."""
+        unfinished = folder / f"{PRECISION_FILE}.{os.getpid()}.unfinished"
+        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        unfinished.replace(folder / PRECISION_FILE)
+
+
+def read_record(folder: Path) -> PrecisionRecord | None:
+    """What was decided for the model in a folder; None where nothing was.
+
+    Raises:
+        ModelError: when the file is there and is no such record.
+    """
+    path = folder / PRECISION_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        record = PrecisionRecord(**raw)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"{path} is damaged ({error}); export the model again") from error
+    if record.precision not in get_args(Precision):
+        raise ModelError(f"{path} is damaged (precision {record.precision!r}); export it again")
+    return record
+
+
+def recorded_weights(folder: Path, record: PrecisionRecord) -> Path:
+    """The int8 weights beside a record.
+
+    Raises:
+        ModelError: when they are missing, or not those that the record describes.
+    """
+    path = folder / WEIGHTS_FILE
+    if not path.is_file():
+        raise ModelError(f"the model folder {folder} has no {WEIGHTS_FILE}: it has no int8 weights")
+    if file_hash(path) != record.weights:
+        raise ModelError(
+            f"{path} is not the file that {PRECISION_FILE} beside it describes, it may be damaged: "
+            "export the model again"
+        )
+    return path
+
+
+def asked_for_by_environment() -> Precision | None:
+    """What SPLADE_PRECISION says `auto` means.
+
+    Raises:
+        ConfigurationError: when it is none of fp32, int8 and auto.
+    """
+    value = os.environ.get(VARIABLE) or "auto"
+    if value == "auto":
+        return None
+    if value not in get_args(Precision):
+        raise ConfigurationError(f"{VARIABLE} must be 'fp32', 'int8' or 'auto', not {value!r}")
+    return value  # type: ignore[return-value]  # one of them

@@ -1,0 +1,52 @@
+"""Vectors of the queries that were encoded last."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from threading import Lock
+
+from splade_connectors.vectors import SparseBatch, SparseVector
+
+
+class QueryCache:
+    """Remembers the vectors of so many queries and forgets the one unused for the longest time.
+
+    Threads may share it.
+
+    Args:
+        size: most queries; 0 remembers none.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._known: OrderedDict[str, SparseVector] = OrderedDict()
+        self._lock = Lock()
+
+    def encode(
+        self, texts: Sequence[str], encode: Callable[[Sequence[str]], SparseBatch]
+    ) -> SparseBatch:
+        """One row per text; only those that are not remembered are encoded, all at once."""
+        if not self.size:
+            return encode(texts)
+        asked = dict.fromkeys(texts)
+        found = {text: vector for text in asked if (vector := self._get(text)) is not None}
+        new = [text for text in asked if text not in found]
+        if new:
+            found.update(zip(new, encode(new), strict=True))
+            for text in new:
+                self._put(text, found[text])
+        return SparseBatch.from_vectors([found[text] for text in texts])
+
+    def _get(self, text: str) -> SparseVector | None:
+        with self._lock:
+            if text in self._known:
+                self._known.move_to_end(text)
+            return self._known.get(text)
+
+    def _put(self, text: str, vector: SparseVector) -> None:
+        with self._lock:
+            self._known[text] = vector
+            self._known.move_to_end(text)
+            while len(self._known) > self.size:
+                self._known.popitem(last=False)
