@@ -21,6 +21,10 @@ pytest.register_assert_rewrite("splade_connectors.testing")
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# The same numbers whether the kernels are installed or not, in commands that tests start too. The
+# tests of int8 say so themselves.
+os.environ.setdefault("SPLADE_PRECISION", "fp32")
+
 pytest_plugins = ["tests.servers.fixtures", "tests.sharing"]
 
 ROOT = Path(__file__).parent.parent

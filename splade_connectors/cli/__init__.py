@@ -18,6 +18,7 @@ from splade_connectors.cli import (
     encode,
     evaluate,
     explain,
+    export_model,
     index,
     inspect,
     printing,
@@ -82,9 +83,10 @@ COMMANDS = (
     detach,
     evaluate,
     tune,
+    export_model,
 )
 for module in COMMANDS:
-    app.command(module.__name__.rpartition(".")[2])(module.command)
+    app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
 
 
 def _print_version(wanted: bool) -> None:

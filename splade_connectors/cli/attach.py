@@ -78,7 +78,8 @@ def command(
     prune_top_k: parameters.PruneTopK = None,
     prune_max_ratio: parameters.PruneMaxRatio = None,
     model: parameters.Model = None,
-    engine: parameters.Engine = "onnx",
+    engine: parameters.Engine = None,
+    precision: parameters.Precision = "auto",
     batch_size: parameters.BatchSize = 64,
     threads: parameters.Threads = None,
     max_length: parameters.MaxLength = None,
@@ -117,6 +118,7 @@ def command(
     encoder = common.make_encoder(
         model,
         engine,
+        precision,
         batch_size=batch_size,
         threads=threads,
         max_length=max_length,

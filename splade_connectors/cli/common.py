@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def make_encoder(
     model: str | None,
-    engine: str,
+    engine: str | None,
+    precision: str = "auto",
     *,
     batch_size: int = 64,
     threads: int | None = None,
@@ -36,7 +37,8 @@ def make_encoder(
         long_text=long_text,  # type: ignore[arg-type]  # checked there, with a sentence
         passage_overlap=passage_overlap,
     )
-    return load_encoder(model, engine=engine, options=options)  # type: ignore[arg-type]
+    # Unknown names are refused there, with a sentence.
+    return load_encoder(model, engine=engine, precision=precision, options=options)  # type: ignore[arg-type]
 
 
 def prune_options(top_k: int | None, max_ratio: float | None) -> PruneOptions | None:

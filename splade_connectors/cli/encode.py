@@ -38,7 +38,8 @@ def command(
     id_field: Annotated[str | None, typer.Option(help="Id field. Default: _id or id.")] = None,
     format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv or parquet.")] = None,
     model: parameters.Model = None,
-    engine: parameters.Engine = "onnx",
+    engine: parameters.Engine = None,
+    precision: parameters.Precision = "auto",
     batch_size: parameters.BatchSize = 64,
     threads: parameters.Threads = None,
     max_length: parameters.MaxLength = None,
@@ -61,6 +62,7 @@ def command(
     encoder = common.make_encoder(
         model,
         engine,
+        precision,
         batch_size=batch_size,
         threads=threads,
         max_length=max_length,

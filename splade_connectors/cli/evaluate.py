@@ -37,7 +37,8 @@ def command(
         typer.Option(help="Write the rankings as TREC runs, OUT.NAME.trec for each row."),
     ] = None,
     model: parameters.Model = None,
-    engine: parameters.Engine = "onnx",
+    engine: parameters.Engine = None,
+    precision: parameters.Precision = "auto",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -73,7 +74,7 @@ def command(
             "--fusion is for several legs: add --dense-model, --dense-vectors or --text-field"
         )
     fusions = hybrid.parse_fusions(fusion or (), legs)
-    encoder = common.make_encoder(model, engine)
+    encoder = common.make_encoder(model, engine, precision)
     with (
         common.open_store(
             target,

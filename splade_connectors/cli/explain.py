@@ -20,7 +20,8 @@ def command(
     query: Annotated[str, typer.Argument(help="The text that was searched for.")],
     id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
     model: parameters.Model = None,
-    engine: parameters.Engine = "onnx",
+    engine: parameters.Engine = None,
+    precision: parameters.Precision = "auto",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -31,7 +32,7 @@ def command(
     json: parameters.Json = False,
 ) -> None:
     """Why a document has its score: each shared term, its weights, and what it adds."""
-    encoder = common.make_encoder(model, engine)
+    encoder = common.make_encoder(model, engine, precision)
     with common.open_store(
         target,
         encoder,

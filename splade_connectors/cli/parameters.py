@@ -23,7 +23,13 @@ Model = Annotated[
     str | None,
     typer.Option(help="Model folder or Hugging Face id; the bundled model when left away."),
 ]
-Engine = Annotated[str, typer.Option(help="onnx or torch.")]
+Engine = Annotated[
+    str | None,
+    typer.Option(help="int8, onnx or torch. Default: the first installed one of the precision."),
+]
+Precision = Annotated[
+    str, typer.Option(help="fp32, int8, or auto: as the index or the model's measured loss says.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Username = Annotated[str | None, typer.Option(help="For basic authentication.")]
 CaCerts = Annotated[str | None, typer.Option(help="File with certificate authorities to trust.")]

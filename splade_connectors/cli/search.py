@@ -51,7 +51,8 @@ def command(
         bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
     ] = False,
     model: parameters.Model = None,
-    engine: parameters.Engine = "onnx",
+    engine: parameters.Engine = None,
+    precision: parameters.Precision = "auto",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -70,7 +71,7 @@ def command(
         "max_query_terms": max_query_terms,
         **_legs(fusion, dense_model, dense_field, text_field, candidates, path),
     }
-    encoder = common.make_encoder(model, engine)
+    encoder = common.make_encoder(model, engine, precision)
     with common.open_store(
         target,
         encoder,

@@ -46,7 +46,8 @@ def command(
         bool, typer.Option("--forget", help="Only remove what --save has kept; nothing is tuned.")
     ] = False,
     model: parameters.Model = None,
-    engine: parameters.Engine = "onnx",
+    engine: parameters.Engine = None,
+    precision: parameters.Precision = "auto",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -99,7 +100,7 @@ def command(
             "there is one leg, so nothing to fuse: add --dense-model, --dense-vectors or "
             "--text-field"
         )
-    encoder = common.make_encoder(model, engine)
+    encoder = common.make_encoder(model, engine, precision)
     with (
         common.open_store(target, encoder, **place) as store,
         progress.progress_bar("searching") as show,

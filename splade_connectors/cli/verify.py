@@ -26,7 +26,8 @@ def command(
     prune_top_k: parameters.PruneTopK = None,
     prune_max_ratio: parameters.PruneMaxRatio = None,
     model: parameters.Model = None,
-    engine: parameters.Engine = "onnx",
+    engine: parameters.Engine = None,
+    precision: parameters.Precision = "auto",
     username: parameters.Username = None,
     ca_certs: parameters.CaCerts = None,
     client_cert: parameters.ClientCert = None,
@@ -40,7 +41,7 @@ def command(
 
     Exit code 1 when a document lacks its vector, or has another one.
     """
-    encoder = common.make_encoder(model, engine)
+    encoder = common.make_encoder(model, engine, precision)
     with (
         common.open_store(
             target,

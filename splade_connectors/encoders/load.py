@@ -20,6 +20,7 @@ from splade_connectors.encoders.precision import (
     PrecisionRecord,
     WantedPrecision,
     asked_for_by_environment,
+    check_precision,
     read_record,
     recorded_weights,
 )
@@ -105,8 +106,7 @@ def load_encoder(
 def _wanted_precision(engine: Engine | None, precision: WantedPrecision) -> WantedPrecision:
     if engine is not None and engine not in _ENGINES:
         raise ConfigurationError(f"engine must be 'int8', 'onnx' or 'torch', not {engine!r}")
-    if precision not in ("fp32", "int8", "auto"):
-        raise ConfigurationError(f"precision must be 'fp32', 'int8' or 'auto', not {precision!r}")
+    check_precision(precision)
     if engine and precision not in ("auto", _ENGINES[engine]):
         raise ConfigurationError(
             f"engine={engine!r} computes in {_ENGINES[engine]}, not in {precision}: leave one of "

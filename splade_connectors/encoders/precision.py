@@ -89,6 +89,16 @@ def recorded_weights(folder: Path, record: PrecisionRecord) -> Path:
     return path
 
 
+def check_precision(wanted: str) -> None:
+    """Refuse what is no precision.
+
+    Raises:
+        ConfigurationError: naming those that are.
+    """
+    if wanted not in get_args(WantedPrecision):
+        raise ConfigurationError(f"precision must be 'fp32', 'int8' or 'auto', not {wanted!r}")
+
+
 def asked_for_by_environment() -> Precision | None:
     """What SPLADE_PRECISION says `auto` means.
 

@@ -36,6 +36,7 @@ MANIFESTS = st.builds(
     max_length=st.integers(8, 8192),
     long_text=st.sampled_from(["truncate", "passages"]),
     passage_overlap=st.none() | st.integers(0, 100),
+    precision=st.sampled_from(["fp32", "int8"]),
     prune_top_k=st.none() | st.integers(1, 1000),
     prune_max_ratio=st.floats(0, 0.999),
     key_style=st.sampled_from(["token", "id"]),
@@ -52,6 +53,7 @@ OTHERS: list[tuple[str, Any, bool]] = [
     ("max_length", 128, False),
     ("long_text", "passages", False),
     ("passage_overlap", 16, False),
+    ("precision", "int8", False),
     ("prune_top_k", 64, False),
     ("prune_max_ratio", 0.1, False),
     ("text_fields", ("title", "text"), False),
@@ -70,6 +72,11 @@ def test_a_tuning_is_no_setting_of_the_vectors() -> None:
     MINE.check(tuned, use="write", where="here")
     assert IndexManifest.from_json(json.loads(json.dumps(tuned.to_json()))) == tuned
     assert "tuning" not in MINE.to_json()  # manifests without one are what they were
+
+
+def test_fp32_is_not_written_down() -> None:
+    assert "precision" not in MINE.to_json()  # manifests of earlier versions are what they were
+    assert dataclasses.replace(MINE, precision="int8").to_json()["precision"] == "int8"
 
 
 @given(MANIFESTS)

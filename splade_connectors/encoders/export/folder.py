@@ -15,6 +15,7 @@ from splade_connectors.encoders.precision import (
     WEIGHTS_FILE,
     PrecisionRecord,
     WantedPrecision,
+    check_precision,
     read_record,
     recorded_weights,
 )
@@ -52,6 +53,7 @@ def export_model(
         ModelError: when the model cannot be read, or loses more than `BOUND`; with the number.
         MissingDependency: with the pip line for what is not installed.
     """
+    check_precision(precision)
     _refuse_what_is_there(out)
     source = find_model(model, options or EncodeOptions(), activation, revision)
     # Its own name: another process may be exporting to the same place.

@@ -1,0 +1,69 @@
+"""`splade-connectors export-model MODEL -o DIR`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from splade_connectors.cli import parameters, printing
+
+if TYPE_CHECKING:
+    from splade_connectors.encoders.precision import PrecisionRecord
+
+
+def command(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder or Hugging Face id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
+    precision: Annotated[
+        str, typer.Option(help="fp32, int8, or auto: int8 where it loses little.")
+    ] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="int8 even where it loses more than the bound.")
+    ] = False,
+    max_length: Annotated[
+        int | None, typer.Option(min=8, help="Most tokens of a text. Default: the model's own.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a Hugging Face model.")] = None,
+    json: parameters.Json = False,
+) -> None:
+    """A model as a folder of its own, which needs neither torch nor the hub.
+
+    int8 weights are compared with the model in fp32 on sample texts; the differences are printed,
+    and written beside them (precision.json).
+    """
+    from splade_connectors.encoders.export.folder import export_model
+    from splade_connectors.options import EncodeOptions
+
+    record = export_model(
+        model,
+        output,
+        precision=precision,  # type: ignore[arg-type]  # an unknown one is refused there
+        force=force,
+        options=EncodeOptions(max_length=max_length),
+        revision=revision,
+    )
+    size = sum(path.stat().st_size for path in output.iterdir())
+    if json:
+        printing.print_json({"folder": str(output), "bytes": size} | asdict(record))
+    else:
+        _print(record, output, size)
+
+
+def _print(record: PrecisionRecord, output: Path, size: int) -> None:
+    printing.say("{}: {}, {:.1f} MB", output, record.precision, size / 1e6)
+    if record.differences:
+        found = record.differences
+        printing.say(
+            "int8 against fp32 on {} texts: cosine at least {:.4f}, median {:.4f}; weights differ "
+            "by at most {:.3f}; bound of the loss {}",
+            found["texts"],
+            found["smallest_cosine"],
+            found["median_cosine"],
+            found["largest_weight"],
+            record.bound,
+        )
+    if record.reason:
+        printing.say("no int8: {}", record.reason)
