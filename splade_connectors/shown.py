@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Controls (C0, DEL, C1), separators of lines, halves of surrogates, controls of direction, marks
@@ -67,8 +67,8 @@ def words_of(error: Exception) -> str:
         return type(error).__name__
 
 
-def listed(names: list[str], most: int = 20) -> str:
-    """Names in quotation marks, the first ones of many."""
+def listed(names: Sequence[object], most: int = 20) -> str:
+    """Names and ids as Python writes them, the first ones of many."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(map(quoted, names[:most])) + more
 

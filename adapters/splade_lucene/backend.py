@@ -89,6 +89,10 @@ class LuceneBackend:
         """Reserved fields, wrong dense vectors, ids that are too long."""
         return refusal(document, there(seen, self._address), self._address)
 
+    def key_of(self, id: DocumentId) -> DocumentId:
+        """As `Backend.key_of`: ids are strings here, so 5 and "5" are one document."""
+        return str(id)
+
     def size(self, document: EncodedDocument) -> int:
         """About how many bytes the document takes."""
         dense = sum(len(values) for values in document.document.dense_vectors().values())

@@ -70,6 +70,5 @@ def _capabilities(address: IndexAddress, version: Version, schema: Schema | None
         key_style="token",
         rounding="lucene",
         max_query_terms=MAX_QUERY_TERMS,
-        integer_ids=False,
         details=details,
     )

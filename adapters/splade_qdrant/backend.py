@@ -93,6 +93,10 @@ class QdrantBackend:
         schema = schema_of(seen, self.address)
         return document_reason(document, schema, seen.vector, self.address.dense)
 
+    def key_of(self, id: DocumentId) -> DocumentId:
+        """As `Backend.key_of`: a UUID is one point, however it is spelled."""
+        return point_id(id)
+
     def size(self, document: EncodedDocument) -> int:
         """About how many bytes the point takes."""
         dense = sum(len(values) for values in document.document.dense_vectors().values())

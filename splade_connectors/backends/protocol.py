@@ -48,7 +48,6 @@ class Capabilities:
         rounding: what becomes of a weight in it.
         max_query_terms: most terms of one query, None for no limit.
         empty_vectors: whether a document without terms can be stored.
-        integer_ids: whether 5 and "5" are different ids.
         max_write_documents: most documents of one write request, None for no limit.
         details: further facts for `inspect`, in the order to show them.
     """
@@ -62,7 +61,6 @@ class Capabilities:
     rounding: Rounding = "float32"
     max_query_terms: int | None = None
     empty_vectors: bool = True
-    integer_ids: bool = True
     max_write_documents: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
@@ -184,6 +182,9 @@ class Backend(Protocol):
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
         """Why the store would refuse this document, None when nothing is known against it."""
+
+    def key_of(self, id: DocumentId) -> DocumentId:
+        """What the store tells documents apart by: equal for ids that are one document."""
 
     def size(self, document: EncodedDocument) -> int:
         """About how many bytes the document takes in a request."""

@@ -10,6 +10,7 @@ from splade_connectors.errors import ConfigurationError, InvalidDocument, NotFou
 from splade_connectors.operations.session import Session, check_exists, marker_of, text_fields_of
 from splade_connectors.payloads import payload_reason, text_of
 from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.shown import listed, quoted
 from splade_connectors.vectors import SparseVector
 
 # Documents asked for in one request when only their presence matters.
@@ -29,8 +30,9 @@ def get(
     check_exists(session, seen)
     documents = yield from session.backend.fetch(seen, ids, with_vectors=with_vectors)
     if len(documents) < len(ids):
-        present = {str(document.id) for document in documents}
-        missing = ", ".join(repr(id) for id in ids if str(id) not in present)
+        key = session.backend.key_of
+        present = {key(document.id) for document in documents}
+        missing = listed([id for id in ids if key(id) not in present])
         raise NotFound(f"{session.backend.location} has no document {missing}")
     return documents
 
@@ -44,7 +46,9 @@ def known(session: Session, ids: Sequence[DocumentId]) -> Steps[list[DocumentId]
     for start in range(0, len(ids), _FETCHED_AT_ONCE):
         portion = ids[start : start + _FETCHED_AT_ONCE]
         documents = yield from session.backend.fetch(seen, portion, with_vectors=False)
-        found += [document.id for document in documents]
+        present = {session.backend.key_of(document.id) for document in documents}
+        # As they were asked for: the store may spell a UUID in another way.
+        found += [id for id in portion if session.backend.key_of(id) in present]
     return found
 
 
@@ -91,7 +95,7 @@ def count(session: Session) -> Steps[int]:
 def _checked(ids: Sequence[DocumentId]) -> list[DocumentId]:
     """The ids, each of them checked; one id alone is refused."""
     if isinstance(ids, str | int):
-        raise ConfigurationError(f"expected a list of ids, got {ids!r}: pass [{ids!r}]")
+        raise ConfigurationError(f"expected a list of ids, got {quoted(ids)}: pass [{quoted(ids)}]")
     for id in ids:
         check_id(id)
     return list(ids)

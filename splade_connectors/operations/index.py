@@ -127,9 +127,7 @@ class Indexing:
         return self._session.backend.write(self._prepared.seen, items)
 
     def _accept(self, document: Document, found: Capabilities) -> bool:
-        # Where ids are strings only, 5 and "5" are the same document.
-        id = document.id if found.integer_ids else str(document.id)
-        if not self._seen.add(id):
+        if not self._seen.add(self._session.backend.key_of(document.id)):
             reason = f"the id {quoted(document.id)} was given to an earlier document of this run"
             self._reject(document, reason, final=True)
             return False

@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from splade_connectors.errors import (
     ManifestMismatch,
     NotFound,
 )
+from splade_connectors.files.dead_letters import DeadLetters, Letters
 from splade_connectors.fusion.tuning import Against, Tuning
 from splade_connectors.options import WriteOptions
 from splade_connectors.store import Store
@@ -223,6 +225,36 @@ class StoreContract(ABC):
         assert report.rejected_count == 1
         assert "'a'" in report.rejected[0].reason
         assert store.get(["a"])[0].payload["text"] == "first"
+
+    def test_a_payload_that_is_no_json_is_one_rejection(self, store: Store, tmp_path: Path) -> None:
+        """With dead letters and without, and none of them is sent again."""
+        deep: list[Any] = []
+        for _ in range(970):
+            deep = [deep]
+        circular: list[Any] = []
+        circular += [circular, circular]
+        values = [
+            deep,
+            circular,
+            {("a",): 1},
+            {b"a": 1},
+            10**5000,
+            float("nan"),
+            "\ud800",
+            object(),
+        ]
+        path = tmp_path / "letters.jsonl"
+        for number in range(2):
+            documents = [
+                Document(id=f"{number} {at}", text="water", payload={"x": value})
+                for at, value in enumerate([*values, "fine"])
+            ]
+            with DeadLetters(path) as letters:
+                report = store.index(documents, dead_letters=letters if number else None)
+            assert (report.written, report.rejected_count) == (1, len(values))
+            assert all("payload" in item.reason for item in report.rejected)
+        assert (letters.count, letters.again) == (len(values), 0)
+        assert store.index(Letters(path)).written == 0
 
     def test_explanations_add_up(self, filled: Store, encoder: SparseEncoder) -> None:
         query = "water and salt"

@@ -665,6 +665,38 @@ async def test_the_awaiting_store_does_the_same(path: Path) -> None:
         assert blocking.count() == len(TEXTS) - 1
 
 
+SPELLINGS = [
+    "5d41402abc4b2a76b9719d911017c592",
+    "5D41402ABC4B2A76B9719D911017C592",
+    "5D41402A-BC4B-2A76-B971-9D911017C592",
+    "{5d41402a-bc4b-2a76-b971-9d911017c592}",
+    "urn:uuid:5d41402a-bc4b-2a76-b971-9d911017c592",
+]
+
+
+@pytest.mark.parametrize("id", SPELLINGS)
+def test_a_point_of_its_owner_is_found_by_any_spelling(path: Path, id: str) -> None:
+    spelled = "5d41402a-bc4b-2a76-b971-9d911017c592"  # as the engine gives it back
+    shard = engine_shard(path, None, {"splade": qdrant_edge.EdgeSparseVectorParams()})
+    point = qdrant_edge.Point(id, {}, {"text": "mine"})
+    shard.update(qdrant_edge.UpdateOperation.upsert_points([point]))
+    shard.close()
+    with opened(path, override_manifest=True) as store:
+        assert [found.id for found in store.get([id])] == [spelled]
+        assert store.known([id, "other"]) == [id]
+        report = store.index(
+            [Document(id=id, text="water"), Document(id=spelled, text="salt")],
+            options=WriteOptions(override_manifest=True),
+        )
+        assert [item.id for item in report.rejected] == [spelled]
+        assert "was given to an earlier document of this run" in report.rejected[0].reason
+        assert store.count() == 1
+        (hit,) = store.search("water")
+        assert (hit.id, hit.payload) == (id, {"text": "water"})
+        store.delete([spelled])
+        assert store.count() == 0
+
+
 async def test_many_awaited_searches_at_once_are_right(path: Path) -> None:
     import asyncio
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from splade_connectors import (
     AsyncStore,
+    DeadLetters,
     Document,
     IndexingInterrupted,
     IndexReport,
@@ -39,6 +42,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
     Unavailable,
 )
+from splade_connectors.files.dead_letters import Letters
 from splade_connectors.operations.session import Session
 from splade_connectors.runtime.drive import run
 from splade_connectors.runtime.effects import Request, Steps
@@ -269,7 +273,8 @@ def test_an_id_given_twice_is_reported_and_the_first_one_is_kept(bench: Bench) -
 
 
 def test_where_ids_are_texts_a_number_and_its_text_are_one_id() -> None:
-    bench = Bench(ScriptedBackend(integer_ids=False))
+    bench = Bench(ScriptedBackend())
+    bench.backend.key_of = str  # type: ignore[method-assign]
     report = bench.store().index([Document(id=5, text="a"), Document(id="5", text="b")])
     assert (report.written, [item.id for item in report.rejected]) == (1, ["5"])
 
@@ -575,3 +580,29 @@ def test_what_is_no_id_is_refused_everywhere(id: Any) -> None:
     for verb in (store.get, store.delete, store.known):
         with pytest.raises(InvalidDocument, match="a document id must"):
             verb([id])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.text(max_size=3)), max_size=12),
+    st.sets(st.integers(0, 6)),
+)
+def test_what_was_refused_once_and_is_sent_again_is_as_if_it_never_was(
+    rows: list[tuple[int, str]], refused: set[int]
+) -> None:
+    given_ = [
+        Document(id=id, text=f"word {text}", payload={"at": at})
+        for at, (id, text) in enumerate(rows)
+    ]
+    untroubled, bench = Bench(), Bench()
+    untroubled.store().index(given_)
+    bench.backend.judge = lambda document: "mapping" if document.id in refused else None
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "letters.jsonl"
+        with DeadLetters(path) as letters:
+            report = bench.store().index(given_, dead_letters=letters)
+        assert letters.count == report.rejected_count
+        bench.backend.judge = lambda document: None
+        if letters.count:
+            again = bench.store().index(Letters(path))
+            assert again.written == letters.again
+    assert bench.documents() == untroubled.documents()
