@@ -146,7 +146,8 @@ def _check_writable(path: Path) -> None:
         return
     place = _place(path)
     if not place.parent.is_dir():
-        raise ConfigurationError(f"cannot write {path}: there is no folder {place.parent}")
+        folder = place.parent if path.is_symlink() else path.parent
+        raise ConfigurationError(f"cannot write {path}: there is no folder {folder}")
     # It is replaced, so the folder must be writable as well.
     for needed in (place, place.parent) if place.exists() else (place.parent,):
         if not os.access(needed, os.W_OK):
