@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from splade_connectors.backends.metadata import vector_of
+from splade_connectors.backends.metadata import manifests_of, vector_of
 from splade_connectors.backends.versions import version_text
 from splade_connectors.errors import (
     AccessDenied,
@@ -66,7 +66,7 @@ class Schema:
     @property
     def manifest(self) -> Any:
         """Of the sparse field, as it is stored; None without one."""
-        return (self.meta.get(MANIFEST_KEY) or {}).get(self.field)
+        return manifests_of(self.meta).get(self.field)
 
     @property
     def marker_field(self) -> str:
@@ -76,7 +76,7 @@ class Schema:
     @property
     def hidden(self) -> list[str]:
         """Fields that are no payload: vectors and markers, also beside those that we wrote."""
-        ours = self.meta.get(MANIFEST_KEY) or {}
+        ours = manifests_of(self.meta)
         others = [*self.sparse, *map(marker_name, ours), *self.dense]
         return list(dict.fromkeys([self.field, self.marker_field, *others]))
 
@@ -242,7 +242,7 @@ def properties(
 
 def merged_meta(schema_meta: Mapping[str, Any], field: str, manifest: Any) -> dict[str, Any]:
     """The owner's `_meta` with our manifest for this field: writing replaces all of it."""
-    ours = dict(schema_meta.get(MANIFEST_KEY) or {})
+    ours = manifests_of(schema_meta)
     return {**schema_meta, MANIFEST_KEY: {**ours, field: manifest}}
 
 

@@ -23,7 +23,13 @@ from splade_connectors.backends.attaching import (
     Selection,
     Survey,
 )
-from splade_connectors.backends.metadata import former_of, switched, vector_of, without_vector
+from splade_connectors.backends.metadata import (
+    former_of,
+    manifests_of,
+    switched,
+    vector_of,
+    without_vector,
+)
 from splade_connectors.backends.protocol import Backend, Capabilities, Description, Opened, Plan
 from splade_connectors.documents import (
     DocumentId,
@@ -126,7 +132,7 @@ class MemoryBackend:
         """As `Backend.describe`."""
         yield from ()
         name = self._address.vector_name
-        manifests = self.collection.metadata.get(MANIFEST_KEY) or {}
+        manifests = manifests_of(self.collection.metadata)
         return Description(
             capabilities=Capabilities(
                 backend="memory",
