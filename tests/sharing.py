@@ -19,7 +19,20 @@ FULL = os.environ.get("SPLADE_TESTS") == "full"
 
 # File -> a pattern. Tests in whose names it matches the same text, such as the collection that they
 # share, are a part of the file; parts run wherever there is room. "" makes each test a part.
-_SPLIT: dict[str, str] = {}
+_PLACE = r"edge|local|elasticsearch-[\d.]+(?:, \d shards?)?|opensearch-[\d.]+, \d shards?"
+_SPLIT = {
+    "tests/contract/test_contract.py": r"^Test\w+",
+    "tests/faults/test_index_blocks.py": "",
+    "tests/faults/test_index_kills.py": "",
+    "tests/faults/test_index_network.py": "",
+    "tests/faults/test_stops.py": "",
+    "tests/integration/test_attach_follow.py": "",
+    "tests/integration/test_cli_processes.py": "",
+    "tests/integration/test_hybrid.py": _PLACE,
+    "tests/integration/test_hybrid_equality.py": _PLACE,
+    "tests/integration/test_hybrid_pages.py": _PLACE,
+    "tests/integration/test_servers.py": "",
+}
 
 # Tests that share something beyond their file.
 _TOGETHER = {
@@ -32,7 +45,19 @@ _TOGETHER = {
 }
 
 # Files that take long, the longest first.
-_FIRST: tuple[str, ...] = ()
+_FIRST = (
+    "tests/integration/test_scifact.py",
+    "tests/integration/test_hybrid_cli.py",
+    "tests/integration/test_evaluate_hybrid.py",
+    "tests/integration/test_hybrid_equality.py",
+    "tests/faults/test_index_kills.py",
+    "tests/integration/test_servers.py",
+    "tests/integration/test_attach_elasticsearch.py",
+    "tests/integration/test_attach_cli.py",
+    "tests/faults/test_stops.py",
+    "tests/integration/test_attach_follow.py",
+    "tests/integration/test_cli_processes.py",
+)
 
 
 def part_of(nodeid: str) -> str:

@@ -147,7 +147,10 @@ def shell(command: str, unbuffered: str = "") -> subprocess.CompletedProcess[str
         "splade-connectors --help | true",
     ],
 )
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "unbuffered",
+    ["", pytest.param("1", marks=pytest.mark.full("pipes that Python does not buffer"))],
+)
 def test_a_reader_that_goes_away_is_no_error(
     filled: Path, tmp_path: Path, command: str, unbuffered: str
 ) -> None:
