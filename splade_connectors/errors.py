@@ -103,6 +103,10 @@ class AttachRefused(SpladeConnectorsError):
         self.refusals = tuple(refusals)
 
 
+class WouldReplace(SpladeConnectorsError):
+    """Documents of others have these ids, and indexing would replace them whole."""
+
+
 class RequestRejected(SpladeConnectorsError):
     """The server understood the request and said no (400, 413, …).
 

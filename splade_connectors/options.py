@@ -127,6 +127,8 @@ class WriteOptions:
         text_fields: payload fields that the text was made of; named in the manifest, so that
             `explain` and `update` find the text again.
         override_manifest: write although the index names another model or other settings.
+        replace: replace documents whole in a collection or index that others made, whatever else
+            they hold; without it such a run is refused before the first write.
         max_in_flight: most write requests at once. There are fewer while the server is slow, or
             says that it is too busy.
         retry: when a failed write is sent again; None takes the store's `retry`, or, where none
@@ -138,6 +140,7 @@ class WriteOptions:
     max_chunk_bytes: int = 5_000_000
     text_fields: tuple[str, ...] = ("text",)
     override_manifest: bool = False
+    replace: bool = False
     max_in_flight: int = 4
     retry: RetryOptions | None = None
 

@@ -23,7 +23,7 @@ from splade_lucene.attach.attaching import LuceneAttaching
 from splade_lucene.bulk import index_lines, outcomes
 from splade_lucene.compile.search import compile_search
 from splade_lucene.documents import attached_fields, source
-from splade_lucene.fetch import deleted, fetched
+from splade_lucene.fetch import deleted, fetched, present
 from splade_lucene.hits import hits_of
 from splade_lucene.hybrid import LuceneHybrid
 from splade_lucene.look import look, there
@@ -173,6 +173,10 @@ class LuceneBackend:
     ) -> Steps[list[StoredDocument]]:
         """Multi-get, which sees what has not been refreshed yet."""
         return fetched(self._address, seen, ids, with_vectors)
+
+    def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
+        """Multi-get without `_source`."""
+        return present(self._address, ids)
 
     def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
         """One bulk request of delete actions; another one for those that lie elsewhere."""

@@ -41,6 +41,19 @@ def fetched(
         ]
 
 
+def present(address: IndexAddress, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
+    """Those of the ids that a document has, where their own routing leads to it."""
+    request = HttpRequest(
+        "POST", f"{address.path}/_mget", {"ids": [str(id) for id in ids]}, {"_source": "false"}
+    )
+    given = {str(id): id for id in ids}
+
+    def found(answer: Any) -> set[DocumentId]:
+        return {given[item["_id"]] for item in answer["docs"] if item.get("found")}
+
+    return (yield from asked(request, found, address))
+
+
 class _Getting:
     """Multi-gets of one kind.
 

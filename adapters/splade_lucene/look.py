@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from splade_connectors.backends.metadata import is_created
 from splade_connectors.backends.protocol import Capabilities, Description
 from splade_connectors.errors import NotFound
 from splade_connectors.manifest import parse_manifest
@@ -67,6 +68,7 @@ def _capabilities(address: IndexAddress, version: Version, schema: Schema | None
         version=version,
         exists=schema is not None,
         has_field=schema is not None and schema.kind is not None,
+        created_by_us=schema is not None and is_created(schema.meta),
         key_style="token",
         rounding="lucene",
         max_query_terms=MAX_QUERY_TERMS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from splade_connectors.backends.metadata import created as made_by_us
 from splade_connectors.backends.protocol import Description
 from splade_connectors.errors import AccessDenied, RequestRejected
 from splade_connectors.manifest import IndexManifest
@@ -111,7 +112,7 @@ def _new_index(
     ours = properties(field, choose_kind(address, version), version, dense, dialect)
     body: dict[str, Any] = {
         "mappings": {
-            "_meta": merged_meta({}, field, manifest.to_json()),
+            "_meta": made_by_us(merged_meta({}, field, manifest.to_json())),
             "properties": {**texts, **ours},
         }
     }

@@ -166,6 +166,13 @@ class QdrantBackend:
         found = {str(item["id"]): stored(item, seen.vector) for item in answer}
         return [found[str(point)] for point in points if str(point) in found]
 
+    def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
+        """Retrieve the points, and nothing of them."""
+        points = {str(point_id(id)): id for id in ids}
+        body = {"ids": [point_id(id) for id in ids], "with_payload": False, "with_vector": False}
+        answer = yield self.address.request("retrieve", body)
+        return {points[str(item["id"])] for item in answer if str(item["id"]) in points}
+
     def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
         """Delete the points."""
         schema_of(seen, self.address)

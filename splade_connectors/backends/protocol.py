@@ -218,6 +218,9 @@ class Backend(Protocol):
     ) -> Steps[list[StoredDocument]]:
         """The documents with these ids that exist, in the order of `ids`."""
 
+    def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
+        """Those of the ids that a document has; nothing else of it is read."""
+
     def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
         """Remove the documents with these ids; absent ones are no error."""
 

@@ -8,9 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splade_connectors.backends.protocol import Capabilities, Description
-from splade_connectors.documents import Document, EncodedDocument, Outcome, Rejected, Row, Written
+from splade_connectors.documents import (
+    Document,
+    DocumentId,
+    EncodedDocument,
+    Outcome,
+    Rejected,
+    Row,
+    Written,
+)
 from splade_connectors.encoders.base import EncodeStats
-from splade_connectors.errors import ConfigurationError, InvalidDocument, ManifestMismatch
+from splade_connectors.errors import (
+    ConfigurationError,
+    InvalidDocument,
+    ManifestMismatch,
+    WouldReplace,
+)
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.encode import document_vectors
 from splade_connectors.operations.session import Recipe, Session
@@ -69,6 +82,10 @@ class Indexing:
         self._began = time.perf_counter()
         self._prepared: Prepared | None = None
         self._seen = SeenIds()
+        # A collection that this run has made holds nothing that could be replaced.
+        self._is_new = False
+        # Ids on their way that a document had before.
+        self._there: set[DocumentId] = set()
         self._told = 0
         self._stopping = False
 
@@ -81,7 +98,11 @@ class Indexing:
             if isinstance(row, Rejected):
                 self._note_rejection(row, None)
         if documents:
-            prepared = self._prepared or (yield from self._prepare(documents))
+            if self._prepared is None:
+                prepared = yield from self._prepare(documents)
+            else:
+                prepared = self._prepared
+                yield from self._look_for_others(prepared.seen, documents)
             found = prepared.seen.capabilities
             accepted = [document for document in documents if self._accept(document, found)]
             encoded = yield from self._encode(accepted, prepared)
@@ -119,8 +140,34 @@ class Indexing:
         return self.report
 
     def _prepare(self, documents: Sequence[Document]) -> Steps[Prepared]:
-        self._prepared = yield from prepare(self._session, documents, self._options)
+        # What an earlier verb saw may be gone, or another's by now.
+        before = yield from self._session.look_again()
+        self._is_new = not before.capabilities.exists
+        # Before a field or a manifest is added, too: a run that is refused leaves nothing behind.
+        yield from self._look_for_others(before, documents)
+        self._prepared = yield from prepare(self._session, before, documents, self._options)
         return self._prepared
+
+    def _look_for_others(self, seen: Description, documents: Sequence[Document]) -> Steps[None]:
+        """Which of them would replace a document.
+
+        Raises:
+            WouldReplace: when others made the collection, so that the document may hold more.
+        """
+        if self._is_new:
+            return
+        backend = self._session.backend
+        there = yield from backend.present(seen, [document.id for document in documents])
+        if there and not (seen.capabilities.created_by_us or self._options.replace):
+            first = min(map(quoted, there))
+            raise WouldReplace(
+                f"{backend.location} was not made by this package, and {len(there)} of the next "
+                f"{len(documents)} documents are there already, {first} for one: index would "
+                "replace them whole, with every field and vector that the new ones do not have. "
+                "`splade-connectors attach` adds sparse vectors to documents and keeps all else; "
+                "WriteOptions(replace=True) (--replace) replaces them"
+            )
+        self._there |= there
 
     def _write(self, items: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
         assert self._prepared is not None  # what is sent was encoded, and so prepared for
@@ -178,6 +225,8 @@ class Indexing:
     def _settle(self, item: EncodedDocument, outcome: Outcome) -> None:
         if isinstance(outcome, Written):
             self.report.written += 1
+            self.report.replaced += item.id in self._there
+            self._there.discard(item.id)
             self.report.terms += len(item.vector)
         else:
             self._reject(item.document, outcome.reason, outcome.detail, final=outcome.final)
@@ -219,15 +268,13 @@ class Indexing:
 
 
 def prepare(
-    session: Session, documents: Sequence[Document], options: WriteOptions
+    session: Session, before: Description, documents: Sequence[Document], options: WriteOptions
 ) -> Steps[Prepared]:
     """Create what is absent, or check that what is there fits.
 
     Raises:
         ManifestMismatch: when another model wrote what is there, or nobody says which.
     """
-    # What an earlier verb saw may be gone, or another's by now.
-    before = yield from session.look_again()
     recipe, stored = session.recipe(before, options.text_fields), before.manifest
     override = session.overrides or options.override_manifest
     if stored and not override:
@@ -243,7 +290,10 @@ def prepare(
         before, recipe.manifest, sizes, write_manifest=stored is None
     )
     session.keep(now)
-    return Prepared(seen=now, recipe=replace(recipe, manifest=stored or recipe.manifest))
+    return Prepared(
+        seen=now,
+        recipe=replace(recipe, manifest=stored or recipe.manifest),
+    )
 
 
 def _refuse_unknown_vectors(session: Session, seen: Description) -> Steps[None]:

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from splade_connectors.async_store import AsyncStore
-from splade_connectors.documents import DocumentId
+from splade_connectors.documents import Document, DocumentId
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
-from splade_connectors.errors import AttachRefused
+from splade_connectors.errors import AttachRefused, WouldReplace
 from splade_connectors.operations.attach import AttachOptions
 from splade_connectors.options import OnProgress, WriteOptions
 from splade_connectors.payloads import text_of
@@ -158,6 +158,22 @@ class AttachContract(StoreContract):
         assert (report.rejected_count, report.conflicts) == (0, 0)
         self.assert_attached(foreign)
         assert owner.documents() == before
+
+    def test_documents_of_others_are_replaced_only_when_that_is_asked_for(
+        self, foreign: Store, owner: Owner
+    ) -> None:
+        before = owner.documents()
+        mine = [Document(id=id, text="bread") for id in (1, 2, "new")]
+        with pytest.raises(WouldReplace, match=r"attach.*replace=True"):
+            foreign.index(mine)
+        assert owner.documents() == before
+        foreign.attach(FIELDS)  # does not make it ours
+        with pytest.raises(WouldReplace):
+            foreign.index(mine, options=WriteOptions(text_fields=FIELDS))
+        assert owner.documents() == before
+        options = WriteOptions(text_fields=FIELDS, replace=True)
+        report = foreign.index(mine, options=options)
+        assert (report.written, report.replaced) == (3, 2)
 
     def test_attaching_in_one_portion_looks_few_times(self, foreign: Store) -> None:
         with counted(foreign) as sent:

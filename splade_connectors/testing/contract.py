@@ -323,6 +323,11 @@ class StoreContract(ABC):
         assert inspection.manifest.model == "hash"
         assert inspection.documents == len(TEXTS)
 
+    def test_documents_that_are_replaced_are_counted(self, filled: Store) -> None:
+        new = Document(id="not there before", text="bread")
+        report = filled.index([*self.documents()[:3], new])
+        assert (report.written, report.replaced) == (4, 3)
+
     def test_a_warm_search_is_one_request(self, filled: Store) -> None:
         filled.search("water")
         with counted(filled) as sent:

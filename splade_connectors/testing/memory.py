@@ -70,12 +70,14 @@ class Collection:
 
     Attributes:
         exists: whether it has been created.
+        created: whether it was created by indexing.
         payloads: of each document; a change puts another object in the place of the old one.
         vectors: by the name of the vector, those of the documents that have one.
         metadata: manifests, and what the names of vectors stand for.
     """
 
     exists: bool = False
+    created: bool = False
     payloads: dict[DocumentId, Mapping[str, Any]] = field(default_factory=dict)
     vectors: dict[str, dict[DocumentId, Made]] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -137,6 +139,7 @@ class MemoryBackend:
             capabilities=Capabilities(
                 backend="memory",
                 exists=self.collection.exists,
+                created_by_us=self.collection.created,
                 has_field=name in self.collection.vectors,
             ),
             manifest=parse_manifest(manifests.get(name), self.location),
@@ -152,6 +155,7 @@ class MemoryBackend:
         write_manifest: bool,
     ) -> Steps[Description]:
         """As `Backend.prepare`."""
+        self.collection.created |= not self.collection.exists
         self.collection.exists = True
         self.collection.vectors.setdefault(seen.vector, {})
         if write_manifest:
@@ -247,6 +251,11 @@ class MemoryBackend:
             if (payload := self.collection.payloads.get(id)) is not None
             for made in [vectors.get(id) if with_vectors else None]
         ]
+
+    def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
+        """As `Backend.present`."""
+        yield from ()
+        return {id for id in ids if id in self.collection.payloads}
 
     def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
         """As `Backend.delete`."""

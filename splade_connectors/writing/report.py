@@ -17,11 +17,12 @@ class IndexReport:
 
     Attributes:
         written: documents that the store acknowledged.
+        replaced: those among them that took the place of a document with the same id.
         rejected_count: documents that were not stored.
         rejected: the first 1,000 of them, with reasons.
         empty: documents without text, stored with an empty vector.
         truncated: documents longer than the model's maximum, whose end was not encoded.
-        split: documents longer than the maximum, encoded in portions.
+        split: documents longer than the maximum, encoded in passages.
         tokens: tokens encoded.
         terms: terms stored, over all documents.
         encode_s: seconds spent encoding.
@@ -31,6 +32,7 @@ class IndexReport:
     """
 
     written: int = 0
+    replaced: int = 0
     rejected_count: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     empty: int = 0
@@ -58,6 +60,7 @@ class IndexReport:
         """A JSON object."""
         return {
             "written": self.written,
+            "replaced": self.replaced,
             "rejected": self.rejected_count,
             "rejections": [
                 {"id": item.id, "line": item.line, "reason": item.reason} for item in self.rejected
