@@ -16,3 +16,5 @@ pub mod pool;
 mod python;
 pub mod quantized;
 pub mod selfcheck;
+#[cfg(test)]
+mod tests;

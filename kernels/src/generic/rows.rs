@@ -166,25 +166,23 @@ pub unsafe fn activate_norm_quantize<D: Dot>(h: Rows, rows: usize, kind: Activat
 
 #[inline(always)]
 unsafe fn activate_row<F: Lanes>(h: *mut f32, n: usize, kind: Activation, gate: usize) {
+    // A macro and not a closure: closures are compiled without the path's instructions.
+    macro_rules! each {
+        ($x:ident => $y:expr) => {
+            for i in (0..n).step_by(LANES) {
+                let $x = F::load(h.add(i));
+                let y = $y;
+                let y = if gate == 0 { y } else { y.mul(F::load(h.add(gate + i))) };
+                y.store(h.add(i));
+            }
+        };
+    }
     unsafe {
         match kind {
-            Activation::Gelu => map_row::<F>(h, n, gate, |x| gelu(x)),
-            Activation::GeluTanh => map_row::<F>(h, n, gate, |x| gelu_tanh(x)),
-            Activation::Relu => map_row::<F>(h, n, gate, |x| x.max(F::splat(0.0))),
-            Activation::Silu => map_row::<F>(h, n, gate, |x| x.mul(sigmoid(x))),
-        }
-    }
-}
-
-#[inline(always)]
-unsafe fn map_row<F: Lanes>(h: *mut f32, n: usize, gate: usize, f: impl Fn(F) -> F) {
-    unsafe {
-        for i in (0..n).step_by(LANES) {
-            let mut v = f(F::load(h.add(i)));
-            if gate != 0 {
-                v = v.mul(F::load(h.add(gate + i)));
-            }
-            v.store(h.add(i));
+            Activation::Gelu => each!(x => gelu(x)),
+            Activation::GeluTanh => each!(x => gelu_tanh(x)),
+            Activation::Relu => each!(x => x.max(F::splat(0.0))),
+            Activation::Silu => each!(x => x.mul(sigmoid(x))),
         }
     }
 }
