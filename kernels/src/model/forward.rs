@@ -87,6 +87,9 @@ impl<'a> Forward<'a> {
 
     /// Everything up to the head.
     pub fn run(mut self) -> Self {
+        if self.rows == 0 {
+            return self;
+        }
         let this = &self;
         this.by_rows(&|rows, threads| this.first(rows, threads));
         for layer in 0..this.model.weights.layers.len() {
