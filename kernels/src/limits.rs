@@ -19,7 +19,7 @@ pub fn measure(path: Path, threads: usize, seconds: f64) -> Limits {
 }
 
 /// A loop of so many turns, which returns the products it made.
-type Loop = fn(u64) -> u64;
+pub(crate) type Loop = fn(u64) -> u64;
 
 fn rate(run: Loop, threads: usize, seconds: f64) -> f64 {
     let sum = Mutex::new(0.0);
@@ -37,7 +37,7 @@ fn rate(run: Loop, threads: usize, seconds: f64) -> f64 {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn loops(path: Path) -> (Loop, Loop) {
+pub(crate) fn loops(path: Path) -> (Loop, Loop) {
     match path {
         Path::Avx512Vnni => (x86::vnni_512, x86::fma_512),
         Path::AvxVnni => (x86::vnni_256, x86::fma_256),
@@ -47,7 +47,7 @@ fn loops(path: Path) -> (Loop, Loop) {
 }
 
 #[cfg(target_arch = "aarch64")]
-fn loops(path: Path) -> (Loop, Loop) {
+pub(crate) fn loops(path: Path) -> (Loop, Loop) {
     match path {
         Path::NeonDot => (arm::sdot, arm::fmla),
         _ => (scalar_int8, scalar_fp32),

@@ -322,3 +322,66 @@ impl File {
         [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &self.data].concat()
     }
 }
+
+/// `cargo test --release -- --ignored --nocapture speeds` prints products a second of CPU time.
+#[test]
+#[ignore = "prints figures, asserts nothing"]
+fn speeds() {
+    for path in paths().filter(|p| *p != Path::Scalar) {
+        let kernels = path.kernels();
+        let mut best = [0f64; 2];
+        for _ in 0..30 {
+            let (int8, fp32) = crate::limits::loops(path);
+            for (best, run) in best.iter_mut().zip([int8, fp32]) {
+                *best = best.max(fastest(1, &mut || run(20_000)));
+            }
+        }
+        println!("{path:?}: int8 {:.0} fp32 {:.0} of bare loops", best[0], best[1]);
+        for (tokens, depth) in [(32, 64), (240, 64), (512, 64), (240, 32)] {
+            let mut qkv = rows_of(tokens, 3 * depth, 3);
+            let mut scratch = Aligned::<f32>::zeroed(attention::scratch(tokens, depth));
+            let wide = padded(3 * depth);
+            let speed = fastest(200, &mut || {
+                // SAFETY: as in `attended`.
+                unsafe {
+                    let queries = qkv.as_mut_ptr();
+                    let (keys, values) = (queries.add(depth), queries.add(2 * depth));
+                    let (stride, window, scale) = (wide, 0, 0.125);
+                    let head = Head { queries, keys, values, stride, tokens, depth, window, scale };
+                    (kernels.attention)(head, scratch.as_mut_ptr());
+                }
+                (2 * tokens * tokens * depth) as u64
+            });
+            println!("  attention {tokens} x {depth}: {speed:.1} of {:.0}", best[1]);
+        }
+        for kind in [Activation::Gelu, Activation::Relu] {
+            let mut h = rows_of(64, 3072, 2);
+            let mut acts = Quantized::new(64, 3072, kernels);
+            let rows = Rows { data: h.as_mut_ptr(), stride: 3072 };
+            // SAFETY: 64 rows.
+            let speed = fastest(50, &mut || {
+                unsafe { (kernels.activate_quantize)(rows, 64, 3072, kind, 0, acts.acts()) };
+                64 * 3072
+            });
+            println!("  {kind:?} and quantize: {speed:.2} G/s");
+        }
+    }
+}
+
+/// The fastest of some runs, in billions a second of this thread's CPU time.
+fn fastest(runs: usize, work: &mut dyn FnMut() -> u64) -> f64 {
+    let clock = || {
+        // SAFETY: a plain struct to write to.
+        let time = unsafe {
+            let mut time: libc::timespec = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
+            time
+        };
+        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+    };
+    (0..runs).fold(0.0, |best, _| {
+        let start = clock();
+        let done = work();
+        best.max(done as f64 / (clock() - start) / 1e9)
+    })
+}
