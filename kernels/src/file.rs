@@ -121,7 +121,7 @@ impl Tensors {
     /// A table of halves, left where it is.
     pub fn halves(&self, name: &str, shape: &[usize]) -> Result<Halves> {
         let entry = self.entry(name, "F16", shape)?;
-        if entry.start % 2 != 0 {
+        if !entry.start.is_multiple_of(2) {
             return Err(format!("the tensor {name:?} does not begin on an even byte"));
         }
         Ok(Halves { bytes: self.bytes.clone(), start: entry.start, width: shape[1] })

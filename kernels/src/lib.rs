@@ -1,5 +1,5 @@
 //! int8 products, the fused vocabulary head and whole encoders of SPLADE models on CPUs.
-#![allow(clippy::needless_range_loop, clippy::missing_safety_doc)]
+#![allow(clippy::needless_range_loop, clippy::missing_safety_doc, clippy::type_complexity)]
 
 pub mod dot;
 pub mod file;

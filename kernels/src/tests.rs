@@ -254,7 +254,7 @@ fn small_model(rotated: bool) -> Vec<u8> {
         "F16",
         &[vocabulary, hidden],
         (0..vocabulary * hidden)
-            .flat_map(|i| (0x3000u16 + (i * 37 % 2048) as u16 | ((i % 2) << 15) as u16).to_le_bytes())
+            .flat_map(|i| ((0x3000u16 + (i * 37 % 2048) as u16) | ((i % 2) << 15) as u16).to_le_bytes())
             .collect(),
     );
     if !rotated {

@@ -202,7 +202,7 @@ unsafe fn gelu<F: Lanes>(x: F) -> F {
                 -2.101_024e-6,
                 -5.692_506_4e-5,
                 -7.349_906_3e-4,
-                -2.954_599_8e-3,
+                -2.954_6e-3,
                 -1.609_603_3e-2,
             ],
         );
@@ -219,7 +219,7 @@ unsafe fn gelu<F: Lanes>(x: F) -> F {
 unsafe fn gelu_tanh<F: Lanes>(x: F) -> F {
     unsafe {
         let cubic = x.mul(x).fma(F::splat(0.044_715), F::splat(1.0)).mul(x);
-        x.mul(sigmoid(cubic.mul(F::splat(1.595_769_1))))
+        x.mul(sigmoid(cubic.mul(F::splat(1.595_769))))
     }
 }
 

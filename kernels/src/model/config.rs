@@ -51,10 +51,10 @@ impl Config {
             pre_norm: flag(json, "pre_norm")?,
             head_activation: activation(json, "head_activation")?,
         };
-        if hidden % heads != 0 {
+        if !hidden.is_multiple_of(heads) {
             return Err(format!("{hidden} hidden values cannot be shared among {heads} heads"));
         }
-        if !config.absolute && config.depth() % 2 != 0 {
+        if !config.absolute && !config.depth().is_multiple_of(2) {
             return Err(format!("heads of {} values cannot be rotated", config.depth()));
         }
         Ok(config)
