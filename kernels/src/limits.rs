@@ -12,28 +12,49 @@ pub struct Limits {
     pub fp32: f64,
 }
 
-/// Run the loops of `path` on `threads` threads for about `seconds` each.
-pub fn measure(path: Path, threads: usize, seconds: f64) -> Limits {
+/// Run the loops of `path` on `threads` threads for about `seconds` each; rates are by wall time, or by
+/// each thread's own CPU time, which other programs on the machine disturb less.
+pub fn measure(path: Path, threads: usize, seconds: f64, cpu_time: bool) -> Limits {
     let (int8, fp32) = loops(path);
-    Limits { int8: rate(int8, threads, seconds), fp32: rate(fp32, threads, seconds) }
+    let rate = |run| rate(run, threads, seconds, cpu_time);
+    Limits { int8: rate(int8), fp32: rate(fp32) }
 }
 
 /// A loop of so many turns, which returns the products it made.
 pub(crate) type Loop = fn(u64) -> u64;
 
-fn rate(run: Loop, threads: usize, seconds: f64) -> f64 {
+fn rate(run: Loop, threads: usize, seconds: f64, cpu_time: bool) -> f64 {
     let sum = Mutex::new(0.0);
     pool::run(threads, threads, &|_| {
         let limit = Duration::from_secs_f64(seconds);
-        let start = Instant::now();
+        let (start, used) = (Instant::now(), thread_seconds());
         let mut products = 0;
         while start.elapsed() < limit {
             products += run(20_000);
         }
-        let mine = products as f64 / start.elapsed().as_secs_f64();
+        let wall = start.elapsed().as_secs_f64();
+        let used =
+            thread_seconds().zip(used).map(|(end, start)| end - start).filter(|u| cpu_time && *u > 0.0);
+        let mine = products as f64 / used.unwrap_or(wall);
         *sum.lock().expect("no thread panicked") += mine;
     });
     sum.into_inner().expect("no thread panicked")
+}
+
+/// CPU time of this thread, where the system counts it.
+pub(crate) fn thread_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        // SAFETY: a plain struct to write to.
+        let time = unsafe {
+            let mut time: libc::timespec = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
+            time
+        };
+        Some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 #[cfg(target_arch = "x86_64")]

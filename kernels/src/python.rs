@@ -387,15 +387,16 @@ fn choose(wanted: Option<&str>, wrong: Vec<String>) -> (&'static str, Vec<String
 
 /// int8 and fp32 products a second.
 #[pyfunction]
-#[pyo3(signature = (threads=None, seconds=0.1, path=None))]
+#[pyo3(signature = (threads=None, seconds=0.1, path=None, cpu_time=false))]
 fn limits_of(
     py: Python<'_>,
     threads: Option<usize>,
     seconds: f64,
     path: Option<&str>,
+    cpu_time: bool,
 ) -> PyResult<(f64, f64)> {
     let (threads, path) = (threads_of(threads)?, pick(py, path)?);
-    let limits = py.detach(|| limits::measure(path, threads, seconds.clamp(0.001, 60.0)));
+    let limits = py.detach(|| limits::measure(path, threads, seconds.clamp(0.001, 60.0), cpu_time));
     Ok((limits.int8, limits.fp32))
 }
 

@@ -370,15 +370,7 @@ fn speeds() {
 
 /// The fastest of some runs, in billions a second of this thread's CPU time.
 fn fastest(runs: usize, work: &mut dyn FnMut() -> u64) -> f64 {
-    let clock = || {
-        // SAFETY: a plain struct to write to.
-        let time = unsafe {
-            let mut time: libc::timespec = std::mem::zeroed();
-            libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time);
-            time
-        };
-        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-    };
+    let clock = || crate::limits::thread_seconds().expect("a clock of this thread");
     (0..runs).fold(0.0, |best, _| {
         let start = clock();
         let done = work();

@@ -48,12 +48,19 @@ def threads() -> int:
     return _native.default_threads()
 
 
-def limits(threads: int | None = None, *, seconds: float = 0.1, path: str | None = None) -> Limits:
+def limits(
+    threads: int | None = None,
+    *,
+    seconds: float = 0.1,
+    path: str | None = None,
+    cpu_time: bool = False,
+) -> Limits:
     """Measure the machine's own limits: two loops of `seconds` each on every thread.
 
     int8 is `vpdpbusd` where the path has it, on `avx2` two `vpmaddubsw`, `vpaddw`, `vpmaddwd` and
-    `vpaddd` for 64 products, on `neon_dot` `sdot`; fp32 is fused multiply-add.
+    `vpaddd` for 64 products, on `neon_dot` `sdot`; fp32 is fused multiply-add. With `cpu_time` the
+    seconds are those that each thread had of a processor, not those that passed.
     """
     count = _native.default_threads() if threads is None else threads
-    int8, fp32 = _native.limits_of(count, seconds, path)
+    int8, fp32 = _native.limits_of(count, seconds, path, cpu_time)
     return Limits(int8=int8, fp32=fp32, threads=count, path=path or _native.path())
