@@ -88,7 +88,12 @@ class _Sketch:
         self._left -= 1
         if self._left < 0 or id(value) in above or len(above) > _DEEPEST_SKETCH:
             return "…"
-        inside = (*above, id(value))
+        try:
+            return self._inside(value, (*above, id(value)))
+        except Exception:  # whatever the value's own methods do
+            return quoted(value)
+
+    def _inside(self, value: object, above: tuple[int, ...]) -> Any:
         match value:
             case None | bool() | str():
                 return value
@@ -98,11 +103,11 @@ class _Sketch:
                 return value
             case Mapping():
                 return {
-                    key if isinstance(key, str) else quoted(key): self.of(item, inside)
+                    key if isinstance(key, str) else quoted(key): self.of(item, above)
                     for key, item in value.items()
                 }
             case list() | tuple():
-                return [self.of(item, inside) for item in value]
+                return [self.of(item, above) for item in value]
         return quoted(value)
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from splade_connectors.documents import Document, Rejected
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.files.outputs import opened_as_new, opened_in_place, same_file
+from splade_connectors.files.outputs import opened_as_new, opened_in_place, reason_of, same_file
 from splade_connectors.payloads import payload_reason
 from splade_connectors.shown import sketch
 from splade_connectors.vectors import SparseVector
@@ -68,7 +68,10 @@ class DeadLetters:
         if self._file is None:
             self._file = self._opened()
         letter = self._letter(rejected, document, text)
-        self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
+        try:
+            self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
+        except OSError as error:
+            raise self._unwritable(error) from error
         self.count += 1
         self.again += letter["again"]
 
@@ -99,9 +102,12 @@ class DeadLetters:
 
     def close(self) -> None:
         """Write out what is buffered and close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:  # what is buffered is tried again: the disk is full
+                raise self._unwritable(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -115,11 +121,13 @@ class DeadLetters:
                 return opened_in_place(self.path, mode=0o600)
             self.path, file = opened_as_new(self.path)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ConfigurationError(
-                f"dead letters cannot be written to {self.path}: {reason}"
-            ) from error
+            raise self._unwritable(error) from error
         return file
+
+    def _unwritable(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(
+            f"dead letters cannot be written to {self.path}: {reason_of(error)}"
+        )
 
 
 class Letters:

@@ -30,7 +30,7 @@ from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Compute, Steps
-from splade_connectors.shown import quoted
+from splade_connectors.shown import quoted, words_of
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.seen_ids import SeenIds
@@ -206,8 +206,8 @@ class Indexing:
         for document, vector in zip(documents, vectors, strict=True):
             try:
                 payload = payload_with_text(document, self._options.text_fields)
-            except (InvalidDocument, RecursionError) as error:
-                self._reject(document, str(error), final=True)
+            except Exception as error:  # whatever the values of the caller's payload do
+                self._reject(document, words_of(error), final=True)
                 continue
             item = EncodedDocument(
                 document=document,

@@ -154,7 +154,17 @@ def circular(times: int) -> Any:
     return value
 
 
+class Slippery(dict[str, Any]):
+    """A mapping whose items cannot be had."""
+
+    def items(self) -> Any:
+        raise RuntimeError("no payload for you")
+
+    __iter__ = keys = values = items
+
+
 HOPELESS: dict[str, Any] = {
+    "slippery": Slippery(a=1),
     "deep": nested(970),
     "deeper": nested(50_000),
     "a tuple for a key": {("a", 1): 2},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from splade_connectors import DeadLetters, Document
+from splade_connectors.cli import printing
 from splade_connectors.documents import Rejected
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import Letters
@@ -186,6 +188,16 @@ def test_a_device_that_is_full_is_a_sentence() -> None:
         write_text(Path("/dev/full"), "text")
 
 
+def test_dead_letters_on_a_full_device_are_a_sentence() -> None:
+    letters = DeadLetters("/dev/full")
+    sentence = "dead letters cannot be written to /dev/full: No space left on device"
+    with pytest.raises(ConfigurationError, match=sentence):
+        letters.add(Rejected(id=1, reason="no"))
+    with pytest.raises(ConfigurationError, match=sentence):
+        letters.close()
+    letters.close()
+
+
 STREAMS = """
 import sys
 from pathlib import Path
@@ -283,3 +295,22 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(ConfigurationError, match="this user may not"):
         check_outputs(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [("d.jsonl", "edge:x"), ("a b'c;$(x).jsonl", "edge:a b")]
+)
+def test_the_command_that_is_offered_can_be_pasted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, target: str
+) -> None:
+    with DeadLetters(tmp_path / name) as letters:
+        letters.add(Rejected(id=1, reason="no", final=True), Document(id=1))
+        printing.print_again(letters, target)
+        assert capsys.readouterr().err == ""
+        letters.add(Rejected(id=2, reason="mapping"), Document(id=2))
+        printing.print_again(letters, target)
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("try them again (1 of 2 may succeed): splade-connectors index ")
+    words = shlex.split(said.partition(": ")[2])
+    path = str(tmp_path / name)
+    assert words == ["splade-connectors", "index", "--from-dead-letters", path, target]
