@@ -30,16 +30,16 @@ class EncodeOptions:
     """How texts become vectors.
 
     Attributes:
-        batch_size: most texts in one forward pass.
+        batch_size: most texts in one forward pass; memory is bounded all the same.
         max_batch_tokens: most tokens (padding included) in one forward pass; None takes what
             the encoder was measured to like. This, not `batch_size`, bounds the memory.
         max_length: most tokens of a text, special tokens included; None takes that of the index
             that is written to or verified, or else the model's own.
-        long_text: "truncate" cuts at `max_length`; "passages" encodes overlapping passages of
-            `max_length` tokens and takes the maximum over them, term by term; None does as the
-            index was written, or else truncates.
-        passage_overlap: tokens shared by neighbouring passages; None does as the index was
-            written, or else takes 32.
+        long_text: what becomes of longer texts: "truncate" cuts them at `max_length`; "passages"
+            encodes overlapping passages of that many tokens and takes the maximum over them, term
+            by term; None takes what the index was written with, or else "truncate".
+        passage_overlap: tokens that neighbouring passages share; None takes what the index was
+            written with, or else 32.
         threads: CPU threads of one forward pass; None takes all cores.
         query_cache: queries whose vectors are remembered, those used last; 0 remembers none.
     """
@@ -214,12 +214,12 @@ class ConnectOptions:
 
     Attributes:
         api_key: sent as the store's own kind of API key.
-        username: with `password`, for basic authentication.
+        username: for basic authentication.
         password: with `username`.
         bearer_token: sent as `Authorization: Bearer …`, to Elasticsearch and OpenSearch.
         ca_certs: path of a file with the certificate authorities to trust.
-        client_cert: path of a PEM file with this client's certificate, where servers ask for one.
-        client_key: path of a PEM file with its key; None where `client_cert` holds it as well.
+        client_cert: path of a PEM file with this client's certificate, for servers that ask for it.
+        client_key: path of a PEM file with its key, if `client_cert` does not hold it.
         timeout_s: seconds until a request counts as failed.
         manifest_file: keep the manifest in this file, for servers that cannot.
     """
@@ -241,8 +241,8 @@ class AttachOptions:
 
     Attributes:
         text_fields: payload fields that the text is made of, joined by a space: names, or paths
-            into objects ("author.bio"). Empty takes those of the manifest.
-        recheck: compare every stored vector with a fresh encoding. Without it, where documents
+            into objects ("author.bio"); empty takes those of the manifest.
+        recheck: encode every text, and write the vectors that differ. Without it, where documents
             carry a marker the texts are compared by their hash, and elsewhere only documents
             without a vector are read.
         mark: on Qdrant: keep a hash of the text in the payload of each point, so that edited texts
@@ -252,8 +252,8 @@ class AttachOptions:
         copy_to: on Qdrant: copy the collection to this new one first, and attach there; for servers
             that cannot add a vector to what exists.
         switch_alias: with `copy_to`: the alias that names the copy when all is verified.
-        part: (i, n): only the i-th of n parts of the documents (i from 0), for several machines
-            that share the work.
+        part: only this part of the documents, the i-th of n (i from 0), for several machines that
+            share the work.
         verify: vectors that are read back at the end and compared with fresh encodings.
         write: sizes of chunks and passages, and patience.
     """

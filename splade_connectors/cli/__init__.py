@@ -19,6 +19,7 @@ from splade_connectors.cli import (
     evaluate,
     explain,
     export_model,
+    groups,
     index,
     inspect,
     printing,
@@ -86,7 +87,9 @@ COMMANDS = (
     export_model,
 )
 for module in COMMANDS:
-    app.command(module.__name__.rpartition(".")[2].replace("_", "-"))(module.command)
+    app.command(module.__name__.rpartition(".")[2].replace("_", "-"), cls=groups.Command)(
+        groups.expanded(module.command)
+    )
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,53 +2,51 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from splade_connectors.backends.targets import shown_target
 from splade_connectors.cli import common, parameters, printing, progress
+from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.options import AttachOptions
 from splade_connectors.shown import quoted
 
 if TYPE_CHECKING:
-    from splade_connectors.operations.attach import (
-        AttachOptions,
-        AttachPlan,
-        AttachReport,
-        Verification,
-    )
+    from splade_connectors.operations.attach import AttachPlan, AttachReport, Verification
+
+
+def _part(given: str) -> tuple[int, int]:
+    """The part that is written I/N."""
+    number, slash, parts = given.partition("/")
+    if not slash or not number.isdecimal() or not parts.isdecimal():
+        raise ConfigurationError(f"a part is written I/N, such as 0/4, not {given!r}")
+    return int(number), int(parts)
+
+
+Attaching = Annotated[
+    AttachOptions,
+    Group(
+        None,
+        text_fields=Flag("--text", more="May be repeated."),
+        recheck=Flag("--recheck"),
+        mark=Flag("--mark"),
+        replace_model=Flag("--replace-model"),
+        part=Flag(kind=str, read=_part, more="Written I/N, such as 0/4."),
+        copy_to=Flag(),
+        switch_alias=Flag(),
+        verify=Flag(minimum=0),
+    ),
+]
 
 
 def command(
     target: parameters.TargetArgument,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--text",
-            help="Text field, or a path such as author.bio; several are joined. Default: those of "
-            "the manifest.",
-        ),
-    ] = None,
+    *,
+    options: Attaching,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and what is in the way.")
-    ] = False,
-    recheck: Annotated[
-        bool, typer.Option("--recheck", help="Encode every text, and write vectors that differ.")
-    ] = False,
-    mark: Annotated[
-        bool,
-        typer.Option(
-            "--mark", help="Qdrant: keep a hash of the text in each payload, to find edited texts."
-        ),
-    ] = False,
-    replace_model: Annotated[
-        bool,
-        typer.Option(
-            "--replace-model",
-            help="Another model or other settings: encode all under a second name, then switch.",
-        ),
     ] = False,
     follow: Annotated[
         bool, typer.Option("--follow", help="Go on: attach to what others write, until Ctrl-C.")
@@ -56,123 +54,40 @@ def command(
     interval: Annotated[
         float, typer.Option(min=0.1, help="With --follow: seconds between two looks.")
     ] = 10.0,
-    part: Annotated[
-        str | None,
-        typer.Option(help="I/N: one of N parts (I from 0), for machines that share the work."),
-    ] = None,
-    copy_to: Annotated[
-        str | None,
-        typer.Option(
-            help="Qdrant before 1.18: copy the collection to this new one, and attach there."
-        ),
-    ] = None,
-    switch_alias: Annotated[
-        str | None,
-        typer.Option(help="With --copy-to: when all is verified, this alias names the copy."),
-    ] = None,
-    verify: Annotated[
-        int, typer.Option(min=0, help="Vectors to read back at the end, and compare.")
-    ] = 100,
-    dead_letters: parameters.DeadLetterFile = None,
-    bodies: parameters.Bodies = True,
-    prune_top_k: parameters.PruneTopK = None,
-    prune_max_ratio: parameters.PruneMaxRatio = None,
-    model: parameters.Model = None,
-    engine: parameters.Engine = None,
-    precision: parameters.Precision = "auto",
-    batch_size: parameters.BatchSize = 64,
-    threads: parameters.Threads = None,
-    max_length: parameters.MaxLength = None,
-    long_text: parameters.LongText = None,
-    passage_overlap: parameters.PassageOverlap = None,
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
-    override_manifest: parameters.OverrideManifest = False,
-    log_json: parameters.LogJson = False,
-    json: parameters.Json = False,
+    model: parameters.Model,
+    encode: parameters.Encoding,
+    prune: parameters.Pruning,
+    connection: parameters.Connection,
+    letters: parameters.Letters,
+    output: parameters.Reporting,
 ) -> None:
     """Give the documents of a live collection or index sparse vectors, and change nothing else.
 
     Looks first and refuses before anything is written. Ctrl-C waits for what is in flight; the
     same command again goes on from there, and encodes what has changed since.
     """
-    from splade_connectors.errors import IndexingInterrupted
-    from splade_connectors.files.outputs import check_outputs
-    from splade_connectors.operations.attach import AttachOptions, AttachReport
-
-    check_outputs(dead_letters, inputs=[Path(manifest)] if manifest else ())
-    options = AttachOptions(
-        text_fields=tuple(text or ()),
-        recheck=recheck,
-        mark=mark,
-        replace_model=replace_model,
-        copy_to=copy_to,
-        switch_alias=switch_alias,
-        part=_parsed_part(part),
-        verify=verify,
-    )
-    encoder = common.make_encoder(
-        model,
-        engine,
-        precision,
-        batch_size=batch_size,
-        threads=threads,
-        max_length=max_length,
-        long_text=long_text,
-        passage_overlap=passage_overlap,
-    )
-    with common.open_store(
-        target,
-        encoder,
-        username=username,
-        ca_certs=ca_certs,
-        client_cert=client_cert,
-        client_key=client_key,
-        timeout=timeout,
-        manifest=manifest,
-        override_manifest=override_manifest,
-        prune=common.prune_options(prune_top_k, prune_max_ratio),
-    ) as store:
+    common.check_outputs(letters.dead_letters, connection=connection)
+    with common.open_store(target, connection, model, encode=encode, prune=prune) as store:
         if dry_run:
-            _show_plan(store.plan_attach(options=options), json)
+            _show_plan(store.plan_attach(options=options), output.json)
             return
         with (
-            common.dead_letters(dead_letters, bodies) as letters,
-            progress.showing("attaching", log_json) as show,
+            letters.open() as kept,
+            progress.showing("attaching", output.log_json) as show,
+            output.stopped(),
         ):
-            try:
-                report = store.attach(
-                    options=options,
-                    on_progress=show,
-                    dead_letters=letters,
-                    follow_s=interval if follow else None,
-                )
-            except IndexingInterrupted as stop:
-                if json and isinstance(stop.report, AttachReport):
-                    printing.print_json(stop.report.to_json())
-                raise
-    if log_json:
-        progress.log_json("report", **report.to_json())
-    if json:
-        printing.print_json(report.to_json())
-    else:
+            report = store.attach(
+                options=options,
+                on_progress=show,
+                dead_letters=kept,
+                follow_s=interval if follow else None,
+            )
+    output.report(report)
+    if not output.json:
         print_report(report, target, options)
-        printing.print_rejections(report.rejected, report.rejected_count, letters)
+        printing.print_rejections(report.rejected, report.rejected_count, kept)
     if report.rejected_count or not _is_complete(report):
         raise typer.Exit(1)
-
-
-def _parsed_part(given: str | None) -> tuple[int, int] | None:
-    if given is None:
-        return None
-    number, slash, parts = given.partition("/")
-    if not slash or not number.isdecimal() or not parts.isdecimal():
-        raise ConfigurationError(f"a part is written I/N, such as 0/4, not {given!r}")
-    return int(number), int(parts)
 
 
 def _is_complete(report: AttachReport) -> bool:

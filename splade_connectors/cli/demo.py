@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from splade_connectors.cli import common, parameters, printing, progress
+from splade_connectors.cli import parameters, printing, progress
 from splade_connectors.errors import MissingDependency
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ def command(
     json: parameters.Json = False,
 ) -> None:
     """Index a sample collection in an embedded store, search it, explain hits, measure quality."""
+    from splade_connectors.connect import connect
     from splade_connectors.encoders import load_encoder
     from splade_connectors.files.readers import FileReader
     from splade_connectors.options import WriteOptions
 
     say = partial(printing.say, stderr=json)
     encoder = load_encoder()
-    with common.open_store(f"edge:{path}", encoder) as store:
+    with connect(f"edge:{path}", encoder=encoder) as store:
         with (
             FileReader(SAMPLE / "corpus.jsonl") as reader,
             progress.progress_bar("indexing", lambda: reader.fraction) as show,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def command(
     target: parameters.TargetArgument,
+    *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be removed.")
@@ -24,24 +25,11 @@ def command(
     former: Annotated[
         bool, typer.Option("--former", help="Remove what a replaced model has left, instead.")
     ] = False,
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
+    connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """Remove what attach added, and only that, after showing it."""
-    with common.open_store(
-        target,
-        username=username,
-        ca_certs=ca_certs,
-        client_cert=client_cert,
-        client_key=client_key,
-        timeout=timeout,
-        manifest=manifest,
-    ) as store:
+    with common.open_store(target, connection) as store:
         report = store.detach(dry_run=True, former=former)
         if not json:
             _print_plan(report)

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import common, parameters, printing, progress
+from splade_connectors.cli import parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -27,24 +27,15 @@ def command(
         str | None,
         typer.Argument(help="JSONL, CSV, TSV or Parquet, or - for JSONL on stdin."),
     ] = None,
+    *,
     query: Annotated[str | None, typer.Option(help="Encode this one query instead.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Term ids instead of tokens.")] = False,
-    text: Annotated[
-        list[str] | None, typer.Option("--text", help="Text field; several are joined.")
-    ] = None,
-    id_field: Annotated[str | None, typer.Option(help="Id field. Default: _id or id.")] = None,
-    format: Annotated[str | None, typer.Option(help="jsonl, csv, tsv or parquet.")] = None,
-    model: parameters.Model = None,
-    engine: parameters.Engine = None,
-    precision: parameters.Precision = "auto",
-    batch_size: parameters.BatchSize = 64,
-    threads: parameters.Threads = None,
-    max_length: parameters.MaxLength = None,
-    long_text: parameters.LongText = None,
-    passage_overlap: parameters.PassageOverlap = None,
+    rows: parameters.Rows,
+    model: parameters.ModelAlone,
+    encode: parameters.Encoding,
     json: parameters.Json = False,
 ) -> None:
     """Texts to sparse vectors.
@@ -59,28 +50,12 @@ def command(
     if query is not None and output:
         raise ConfigurationError("--output is for a FILE: the terms of a query go to stdout")
     check_outputs(output, inputs=[Path(file)] if file else ())
-    encoder = common.make_encoder(
-        model,
-        engine,
-        precision,
-        batch_size=batch_size,
-        threads=threads,
-        max_length=max_length,
-        long_text=long_text,
-        passage_overlap=passage_overlap,
-    )
+    encoder = model.load(encode)
     if query is not None:
         _encode_query(encoder, query, ids, json)
         return
-    from splade_connectors.files.readers import FileReader
-
     with (
-        FileReader(
-            file or "-",
-            format=format,  # type: ignore[arg-type]  # an unknown one is refused there
-            id_field=id_field,
-            text_fields=text or (),
-        ) as reader,
+        rows.open(file or "-") as reader,
         _opened(output) as out,
         progress.progress_bar("encoding", lambda: reader.fraction) as show,
     ):

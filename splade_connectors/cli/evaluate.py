@@ -13,39 +13,34 @@ from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from splade_connectors.evaluate.compare import Comparison
+    from splade_connectors.evaluate.data import Judged
     from splade_connectors.evaluate.run import Evaluation
     from splade_connectors.evaluate.study import Study
+    from splade_connectors.fusion.legs import Leg
+    from splade_connectors.fusion.spec import Fusion
+    from splade_connectors.options import OnProgress
+    from splade_connectors.store import Store
 
 
 def command(
     target: parameters.TargetArgument,
+    *,
     beir: Annotated[Path, typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.")],
-    split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
-    fusion: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Compare a fusion; may be repeated: {hybrid.FUSION_HELP}."),
-    ] = None,
-    dense_model: parameters.DenseModel = None,
-    dense_vectors: Annotated[
-        Path | None,
-        typer.Option(help="The queries' dense vectors instead: .npz with ids and vectors."),
-    ] = None,
-    dense_field: parameters.DenseField = None,
-    text_field: parameters.TextFields = None,
+    split: parameters.Split = "test",
     run_file: Annotated[
         Path | None,
         typer.Option(help="Write the rankings as TREC runs, OUT.NAME.trec for each row."),
     ] = None,
-    model: parameters.Model = None,
-    engine: parameters.Engine = None,
-    precision: parameters.Precision = "auto",
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
-    override_manifest: parameters.OverrideManifest = False,
+    fusion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Compare a fusion; may be repeated: {hybrid.FUSION_HELP}.",
+            rich_help_panel=parameters.HYBRID,
+        ),
+    ] = None,
+    legs: parameters.JudgedLegs,
+    model: parameters.Model,
+    connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """nDCG@10, recall@100 and MRR@10 over judged queries in BEIR layout.
@@ -54,52 +49,28 @@ def command(
     the p value of the difference to the best leg. Without --fusion: rrf, and what `tune --save` has
     left in the index for these legs.
     """
-    from splade_connectors.evaluate import QueryVectors, compare, evaluate, read_beir, write_run
+    from splade_connectors.evaluate import evaluate, read_beir, write_run
     from splade_connectors.evaluate.data import beir_files
-    from splade_connectors.files.outputs import check_outputs
-    from splade_connectors.fusion.spec import Rrf
-    from splade_connectors.fusion.tuning import misfit
 
     judged = read_beir(beir, split)
-    if dense_model and dense_vectors:
-        raise ConfigurationError("give either --dense-model or --dense-vectors")
-    read = [*beir_files(beir, split), dense_vectors, Path(manifest) if manifest else None]
-    check_outputs(run_file, inputs=read)
-    dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
-    legs = hybrid.make_legs(
-        dense or hybrid.dense_encoder(dense_model), text_field, dense_field=dense_field
-    )
-    if fusion and len(legs) == 1:
+    read = [*beir_files(beir, split), legs.dense_vectors]
+    common.check_outputs(run_file, connection=connection, inputs=read)
+    made = hybrid.judged_legs(legs, judged)
+    if fusion and len(made) == 1:
         raise ConfigurationError(
             "--fusion is for several legs: add --dense-model, --dense-vectors or --text-field"
         )
-    fusions = hybrid.parse_fusions(fusion or (), legs)
-    encoder = common.make_encoder(model, engine, precision)
+    fusions = hybrid.parse_fusions(fusion or (), made)
     with (
-        common.open_store(
-            target,
-            encoder,
-            username=username,
-            ca_certs=ca_certs,
-            client_cert=client_cert,
-            client_key=client_key,
-            timeout=timeout,
-            manifest=manifest,
-            override_manifest=override_manifest,
-        ) as store,
+        common.open_store(target, connection, model) as store,
         progress.progress_bar("searching") as show,
     ):
-        if len(legs) > 1:
-            tuning = None if fusions else store.tuning()
-            other = misfit(tuning, [leg.name for leg in legs]) if tuning else None
-            if other:
-                printing.warn(f"{other}: it has no row")
-                tuning = None
-            compared = compare(store, judged, legs, fusions or [Rrf()], show, tuning=tuning)
+        if len(made) > 1:
+            compared = _compared(store, judged, made, fusions, show)
         else:
             ranking: dict[str, dict[str, float]] = {}
             found = evaluate(store, judged, show, run=ranking)
-    if len(legs) > 1:
+    if len(made) > 1:
         if run_file:
             write_runs(compared, run_file)
         if json:
@@ -113,6 +84,22 @@ def command(
         printing.print_json(found.to_json())
     else:
         print_evaluation(found)
+
+
+def _compared(
+    store: Store, judged: Judged, legs: list[Leg], fusions: list[Fusion], show: OnProgress
+) -> Comparison:
+    """Each leg and each fusion; where none is named, rrf and what the index keeps for these."""
+    from splade_connectors.evaluate import compare
+    from splade_connectors.fusion.spec import Rrf
+    from splade_connectors.fusion.tuning import misfit
+
+    tuning = None if fusions else store.tuning()
+    other = misfit(tuning, [leg.name for leg in legs]) if tuning else None
+    if other:
+        printing.warn(f"{other}: it has no row")
+        tuning = None
+    return compare(store, judged, legs, fusions or [Rrf()], show, tuning=tuning)
 
 
 def print_evaluation(found: Evaluation) -> None:

@@ -19,31 +19,13 @@ def command(
     target: parameters.TargetArgument,
     query: Annotated[str, typer.Argument(help="The text that was searched for.")],
     id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
-    model: parameters.Model = None,
-    engine: parameters.Engine = None,
-    precision: parameters.Precision = "auto",
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
-    override_manifest: parameters.OverrideManifest = False,
+    *,
+    model: parameters.Model,
+    connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """Why a document has its score: each shared term, its weights, and what it adds."""
-    encoder = common.make_encoder(model, engine, precision)
-    with common.open_store(
-        target,
-        encoder,
-        username=username,
-        ca_certs=ca_certs,
-        client_cert=client_cert,
-        client_key=client_key,
-        timeout=timeout,
-        manifest=manifest,
-        override_manifest=override_manifest,
-    ) as store:
+    with common.open_store(target, connection, model) as store:
         explanation = _explain(store, query, id)
     if json:
         printing.print_json(as_json(explanation))

@@ -13,29 +13,36 @@ from splade_connectors.extras import require
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from splade_connectors.cli.parameters import LegOptions
+    from splade_connectors.evaluate.data import Judged
     from splade_connectors.fusion.legs import Leg
     from splade_connectors.fusion.spec import Fusion
 
 FUSION_HELP = "rrf, rrf:k=60,weights=2:1, sum:weights=1:2,scale=20:1, sum:normalize=minmax, dbsf"
 
 
-def make_legs(
-    dense: Any = None,
-    text_fields: Sequence[str] | None = None,
-    *,
-    dense_field: str | None = None,
-    candidates: int | None = None,
-) -> list[Leg]:
+def make_legs(options: LegOptions, dense: Any) -> list[Leg]:
     """The sparse leg, and those that the options add: dense, text. Weights go in this order."""
     from splade_connectors.fusion.legs import DEFAULT_CANDIDATES, DenseLeg, SparseLeg, TextLeg
 
-    window = DEFAULT_CANDIDATES if candidates is None else candidates
+    window = DEFAULT_CANDIDATES if options.candidates is None else options.candidates
     legs: list[Leg] = [SparseLeg(candidates=window)]
     if dense is not None:
-        legs.append(DenseLeg(vector=dense, field=dense_field, candidates=window))
-    if text_fields:
-        legs.append(TextLeg(fields=tuple(text_fields), candidates=window))
+        legs.append(DenseLeg(vector=dense, field=options.dense_field, candidates=window))
+    if options.text_fields:
+        legs.append(TextLeg(fields=options.text_fields, candidates=window))
     return legs
+
+
+def judged_legs(options: LegOptions, judged: Judged) -> list[Leg]:
+    """The legs for judged queries, whose dense vectors may lie in a file."""
+    from splade_connectors.evaluate import QueryVectors
+
+    if options.dense_model and options.dense_vectors:
+        raise ConfigurationError("give either --dense-model or --dense-vectors")
+    if options.dense_vectors:
+        return make_legs(options, QueryVectors(options.dense_vectors, judged))
+    return make_legs(options, dense_encoder(options.dense_model))
 
 
 def parse_fusions(specs: Sequence[str], legs: Sequence[Leg]) -> list[Fusion]:

@@ -9,24 +9,12 @@ from splade_connectors.cli import common, parameters, printing
 
 def command(
     target: parameters.TargetArgument,
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
+    *,
+    connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """What is there: server, fields, number of documents, manifest."""
-    with common.open_store(
-        target,
-        username=username,
-        ca_certs=ca_certs,
-        client_cert=client_cert,
-        client_key=client_key,
-        timeout=timeout,
-        manifest=manifest,
-    ) as store:
+    with common.open_store(target, connection) as store:
         found = store.inspect().to_json()
     if json:
         printing.print_json(found)

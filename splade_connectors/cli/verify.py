@@ -12,6 +12,7 @@ from splade_connectors.cli.attach import print_remedy, print_verification
 
 def command(
     target: parameters.TargetArgument,
+    *,
     sample: Annotated[int, typer.Option(min=1, help="Documents drawn at random.")] = 100,
     everything: Annotated[
         bool,
@@ -23,38 +24,17 @@ def command(
     recheck: Annotated[
         bool, typer.Option("--recheck", help="Every document, by encoding its text.")
     ] = False,
-    prune_top_k: parameters.PruneTopK = None,
-    prune_max_ratio: parameters.PruneMaxRatio = None,
-    model: parameters.Model = None,
-    engine: parameters.Engine = None,
-    precision: parameters.Precision = "auto",
-    username: parameters.Username = None,
-    ca_certs: parameters.CaCerts = None,
-    client_cert: parameters.ClientCert = None,
-    client_key: parameters.ClientKey = None,
-    timeout: parameters.Timeout = 30.0,
-    manifest: parameters.Manifest = None,
-    override_manifest: parameters.OverrideManifest = False,
+    model: parameters.Model,
+    prune: parameters.Pruning,
+    connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """Compare stored vectors with fresh encodings of the stored texts.
 
     Exit code 1 when a document lacks its vector, or has another one.
     """
-    encoder = common.make_encoder(model, engine, precision)
     with (
-        common.open_store(
-            target,
-            encoder,
-            username=username,
-            ca_certs=ca_certs,
-            client_cert=client_cert,
-            client_key=client_key,
-            timeout=timeout,
-            manifest=manifest,
-            override_manifest=override_manifest,
-            prune=common.prune_options(prune_top_k, prune_max_ratio),
-        ) as store,
+        common.open_store(target, connection, model, prune=prune) as store,
         progress.progress_bar("verifying") as show,
     ):
         found = store.verify(
