@@ -30,6 +30,10 @@ from splade_connectors.cli import (
 )
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
 
+EXAMPLES = (
+    "demo",
+    "search edge:splade-demo 'why does dough rise'",
+)
 REFUSED = 2
 INTERRUPTED = 130
 
@@ -66,7 +70,6 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -87,9 +90,11 @@ COMMANDS = (
     export_model,
 )
 for module in COMMANDS:
-    app.command(module.__name__.rpartition(".")[2].replace("_", "-"), cls=groups.Command)(
-        groups.expanded(module.command)
-    )
+    app.command(
+        module.__name__.rpartition(".")[2].replace("_", "-"),
+        cls=groups.Command,
+        epilog=groups.shown_examples(module.EXAMPLES),
+    )(groups.expanded(module.command))
 
 
 def _print_version(wanted: bool) -> None:
@@ -100,7 +105,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=groups.shown_examples(EXAMPLES))
 def _options(
     version: bool = typer.Option(
         False, "--version", help="Print the version.", callback=_print_version, is_eager=True

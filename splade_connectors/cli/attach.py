@@ -16,6 +16,11 @@ from splade_connectors.shown import quoted
 if TYPE_CHECKING:
     from splade_connectors.operations.attach import AttachPlan, AttachReport, Verification
 
+EXAMPLES = (
+    "attach qdrant://localhost/articles --text title --text body --dry-run",
+    "attach 'elasticsearch://localhost/articles?field=splade' --text body",
+)
+
 
 def _part(given: str) -> tuple[int, int]:
     """The part that is written I/N."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.store import Store
 
+EXAMPLES = (
+    "demo",
+    "demo --path another-folder --json",
+)
 SAMPLE = Path(__file__).parent.parent / "sample"
 QUERIES = (
     "why does dough rise",

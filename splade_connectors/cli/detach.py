@@ -14,6 +14,11 @@ from splade_connectors.shown import quoted
 if TYPE_CHECKING:
     from splade_connectors.operations.attach import DetachReport
 
+EXAMPLES = (
+    "detach qdrant://localhost/articles --dry-run",
+    "detach elasticsearch://localhost/articles --former --yes",
+)
+
 
 def command(
     target: parameters.TargetArgument,

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from splade_connectors.files.readers import FileReader
     from splade_connectors.vectors import SparseVector
 
+EXAMPLES = (
+    "encode --query 'why does dough rise'",
+    "encode corpus.jsonl --output vectors.jsonl",
+)
 _PORTION = 512
 
 

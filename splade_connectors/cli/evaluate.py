@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from splade_connectors.options import OnProgress
     from splade_connectors.store import Store
 
+EXAMPLES = (
+    "evaluate edge:articles --beir .",
+    "evaluate opensearch://localhost/articles --beir scifact --text-field text",
+)
+
 
 def command(
     target: parameters.TargetArgument,

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from splade_connectors.documents import Explanation
     from splade_connectors.store import Store
 
+EXAMPLES = (
+    "explain edge:articles 'why does dough rise' bread-gluten-kneading",
+    "explain qdrant://localhost/articles 'why does dough rise' 42 --json",
+)
+
 
 def command(
     target: parameters.TargetArgument,

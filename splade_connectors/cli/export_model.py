@@ -13,6 +13,11 @@ from splade_connectors.cli import parameters, printing
 if TYPE_CHECKING:
     from splade_connectors.encoders.precision import PrecisionRecord
 
+EXAMPLES = (
+    "export-model opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill -o model",
+    "export-model ./my-splade --output my-splade-int8 --precision int8",
+)
+
 
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder or Hugging Face id.")],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import wraps
 from types import GenericAlias, NoneType
@@ -132,6 +132,11 @@ def described(made: type) -> dict[str, str]:
     _, _, attributes = (inspect.getdoc(made) or "").partition("\nAttributes:\n")
     found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in found}
+
+
+def shown_examples(lines: Sequence[str]) -> str:
+    """The end of a help: commands to copy, which are not wrapped."""
+    return "\n".join(["\b", "Examples:", *(f"  splade-connectors {line}" for line in lines)])
 
 
 class Command(TyperCommand):

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from splade_connectors.store import Store
     from splade_connectors.writing.report import IndexReport
 
+EXAMPLES = (
+    "index corpus.jsonl edge:articles",
+    "index rows.csv elasticsearch://localhost/articles --text title --text body",
+)
+
 
 def command(
     file: Annotated[

@@ -6,6 +6,11 @@ from typing import Any
 
 from splade_connectors.cli import common, parameters, printing
 
+EXAMPLES = (
+    "inspect edge:articles",
+    "inspect qdrant+https://qdrant.example.com/articles --json",
+)
+
 
 def command(
     target: parameters.TargetArgument,

@@ -42,7 +42,8 @@ def print_table(table: Table) -> None:
     """A table on stdout."""
     from splade_connectors.cli.screen import console
 
-    console().print(table.rich)
+    screen = console()
+    screen.print(table.drawn(screen.width))
 
 
 def print_json(value: Any) -> None:

@@ -42,19 +42,24 @@ def progress_bar(
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
     from splade_connectors.cli.screen import console
 
     screen = console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
+    bar_and_times = (
         BarColumn(),
         TextColumn("{task.fields[done]} done"),
         TextColumn("{task.fields[rate]}/s"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[more]}"),
+    )
+    narrow = screen.width < _BAR_FITS
+    columns = (
+        TextColumn("{task.description}", table_column=Column(overflow="fold")),
+        *((TextColumn("{task.fields[done]} done"),) if narrow else bar_and_times),
+        TextColumn("{task.fields[more]}", table_column=Column(overflow="fold")),
     )
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task(label, total=None, done=0, rate="-", more="")
@@ -77,6 +82,8 @@ def progress_bar(
         yield show
 
 
+# Columns of a screen that holds bar, rate and times besides the counts.
+_BAR_FITS = 80
 _FINISHING = "finishing what is in flight (Ctrl-C again stops at once)"
 
 

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import string
+from collections.abc import Iterator
 from typing import Any
 
 from rich import table
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from splade_connectors.shown import shown
 
 # Stands for a value while markup is parsed: no document has it there, for values come later.
 _HOLE = "\ue000"
+# Columns to wrap at where no terminal and no COLUMNS says how many there are, and the fewest.
+_USUAL_WIDTH = 100
+_LEAST_WIDTH = 20
+# The width that a column of words is worth reading in.
+_LEAST_WORDS = 16
+_BETWEEN = 2
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that wraps at 100 columns when it is no terminal."""
-    made = Console(stderr=stderr, highlight=False)
-    if not made.is_terminal:
-        made.width = 100
+    """A console as wide as COLUMNS says, or the terminal, or else 100; plain under NO_COLOR."""
+    plain = os.environ.get("NO_COLOR", "") != ""
+    made = Console(stderr=stderr, highlight=False, color_system=None if plain else "auto")
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        made.width = max(int(columns), _LEAST_WIDTH)
+    elif not made.is_terminal:
+        made.width = _USUAL_WIDTH
     return made
 
 
@@ -56,15 +69,17 @@ class _Holes(string.Formatter):
 
 
 class Table:
-    """A table without lines.
+    """A table without lines; where it would not fit, a block of lines for each row.
 
     Args:
-        *columns: titles of columns that are shown as they are.
+        *columns: titles of columns of words.
         header: whether the titles are shown.
     """
 
     def __init__(self, *columns: str, header: bool = True) -> None:
-        self.rich = table.Table(box=None, pad_edge=False, show_header=header)
+        self._header = header
+        self._columns: list[tuple[Text, bool, str]] = []
+        self._rows: list[list[Text]] = []
         for title in columns:
             self.column(title)
 
@@ -76,8 +91,7 @@ class Table:
             number: justified to the right, and never broken into lines.
             style: of its cells.
         """
-        options: dict[str, Any] = {"justify": "right"} if number else {"overflow": "fold"}
-        self.rich.add_column(Text(shown(title)), style=style, **options)
+        self._columns.append((Text(shown(title)), number, style))
 
     def row(self, *cells: object, style: str = "") -> None:
         """Add a row.
@@ -88,4 +102,35 @@ class Table:
         """
         first, *others = (Text(shown(str(cell))) for cell in cells)
         first.stylize(style)
-        self.rich.add_row(first, *others)
+        self._rows.append([first, *others])
+
+    def drawn(self, width: int) -> RenderableType:
+        """What rich prints in so many columns: no cell is cut."""
+        if self._header and self._least_width() > width:
+            return Group(*self._blocks())
+        made = table.Table(box=None, pad_edge=False, show_header=self._header)
+        for title, number, style in self._columns:
+            options: dict[str, Any] = (
+                {"justify": "right", "no_wrap": True} if number else {"overflow": "fold"}
+            )
+            made.add_column(title, style=style, **options)
+        for row in self._rows:
+            made.add_row(*row)
+        return made
+
+    def _least_width(self) -> int:
+        """Of a table that is worth reading: numbers are whole, words are not slivers."""
+        widths = []
+        for at, (title, number, _) in enumerate(self._columns):
+            widest = max(cell_len(cell.plain) for cell in [title, *(row[at] for row in self._rows)])
+            widths.append(widest if number else min(widest, _LEAST_WORDS))
+        return sum(widths) + _BETWEEN * (len(widths) - 1)
+
+    def _blocks(self) -> Iterator[Text]:
+        for number, row in enumerate(self._rows):
+            if number:
+                yield Text()
+            for (title, _, style), cell in zip(self._columns, row, strict=True):
+                if cell:
+                    name = Text(f"{title.plain}: " if title else "", "dim")
+                    yield name.append_text(Text.assemble((cell.plain, style)))

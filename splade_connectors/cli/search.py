@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from splade_connectors.documents import Hit
     from splade_connectors.operations.search import Hits
 
+EXAMPLES = (
+    "search edge:articles 'why does dough rise' --limit 3",
+    "search opensearch://localhost/articles 'why does dough rise' --text-field body",
+)
 _TEXT_SHOWN = 160
 
 

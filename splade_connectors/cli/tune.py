@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from splade_connectors.evaluate.study import Study
     from splade_connectors.options import ConnectOptions
 
+EXAMPLES = (
+    "tune opensearch://localhost/articles --beir scifact --text-field text --save",
+    "tune opensearch://localhost/articles --forget",
+)
+
 
 def command(
     target: parameters.TargetArgument,

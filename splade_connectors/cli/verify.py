@@ -9,6 +9,11 @@ import typer
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.cli.attach import print_remedy, print_verification
 
+EXAMPLES = (
+    "verify edge:articles --sample 20",
+    "verify elasticsearch://localhost/articles --all",
+)
+
 
 def command(
     target: parameters.TargetArgument,
