@@ -24,10 +24,10 @@ from common import beir_folder
 
 from splade_connectors import Document, Store, connect, load_encoder
 from splade_connectors.cli.evaluate import shown_p
-from splade_connectors.cli.hybrid import dense_encoder, make_legs
+from splade_connectors.cli.hybrid import dense_encoder
 from splade_connectors.evaluate import Comparison, Study, compare, read_beir, tune
 from splade_connectors.evaluate.html_report import render
-from splade_connectors.fusion import DistributionBased, Rrf
+from splade_connectors.fusion import DenseLeg, DistributionBased, Rrf, SparseLeg
 
 SPLIT = "test"
 
@@ -50,7 +50,7 @@ def main() -> None:
     judged = read_beir(arguments.beir, SPLIT)
     with connect(f"edge:{work / 'store'}", encoder=load_encoder()) as store:
         _fill(store, arguments.beir, work, dense)
-        legs = make_legs(dense)
+        legs = [SparseLeg(), DenseLeg(vector=dense)]
         compared = compare(store, judged, legs, [Rrf(), DistributionBased()])
         study = tune(
             store, judged, legs, folds=arguments.folds, dataset=f"BEIR {name}, {SPLIT} queries"

@@ -38,9 +38,9 @@ def command(
     json: parameters.Json = False,
 ) -> None:
     """Index a sample collection in an embedded store, search it, explain hits, measure quality."""
-    from splade_connectors.connect import connect
     from splade_connectors.encoders import load_encoder
     from splade_connectors.files.readers import FileReader
+    from splade_connectors.opening import connect
     from splade_connectors.options import WriteOptions
 
     say = partial(printing.say, stderr=json)

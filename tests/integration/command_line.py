@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,10 @@ class Done:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+# Runs a command in this process: the fixture `run`.
+Run = Callable[..., Done]
 
 
 def real(*arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qdrant_client import models
 
-from splade_connectors.cli import main
 from tests.fronts import QdrantRestFront
-from tests.integration.command_line import Done, refusal
+from tests.integration.command_line import Done, Run, refusal
 from tests.integration.elasticsearch_server import BOTH_KINDS, Server, server_of
 
 COUNT = 6
 WITHOUT_TEXT = 99
-Run = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
 def _in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dead letters go to the folder in which a command runs."""
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process."""
-
-    def do(*arguments: object) -> Done:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return Done(stop.value.code if isinstance(stop.value.code, int) else 0, out, err)
-
-    return do
 
 
 def one_line(text: str) -> str:

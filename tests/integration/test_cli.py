@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,10 @@ import qdrant_edge
 
 import splade_connectors
 from splade_connectors import Document, SparseEncoder, connect
-from splade_connectors.cli import main
 from tests.integration.command_line import (
     BUNDLED,
     ROWS,
-    Done,
+    Run,
     fill,
     jsonl,
     one_document,
@@ -29,27 +27,12 @@ from tests.integration.command_line import (
 )
 
 COMMANDS = ["demo", "encode", "index", "search", "explain", "inspect", "evaluate"]
-Run = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
 def _in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dead letters go to the folder in which a command runs."""
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process."""
-
-    def do(*arguments: object) -> Done:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return Done(stop.value.code if isinstance(stop.value.code, int) else 0, out, err)
-
-    return do
 
 
 @pytest.fixture
@@ -232,7 +215,7 @@ def test_a_search_may_be_shown_instead_of_sent(run: Run, filled: Path) -> None:
     plan = one_document(run("search", target(filled), "bread", "--dry-run", "--json").out)
     assert plan["method"] == "POST"
     assert plan["body"]["using"] == "splade"
-    assert plan["body"]["limit"] == 10
+    assert plan["body"]["limit"] == 11  # one more tells whether equals were cut
     shown = run("search", target(filled), "bread", "--dry-run").out
     assert shown.startswith(f"# {plan['path']}: {plan['reason']}\nPOST ")
     assert json.loads(shown[shown.index("{") :]) == plan["body"]

@@ -9,8 +9,7 @@ import dataclasses
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, Store, aconnect, connect
-from splade_connectors.cli import hybrid, main
+from splade_connectors.cli import hybrid
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.evaluate import (
     Judged,
@@ -42,6 +41,7 @@ from splade_connectors.fusion import (
     fuse,
     parse_fusion,
 )
+from tests.integration.command_line import Run
 
 SAMPLE = Path(__file__).parents[2] / "splade_connectors" / "sample"
 SIZE = 48
@@ -288,30 +288,6 @@ def test_scales_need_no_judgements(store: Store, judged: Judged) -> None:
     sparse, dense = calibrate(collect(store, unjudged, legs()))
     assert sparse > 1
     assert 0.5 < dense <= 1
-
-
-@dataclass
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process."""
-
-    def do(*arguments: object) -> Done:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return Done(stop.value.code if isinstance(stop.value.code, int) else 0, out, err)
-
-    return do
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import contextlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, aconnect, connect
-from splade_connectors.cli import hybrid, main
+from splade_connectors.cli import hybrid
 from splade_connectors.evaluate import read_beir, read_tuning
 from splade_connectors.fusion import DenseLeg, SparseLeg, fuse, parse_fusion
 from splade_connectors.fusion.reference import leg_ranking
@@ -30,7 +30,7 @@ from splade_connectors.fusion.spec import weights_of
 from splade_connectors.fusion.tuning import Against, Tuning
 from splade_connectors.options import ConnectOptions
 from tests.integration import hybrid_places
-from tests.integration.command_line import Done, jsonl, real, refusal
+from tests.integration.command_line import Done, Run, jsonl, real, refusal
 
 SAMPLE = Path(__file__).parents[2] / "splade_connectors" / "sample"
 SIZE = 16
@@ -53,8 +53,6 @@ TUNING = Tuning(
     seed=0,
 )
 AS_TUNED = ["--fusion", TUNING.fusion, "--candidates", 30, "--max-query-terms", 5]
-
-Run = Callable[..., Done]
 
 
 def word_vector(text: str, size: int = SIZE) -> list[float]:
@@ -151,20 +149,6 @@ def server(request: pytest.FixtureRequest) -> Place:
 def _in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a command leaves behind is found there."""
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command in this process."""
-
-    def do(*arguments: object) -> Done:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return Done(stop.value.code if isinstance(stop.value.code, int) else 0, out, err)
-
-    return do
 
 
 class StandIn:
@@ -343,7 +327,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
     run: Run, vectors: dict[str, Path], tmp_path: Path, command: str, option: str
 ) -> None:
     line = [command, "edge:absent", "--beir", SAMPLE, "--dense-vectors", vectors["right"], option]
-    assert "there is no folder nowhere" in refusal(run(*line, "nowhere/out"))
+    assert f"there is no folder {tmp_path}/nowhere" in refusal(run(*line, "nowhere/out"))
     assert "it is a folder" in refusal(run(*line, tmp_path))
 
 
