@@ -28,6 +28,7 @@ from splade_connectors.cli.hybrid import dense_encoder
 from splade_connectors.evaluate import Comparison, Study, compare, read_beir, tune
 from splade_connectors.evaluate.html_report import render
 from splade_connectors.fusion import DenseLeg, DistributionBased, Rrf, SparseLeg
+from splade_connectors.fusion.legs import Leg
 
 SPLIT = "test"
 
@@ -50,7 +51,7 @@ def main() -> None:
     judged = read_beir(arguments.beir, SPLIT)
     with connect(f"edge:{work / 'store'}", encoder=load_encoder()) as store:
         _fill(store, arguments.beir, work, dense)
-        legs = [SparseLeg(), DenseLeg(vector=dense)]
+        legs: list[Leg] = [SparseLeg(), DenseLeg(vector=dense)]
         compared = compare(store, judged, legs, [Rrf(), DistributionBased()])
         study = tune(
             store, judged, legs, folds=arguments.folds, dataset=f"BEIR {name}, {SPLIT} queries"

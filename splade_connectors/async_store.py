@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from splade_connectors.backends.protocol import Opened, Plan
+from splade_connectors.backends.protocol import Plan
 from splade_connectors.documents import (
     DocumentId,
     Explanation,
@@ -20,51 +20,38 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
-from splade_connectors.operations.attach.detach import begin_detaching
 from splade_connectors.operations.attach.plan import AttachPlan
-from splade_connectors.operations.attach.replace import begin_attaching
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
-from splade_connectors.operations.attach.run import Attaching, attach_options, say_how_far_attached
-from splade_connectors.operations.attach.verify import verifying
+from splade_connectors.operations.attach.run import attach_options, say_how_far_attached
 from splade_connectors.operations.edit import count, delete, get, known, update
 from splade_connectors.operations.explain import explain
-from splade_connectors.operations.hybrid import hybrid_search, planning, searching
+from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
-    Indexing,
-    check_iterable,
     say_how_far,
-    silent,
 )
 from splade_connectors.operations.search import Hits, Query
-from splade_connectors.operations.session import Inspection, Session, inspect
+from splade_connectors.operations.session import Inspection, inspect
 from splade_connectors.operations.tuning import save_tuning, tuning
 from splade_connectors.options import (
-    PATIENT,
     AttachOptions,
     OnProgress,
-    RetryOptions,
     SearchOptions,
     WriteOptions,
 )
 from splade_connectors.runtime.drive import arun
 from splade_connectors.runtime.effects import Steps
+from splade_connectors.verbs import Verbs
 from splade_connectors.writing.chunks import portions
 from splade_connectors.writing.report import IndexReport
 
 T = TypeVar("T")
 
 
-class AsyncStore:
+class AsyncStore(Verbs):
     """`Store`, awaited. Made by `aconnect`; usable as an async context manager.
 
     Encoding runs in a thread, so the event loop stays free.
     """
-
-    def __init__(self, session: Session, opened: Opened, retry: RetryOptions | None) -> None:
-        self._session = session
-        self._opened = opened
-        self._retry = retry or RetryOptions()
-        self._patient = retry or PATIENT
 
     async def index(
         self,
@@ -79,9 +66,7 @@ class AsyncStore:
         A cancelled call leaves what was acknowledged in the store.
         """
         options = options or WriteOptions()
-        check_iterable(documents, dead_letters)
-        retry = options.retry or self._patient
-        indexing = Indexing(self._session, options, retry, on_progress or silent, dead_letters)
+        indexing = self._indexing(documents, options, on_progress, dead_letters)
         try:
             async for portion in _aportions(documents, options.portion_documents):
                 await self._run(indexing.portion(portion))
@@ -155,11 +140,7 @@ class AsyncStore:
         max_query_terms: int | None = None,
     ) -> list[LegRanking]:
         """As `Store.windows`."""
-        options = SearchOptions(
-            limit=1, filter=filter, with_payload=False, max_query_terms=max_query_terms
-        )
-        hybrid = hybrid_search(self._session, query, dense, legs, None, options, "client", True)
-        return await self._run(hybrid.windows(query))
+        return await self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
     async def explain(self, query: str, id: DocumentId) -> Explanation:
         """As `Store.explain`."""
@@ -176,9 +157,7 @@ class AsyncStore:
         filter: Any = None,
     ) -> HybridExplanation:
         """As `Store.explain_hybrid`."""
-        options = SearchOptions(limit=1, filter=filter)
-        hybrid = hybrid_search(self._session, query, dense, legs, fusion, options, "client", False)
-        return await self._run(hybrid.explain(query, id))
+        return await self._run(self._explain_hybrid(query, id, dense, legs, fusion, filter))
 
     async def attach(
         self,
@@ -191,7 +170,7 @@ class AsyncStore:
     ) -> AttachReport:
         """As `Store.attach`. A cancelled call leaves what was acknowledged in the store."""
         chosen = attach_options(text_fields, options)
-        attaching = await self._attaching(chosen, on_progress, dead_letters)
+        attaching = await self._run(self._attaching(chosen, on_progress, dead_letters))
         try:
             return await self._run(attaching.run(follow_s))
         except Exception as error:  # of the caller's callbacks, too
@@ -208,8 +187,7 @@ class AsyncStore:
         self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
     ) -> AttachPlan:
         """As `Store.plan_attach`."""
-        attaching = await self._attaching(attach_options(text_fields, options))
-        return await self._run(attaching.plan())
+        return await self._run(self._plan_attach(attach_options(text_fields, options)))
 
     async def verify(
         self,
@@ -220,10 +198,7 @@ class AsyncStore:
         on_progress: OnProgress | None = None,
     ) -> Verification:
         """As `Store.verify`."""
-        looking = await self._run(verifying(self._session, on_progress))
-        if everything or recheck:
-            return await self._run(looking.everything(recheck=recheck))
-        return await self._run(looking.sample(sample))
+        return await self._run(self._verify(sample, everything, recheck, on_progress))
 
     async def detach(
         self,
@@ -233,11 +208,7 @@ class AsyncStore:
         on_progress: OnProgress | None = None,
     ) -> DetachReport:
         """As `Store.detach`."""
-        steps = begin_detaching(self._session, self._patient, on_progress or silent, former=former)
-        detaching = await self._run(steps)
-        report = await self._run(detaching.plan() if dry_run else detaching.run())
-        self._session.forget()
-        return report
+        return await self._run(self._detach(dry_run, former, on_progress))
 
     async def get(
         self, ids: Sequence[DocumentId], *, with_vectors: bool = False
@@ -293,19 +264,6 @@ class AsyncStore:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        return f"AsyncStore({self._session.backend.location!r})"
-
-    async def _attaching(
-        self,
-        options: AttachOptions,
-        on_progress: OnProgress | None = None,
-        dead_letters: DeadLetters | None = None,
-    ) -> Attaching:
-        retry = options.write.retry or self._patient
-        steps = begin_attaching(self._session, options, retry, on_progress or silent, dead_letters)
-        return await self._run(steps)
 
     async def _run(self, steps: Steps[T]) -> T:
         return await arun(steps, self._opened.send, self._retry)

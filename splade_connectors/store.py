@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from splade_connectors.backends.protocol import Opened, Plan
+from splade_connectors.backends.protocol import Plan
 from splade_connectors.documents import (
     DocumentId,
     Explanation,
@@ -21,40 +21,32 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
-from splade_connectors.operations.attach.detach import begin_detaching
 from splade_connectors.operations.attach.plan import AttachPlan
-from splade_connectors.operations.attach.replace import begin_attaching
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.operations.attach.run import (
-    Attaching,
     attach_options,
     how_far_attached,
     say_how_far_attached,
 )
-from splade_connectors.operations.attach.verify import verifying
 from splade_connectors.operations.edit import count, delete, get, known, update
 from splade_connectors.operations.explain import explain
-from splade_connectors.operations.hybrid import hybrid_search, planning, searching
+from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
-    Indexing,
-    check_iterable,
     how_far,
     say_how_far,
-    silent,
 )
 from splade_connectors.operations.search import Hits, Query
-from splade_connectors.operations.session import Inspection, Session, inspect
+from splade_connectors.operations.session import Inspection, inspect
 from splade_connectors.operations.tuning import save_tuning, tuning
 from splade_connectors.options import (
-    PATIENT,
     AttachOptions,
     OnProgress,
-    RetryOptions,
     SearchOptions,
     WriteOptions,
 )
 from splade_connectors.runtime.drive import run
 from splade_connectors.runtime.effects import Steps
+from splade_connectors.verbs import Verbs
 from splade_connectors.writing.chunks import portions
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.send import Interruptible
@@ -63,18 +55,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Store:
+class Store(Verbs):
     """One collection or index, with an encoder. Made by `connect`; usable as a context manager.
 
     Every verb may raise `Unavailable` (the server cannot be reached, after retries),
     `AccessDenied`, `NotFound`, `SchemaConflict` and `ManifestMismatch`.
     """
-
-    def __init__(self, session: Session, opened: Opened, retry: RetryOptions | None) -> None:
-        self._session = session
-        self._opened = opened
-        self._retry = retry or RetryOptions()
-        self._patient = retry or PATIENT
 
     def index(
         self,
@@ -103,9 +89,7 @@ class Store:
                 does not wait for it); its report says what was acknowledged.
         """
         options = options or WriteOptions()
-        check_iterable(documents, dead_letters)
-        retry = options.retry or self._patient
-        indexing = Indexing(self._session, options, retry, on_progress or silent, dead_letters)
+        indexing = self._indexing(documents, options, on_progress, dead_letters)
         try:
             for portion in portions(documents, options.portion_documents):
                 self._run(indexing.portion(portion), guarded=True)
@@ -208,11 +192,7 @@ class Store:
         Returns:
             One ranking per leg, in the legs' order.
         """
-        options = SearchOptions(
-            limit=1, filter=filter, with_payload=False, max_query_terms=max_query_terms
-        )
-        hybrid = hybrid_search(self._session, query, dense, legs, None, options, "client", True)
-        return self._run(hybrid.windows(query))
+        return self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
     def explain(self, query: str, id: DocumentId) -> Explanation:
         """Why a document has its score: each shared term with both weights."""
@@ -229,9 +209,7 @@ class Store:
         filter: Any = None,
     ) -> HybridExplanation:
         """Why a document has its fused score: what each leg adds. Arguments as in `search`."""
-        options = SearchOptions(limit=1, filter=filter)
-        hybrid = hybrid_search(self._session, query, dense, legs, fusion, options, "client", False)
-        return self._run(hybrid.explain(query, id))
+        return self._run(self._explain_hybrid(query, id, dense, legs, fusion, filter))
 
     def attach(
         self,
@@ -266,7 +244,7 @@ class Store:
             IndexingInterrupted: on Ctrl-C, after what was under way has arrived.
         """
         chosen = attach_options(text_fields, options)
-        attaching = self._attaching(chosen, on_progress, dead_letters)
+        attaching = self._run(self._attaching(chosen, on_progress, dead_letters))
         try:
             return self._run(attaching.run(follow_s), guarded=True)
         except KeyboardInterrupt as stop:
@@ -284,7 +262,7 @@ class Store:
         self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
     ) -> AttachPlan:
         """What `attach` with these arguments would do, with every refusal. Writes nothing."""
-        return self._run(self._attaching(attach_options(text_fields, options)).plan())
+        return self._run(self._plan_attach(attach_options(text_fields, options)))
 
     def verify(
         self,
@@ -303,10 +281,7 @@ class Store:
             recheck: with `everything`: encode every text, whatever hash it carries.
             on_progress: called after each page.
         """
-        looking = self._run(verifying(self._session, on_progress))
-        if everything or recheck:
-            return self._run(looking.everything(recheck=recheck))
-        return self._run(looking.sample(sample))
+        return self._run(self._verify(sample, everything, recheck, on_progress))
 
     def detach(
         self,
@@ -325,11 +300,7 @@ class Store:
         Raises:
             NotFound: when there is nothing of ours.
         """
-        steps = begin_detaching(self._session, self._patient, on_progress or silent, former=former)
-        detaching = self._run(steps)
-        report = self._run(detaching.plan() if dry_run else detaching.run())
-        self._session.forget()
-        return report
+        return self._run(self._detach(dry_run, former, on_progress))
 
     def get(self, ids: Sequence[DocumentId], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by id, in this order; `NotFound` names those that are not there."""
@@ -390,19 +361,6 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        return f"Store({self._session.backend.location!r})"
-
-    def _attaching(
-        self,
-        options: AttachOptions,
-        on_progress: OnProgress | None = None,
-        dead_letters: DeadLetters | None = None,
-    ) -> Attaching:
-        retry = options.write.retry or self._patient
-        steps = begin_attaching(self._session, options, retry, on_progress or silent, dead_letters)
-        return self._run(steps)
 
     def _interrupted(self, running: Interruptible[R]) -> R:
         """What is under way arrives, unless there is a second Ctrl-C."""

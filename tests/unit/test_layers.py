@@ -17,7 +17,7 @@ FLOORS = [
     {"runtime", "encoders", "fusion", "files", "writing"},
     {"backends"},
     {"operations"},
-    {"store", "async_store", "opening"},
+    {"verbs", "store", "async_store", "opening"},
     {"evaluate", "testing", "serve", "train"},
     {"cli", "integrations", "distributed", "__main__"},
 ]

@@ -1,0 +1,123 @@
+"""What `Store` and `AsyncStore` share: how the arguments of a verb become its steps.
+
+Steps are neither blocking nor awaited (`runtime/effects.py`), so they stand here once; the two
+stores differ in how they execute them, and in what stops them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from splade_connectors.backends.protocol import Opened
+from splade_connectors.documents import DocumentId, HybridExplanation
+from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.fusion.legs import Leg
+from splade_connectors.fusion.reference import LegRanking
+from splade_connectors.fusion.spec import Fusion
+from splade_connectors.operations.attach.detach import begin_detaching
+from splade_connectors.operations.attach.plan import AttachPlan
+from splade_connectors.operations.attach.replace import begin_attaching
+from splade_connectors.operations.attach.report import DetachReport, Verification
+from splade_connectors.operations.attach.run import Attaching
+from splade_connectors.operations.attach.verify import verifying
+from splade_connectors.operations.hybrid import hybrid_search
+from splade_connectors.operations.index import Indexing, check_iterable, silent
+from splade_connectors.operations.session import Session
+from splade_connectors.options import (
+    PATIENT,
+    AttachOptions,
+    OnProgress,
+    RetryOptions,
+    SearchOptions,
+    WriteOptions,
+)
+from splade_connectors.runtime.effects import Steps
+
+
+class Verbs:
+    """An open collection or index, and the steps of those verbs that are more than one operation.
+
+    Args:
+        session: the collection or index, with an encoder.
+        opened: the client, and what sends requests by it.
+        retry: when failed requests are sent again; None has more patience with writes.
+    """
+
+    def __init__(self, session: Session, opened: Opened, retry: RetryOptions | None) -> None:
+        self._session = session
+        self._opened = opened
+        self._retry = retry or RetryOptions()
+        self._patient = retry or PATIENT
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._session.backend.location!r})"
+
+    def _indexing(
+        self,
+        documents: object,
+        options: WriteOptions,
+        on_progress: OnProgress | None,
+        dead_letters: DeadLetters | None,
+    ) -> Indexing:
+        check_iterable(documents, dead_letters)
+        retry = options.retry or self._patient
+        return Indexing(self._session, options, retry, on_progress or silent, dead_letters)
+
+    def _windows(
+        self,
+        query: str,
+        dense: Any,
+        legs: Sequence[Leg] | None,
+        filter: Any,
+        max_query_terms: int | None,
+    ) -> Steps[list[LegRanking]]:
+        options = SearchOptions(
+            limit=1, filter=filter, with_payload=False, max_query_terms=max_query_terms
+        )
+        hybrid = hybrid_search(self._session, query, dense, legs, None, options, "client", True)
+        return hybrid.windows(query)
+
+    def _explain_hybrid(
+        self,
+        query: str,
+        id: DocumentId,
+        dense: Any,
+        legs: Sequence[Leg] | None,
+        fusion: Fusion | None,
+        filter: Any,
+    ) -> Steps[HybridExplanation]:
+        options = SearchOptions(limit=1, filter=filter)
+        hybrid = hybrid_search(self._session, query, dense, legs, fusion, options, "client", False)
+        return hybrid.explain(query, id)
+
+    def _attaching(
+        self,
+        options: AttachOptions,
+        on_progress: OnProgress | None = None,
+        dead_letters: DeadLetters | None = None,
+    ) -> Steps[Attaching]:
+        retry = options.write.retry or self._patient
+        return begin_attaching(self._session, options, retry, on_progress or silent, dead_letters)
+
+    def _plan_attach(self, options: AttachOptions) -> Steps[AttachPlan]:
+        attaching = yield from self._attaching(options)
+        return (yield from attaching.plan())
+
+    def _verify(
+        self, sample: int, everything: bool, recheck: bool, on_progress: OnProgress | None
+    ) -> Steps[Verification]:
+        looking = yield from verifying(self._session, on_progress)
+        if everything or recheck:
+            return (yield from looking.everything(recheck=recheck))
+        return (yield from looking.sample(sample))
+
+    def _detach(
+        self, dry_run: bool, former: bool, on_progress: OnProgress | None
+    ) -> Steps[DetachReport]:
+        detaching = yield from begin_detaching(
+            self._session, self._patient, on_progress or silent, former=former
+        )
+        report = yield from detaching.plan() if dry_run else detaching.run()
+        self._session.forget()
+        return report
