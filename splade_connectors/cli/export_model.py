@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from splade_connectors.encoders.precision import PrecisionRecord
 
 EXAMPLES = (
-    "export-model opensearch-project/opensearch-neural-sparse-encoding-doc-v3-distill -o model",
+    "export-model prithivida/Splade_PP_en_v1 --output my-model",
     "export-model ./my-splade --output my-splade-int8 --precision int8",
 )
 

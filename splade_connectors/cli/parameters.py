@@ -90,7 +90,7 @@ class ModelOptions:
         model: folder of a model, or Hugging Face id; None takes the bundled model.
         engine: what runs the model: int8, onnx or torch; None takes the first installed one of the
             precision.
-        precision: fp32, int8, or auto: as the index or the model's measured loss says.
+        precision: of its products: fp32, int8, or auto: as the index or the measured loss says.
         override_manifest: use an index that was written with another model or settings.
     """
 

@@ -17,7 +17,7 @@ from splade_connectors.backends.targets import parse_target
 from splade_connectors.cli import main, parameters
 from splade_connectors.cli.groups import Flag, Group, described, expanded
 
-NAMES = [module.__name__.rpartition(".")[2] for module in cli.COMMANDS]
+NAMES = [module.__name__.rpartition(".")[2].replace("_", "-") for module in cli.COMMANDS]
 
 
 @dataclass(frozen=True, kw_only=True)
