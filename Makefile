@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -
 
 INSTALL := PYTHON=$(PYTHON) scripts/install
 
-.PHONY: demo kernels test test-full test-models test-faults lint types bare wheel bench clean
+.PHONY: demo kernels test test-full test-models test-faults lint types audit bare wheel bench clean
 
 demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure it.
 	$(BIN)/splade-connectors demo
@@ -41,6 +41,10 @@ lint: $(VENV)/.lint ## Style.
 types: $(VENV)/.test $(VENV)/.lint ## Types, strictly.
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --explicit-package-bases tests/servers tests/fronts tests/faults
+
+audit: ## Known vulnerabilities of the pinned versions; says when the network does not let it look.
+	$(INSTALL) build/audit "pip-audit>=2.7"
+	build/audit/bin/python scripts/audit.py build/audit/bin/pip-audit
 
 bare: build/dist ## The package without extras: it imports, loads nothing heavy, and names what is missing.
 	rm -rf build/bare

@@ -21,7 +21,7 @@ from splade_connectors.encoders.engines.int8 import Int8Encoder
 from splade_connectors.encoders.export.int8 import compare, recorded, write_int8
 from splade_connectors.encoders.export.onnx_graph import convert
 from splade_connectors.encoders.precision import WEIGHTS_FILE
-from splade_connectors.encoders.spec import read_spec
+from splade_connectors.encoders.spec import read_folder
 from splade_connectors.options import EncodeOptions
 
 log = logging.getLogger(__name__)
@@ -35,10 +35,11 @@ def main(source: Path) -> None:
     """Convert, and put the licence beside the result."""
     out = Path(__file__).parent.parent / "splade_connectors" / "models" / NAME
     readme = (out / "README.md").read_text(encoding="utf-8") if out.is_dir() else ""
-    spec = replace(read_spec(source, name=NAME), max_length=MAX_LENGTH)
-    convert(source, None, spec, out)
+    folder = read_folder(source, name=NAME)
+    spec = replace(folder.spec, max_length=MAX_LENGTH)
+    convert(folder, spec, out)
     write_int8(source, out)
-    candidate = Int8Encoder(out, out / WEIGHTS_FILE, spec, EncodeOptions())
+    candidate = Int8Encoder(folder.tokenizer(), out / WEIGHTS_FILE, spec, EncodeOptions())
     record = recorded(out, compare(load_encoder(out, precision="fp32"), candidate))
     record.write(out)
     shutil.copy(source / "LICENSE", out)

@@ -16,7 +16,12 @@ from splade_connectors.shown import quoted
 
 KeyStyle = Literal["token", "id", "other"]
 
-FORMAT = 1
+# 2: the revision covers configuration, tokenizer and weights in every file; passages are called so.
+FORMAT = 2
+# What manifests have that do not say their format.
+_FIRST_FORMAT = 1
+# Names that the first format had for today's settings.
+_FORMER_NAMES = {"window_overlap": "passage_overlap"}
 
 MANIFEST_KEY = "splade_connectors"
 
@@ -54,7 +59,7 @@ class IndexManifest:
 
     Attributes:
         model: name of the model.
-        revision: content hash of its weights, or its hub revision.
+        revision: content hash of everything that changes its vectors, or its hub revision.
         tokenizer: content hash of its tokenizer.
         activation: "log1p" (one log) or "log1p_log1p" (two).
         max_length: most tokens of a text, special tokens included.
@@ -104,20 +109,30 @@ class IndexManifest:
     def from_json(cls, raw: Mapping[str, Any]) -> IndexManifest:
         """The manifest in a JSON object; unknown entries of later minor versions are ignored.
 
+        One of an earlier format is read, and refused only when it is compared: `check` says what
+        brings it up to date.
+
         Raises:
             ManifestMismatch: when it is no manifest, or one of a later format.
         """
-        if raw.get("format", FORMAT) != FORMAT:
+        version = raw.get("format", _FIRST_FORMAT)
+        if version not in range(_FIRST_FORMAT, FORMAT + 1) or isinstance(version, bool):
             raise ManifestMismatch(
-                f"the index has a manifest of format {quoted(raw['format'])}, this version reads "
+                f"the index has a manifest of format {quoted(version)}, this version reads "
                 f"format {FORMAT}: pip install -U splade-connectors"
             )
+        raw = _with_todays_names(raw) if version < FORMAT else raw
         wrong = wrong_values(cls, raw)
         if wrong:
             raise ManifestMismatch(f"the index has an unreadable manifest: {'; '.join(wrong)}")
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in raw.items() if name in known}
         return cls(**values | {"text_fields": tuple(raw.get("text_fields", ("text",)))})
+
+    @property
+    def outdated(self) -> bool:
+        """Whether an earlier format of this record was read."""
+        return self.format < FORMAT
 
     def check(
         self, mine: IndexManifest, *, use: Literal["write", "query", "verify"], where: str
@@ -131,8 +146,15 @@ class IndexManifest:
 
         Raises:
             ManifestMismatch: naming each differing setting with both values, and the option
-                that overrides.
+                that overrides; or naming the command that brings an old manifest up to date.
         """
+        if self.outdated:
+            raise ManifestMismatch(
+                f"{where} has a manifest of format {self.format} of an earlier version, whose "
+                "revision says less than today's: type `splade-connectors attach TARGET "
+                "--override-manifest` once, with the model that wrote it, which keeps its vectors "
+                f"and writes the manifest in format {FORMAT}"
+            )
         names = _QUERY_SETTINGS if use == "query" else _WRITE_SETTINGS
         differences = {
             name: (getattr(self, name), getattr(mine, name))
@@ -190,6 +212,14 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is float:
         return _fits(value, int) or (isinstance(value, float) and math.isfinite(value))
     return isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+
+
+def _with_todays_names(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a manifest of the first format, which is kept as its format."""
+    named = {_FORMER_NAMES.get(name, name): value for name, value in raw.items()}
+    if named.get("long_text") == "windows":
+        named["long_text"] = "passages"
+    return named | {"format": _FIRST_FORMAT}
 
 
 def parse_manifest(raw: object, where: str) -> IndexManifest | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import logging
 import re
@@ -11,10 +10,17 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from platformdirs import user_cache_path
-
+from splade_connectors.encoders import cache as kept_models
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.kernels import kernels, say_what_is_slower
+from splade_connectors.encoders.model_files import (
+    RECORD_FILE,
+    file_hash,
+    has_weights,
+    onnx_file,
+    state_of,
+)
+from splade_connectors.encoders.onnx_files import data_files
 from splade_connectors.encoders.precision import (
     WEIGHTS_FILE,
     PrecisionRecord,
@@ -24,16 +30,10 @@ from splade_connectors.encoders.precision import (
     read_record,
     recorded_weights,
 )
-from splade_connectors.encoders.spec import (
-    RECORD_FILE,
-    Activation,
-    EncoderSpec,
-    file_hash,
-    onnx_file,
-    overridden,
-    positions,
-    read_spec,
-)
+from splade_connectors.encoders.reference_tokenizer import check_alike
+from splade_connectors.encoders.sentence_transformers import Activation
+from splade_connectors.encoders.settings import read_settings
+from splade_connectors.encoders.spec import EncoderSpec, ModelFolder, overridden, read_folder
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.options import EncodeOptions, Precision
@@ -46,16 +46,21 @@ log = logging.getLogger(__name__)
 
 BUNDLED = "splade-tiny"
 _MODELS = Path(__file__).parent.parent / "models"
+# Of converted models; another one when their graphs change.
+_CACHE_FORMAT = 2
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 # Pickled weights (*.bin, *.pt) and code are never fetched.
 _HUB_FILES = [
     "*.safetensors",
-    "*.safetensors.index.json",
     "*.json",
     "model.onnx",
     "onnx/model.onnx",
+    "*.onnx_data",
+    "*.onnx.data",
 ]
+# Of models that have neither safetensors nor a model.onnx.
+_HUB_GRAPHS = ["model_quantized.onnx", "onnx/model_quantized.onnx"]
 
 
 def load_encoder(
@@ -122,24 +127,23 @@ def find_model(
     revision: str | None = None,
 ) -> Source:
     """A model that encoders are made of. Arguments and errors as of `load_encoder`."""
-    folder, found = _locate(model, revision)
+    folder = _locate(model, revision)
     spec = overridden(
-        found,
-        positions=positions(folder),
+        folder.spec,
+        positions=folder.positions,
         activation=activation,
         max_length=options.max_length,
         long_text=options.long_text,
         passage_overlap=options.passage_overlap,
     )
-    return Source(folder, found, spec, options)
+    return Source(folder, spec, options)
 
 
 @dataclass(frozen=True)
 class Source:
     """A model folder, and what its encoders have in common."""
 
-    folder: Path
-    found: EncoderSpec
+    folder: ModelFolder
     spec: EncoderSpec
     options: EncodeOptions
 
@@ -159,14 +163,17 @@ class Source:
         if engine == "int8":
             from splade_connectors.encoders.engines.int8 import Int8Encoder
 
-            return Int8Encoder(self.folder, self._int8_weights(), self.spec, self.options)
+            tokenizer, weights = self.folder.tokenizer(), self._int8_weights()
+            return Int8Encoder(tokenizer, weights, self.spec, self.options)
         from splade_connectors.encoders.engines.onnx import OnnxEncoder
 
-        return OnnxEncoder(self.folder, self.graph(), self.spec, self.options)
+        # First the tokenizer: its mistakes show in a moment, those of a conversion after minutes.
+        tokenizer = self.folder.tokenizer()
+        return OnnxEncoder(tokenizer, self.graph(), self.spec, self.options)
 
     def graph(self) -> Path:
         """The ONNX file that pools: the folder's own, or one converted into the cache."""
-        return _pooled_graph(self.folder, self.found, self.spec.activation)
+        return _pooled_graph(self.folder, self.spec.activation)
 
     def decided(self) -> Precision:
         """What `auto` is for this model; measured where nothing is recorded and int8 can run."""
@@ -175,7 +182,7 @@ class Source:
         record = read_record(self._kept_in())
         if record and record.precision == "int8" and kernels() is None:
             # A folder that was exported in int8 has nothing else: its own error says what to do.
-            if self.is_exported and onnx_file(self.folder) is None:
+            if self.is_exported and onnx_file(self.folder.root) is None:
                 return "int8"
             say_what_is_slower(self.spec.model)
         if kernels() is None:
@@ -189,7 +196,7 @@ class Source:
 
         kept = self._kept_in()
         reference = self.in_precision("fp32")
-        kept.mkdir(parents=True, exist_ok=True)
+        kept.mkdir(mode=0o700, exist_ok=True)
         try:
             differences = compare(reference, self.run("int8"))
         except ModelError as error:
@@ -207,43 +214,43 @@ class Source:
             return recorded_weights(kept, record)
         if self.is_exported:
             raise ModelError(
-                f"the model folder {self.folder} was exported without int8 weights; export the "
-                "model again with --precision int8"
+                f"the model folder {self.folder.root} was exported without int8 weights; export "
+                "the model again with --precision int8"
             )
         from splade_connectors.encoders.export.int8 import write_int8
 
         if not (kept / WEIGHTS_FILE).is_file():
-            kept.mkdir(parents=True, exist_ok=True)
+            check_alike(self.folder.model, self.folder.tokenizer())
+            kept.mkdir(mode=0o700, exist_ok=True)
             log.info("converting %s to int8, once", self.spec.model)
-            write_int8(self.folder, kept)
+            write_int8(self.folder.model, kept)
         return kept / WEIGHTS_FILE
 
     @property
     def is_exported(self) -> bool:
         """Whether this package made the folder."""
-        return (self.folder / RECORD_FILE).is_file()
+        return self.folder.recorded
 
     def _kept_in(self) -> Path:
         """Where the int8 weights and the decision lie: beside an exported model, or the cache."""
         if self.is_exported:
-            return self.folder
-        spec = replace(self.found, activation=self.spec.activation)
-        return _cache_folder(self.folder, onnx_file(self.folder), spec)
+            return self.folder.root
+        spec = replace(self.folder.spec, activation=self.spec.activation)
+        return kept_models.entry(_entry_name(self.folder, spec))
 
 
-def _locate(model: str | Path | None, revision: str | None) -> tuple[Path, EncoderSpec]:
+def _locate(model: str | Path | None, revision: str | None) -> ModelFolder:
     if model is None or model == BUNDLED:
-        folder = _MODELS / BUNDLED
-        return folder, read_spec(folder)
+        return read_folder(_MODELS / BUNDLED)
     if isinstance(model, str) and model.startswith(("http://", "https://")):
         raise ConfigurationError(
             "an encoder behind a URL is not part of this version; pass a folder or a hub id"
         )
     if Path(model).exists():
-        return Path(model), read_spec(Path(model))
+        return read_folder(Path(model))
     if isinstance(model, str) and _HUB_ID.fullmatch(model):
         folder, commit = _download(model, revision)
-        return folder, read_spec(folder, name=model, revision=commit)
+        return read_folder(folder, name=model, revision=commit)
     raise ModelError(
         f"there is no model {str(model)!r}: pass an existing folder, a Hugging Face id "
         f"(OWNER/NAME), or nothing for the bundled {BUNDLED}"
@@ -251,50 +258,61 @@ def _locate(model: str | Path | None, revision: str | None) -> tuple[Path, Encod
 
 
 def _download(model: str, revision: str | None) -> tuple[Path, str]:
+    found = _fetch(model, revision, _HUB_FILES)
+    models = [path.parent for path in found.rglob("config.json")]
+    if not any(has_weights(folder) or onnx_file(folder) for folder in models):
+        found = _fetch(model, revision, [*_HUB_FILES, *_HUB_GRAPHS])
+    return found, found.name
+
+
+def _fetch(model: str, revision: str | None, patterns: list[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        found = snapshot_download(model, revision=revision, allow_patterns=_HUB_FILES)
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
     except Exception as error:  # a dozen classes of three libraries: hub, HTTP client, cache
         reason = str(error).partition("\n")[0]
         raise ModelError(
             f"{model} could not be fetched from the Hugging Face hub ({type(error).__name__}: "
             f"{reason}); download it elsewhere and pass the folder"
         ) from error
-    return Path(found), Path(found).name
 
 
-def _pooled_graph(folder: Path, spec: EncoderSpec, activation: Activation) -> Path:
-    """A graph that pools: the folder's own, or one converted into the cache."""
-    graph = onnx_file(folder)
-    if (folder / RECORD_FILE).is_file():
-        return _recorded_graph(folder, graph, spec, activation)
-    from splade_connectors.encoders.export.onnx_graph import convert
+def _pooled_graph(folder: ModelFolder, activation: Activation) -> Path:
+    """A graph that pools: the folder's own, or one converted into the kept_models."""
+    if folder.recorded:
+        return _recorded_graph(folder, activation)
+    spec = replace(folder.spec, activation=activation)
+    cached = kept_models.entry(_entry_name(folder, spec))
+    if not kept_models.is_usable(cached):
+        from splade_connectors.encoders.export.onnx_graph import convert
 
-    spec = replace(spec, activation=activation)
-    cached = _cache_folder(folder, graph, spec)
-    if not (cached / "model.onnx").is_file():
-        convert(folder, graph, spec, cached)
-    return cached / "model.onnx"
+        convert(folder, spec, cached)
+    return cached / kept_models.GRAPH_FILE
 
 
-def _recorded_graph(
-    folder: Path, graph: Path | None, spec: EncoderSpec, activation: Activation
-) -> Path:
+def _recorded_graph(folder: ModelFolder, activation: Activation) -> Path:
+    graph, spec = onnx_file(folder.root), folder.spec
     if graph is None:
-        raise ModelError(f"the model folder {folder} has no model.onnx")
+        raise ModelError(f"the model folder {folder.root} has no model.onnx")
     if activation != spec.activation:
         raise ModelError(
             f"the graph of {spec.model} has the activation {spec.activation!r} built in; load the "
             f"folder with the model's weights for {activation!r}"
         )
+    recorded = read_settings(folder.root / RECORD_FILE).section("files")
+    for path in (graph, *data_files(graph, folder.root)):
+        expected = recorded.text(path.relative_to(folder.root).as_posix())
+        if recorded.values and file_hash(path) != expected:
+            raise ModelError(
+                f"{path} is not the one that {RECORD_FILE} beside it describes: export the model "
+                "again"
+            )
     return graph
 
 
-def _cache_folder(folder: Path, graph: Path | None, spec: EncoderSpec) -> Path:
-    """Another one for everything that the conversion reads."""
+def _entry_name(folder: ModelFolder, spec: EncoderSpec) -> str:
+    """Another one for everything that the conversion reads, and for each form of what it writes."""
     name = re.sub(r"[^\w.-]+", "--", spec.model)
-    read = [folder / "config.json", *([graph] if graph else [])]
-    state = hashlib.sha256("".join(file_hash(path) for path in read).encode()).hexdigest()[:8]
-    folder_name = f"{name}-{spec.revision}-{spec.activation}-{state}"
-    return user_cache_path("splade-connectors") / "models" / folder_name
+    state = state_of(folder.root, folder.model)
+    return f"{name}-{spec.revision}-{spec.activation}-{state}-{_CACHE_FORMAT}"

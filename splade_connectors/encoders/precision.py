@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from splade_connectors.encoders.spec import file_hash
+from splade_connectors.encoders.model_files import file_hash
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.options import Precision
 

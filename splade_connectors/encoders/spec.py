@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
+from splade_connectors.encoders.model_files import (
+    RECORD_FILE,
+    file_hash,
+    refuse_without_weights,
+    revision_of,
+)
+from splade_connectors.encoders.sentence_transformers import Activation, Recipe, read_recipe
+from splade_connectors.encoders.settings import Settings, read_settings
+from splade_connectors.encoders.tokenizer_settings import (
+    TOKENIZER_FILE,
+    FolderTokenizer,
+    Side,
+    read_tokenizer,
+)
 from splade_connectors.errors import ModelError
 from splade_connectors.options import PASSAGE_OVERLAP, LongText, Precision
 
-Activation = Literal["log1p", "log1p_log1p"]
-
-# Written beside an ONNX file whose graph already pools: ours, exported or bundled.
-RECORD_FILE = "splade_connectors.json"
-
 # What BERT and nearly all of its kin have, for files that do not say it.
 _POSITIONS = 512
-
-# sentence-transformers 5.4 and later save the masked-language model as "Transformer".
-_SPLADE_MODULES = (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"])
 
 # RoBERTa's position ids begin after the padding id: two of its positions are never used.
 _POSITIONS_AFTER_PADDING = {"roberta", "xlm-roberta", "camembert", "mpnet"}
@@ -33,7 +36,8 @@ class EncoderSpec:
 
     Attributes:
         model: name of the model: a Hugging Face id, the folder's name, or "splade-tiny".
-        revision: the hub's commit, or the first 16 hex digits of the weights' SHA-256.
+        revision: the hub's commit, or 16 hex digits over everything that changes the vectors:
+            weights in every file, configuration, tokenizer.
         tokenizer: the first 16 hex digits of the tokenizer file's SHA-256.
         vocabulary: number of terms.
         activation: "log1p" is log(1 + relu(x)), "log1p_log1p" is log(1 + log(1 + relu(x))).
@@ -41,6 +45,11 @@ class EncoderSpec:
         long_text: what happens beyond `max_length`.
         passage_overlap: tokens shared by neighbouring passages, where `long_text` is "passages".
         precision: of the model's products: "fp32", or "int8" with the kernels.
+        query_max_length: most tokens of a query, None when it is that of every text.
+        query_prompt: put before every query.
+        document_prompt: put before every document.
+        truncation_side: where a text loses what is beyond `max_length`.
+        max_active_dims: most terms of a vector, the heaviest; None for all.
     """
 
     model: str
@@ -52,14 +61,57 @@ class EncoderSpec:
     long_text: LongText = "truncate"
     passage_overlap: int = PASSAGE_OVERLAP
     precision: Precision = "fp32"
+    query_max_length: int | None = None
+    query_prompt: str = ""
+    document_prompt: str = ""
+    truncation_side: Side = "right"
+    max_active_dims: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the inverse of `EncoderSpec(**…)`."""
         return asdict(self)
 
 
-def read_spec(folder: Path, *, name: str | None = None, revision: str | None = None) -> EncoderSpec:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFolder:
+    """A model folder that was read.
+
+    Attributes:
+        root: the folder itself.
+        model: where configuration, weights and tokenizer lie: the folder, or one inside it.
+        spec: what the model computes.
+        positions: most tokens that it has positions for, special tokens included.
+        lowercase: whether texts are put in lower case whatever the tokenizer does.
+        recorded: whether this package exported it: its ONNX file pools, its tokenizer is complete.
+    """
+
+    root: Path
+    model: Path
+    spec: EncoderSpec
+    positions: int
+    lowercase: bool = False
+    recorded: bool = False
+
+    def tokenizer(self) -> FolderTokenizer:
+        """The folder's tokenizer, with every setting that the folder has for it.
+
+        Raises:
+            ModelError: when it cannot be read, or has a token that the model has not.
+        """
+        found = read_tokenizer(self.model, lowercase=self.lowercase)
+        _refuse_tokens_beyond(found, self.spec, self.model / TOKENIZER_FILE)
+        return found
+
+
+def read_folder(
+    folder: Path, *, name: str | None = None, revision: str | None = None
+) -> ModelFolder:
     """Read a model folder, in the layout of transformers or sentence-transformers.
+
+    Args:
+        folder: the folder.
+        name: of the model; None takes the folder's.
+        revision: of the model; None makes one of the content.
 
     Raises:
         ModelError: when the folder holds no SPLADE model: no tokenizer, another architecture,
@@ -67,170 +119,152 @@ def read_spec(folder: Path, *, name: str | None = None, revision: str | None = N
     """
     if not folder.is_dir():
         raise ModelError(f"there is no model folder {folder}")
+    if (folder / RECORD_FILE).is_file():
+        _refuse_without_tokenizer(folder)
+        return _recorded(folder)
     label = name or folder.resolve().name
-    tokenizer = folder / "tokenizer.json"
-    recorded = (folder / RECORD_FILE).is_file()
-    if not recorded:
-        # First of all: models of other kinds may keep their tokenizer elsewhere.
-        _refuse_other_modules(folder, label)
-    if not tokenizer.is_file():
+    # First of all: models of other kinds may keep their tokenizer elsewhere.
+    recipe = read_recipe(folder, label)
+    _refuse_without_tokenizer(recipe.folder)
+    config = read_settings(recipe.folder / "config.json")
+    _refuse_other_architectures(label, config)
+    _refuse_adapters(recipe.folder, config)
+    refuse_without_weights(recipe.folder)
+    positions = _positions(config)
+    return ModelFolder(
+        root=folder,
+        model=recipe.folder,
+        spec=_spec(folder, recipe, config, positions, label, revision),
+        positions=positions,
+        lowercase=recipe.lowercase,
+    )
+
+
+def read_spec(folder: Path, *, name: str | None = None, revision: str | None = None) -> EncoderSpec:
+    """What the model of a folder computes. As `read_folder`."""
+    return read_folder(folder, name=name, revision=revision).spec
+
+
+def _spec(
+    folder: Path,
+    recipe: Recipe,
+    config: Settings,
+    positions: int,
+    label: str,
+    revision: str | None,
+) -> EncoderSpec:
+    tokenizer = read_tokenizer(recipe.folder)
+    # sentence-transformers takes its own length without comparing it with the tokenizer's.
+    longest = recipe.max_length or min(positions, tokenizer.max_length or positions)
+    document = min(positions, recipe.document_length or longest)
+    query = min(positions, recipe.query_length or longest)
+    vocabulary = config.integer("vocab_size")
+    if vocabulary is None:
+        raise ModelError(f"config.json of {label} does not say its vocab_size")
+    return EncoderSpec(
+        model=label,
+        revision=revision or revision_of(folder, recipe.folder),
+        tokenizer=file_hash(recipe.folder / TOKENIZER_FILE),
+        vocabulary=vocabulary,
+        activation=recipe.activation,
+        max_length=document,
+        query_max_length=None if query == document else query,
+        query_prompt=recipe.query_prompt,
+        document_prompt=recipe.document_prompt,
+        truncation_side=tokenizer.truncation_side,
+        max_active_dims=recipe.max_active_dims,
+    )
+
+
+def _recorded(folder: Path) -> ModelFolder:
+    record = read_settings(folder / RECORD_FILE)
+    raw = record.section("spec")
+    try:
+        spec = EncoderSpec(**_checked(raw))
+    except TypeError as error:
+        raise ModelError(f"{folder / RECORD_FILE} is no record of an export: {error}") from error
+    positions = record.integer("positions", _POSITIONS)
+    assert positions is not None
+    return ModelFolder(root=folder, model=folder, spec=spec, positions=positions, recorded=True)
+
+
+def _checked(raw: Settings) -> dict[str, Any]:
+    """The entries of a recorded spec, each of its type."""
+    numbers = {"vocabulary", "max_length", "passage_overlap", "query_max_length", "max_active_dims"}
+    choices: dict[str, Any] = {
+        "activation": Activation,
+        "long_text": LongText,
+        "truncation_side": Side,
+    }
+    choices["precision"] = Precision
+    found: dict[str, Any] = {}
+    for field in fields(EncoderSpec):
+        if field.name not in raw:
+            continue
+        if field.name in choices:
+            known = get_args(choices[field.name])
+            found[field.name] = raw.one_of(field.name, known, known[0])
+        elif field.name in numbers:
+            least = 0 if field.name == "passage_overlap" else 1
+            found[field.name] = raw.integer(field.name, at_least=least)
+        else:
+            found[field.name] = raw.text(field.name)
+    return found
+
+
+def _refuse_without_tokenizer(folder: Path) -> None:
+    if not (folder / TOKENIZER_FILE).is_file():
         raise ModelError(
             f"the model folder {folder} has no tokenizer.json; save it there with "
             "AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained(…)"
         )
-    if recorded:
-        return _recorded(folder)
-    config = _json(folder / "config.json")
-    _refuse_other_architectures(label, config)
-    _refuse_without_weights(folder)
-    return EncoderSpec(
-        model=label,
-        revision=revision or _weights_hash(folder),
-        tokenizer=file_hash(tokenizer),
-        vocabulary=int(config["vocab_size"]),
-        activation=_activation(folder, label),
-        max_length=_max_length(folder, config),
-    )
 
 
-def positions(folder: Path) -> int:
-    """Most tokens that the model of a folder has positions for, special tokens included."""
-    if (folder / RECORD_FILE).is_file():
-        return int(_json(folder / RECORD_FILE).get("positions") or _POSITIONS)
-    return _positions(_json(folder / "config.json"))
-
-
-def onnx_file(folder: Path) -> Path | None:
-    """The ONNX file of a model folder, None if it has none."""
-    for candidate in (folder / "model.onnx", folder / "onnx" / "model.onnx"):
-        if candidate.is_file():
-            return candidate
-    return None
-
-
-def has_weights(folder: Path) -> bool:
-    """Whether a model folder has weights that are read without unpickling."""
-    return any(folder.glob("model*.safetensors"))
-
-
-def file_hash(path: Path) -> str:
-    """The first 16 hex digits of a file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _recorded(folder: Path) -> EncoderSpec:
-    record = _json(folder / RECORD_FILE)
-    try:
-        return EncoderSpec(**record["spec"])
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{folder / RECORD_FILE} is no record of an export: {error}") from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    value = _parsed(path)
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds {type(value).__name__}, not a JSON object")
-    return value
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"the model folder {path.parent} has no {path.name}") from error
-    except ValueError as error:
-        raise ModelError(f"{path} is not valid JSON: {error}") from error
-
-
-def _modules(folder: Path) -> list[Mapping[str, str]]:
-    path = folder / "modules.json"
-    if not path.is_file():
-        return []
-    try:
-        return [{"type": str(entry["type"]), "path": str(entry["path"])} for entry in _parsed(path)]
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path} is no list of modules with type and path") from error
-
-
-def _refuse_other_modules(folder: Path, label: str) -> None:
-    kinds = [module["type"].rpartition(".")[2] for module in _modules(folder)]
-    if "Router" in kinds or "SparseStaticEmbedding" in kinds:
-        raise ModelError(
-            f"{label} is an inference-free model ({', '.join(kinds)}); this version encodes "
-            "models that use the masked-language-model head for documents and queries alike"
-        )
-    if kinds and kinds not in _SPLADE_MODULES:
-        raise ModelError(
-            f"{label} is a sentence-transformers model of {' + '.join(kinds)}, not a SPLADE model "
-            "(MLMTransformer + SpladePooling)"
-        )
-
-
-def _refuse_other_architectures(label: str, config: Mapping[str, Any]) -> None:
-    architectures = config.get("architectures") or []
+def _refuse_other_architectures(label: str, config: Settings) -> None:
+    architectures = config.texts("architectures")
     if not any(architecture.endswith("ForMaskedLM") for architecture in architectures):
-        what = ", ".join(architectures) or f"a {config.get('model_type', 'nameless')} without head"
+        model_type = config.text("model_type", "nameless")
+        what = ", ".join(architectures) or f"a {model_type} without head"
         raise ModelError(f"{label} is {what}, not a masked-language model (…ForMaskedLM)")
-    if "vocab_size" not in config:
-        raise ModelError(f"config.json of {label} does not say its vocab_size")
 
 
-def _activation(folder: Path, label: str) -> Activation:
-    pooling = [module for module in _modules(folder) if module["type"].endswith("SpladePooling")]
-    if not pooling:
-        return "log1p"
-    settings = _json(folder / pooling[0]["path"] / "config.json")
-    strategy = settings.get("pooling_strategy", "max")
-    if strategy != "max":
-        raise ModelError(f"{label} pools by {strategy!r}; only the maximum over tokens is known")
-    function = settings.get("activation_function", "relu")
-    known: dict[str, Activation] = {"relu": "log1p", "log1p_relu": "log1p_log1p"}
-    if function not in known:
-        raise ModelError(f"{label} has the activation {function!r}; known are {', '.join(known)}")
-    return known[function]
-
-
-def _max_length(folder: Path, config: Mapping[str, Any]) -> int:
-    lengths = [_positions(config)]
-    if (folder / "tokenizer_config.json").is_file():
-        settings = _json(folder / "tokenizer_config.json")
-        lengths.append(int(settings.get("model_max_length") or lengths[0]))
-    for module in _modules(folder)[:1]:
-        path = folder / module["path"] / "sentence_bert_config.json"
-        if path.is_file():
-            lengths.append(int(_json(path).get("max_seq_length") or lengths[0]))
-    bare = folder / "sentence_bert_config.json"
-    if bare.is_file():
-        lengths.append(int(_json(bare).get("max_seq_length") or lengths[0]))
-    return min(lengths)
-
-
-def _positions(config: Mapping[str, Any]) -> int:
-    count = int(config.get("max_position_embeddings") or _POSITIONS)
-    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
-        count -= int(config.get("pad_token_id") or 0) + 1
-    return count
-
-
-def _refuse_without_weights(folder: Path) -> None:
-    if not has_weights(folder) and onnx_file(folder) is None:
+def _refuse_adapters(folder: Path, config: Settings) -> None:
+    if (folder / "adapter_config.json").is_file():
         raise ModelError(
-            f"the model folder {folder} has neither model.safetensors nor an ONNX file "
-            "(pickled weights such as pytorch_model.bin are not read)"
+            f"the model folder {folder} holds an adapter (adapter_config.json): merge it into the "
+            "model (merge_and_unload) and save the whole"
+        )
+    if "quantization_config" in config:
+        raise ModelError(
+            f"{config.where} has a quantization_config, which is not supported: save the model "
+            "without quantization, or export it to ONNX"
         )
 
 
-def _weights_hash(folder: Path) -> str:
-    if (folder / "model.safetensors").is_file():
-        return file_hash(folder / "model.safetensors")
-    if (folder / "model.safetensors.index.json").is_file():
-        # The index alone is the same before and after a training: the shards count.
-        shards = "".join(file_hash(path) for path in sorted(folder.glob("model-*.safetensors")))
-        return hashlib.sha256(shards.encode()).hexdigest()[:16]
-    graph = onnx_file(folder)
-    assert graph is not None  # _refuse_without_weights
-    return file_hash(graph)
+def _refuse_tokens_beyond(tokenizer: FolderTokenizer, spec: EncoderSpec, path: Path) -> None:
+    beyond = {
+        at: token
+        for token, at in tokenizer.tokenizer.get_vocab(with_added_tokens=True).items()
+        if at >= spec.vocabulary
+    }
+    if beyond:
+        first = min(beyond)
+        raise ModelError(
+            f"the tokenizer {path} has {beyond[first]!r} as token {first}, and {spec.model} a head "
+            f"of {spec.vocabulary} terms: a text with that token could not be encoded"
+        )
+
+
+def _positions(config: Settings) -> int:
+    count = config.integer("max_position_embeddings", _POSITIONS)
+    assert count is not None
+    if config.text("model_type") in _POSITIONS_AFTER_PADDING:
+        padding = config.integer("pad_token_id", 0, at_least=0)
+        assert padding is not None
+        count -= padding + 1
+    if count < 1:
+        raise ModelError(f"{config.where} leaves {count} positions for tokens")
+    return count
 
 
 def overridden(
@@ -252,10 +286,12 @@ def overridden(
             f"max_length={max_length} is more than the {positions} tokens that {spec.model} has "
             "positions for; long_text='passages' encodes longer texts"
         )
+    query = spec.query_max_length
     return replace(
         spec,
         activation=activation or spec.activation,
         max_length=max_length or spec.max_length,
+        query_max_length=min(query, max_length) if query and max_length else query,
         long_text=long_text or "truncate",
         passage_overlap=PASSAGE_OVERLAP if passage_overlap is None else passage_overlap,
     )

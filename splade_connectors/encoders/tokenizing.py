@@ -7,18 +7,31 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
 from splade_connectors.encoders.batching import Tokens, ahead, pad, plan_batches, slices_by_size
 from splade_connectors.encoders.query_cache import QueryCache
 from splade_connectors.encoders.spec import EncoderSpec
-from splade_connectors.errors import ConfigurationError, ModelError
-from splade_connectors.options import EncodeOptions, LongText, OnProgress, Precision, Progress
+from splade_connectors.encoders.text_tokens import (
+    MOST_CHARACTERS,
+    MOST_CHARACTERS_IN_PASSAGES,
+    MOST_CHARACTERS_OF_A_QUERY,
+    Cut,
+    TextTokens,
+)
+from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.options import (
+    EncodeOptions,
+    LongText,
+    OnProgress,
+    Precision,
+    Progress,
+    PruneOptions,
+)
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 # Tokenized at a time: bounds the tokenizer's own objects, which weigh far more than the ids.
@@ -31,29 +44,32 @@ class TokenizingEncoder(SparseEncoder):
     A subclass implements `forward`; batching, order, passages, counts and progress are here.
 
     Args:
-        folder: the model folder; its tokenizer.json is read.
+        tokenizer: of the model folder.
         spec: what the model computes.
         options: how texts become vectors.
         default_batch_tokens: tokens in one forward pass unless the options say otherwise.
 
     Raises:
-        ModelError: when the tokenizer cannot be read.
+        ModelError: when the tokenizer does not fit the model.
+        ConfigurationError: when passages would overlap whole.
     """
 
     def __init__(
-        self, folder: Path, spec: EncoderSpec, options: EncodeOptions, default_batch_tokens: int
+        self,
+        tokenizer: FolderTokenizer,
+        spec: EncoderSpec,
+        options: EncodeOptions,
+        default_batch_tokens: int,
     ) -> None:
         self.spec = spec
         self.options = options
-        self._folder = folder
         self._max_batch_tokens = options.max_batch_tokens or default_batch_tokens
+        self._texts = TextTokens(tokenizer)
+        self._padding_id = tokenizer.padding_id
         self._queries = QueryCache(options.query_cache)
         # Gives this model in another precision; None where the caller asked for this one.
         self.in_precision: Callable[[Precision], SparseEncoder] | None = None
-        self._tokenizer = _load_tokenizer(folder, spec)
-        padding = self._tokenizer.padding
-        self._padding_id = int(padding["pad_id"]) if padding else 0
-        self._tokenizer.no_padding()
+        self._cuts(spec)
 
     @abstractmethod
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
@@ -75,7 +91,9 @@ class TokenizingEncoder(SparseEncoder):
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
         """One row per text. As `SparseEncoder.encode_documents`."""
-        return self._encode(texts, stats or EncodeStats(), on_progress)
+        cut, _ = self._cuts(self.spec)
+        prompt = self.spec.document_prompt
+        return self._encode(texts, prompt, cut, stats or EncodeStats(), on_progress)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         """One row per text. As `SparseEncoder.encode_queries`."""
@@ -83,20 +101,20 @@ class TokenizingEncoder(SparseEncoder):
         return self._queries.encode(texts, self._encode_queries)
 
     def _encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        return self._encode(texts, EncodeStats(), None)
+        _, cut = self._cuts(self.spec)
+        return self._encode(texts, self.spec.query_prompt, cut, EncodeStats(), None)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The vocabulary's spelling, never the decoder's, which merges ids."""
-        return [self._tokenizer.id_to_token(int(index)) or f"[{index}]" for index in ids]
+        return [self._texts.token(int(index)) or f"[{index}]" for index in ids]
 
     def token_id(self, token: str) -> int | None:
         """The id of a token."""
         return self._vocabulary.get(token)
 
     def own_terms(self, text: str) -> set[int]:
-        """Ids of the text's tokens, cut off nowhere."""
-        encodings = self._tokenizer.encode_batch_fast([_clean(text)], add_special_tokens=False)
-        return {index for part in [encodings[0], *encodings[0].overflowing] for index in part.ids}
+        """Ids of the text's tokens, of as much of it as a document may have."""
+        return set(self._texts.all_of(text, MOST_CHARACTERS).tolist())
 
     def fitted(
         self,
@@ -121,23 +139,45 @@ class TokenizingEncoder(SparseEncoder):
         other = copy.copy(self)
         other.spec = spec
         other._queries = QueryCache(self.options.query_cache)
-        other._tokenizer = _load_tokenizer(self._folder, spec)
-        other._tokenizer.no_padding()
+        self._cuts(spec)
         return other
+
+    def _cuts(self, spec: EncoderSpec) -> tuple[Cut, Cut]:
+        """How documents, and queries, are cut."""
+        passages = spec.long_text == "passages"
+        document = Cut(
+            max_length=spec.max_length,
+            side=spec.truncation_side,
+            overlap=spec.passage_overlap if passages else None,
+            most_characters=MOST_CHARACTERS_IN_PASSAGES if passages else MOST_CHARACTERS,
+        )
+        query = replace(
+            document,
+            max_length=spec.query_max_length or spec.max_length,
+            most_characters=MOST_CHARACTERS_OF_A_QUERY,
+        )
+        for cut in (document, query):
+            self._texts.check(cut)
+        return document, query
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:
-        return self._tokenizer.get_vocab(with_added_tokens=True)
+        return self._texts.vocabulary()
 
     def _encode(
-        self, texts: Sequence[str], stats: EncodeStats, on_progress: OnProgress | None
+        self,
+        texts: Sequence[str],
+        prompt: str,
+        cut: Cut,
+        stats: EncodeStats,
+        on_progress: OnProgress | None,
     ) -> SparseBatch:
         _refuse_one_text(texts)
         rows: list[SparseVector] = []
-        cleaned = [_clean(text) for text in texts]
-        sizes = [len(text) for text in cleaned]
+        # Only so much of each text is looked at, at first.
+        sizes = [min(_length(text), cut.first_look) for text in texts]
         parts = list(slices_by_size(sizes, _TOKENIZER_CHARACTERS))
-        tokenized = ahead(lambda part: self._tokenize(cleaned[part], stats), parts)
+        tokenized = ahead(lambda part: self._texts.passages(texts[part], prompt, cut, stats), parts)
         for part, (passages, owners) in zip(parts, tokenized, strict=True):
             done = len(rows)
 
@@ -146,24 +186,10 @@ class TokenizingEncoder(SparseEncoder):
                     on_progress(Progress(done=done + encoded, total=len(texts)))
 
             rows += self._forward_all(passages, owners, part.stop - part.start, report)
+        limit = self.spec.max_active_dims
+        if limit is not None:
+            rows = [vector.prune(PruneOptions(top_k=limit)) for vector in rows]
         return SparseBatch.from_vectors(rows)
-
-    def _tokenize(self, texts: Sequence[str], stats: EncodeStats) -> tuple[list[Tokens], list[int]]:
-        """Token ids of every passage, and the text that each belongs to."""
-        passages: list[Tokens] = []
-        owners: list[int] = []
-        for owner, encoding in enumerate(self._tokenizer.encode_batch_fast(texts)):
-            parts = [encoding]
-            if encoding.overflowing and self.spec.long_text == "passages":
-                parts += encoding.overflowing
-                stats.split += 1
-            elif encoding.overflowing:
-                stats.truncated += 1
-            passages += [np.asarray(part.ids, np.int64) for part in parts]
-            owners += [owner] * len(parts)
-        stats.texts += len(texts)
-        stats.tokens += sum(len(passage) for passage in passages)
-        return passages, owners
 
     def _forward_all(
         self,
@@ -209,26 +235,7 @@ def _refuse_one_text(texts: Sequence[str]) -> None:
         raise ConfigurationError("expected a list of texts, got one string: pass [text]")
 
 
-def _clean(text: str) -> str:
-    """The text as valid Unicode: lone surrogates, which no tokenizer takes, become "?"."""
+def _length(text: str) -> int:
     if not isinstance(text, str):
         raise ConfigurationError(f"a text to encode must be a string, not {type(text).__name__}")
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _load_tokenizer(folder: Path, spec: EncoderSpec) -> Tokenizer:
-    path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception for a file it cannot read
-        raise ModelError(f"the tokenizer {path} cannot be read: {error}") from error
-    special = tokenizer.num_special_tokens_to_add(is_pair=False)
-    room = spec.max_length - special
-    stride = spec.passage_overlap if spec.long_text == "passages" else 0
-    if stride >= room:
-        raise ConfigurationError(
-            f"passage_overlap={stride} must be less than the {room} tokens of a passage "
-            f"(max_length {spec.max_length} less {special} special tokens)"
-        )
-    tokenizer.enable_truncation(max_length=spec.max_length, stride=stride)
-    return tokenizer
+    return len(text)

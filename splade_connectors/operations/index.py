@@ -289,6 +289,8 @@ def prepare(
     now = yield from session.backend.prepare(
         before, recipe.manifest, sizes, write_manifest=stored is None
     )
+    if stored is not None and stored.outdated:
+        now, stored = (yield from session.backend.write_manifest(recipe.manifest)), None
     session.keep(now)
     return Prepared(
         seen=now,

@@ -170,6 +170,7 @@ class Session:
             prune_max_ratio=prune.max_ratio,
             key_style=seen.capabilities.key_style,
             text_fields=tuple(text_fields),
+            tuning=stored.tuning if stored is not None and stored.outdated else None,
         )
         return Recipe(manifest=manifest, encoder=encoder, prune=prune)
 
@@ -211,10 +212,8 @@ def inspect(session: Session) -> Steps[Inspection]:
 
 def _fitted(encoder: SparseEncoder, stored: IndexManifest, precision: Precision) -> SparseEncoder:
     spec = encoder.spec
-    if (spec.model, spec.revision, spec.tokenizer) != (
-        stored.model,
-        stored.revision,
-        stored.tokenizer,
-    ):
+    same = (spec.revision, spec.tokenizer) == (stored.revision, stored.tokenizer)
+    # Revisions of an outdated manifest are made in another way.
+    if spec.model != stored.model or not (same or stored.outdated):
         return encoder
     return encoder.fitted(stored.max_length, stored.long_text, stored.passage_overlap, precision)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ import pytest
 from splade_connectors.async_store import AsyncStore
 from splade_connectors.documents import Document, DocumentId
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
-from splade_connectors.errors import AttachRefused, WouldReplace
+from splade_connectors.errors import AttachRefused, ManifestMismatch, WouldReplace
 from splade_connectors.operations.attach import AttachOptions
 from splade_connectors.options import OnProgress, WriteOptions
 from splade_connectors.payloads import text_of
@@ -292,6 +293,28 @@ class AttachContract(StoreContract):
             assert store.verify(everything=True, recheck=True).complete
             self.assert_attached(store)
             assert owner.documents() == before
+
+    def test_an_index_of_the_first_format_takes_one_step(
+        self, foreign: Store, encoder: SparseEncoder
+    ) -> None:
+        foreign.attach(FIELDS)
+        now = foreign.inspect().manifest
+        assert now is not None
+        old = replace(now, format=1, revision="of the weights alone")
+        foreign._run(foreign._session.backend.write_manifest(old))
+        foreign._session.forget()
+        with self.make_store(encoder) as store:
+            with pytest.raises(ManifestMismatch, match="attach TARGET --override-manifest` once"):
+                store.search("water")
+            with pytest.raises(AttachRefused, match="attach TARGET --override-manifest` once"):
+                store.attach()
+        with self.make_store(encoder) as store:
+            store._session.overrides = True
+            assert store.attach().attached == 0
+        with self.make_store(encoder) as store:
+            assert store.inspect().manifest == now
+            assert len(store.search("water")) > 1
+            self.assert_attached(store)
 
     def test_detach_leaves_what_was_there(self, foreign: Store, owner: Owner) -> None:
         before = owner.documents()

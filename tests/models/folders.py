@@ -80,6 +80,8 @@ def sentence_transformers_layout(
     ]
     write_json(folder / "modules.json", modules)
     write_json(folder / "1_SpladePooling" / "config.json", {"pooling_strategy": "max"} | pooling)
+    if first == "Transformer":
+        write_json(folder / "sentence_bert_config.json", {"transformer_task": "fill-mask"})
 
 
 def export_logits(model: Any, path: Path, opset: int = 17) -> None:

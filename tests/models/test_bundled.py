@@ -14,7 +14,7 @@ import pytest
 
 from splade_connectors import EncodeOptions, SparseEncoder, load_encoder
 from splade_connectors.encoders.load import BUNDLED
-from splade_connectors.encoders.spec import file_hash
+from splade_connectors.encoders.model_files import file_hash
 from splade_connectors.errors import ConfigurationError, ModelError
 from tests.models.compare import assert_same, dense
 
@@ -92,7 +92,7 @@ def test_it_reads_up_to_512_tokens(encoder: SparseEncoder) -> None:
 def test_an_overlap_as_long_as_a_window_is_refused() -> None:
     options = EncodeOptions(max_length=32, long_text="passages", passage_overlap=30)
     with pytest.raises(
-        ConfigurationError, match=r"passage_overlap=30 must be less than the 30 tokens of a window"
+        ConfigurationError, match=r"passage_overlap=30 must be less than the 30 tokens of a passage"
     ):
         load_encoder(options=options)
 
@@ -103,12 +103,12 @@ def test_an_overlap_as_long_as_a_window_is_refused() -> None:
         (
             {"device": "cuda"},
             ConfigurationError,
-            "device is for engine='torch'; the ONNX encoder runs on the CPU",
+            "device is for engine='torch'; the other encoders run on the CPU",
         ),
         (
             {"engine": "tensorflow"},
             ConfigurationError,
-            "engine must be 'onnx' or 'torch', not 'tensorflow'",
+            "engine must be 'int8', 'onnx' or 'torch', not 'tensorflow'",
         ),
         (
             {"model": "https://somewhere.example/model"},
@@ -142,7 +142,7 @@ def copied(tmp_path: Path) -> Path:
 def test_a_truncated_graph(copied: Path) -> None:
     graph = copied / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:100_000])
-    with pytest.raises(ModelError, match=r"copied/model.onnx cannot be loaded, it may be trunc"):
+    with pytest.raises(ModelError, match=r"copied/model.onnx cannot be read, it may be trunc"):
         load_encoder(copied)
 
 

@@ -265,7 +265,7 @@ def test_damaged_weights_are_one_sentence(copied: Path) -> None:
 
 
 def test_weights_that_only_the_kernels_can_judge_are_one_sentence(copied: Path) -> None:
-    from splade_connectors.encoders.spec import file_hash
+    from splade_connectors.encoders.model_files import file_hash
 
     weights = copied / WEIGHTS_FILE
     weights.write_bytes(weights.read_bytes()[:1000])
@@ -288,7 +288,7 @@ def test_a_damaged_record_is_one_sentence(copied: Path, damage: str) -> None:
 def test_a_head_of_another_width_than_the_vocabulary_is_refused(copied: Path) -> None:
     path = copied / "splade_connectors.json"
     about = json.loads(path.read_text())
-    about["spec"]["vocabulary"] = 30_500
+    about["spec"]["vocabulary"] = 30_600
     path.write_text(json.dumps(about))
     with pytest.raises(ModelError, match="head of 30522 terms, splade-tiny has a vocab"):
         load_encoder(copied, engine="int8")

@@ -141,8 +141,29 @@ def test_all_differences_are_named_at_once() -> None:
 
 
 def test_a_later_format_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ManifestMismatch, match=r"format 2, this .* format 1: pip install -U spl"):
-        IndexManifest.from_json(MINE.to_json() | {"format": 2})
+    with pytest.raises(ManifestMismatch, match=r"format 3, this .* format 2: pip install -U spl"):
+        IndexManifest.from_json(MINE.to_json() | {"format": 3})
+
+
+@pytest.mark.parametrize("version", ["2", None, 2.5, True, [2], {}, 0, -1])
+def test_a_format_that_is_no_version_is_refused(version: Any) -> None:
+    with pytest.raises(ManifestMismatch, match=r"manifest of format .*this version reads format 2"):
+        IndexManifest.from_json(MINE.to_json() | {"format": version})
+
+
+@pytest.mark.parametrize("said", [{}, {"format": 1}])
+@pytest.mark.parametrize("use", ["write", "query", "verify"])
+def test_an_index_of_the_first_format_is_recognized_with_what_to_type(said: Any, use: Any) -> None:
+    raw = MINE.to_json() | {"long_text": "windows", "window_overlap": 16}
+    del raw["format"]
+    old = IndexManifest.from_json(raw | said)
+    assert (old.outdated, old.format) == (True, 1)
+    assert (old.long_text, old.passage_overlap) == ("passages", 16)
+    with pytest.raises(ManifestMismatch, match=r"^edge:index has a manifest of format 1") as caught:
+        old.check(MINE, use=use, where="edge:index")
+    assert "splade-connectors attach TARGET --override-manifest" in str(caught.value)
+    assert caught.value.differences == {}
+    assert not MINE.outdated
 
 
 def test_entries_of_later_versions_are_ignored() -> None:
@@ -150,7 +171,7 @@ def test_entries_of_later_versions_are_ignored() -> None:
 
 
 def test_what_has_a_default_may_be_absent() -> None:
-    required = {"model", "revision", "tokenizer", "activation", "max_length"}
+    required = {"model", "revision", "tokenizer", "activation", "max_length", "format"}
     raw = {name: value for name, value in MINE.to_json().items() if name in required}
     assert IndexManifest.from_json(raw) == MINE
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from splade_connectors.encoders.batching import Tokens, concatenated, consecutive
 from splade_connectors.encoders.kernels import require_kernels
 from splade_connectors.encoders.spec import EncoderSpec
+from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ModelError
 from splade_connectors.options import EncodeOptions
@@ -30,7 +31,7 @@ class Int8Encoder(TokenizingEncoder):
     and with any number of threads. No array of texts x vocabulary exists.
 
     Args:
-        folder: holds tokenizer.json.
+        tokenizer: of the model folder.
         weights: the file that `splade_kernels.write_model` wrote.
         spec: what the model computes.
         options: how texts become vectors.
@@ -41,9 +42,9 @@ class Int8Encoder(TokenizingEncoder):
     """
 
     def __init__(
-        self, folder: Path, weights: Path, spec: EncoderSpec, options: EncodeOptions
+        self, tokenizer: FolderTokenizer, weights: Path, spec: EncoderSpec, options: EncodeOptions
     ) -> None:
-        super().__init__(folder, replace(spec, precision="int8"), options, _BATCH_TOKENS)
+        super().__init__(tokenizer, replace(spec, precision="int8"), options, _BATCH_TOKENS)
         self._model = load_model(weights, spec)
         self._logs = 2 if spec.activation == "log1p_log1p" else 1
 

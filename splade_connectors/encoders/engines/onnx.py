@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from splade_connectors.encoders.batching import Tokens
 from splade_connectors.encoders.spec import EncoderSpec
+from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ModelError
 from splade_connectors.extras import require
@@ -21,6 +22,14 @@ OUTPUT = "term_weights"
 _BATCH_TOKENS = 2048
 
 
+# What exporters call the inputs, and how they are filled.
+_IDS = {"input_ids"}
+MASKS = {"attention_mask", "input_mask"}
+SEGMENTS = {"token_type_ids", "segment_ids"}
+INPUTS = _IDS | MASKS | SEGMENTS
+_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
 class OnnxEncoder(TokenizingEncoder):
     """Runs a graph whose output is already pooled.
 
@@ -28,7 +37,7 @@ class OnnxEncoder(TokenizingEncoder):
     exists outside it.
 
     Args:
-        folder: holds tokenizer.json.
+        tokenizer: of the model folder.
         graph: an ONNX file with the output `term_weights`.
         spec: what the graph computes.
         options: how texts become vectors.
@@ -39,32 +48,84 @@ class OnnxEncoder(TokenizingEncoder):
     """
 
     def __init__(
-        self, folder: Path, graph: Path, spec: EncoderSpec, options: EncodeOptions
+        self, tokenizer: FolderTokenizer, graph: Path, spec: EncoderSpec, options: EncodeOptions
     ) -> None:
-        super().__init__(folder, spec, options, _BATCH_TOKENS)
-        runtime = require("onnxruntime", "onnx", "the ONNX encoder")
-        settings = runtime.SessionOptions()
-        settings.intra_op_num_threads = options.threads or 0
-        # Shapes change from batch to batch: remembered memory plans would only pile up.
-        settings.enable_mem_pattern = False
-        settings.log_severity_level = 3
-        try:
-            self._session = runtime.InferenceSession(
-                str(graph), settings, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime raises a dozen unrelated classes for a bad file
-            raise ModelError(
-                f"the ONNX file {graph} cannot be loaded, it may be truncated or corrupt: {error}"
-            ) from error
-        if OUTPUT not in [output.name for output in self._session.get_outputs()]:
-            raise ModelError(f"the ONNX file {graph} has no output {OUTPUT!r}: it does not pool")
-        self._inputs = {given.name for given in self._session.get_inputs()}
+        super().__init__(tokenizer, spec, options, _BATCH_TOKENS)
+        self._graph = PooledGraph(graph, options.threads or 0)
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
         """Run the graph. As `TokenizingEncoder.forward`."""
-        feed = {"input_ids": input_ids, "attention_mask": attention_mask}
-        if "token_type_ids" in self._inputs:
-            feed["token_type_ids"] = np.zeros_like(input_ids)
-        (weights,) = self._session.run([OUTPUT], feed)
+        return self._graph.run(input_ids, attention_mask)
+
+
+class PooledGraph:
+    """An ONNX file with the output `term_weights`, under the names and types of its own inputs.
+
+    Args:
+        path: the file.
+        threads: of one pass; 0 takes all cores.
+
+    Raises:
+        MissingDependency: without onnxruntime.
+        ModelError: when it cannot be loaded, or does not pool.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        runtime = require("onnxruntime", "onnx", "the ONNX encoder")
+        settings = runtime.SessionOptions()
+        settings.intra_op_num_threads = threads
+        # Shapes change from batch to batch: remembered memory plans would only pile up.
+        settings.enable_mem_pattern = False
+        settings.log_severity_level = 4
+        self._path = path
+        try:
+            self._session = runtime.InferenceSession(
+                str(path), settings, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes for a bad file
+            raise ModelError(
+                f"the ONNX file {path} cannot be loaded, it may be truncated or corrupt: "
+                f"{_reason(error)}"
+            ) from error
+        if OUTPUT not in [output.name for output in self._session.get_outputs()]:
+            raise ModelError(f"the ONNX file {path} has no output {OUTPUT!r}: it does not pool")
+        self._inputs = {given.name: given.type for given in self._session.get_inputs()}
+        for name, kind in self._inputs.items():
+            if name not in INPUTS or kind not in _TYPES:
+                raise ModelError(f"the ONNX file {path} has an input {name!r} of {kind}: not known")
+
+    def run(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
+        """Term weights, float32[batch, vocabulary].
+
+        Args:
+            input_ids: int64[batch, tokens].
+            attention_mask: int64[batch, tokens].
+
+        Raises:
+            ModelError: when the graph fails on this batch.
+        """
+        filled = {name: _filled(name, input_ids, attention_mask) for name in self._inputs}
+        feed = {
+            name: array.astype(_TYPES[self._inputs[name]], copy=False)
+            for name, array in filled.items()
+        }
+        try:
+            (weights,) = self._session.run([OUTPUT], feed)
+        except Exception as error:  # onnxruntime's own classes, and their number grows
+            texts, tokens = input_ids.shape
+            raise ModelError(
+                f"the ONNX file {self._path} fails on a batch of {texts} texts of {tokens} tokens: "
+                f"{_reason(error)}"
+            ) from error
         pooled: NDArray[np.float32] = weights
         return pooled
+
+
+def _filled(name: str, input_ids: Tokens, attention_mask: Tokens) -> Tokens:
+    if name in MASKS:
+        return attention_mask
+    return np.zeros_like(input_ids) if name in SEGMENTS else input_ids
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

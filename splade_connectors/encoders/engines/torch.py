@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,10 @@ from numpy.typing import NDArray
 
 from splade_connectors.encoders.batching import Tokens
 from splade_connectors.encoders.export.pooled import load_masked_lm, pooled_module
-from splade_connectors.encoders.spec import EncoderSpec
+from splade_connectors.encoders.reference_tokenizer import check_alike
+from splade_connectors.encoders.spec import EncoderSpec, ModelFolder
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.extras import require
 from splade_connectors.options import EncodeOptions
 
@@ -24,7 +24,7 @@ class TorchEncoder(TokenizingEncoder):
     """Runs the model with torch, without ever making the (batch, tokens, vocabulary) array.
 
     Args:
-        folder: a model folder with safetensors weights.
+        folder: with safetensors weights.
         spec: what the model computes.
         options: how texts become vectors.
         device: "cpu", "cuda", "cuda:1", …; None takes CUDA where there is one.
@@ -36,7 +36,11 @@ class TorchEncoder(TokenizingEncoder):
     """
 
     def __init__(
-        self, folder: Path, spec: EncoderSpec, options: EncodeOptions, device: str | None = None
+        self,
+        folder: ModelFolder,
+        spec: EncoderSpec,
+        options: EncodeOptions,
+        device: str | None = None,
     ) -> None:
         torch = require("torch", "torch", "the torch encoder")
         name = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -44,19 +48,30 @@ class TorchEncoder(TokenizingEncoder):
             raise ConfigurationError(f"device {name!r} asked for, but torch sees no CUDA device")
         self._device = _usable_device(torch, name)
         budget = _BATCH_TOKENS_CUDA if name.startswith("cuda") else _BATCH_TOKENS
-        super().__init__(folder, spec, options, budget)
+        tokenizer = folder.tokenizer()
+        check_alike(folder.model, tokenizer)
+        super().__init__(tokenizer, spec, options, budget)
         if options.threads:
             torch.set_num_threads(options.threads)
         self._torch = torch
-        self._module = pooled_module(load_masked_lm(folder), spec.activation).to(self._device)
+        model = load_masked_lm(folder.model)
+        self._module = pooled_module(model, spec.activation).to(self._device)
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
         """Run the model. As `TokenizingEncoder.forward`."""
         torch = self._torch
-        with torch.inference_mode():
-            ids = torch.from_numpy(input_ids).to(self._device)
-            mask = torch.from_numpy(attention_mask).to(self._device)
-            pooled: NDArray[np.float32] = self._module(ids, mask).cpu().numpy()
+        try:
+            with torch.inference_mode():
+                ids = torch.from_numpy(input_ids).to(self._device)
+                mask = torch.from_numpy(attention_mask).to(self._device)
+                pooled: NDArray[np.float32] = self._module(ids, mask).cpu().numpy()
+        except (RuntimeError, IndexError) as error:  # memory, kernels, ids beyond a table
+            texts, tokens = input_ids.shape
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(
+                f"{self.spec.model} fails on a batch of {texts} texts of {tokens} tokens on "
+                f"{self._device}: {reason}"
+            ) from error
         return pooled
 
 

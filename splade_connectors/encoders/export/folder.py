@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import replace
@@ -10,7 +9,9 @@ from pathlib import Path
 
 from splade_connectors.encoders.engines.int8 import Int8Encoder
 from splade_connectors.encoders.export.int8 import BOUND, compare, recorded, write_int8
+from splade_connectors.encoders.export.onnx_graph import write_about, write_tokenizer
 from splade_connectors.encoders.load import Source, find_model
+from splade_connectors.encoders.onnx_files import data_files
 from splade_connectors.encoders.precision import (
     WEIGHTS_FILE,
     PrecisionRecord,
@@ -19,7 +20,8 @@ from splade_connectors.encoders.precision import (
     read_record,
     recorded_weights,
 )
-from splade_connectors.encoders.spec import RECORD_FILE, Activation, positions
+from splade_connectors.encoders.sentence_transformers import Activation
+from splade_connectors.encoders.tokenizer_settings import TOKENIZER_FILE
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.options import EncodeOptions
 
@@ -63,10 +65,9 @@ def export_model(
     try:
         record = _write_weights(source, unfinished, precision, force)
         record.write(unfinished)
-        shutil.copy(source.folder / "tokenizer.json", unfinished)
-        spec = replace(source.spec, precision="fp32").to_json()
-        about = {"spec": spec, "positions": positions(source.folder)}
-        (unfinished / RECORD_FILE).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        folder = source.folder
+        write_tokenizer(folder.tokenizer().tokenizer, folder.model / TOKENIZER_FILE, unfinished)
+        write_about(replace(source.spec, precision="fp32"), folder.positions, unfinished)
         if out.is_dir():
             out.rmdir()
         unfinished.rename(out)
@@ -102,21 +103,25 @@ def _write_weights(
         record = replace(record, weights=None)
     else:
         record = PrecisionRecord(precision="fp32", bound=BOUND, reason="fp32 was asked for")
-    shutil.copy(source.graph(), out / "model.onnx")
+    graph = source.graph()
+    for path in (graph, *data_files(graph, graph.parent)):
+        shutil.copy(path, out)
     return record
 
 
 def _write_int8(source: Source, out: Path, force: bool) -> PrecisionRecord:
     """int8 weights, measured; those of a folder that was exported before are copied."""
     if source.is_exported:
-        record = read_record(source.folder)
+        record = read_record(source.folder.root)
         if record is None or record.weights is None:
             raise ModelError(
-                f"{source.folder} was exported without int8 weights, and has none to make them "
-                "from: export the original model"
+                f"{source.folder.root} was exported without int8 weights, and has none to make "
+                "them from: export the original model"
             )
-        shutil.copy(recorded_weights(source.folder, record), out)
+        shutil.copy(recorded_weights(source.folder.root, record), out)
         return record
-    write_int8(source.folder, out)
-    candidate = Int8Encoder(source.folder, out / WEIGHTS_FILE, source.spec, source.options)
+    write_int8(source.folder.model, out)
+    candidate = Int8Encoder(
+        source.folder.tokenizer(), out / WEIGHTS_FILE, source.spec, source.options
+    )
     return recorded(out, compare(source.in_precision("fp32"), candidate), forced=force)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from splade_connectors.encoders.engines.onnx import OUTPUT
+from splade_connectors.encoders.cache import GRAPH_FILE, whole_or_not_at_all
+from splade_connectors.encoders.engines.onnx import INPUTS, MASKS, OUTPUT, PooledGraph
 from splade_connectors.encoders.export.pooled import load_masked_lm, pooled_module, uses_token_types
-from splade_connectors.encoders.spec import RECORD_FILE, Activation, EncoderSpec, positions
+from splade_connectors.encoders.model_files import RECORD_FILE, file_hash, has_weights, onnx_file
+from splade_connectors.encoders.onnx_files import data_files
+from splade_connectors.encoders.reference_tokenizer import check_alike
+from splade_connectors.encoders.sentence_transformers import Activation
+from splade_connectors.encoders.spec import EncoderSpec, ModelFolder
+from splade_connectors.encoders.tokenizer_settings import TOKENIZER_FILE
 from splade_connectors.errors import ModelError
 from splade_connectors.extras import require
 
@@ -22,17 +29,24 @@ log = logging.getLogger(__name__)
 
 _OPSET = 17
 _TOLERANCE = 1e-3
+# By how much a head may be wider than the vocabulary: models pad it for the hardware.
+_HEAD_PADDING = 128
+# A protocol buffer message ends at 2 GiB: of more, the weights go into a file of their own.
+_LARGEST_MESSAGE = 2**31 - 2**20
 
 
-def convert(folder: Path, graph: Path | None, spec: EncoderSpec, out: Path) -> None:
+class UnfitGraph(ModelError):
+    """An ONNX file that is whole, but does not compute a SPLADE model's logits."""
+
+
+def convert(folder: ModelFolder, spec: EncoderSpec, out: Path) -> None:
     """Write a folder that `OnnxEncoder` loads: model.onnx, tokenizer.json and the record.
 
-    The folder appears whole or not at all.
+    The folder's own ONNX file is extended by the pooling; where there is none, or one that does
+    not fit, the weights are exported through torch. The result appears whole or not at all.
 
     Args:
         folder: the model folder.
-        graph: an ONNX file with the output `logits`, extended by the pooling; None exports the
-            weights through torch.
         spec: what the model computes.
         out: the folder to make.
 
@@ -40,31 +54,48 @@ def convert(folder: Path, graph: Path | None, spec: EncoderSpec, out: Path) -> N
         MissingDependency: without onnx, or torch and transformers where they are needed.
         ModelError: when the model cannot be loaded, exported, or the result is not the same.
     """
-    # Its own name: another process may be converting the same model.
-    unfinished = out.with_name(f"{out.name}.{os.getpid()}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        if graph is None:
-            export(folder, unfinished / "model.onnx", spec.activation)
-        else:
-            add_pooling(graph, unfinished / "model.onnx", spec.activation)
-        shutil.copy(folder / "tokenizer.json", unfinished)
-        record = {"spec": spec.to_json(), "positions": positions(folder)}
-        (unfinished / RECORD_FILE).write_text(json.dumps(record, indent=2), encoding="utf-8")
-        _replace(unfinished, out)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    tokenizer = folder.tokenizer()
+    check_alike(folder.model, tokenizer)
+    with whole_or_not_at_all(out) as unfinished:
+        graph = unfinished / GRAPH_FILE
+        _write_graph(folder, spec, graph, max(tokenizer.tokenizer.get_vocab().values()))
+        write_tokenizer(tokenizer.tokenizer, folder.model / TOKENIZER_FILE, unfinished)
+        write_about(spec, folder.positions, unfinished)
 
 
-def _replace(unfinished: Path, out: Path) -> None:
-    shutil.rmtree(out, ignore_errors=True)
+def _write_graph(folder: ModelFolder, spec: EncoderSpec, out: Path, largest_id: int) -> None:
+    graph = onnx_file(folder.model)
+    if graph is None:
+        export(folder.model, out, spec.activation)
+        return
     try:
-        unfinished.rename(out)
-    except OSError:
-        if not (out / "model.onnx").is_file():
+        add_pooling(graph, out, spec, folder.model)
+        _check_runs(graph, out, spec, largest_id)
+    except UnfitGraph as error:
+        if not has_weights(folder.model):
             raise
-        # Another process has just finished the same conversion: one is as good as the other.
+        log.warning("%s; the safetensors beside it are used", error)
+        export(folder.model, out, spec.activation)
+
+
+def write_about(spec: EncoderSpec, positions: int, out: Path) -> None:
+    """What a folder of ours says of its model, and of the ONNX files in it."""
+    graph = out / GRAPH_FILE
+    files = [graph, *data_files(graph, out)] if graph.is_file() else []
+    hashes = {path.name: file_hash(path) for path in files}
+    record = {"spec": spec.to_json(), "positions": positions, "files": hashes}
+    (out / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def write_tokenizer(tokenizer: Tokenizer, source: Path, out: Path) -> None:
+    """tokenizer.json, complete: with what the settings beside it have made of it."""
+    plain = Tokenizer.from_file(str(source))
+    plain.no_truncation()
+    plain.no_padding()
+    if plain.to_str() == tokenizer.to_str():
+        shutil.copy(source, out / TOKENIZER_FILE)
+    else:
+        tokenizer.save(str(out / TOKENIZER_FILE))
 
 
 def export(folder: Path, out: Path, activation: Activation) -> None:
@@ -108,42 +139,161 @@ def export(folder: Path, out: Path, activation: Activation) -> None:
     _check_equal(out, dict(zip(names, _example(len(names), 64), strict=True)), expected.numpy())
 
 
-def add_pooling(graph: Path, out: Path, activation: Activation) -> None:
+def add_pooling(graph: Path, out: Path, spec: EncoderSpec, folder: Path) -> None:
     """Append the pooling to a graph with the output `logits`: float32[batch, tokens, terms].
 
     The graph computes its logits in one piece, so a batch takes memory for tokens x terms; the
     pooling adds to it once more. An export of the weights (`export`) does without.
 
+    Args:
+        graph: the ONNX file; its external data is read where it lies inside the folder.
+        out: the file to write.
+        spec: what the graph has to compute.
+        folder: the model folder.
+
     Raises:
-        ModelError: when the file is no ONNX graph or has no such output.
+        ModelError: when the file is no ONNX graph, or its data is absent or elsewhere.
+        UnfitGraph: when it has no such output, or inputs that are not known.
     """
     onnx = require("onnx", "convert", "adding the pooling to an ONNX file")
+    files = {path.relative_to(graph.parent): path for path in data_files(graph, folder)}
     try:
-        model = onnx.load(str(graph))
-    except Exception as error:  # protobuf's decode error, or an OSError for missing weights
+        # Not by onnx, which follows no links: the hub's cache consists of them.
+        model = onnx.load(str(graph), load_external_data=False)
+        _load_data(onnx, model, files)
+    except Exception as error:  # protobuf's decode error, or a tensor beyond its file's end
         raise ModelError(f"the ONNX file {graph} cannot be read: {error}") from error
-    logits = _logits_name(model, graph)
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    nodes, constants = _pooling_nodes(onnx, logits, activation, opset)
+    mask = _mask_name(onnx, model, graph)
+    logits = _logits_name(model, graph, spec.vocabulary)
+    opset = _opset(model, graph)
+    nodes, constants = _pooling_nodes(onnx, logits, mask, spec.activation, opset)
     model.graph.initializer.extend(constants)
     model.graph.node.extend(nodes)
     del model.graph.output[:]
     model.graph.output.append(
         onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["batch", None])
     )
-    onnx.save(model, str(out))
+    large = model.ByteSize() > _LARGEST_MESSAGE
+    beside = {"save_as_external_data": True, "location": f"{out.name}.data"} if large else {}
+    onnx.save(model, str(out), **beside)
 
 
-def _logits_name(model: Any, graph: Path) -> str:
-    ranks = {output.name: len(output.type.tensor_type.shape.dim) for output in model.graph.output}
-    for name, rank in ranks.items():
-        if rank == 3 and (name == "logits" or len(ranks) == 1):
-            return str(name)
-    raise ModelError(f"the ONNX file {graph} has no output 'logits' of rank 3, it has {ranks}")
+def _load_data(onnx: Any, model: Any, files: dict[Path, Path]) -> None:
+    """Put external data into the tensors that name it."""
+    for tensor in _tensors(model.graph, model.functions):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        where = {entry.key: entry.value for entry in tensor.external_data}
+        with files[Path(where["location"])].open("rb") as file:
+            file.seek(int(where.get("offset", 0)))
+            length = int(where["length"]) if "length" in where else -1
+            tensor.raw_data = file.read(length)
+        if len(tensor.raw_data) < length:
+            raise ValueError(f"{where['location']} ends before the weights of {tensor.name!r} do")
+        del tensor.external_data[:]
+        tensor.data_location = onnx.TensorProto.DEFAULT
+
+
+def _tensors(graph: Any, functions: Any = ()) -> Iterator[Any]:
+    """Every tensor of a graph and of those inside it."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in (*graph.node, *(node for function in functions for node in function.node)):
+        for attribute in node.attribute:
+            yield from (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors)
+            inner = [attribute.g] if attribute.HasField("g") else []
+            for part in (*inner, *attribute.graphs):
+                yield from _tensors(part)
+
+
+def _mask_name(onnx: Any, model: Any, graph: Path) -> str:
+    """The input for the attention mask, after a look at all of them."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = {given.name: given.type.tensor_type for given in model.graph.input}
+    names = [name for name in inputs if name not in constants]
+    for name in names:
+        kind = inputs[name].elem_type
+        if name not in INPUTS or kind not in (onnx.TensorProto.INT64, onnx.TensorProto.INT32):
+            known = ", ".join(sorted(INPUTS))
+            raise UnfitGraph(
+                f"the ONNX file {graph} has an input {name!r} of "
+                f"{onnx.TensorProto.DataType.Name(kind)}; known are {known}, of integers"
+            )
+        fixed = [dim.dim_value for dim in inputs[name].shape.dim if dim.dim_value > 0]
+        if fixed:
+            shape = [dim.dim_value or dim.dim_param or "any" for dim in inputs[name].shape.dim]
+            raise UnfitGraph(
+                f"the ONNX file {graph} takes {name!r} of the fixed shape {shape} only; export it "
+                "with dynamic axes for batch and tokens"
+            )
+    masks = [name for name in names if name in MASKS]
+    if len(masks) != 1 or "input_ids" not in names:
+        raise UnfitGraph(
+            f"the ONNX file {graph} has the inputs {', '.join(names) or 'none'}; it needs "
+            "input_ids and one of attention_mask and input_mask"
+        )
+    return str(masks[0])
+
+
+def _logits_name(model: Any, graph: Path, vocabulary: int) -> str:
+    shapes = {
+        output.name: [dim.dim_value for dim in output.type.tensor_type.shape.dim]
+        for output in model.graph.output
+    }
+    ranks = {name: len(shape) for name, shape in shapes.items()}
+    logits = [
+        name
+        for name, shape in shapes.items()
+        if len(shape) == 3 and (name == "logits" or len(shapes) == 1 or shape[2] == vocabulary)
+    ]
+    if not logits:
+        raise UnfitGraph(f"the ONNX file {graph} has no output 'logits' of rank 3, it has {ranks}")
+    width = shapes[logits[0]][2]
+    if width > 0:
+        _refuse_other_width(graph, logits[0], width, vocabulary)
+    return str(logits[0])
+
+
+def _refuse_other_width(graph: Path, output: str, width: int, vocabulary: int) -> None:
+    if not vocabulary <= width < vocabulary + _HEAD_PADDING:
+        raise UnfitGraph(
+            f"the ONNX file {graph} has {width} numbers per token in its output {output!r}, and "
+            f"the vocabulary {vocabulary} terms: it is a model without the masked-language-model "
+            "head"
+        )
+
+
+def _opset(model: Any, graph: Path) -> int:
+    for entry in model.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            return int(entry.version)
+    raise UnfitGraph(f"the ONNX file {graph} does not say which operator set it uses")
+
+
+def _check_runs(graph: Path, pooled: Path, spec: EncoderSpec, largest_id: int) -> None:
+    """Refuse a graph that fails on batches that it will meet: what it says of itself may be wrong.
+
+    Raises:
+        UnfitGraph: naming the batch, or what came out of it.
+    """
+    longest = max(spec.max_length, spec.query_max_length or 0)
+    try:
+        session = PooledGraph(pooled)
+        for texts, tokens in ((2, 12), (1, 5), (3, 7), (1, longest)):
+            ids = np.linspace(0, largest_id, texts * tokens).astype(np.int64)
+            mask = np.ones((texts, tokens), np.int64)
+            mask[1:, tokens // 2 :] = 0
+            weights = session.run(ids.reshape(texts, tokens), mask)
+    except ModelError as error:
+        raise UnfitGraph(str(error).replace(str(pooled), str(graph))) from error
+    _refuse_other_width(graph, OUTPUT, weights.shape[1], spec.vocabulary)
+    if not np.isfinite(weights).all():
+        raise UnfitGraph(f"the ONNX file {graph} makes weights that are no numbers")
 
 
 def _pooling_nodes(
-    onnx: Any, logits: str, activation: Activation, opset: int
+    onnx: Any, logits: str, mask: str, activation: Activation, opset: int
 ) -> tuple[list[Any], list[Any]]:
     """Nodes for log(1 + relu(max over the unmasked tokens)), and their constants."""
     node, array = onnx.helper.make_node, onnx.numpy_helper.from_array
@@ -158,7 +308,7 @@ def _pooling_nodes(
     last, last_axes = (["pool_last"], {}) if opset >= 13 else ([], {"axes": [2]})
     tokens, tokens_axes = (["pool_tokens"], {}) if opset >= 18 else ([], {"axes": [1]})
     nodes = [
-        node("Cast", ["attention_mask"], ["pool_bool"], to=onnx.TensorProto.BOOL),
+        node("Cast", [mask], ["pool_bool"], to=onnx.TensorProto.BOOL),
         node("Unsqueeze", ["pool_bool", *last], ["pool_mask"], **last_axes),
         # Graphs in half precision pool in single precision, like everything else here.
         node("Cast", [logits], ["pool_logits"], to=onnx.TensorProto.FLOAT),
@@ -186,11 +336,10 @@ def _example(inputs: int, vocabulary: int) -> list[np.ndarray[Any, np.dtype[np.i
 
 
 def _check_equal(graph: Path, feed: dict[str, Any], expected: Any) -> None:
-    runtime = require("onnxruntime", "onnx", "checking the exported model")
-    session = runtime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-    found = session.run([OUTPUT], feed)[0]
+    found = PooledGraph(graph).run(feed["input_ids"], feed["attention_mask"])
     difference = float(np.abs(found - expected).max())
-    if difference > _TOLERANCE:
+    # Also where it is not a number.
+    if not difference <= _TOLERANCE:
         raise ModelError(
             f"the exported graph differs from the model by {difference:.2g}; "
             "load_encoder(…, engine='torch') runs the model as it is"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from splade_connectors.encoders.spec import Activation, has_weights
+from splade_connectors.encoders.model_files import has_weights
+from splade_connectors.encoders.sentence_transformers import Activation
 from splade_connectors.errors import ModelError
 from splade_connectors.extras import require
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
+
+_TOLERANCE = 1e-4
 
 # Terms of the vocabulary per piece of the head: the piece's logits stay in the cache.
 HEAD_TERMS = 512
@@ -47,6 +53,13 @@ def load_masked_lm(folder: Path) -> Any:
             f"the weights in {folder} lack {len(missing)} tensors of the model, "
             f"{missing[0]} for one: they may belong to another model"
         )
+    if (stored := str(model.dtype).removeprefix("torch.")) != "float32":
+        log.warning(
+            "the model in %s has the dtype %s and is computed in float32; SparseEncoder needs "
+            "model_kwargs={'dtype': 'float32'} for the same vectors",
+            folder,
+            stored,
+        )
     return model.float().eval()
 
 
@@ -56,7 +69,8 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
     The last layer of the head, hidden state x vocabulary, is taken out of the model and computed
     in pieces of `HEAD_TERMS` terms, each reduced to its maximum over the tokens at once. log and
     relu rise monotonically and the bias is the same for all tokens, so all three may follow the
-    maximum: max_t log(1 + relu(h_t w + b)) = log(1 + relu(max_t(h_t w) + b)).
+    maximum: max_t log(1 + relu(h_t w + b)) = log(1 + relu(max_t(h_t w) + b)). Where the head is
+    more than one linear layer, as MobileBERT's, the logits are computed whole.
 
     Args:
         model: what `load_masked_lm` returns; its head is replaced.
@@ -65,6 +79,56 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
     Returns:
         A module (input_ids, attention_mask[, token_type_ids]) -> float32[batch, vocabulary].
     """
+    import torch
+
+    example = _example(int(model.config.vocab_size))
+    whole = _whole(model, activation)
+    decoder = model.get_output_embeddings()
+    with torch.inference_mode():
+        expected = whole(*example)
+        if not isinstance(decoder, torch.nn.Linear):
+            return whole
+        pieces = _in_pieces(model, decoder, activation)
+        try:
+            found = pieces(*example)
+        except (RuntimeError, AttributeError, TypeError):  # the head has more parts
+            found = torch.full_like(expected, torch.nan)
+    if found.shape == expected.shape and torch.allclose(found, expected, atol=_TOLERANCE):
+        return pieces
+    log.info("the head of %s is computed whole", type(model).__name__)
+    model.set_output_embeddings(decoder)
+    return whole
+
+
+def _example(vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two rows of 8 tokens, the second with padding."""
+    import torch
+
+    ids = torch.arange(5, 21).reshape(2, 8) % vocabulary
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    return ids, mask
+
+
+def _whole(model: Any, activation: Activation) -> torch.nn.Module:
+    import torch
+
+    class Whole(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, *rest: torch.Tensor
+        ) -> torch.Tensor:
+            kinds = {"token_type_ids": rest[0]} if rest else {}
+            logits = self.model(input_ids=input_ids, attention_mask=attention_mask, **kinds).logits
+            return _activated(_without_padding(logits, attention_mask).amax(dim=1), activation)
+
+    return Whole()
+
+
+def _in_pieces(model: Any, decoder: Any, activation: Activation) -> torch.nn.Module:
     import torch
 
     class Nothing(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
@@ -78,10 +142,6 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
     class Pooled(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
         def __init__(self) -> None:
             super().__init__()
-            decoder = model.get_output_embeddings()
-            if not isinstance(decoder, torch.nn.Linear):
-                kind = type(decoder).__name__
-                raise ModelError(f"the head ends in {kind}, not in a linear layer over the terms")
             self.weight = decoder.weight
             self.bias = decoder.bias
             model.set_output_embeddings(Nothing())
@@ -92,8 +152,7 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
         ) -> torch.Tensor:
             kinds = {"token_type_ids": rest[0]} if rest else {}
             hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, **kinds).logits
-            # Padding repeats the first token of its row and so never changes the maximum.
-            hidden = torch.where(attention_mask.unsqueeze(-1) > 0, hidden, hidden[:, :1])
+            hidden = _without_padding(hidden, attention_mask)
             pieces = [
                 (hidden @ self.weight[start : start + HEAD_TERMS].T).amax(dim=1)
                 for start in range(0, self.weight.shape[0], HEAD_TERMS)
@@ -101,10 +160,23 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
             pooled = torch.cat(pieces, dim=-1)
             if self.bias is not None:
                 pooled = pooled + self.bias
-            weights = torch.log1p(torch.relu(pooled))
-            return torch.log1p(weights) if activation == "log1p_log1p" else weights
+            return _activated(pooled, activation)
 
     return Pooled()
+
+
+def _without_padding(states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Padding repeats the first token of its row and so never changes the maximum."""
+    import torch
+
+    return torch.where(attention_mask.unsqueeze(-1) > 0, states, states[:, :1])
+
+
+def _activated(pooled: torch.Tensor, activation: Activation) -> torch.Tensor:
+    import torch
+
+    weights = torch.log1p(torch.relu(pooled))
+    return torch.log1p(weights) if activation == "log1p_log1p" else weights
 
 
 def uses_token_types(model: Any) -> bool:

@@ -174,6 +174,9 @@ class Attaching:
             write_manifest=planner.seen.manifest is None,
             mark=self._options.mark,
         )
+        stored = planner.seen.manifest
+        if stored is not None and stored.outdated:
+            seen = yield from self._session.backend.write_manifest(planner.recipe.manifest)
         selection = planner.selection(seen)
         self._total = plan.to_do if selection.which == "missing" else plan.documents
         return _Run(seen=seen, recipe=planner.recipe, selection=selection)

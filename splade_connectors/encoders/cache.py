@@ -1,0 +1,161 @@
+"""Converted models in the user's cache: own entries only, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from platformdirs import user_cache_path
+
+from splade_connectors.encoders.model_files import RECORD_FILE
+from splade_connectors.errors import ModelError
+
+try:
+    import fcntl
+except ImportError:  # Windows: leftovers are told by the process alone
+    fcntl = None  # type: ignore[assignment]
+
+GRAPH_FILE = "model.onnx"
+_UNFINISHED = ".unfinished"
+_LOCK_FILE = "lock"
+_PRIVATE = 0o700
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept; made when it is absent, for this user alone.
+
+    Raises:
+        ModelError: when it cannot be made.
+    """
+    folder = user_cache_path("splade-connectors") / "models"
+    try:
+        folder.parent.parent.mkdir(parents=True, exist_ok=True)
+        for part in (folder.parent, folder):
+            part.mkdir(mode=_PRIVATE, exist_ok=True)
+    except OSError as error:
+        raise ModelError(
+            f"the cache folder {folder} cannot be made ({error.strerror or error}); set "
+            "XDG_CACHE_HOME to a folder of yours"
+        ) from error
+    return folder
+
+
+def entry(name: str) -> Path:
+    """The folder for a converted model, which may not exist yet; never one of another user.
+
+    Raises:
+        ModelError: when other users have made folders under every name that it may have.
+    """
+    root = cache_folder()
+    remove_leftovers(root)
+    for candidate in (root / name, root / f"{name}-{_user()}"):
+        if not os.path.lexists(candidate) or _is_own(candidate):
+            return candidate
+    raise ModelError(
+        f"the cache entry {root / name} belongs to another user; set XDG_CACHE_HOME to a folder "
+        "of yours"
+    )
+
+
+def is_usable(folder: Path) -> bool:
+    """Whether a converted model is there that only this user can have written."""
+    parts = (folder, folder / GRAPH_FILE, folder / RECORD_FILE)
+    return all(os.path.lexists(part) and _is_own(part) and not _is_open(part) for part in parts)
+
+
+@contextmanager
+def whole_or_not_at_all(out: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `out` when the block ends without an error."""
+    # Its own name: another process may be making the same one.
+    unfinished = out.with_name(f"{out.name}.{os.getpid()}{_UNFINISHED}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True, mode=_PRIVATE)
+    lock = _lock(unfinished)
+    try:
+        yield unfinished
+        (unfinished / _LOCK_FILE).unlink(missing_ok=True)
+        _replace(unfinished, out)
+    finally:
+        if lock:
+            lock.close()
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove the unfinished folders of processes that were killed."""
+    for folder in root.glob(f"*{_UNFINISHED}"):
+        if _is_own(folder) and not _in_work(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _replace(unfinished: Path, out: Path) -> None:
+    shutil.rmtree(out, ignore_errors=True)
+    try:
+        unfinished.rename(out)
+    except OSError:
+        if not is_usable(out):
+            raise
+        # Another process has just finished the same one: one is as good as the other.
+
+
+def _lock(folder: Path) -> IO[bytes] | None:
+    """A lock that ends with the process, also in another container on the same disk."""
+    if fcntl is None:
+        return None
+    file = (folder / _LOCK_FILE).open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # a file system without locks
+        file.close()
+        (folder / _LOCK_FILE).unlink(missing_ok=True)
+        return None
+    return file
+
+
+def _in_work(folder: Path) -> bool:
+    lock = folder / _LOCK_FILE
+    if fcntl is not None and lock.is_file():
+        try:
+            with lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        # It had the lock once: the process has ended, or is this one in another thread.
+        return False
+    process = folder.name.removesuffix(_UNFINISHED).rpartition(".")[2]
+    return _lives(int(process)) if process.isdigit() else True
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def _user() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this user made a file or folder; links count as those of others."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    if stat.S_ISLNK(found.st_mode):
+        return False
+    return not hasattr(os, "getuid") or found.st_uid == _user()
+
+
+def _is_open(path: Path) -> bool:
+    """Whether other users may write here."""
+    return hasattr(os, "getuid") and bool(path.lstat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))

@@ -1,0 +1,227 @@
+"""Texts to token ids: cut to the model's length, and never looked at without a bound."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.encoders.batching import Tokens
+from splade_connectors.encoders.tokenizer_settings import FolderTokenizer, Side, as_model_error
+from splade_connectors.errors import ConfigurationError, ModelError
+
+log = logging.getLogger(__name__)
+
+# Characters of a text that are looked at; tokenizers take 3 s and 140 MB for a million. The first
+# 512 tokens of a text that people have written are among its first 5,000 characters.
+MOST_CHARACTERS = 500_000
+MOST_CHARACTERS_IN_PASSAGES = 10_000_000
+MOST_CHARACTERS_OF_A_QUERY = 100_000
+
+# What a text that is cut off is tokenized of at first: enough for all but odd texts.
+_CHARACTERS_PER_TOKEN = 16
+_TIMES_MORE = 8
+# Tokens more than are needed: the last ones may depend on what comes behind them.
+_MARGIN = 16
+# Of a text in passages, tokenized at a time.
+_PIECE = 250_000
+# A piece ends at white space when there is some among its last so many characters.
+_LOOK_BACK = 2_000
+_SPACES = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """What of a text is encoded.
+
+    Attributes:
+        max_length: most tokens at once, special tokens included.
+        side: where a text loses tokens, unless it is encoded in passages.
+        overlap: tokens shared by neighbouring passages, None where the text is cut off.
+        most_characters: of a longer text, the rest is not looked at.
+    """
+
+    max_length: int
+    side: Side
+    overlap: int | None
+    most_characters: int
+
+    @property
+    def first_look(self) -> int:
+        """Characters that are tokenized at first."""
+        if self.overlap is not None:
+            return self.most_characters
+        return min(self.most_characters, self.max_length * _CHARACTERS_PER_TOKEN)
+
+
+class TextTokens:
+    """A tokenizer's ids for texts.
+
+    Args:
+        tokenizer: of the model folder.
+
+    Raises:
+        ModelError: when its special tokens do not stand around every text alike.
+    """
+
+    def __init__(self, tokenizer: FolderTokenizer) -> None:
+        self._tokenizer = tokenizer.tokenizer
+        self._fails = f"the tokenizer {tokenizer.path} fails on a text"
+        self._before, self._after = self._special()
+
+    def check(self, cut: Cut) -> None:
+        """Refuse passages that do not move on, and lengths without room for a text.
+
+        Raises:
+            ConfigurationError: saying how many tokens there is room for.
+        """
+        special = len(self._before) + len(self._after)
+        room = self._room(cut)
+        if (cut.overlap or 0) >= room:
+            raise ConfigurationError(
+                f"passage_overlap={cut.overlap or 0} must be less than the {room} tokens of a "
+                f"passage (max_length {cut.max_length} less {special} special tokens)"
+            )
+
+    def token(self, at: int) -> str | None:
+        """The vocabulary's spelling of an id."""
+        found: str | None = self._tokenizer.id_to_token(at)
+        return found
+
+    def vocabulary(self) -> dict[str, int]:
+        """Every token with its id."""
+        found: dict[str, int] = self._tokenizer.get_vocab(with_added_tokens=True)
+        return found
+
+    def all_of(self, text: str, most_characters: int) -> Tokens:
+        """Every token of a text, without special ones, of at most so many characters."""
+        parts = [self._ids([piece])[0] for piece in _pieces(_clean(text[:most_characters]))]
+        return np.concatenate([np.empty(0, np.int64), *parts])
+
+    def passages(
+        self, texts: Sequence[str], prompt: str, cut: Cut, stats: EncodeStats
+    ) -> tuple[list[Tokens], list[int]]:
+        """Token ids of every passage, special tokens included, and the text that each belongs to.
+
+        Args:
+            texts: valid or not: lone surrogates, which no tokenizer takes, become "?".
+            prompt: put before every text.
+            cut: what of them is encoded.
+            stats: is added to.
+        """
+        looked_at = [_looked_at(prompt + text, cut) for text in texts]
+        whole = [
+            len(prompt) + len(text) == len(part)
+            for text, part in zip(texts, looked_at, strict=True)
+        ]
+        bodies = self._split(looked_at) if cut.overlap is not None else self._cut(looked_at, cut)
+        passages: list[Tokens] = []
+        owners: list[int] = []
+        for owner, body in enumerate(bodies):
+            parts = self._parts(body, cut)
+            passages += [np.concatenate([self._before, part, self._after]) for part in parts]
+            owners += [owner] * len(parts)
+            longer = len(body) > self._room(cut)
+            stats.split += longer and cut.overlap is not None
+            stats.truncated += (longer and cut.overlap is None) or not whole[owner]
+        if not all(whole):
+            log.warning(
+                "%d texts have more than %d characters: the rest was not looked at",
+                whole.count(False),
+                cut.most_characters,
+            )
+        stats.texts += len(texts)
+        stats.tokens += sum(len(passage) for passage in passages)
+        return passages, owners
+
+    def _special(self) -> tuple[Tokens, Tokens]:
+        """The special tokens before and after every text."""
+        with as_model_error(self._fails):
+            around = self._tokenizer.encode("a")
+            inside = len(self._tokenizer.encode("a", add_special_tokens=False).ids)
+        if any(around.type_ids):
+            raise ModelError("the tokenizer gives a text segment ids, which are not supported")
+        special = np.asarray(around.special_tokens_mask, bool)
+        ids = np.asarray(around.ids, np.int64)
+        before = int(special.argmin()) if not special.all() else 0
+        if special[before : before + inside].any() or len(ids) - special.sum() != inside:
+            raise ModelError("the tokenizer puts special tokens inside of texts")
+        return ids[:before], ids[before + inside :]
+
+    def _room(self, cut: Cut) -> int:
+        return cut.max_length - len(self._before) - len(self._after)
+
+    def _parts(self, body: Tokens, cut: Cut) -> list[Tokens]:
+        room = self._room(cut)
+        if cut.overlap is None:
+            return [body[-room:] if cut.side == "left" else body[:room]]
+        starts = range(0, max(len(body) - cut.overlap, 1), room - cut.overlap)
+        return [body[start : start + room] for start in starts]
+
+    def _split(self, texts: Sequence[str]) -> Iterator[Tokens]:
+        for text in texts:
+            parts = [self._ids([piece])[0] for piece in _pieces(text)]
+            yield np.concatenate([np.empty(0, np.int64), *parts])
+
+    def _cut(self, texts: Sequence[str], cut: Cut) -> list[Tokens]:
+        """The tokens that are kept, and more where there are more; of as few characters as do."""
+        enough = self._room(cut) + _MARGIN
+        found: list[Tokens] = [np.empty(0, np.int64)] * len(texts)
+        open_ones, size = list(range(len(texts))), cut.first_look
+        while open_ones:
+            parts = [_end_of(texts[at], size, cut.side) for at in open_ones]
+            for at, ids in zip(open_ones, self._ids(parts), strict=True):
+                found[at] = ids
+            open_ones = [
+                at
+                for at, part in zip(open_ones, parts, strict=True)
+                if len(part) < len(texts[at]) and len(found[at]) < enough
+            ]
+            size *= _TIMES_MORE
+        return found
+
+    def _ids(self, texts: Sequence[str]) -> list[Tokens]:
+        with as_model_error(self._fails):
+            found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.asarray(encoding.ids, np.int64) for encoding in found]
+
+
+def _looked_at(text: str, cut: Cut) -> str:
+    most = cut.most_characters
+    return _clean(text[-most:] if cut.side == "left" and cut.overlap is None else text[:most])
+
+
+def _clean(text: str) -> str:
+    """The text as valid Unicode: lone surrogates become "?"."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _end_of(text: str, size: int, side: Side) -> str:
+    """The characters of a text on the side that is kept, about so many: whole words if possible."""
+    if len(text) <= size:
+        return text
+    if side == "left":
+        start = len(text) - size
+        space = _SPACES.search(text, start, min(start + _LOOK_BACK, len(text)))
+        return text[space.start() if space else start :]
+    return text[: _word_end(text, size)]
+
+
+def _word_end(text: str, size: int) -> int:
+    """Where the last word ends that ends before `size`, or `size` when that is far away."""
+    spaces = list(_SPACES.finditer(text, max(size - _LOOK_BACK, 1), size + 1))
+    return spaces[-1].start() if spaces else size
+
+
+def _pieces(text: str) -> Iterator[str]:
+    start = 0
+    while len(text) - start > _PIECE:
+        piece = text[start : start + _PIECE + 1]
+        end = start + _word_end(piece, _PIECE)
+        yield text[start:end]
+        start = end
+    yield text[start:]
