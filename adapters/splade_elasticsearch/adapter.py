@@ -45,14 +45,15 @@ class ElasticsearchAdapter:
             **_credentials(target, options),
             **certificates(target, options),
         )
-        return _opened(client, target, keys, options, asynchronous, client.close)
+        return _opened(client, target, keys, options, asynchronous, client.close, own=True)
 
     @staticmethod
     def wrap(
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
         """Use the user's client; closing it stays the user's business."""
-        return _opened(client, target, keys, options, asynchronous, does_nothing(asynchronous))
+        close = does_nothing(asynchronous)
+        return _opened(client, target, keys, options, asynchronous, close, own=False)
 
 
 def _credentials(target: Target, options: ConnectOptions) -> dict[str, Any]:
@@ -82,7 +83,9 @@ def _opened(
     options: ConnectOptions,
     asynchronous: bool,
     close: Any,
+    *,
+    own: bool,
 ) -> Opened:
     backend = LuceneBackend(index_address(target, keys, options, ELASTICSEARCH))
-    calls = ClientCalls(client, str(target))
+    calls = ClientCalls(client, str(target), own=own)
     return Opened(backend=backend, send=calls.asend if asynchronous else calls.send, close=close)

@@ -12,6 +12,7 @@ from splade_connectors.errors import SpladeConnectorsError
 from splade_connectors.extras import require
 from splade_elasticsearch.errors import from_client
 from splade_lucene.requests import HttpRequest
+from splade_lucene.transport import bound_awaiting, bound_blocking, stay_here
 
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
@@ -24,9 +25,14 @@ class ClientCalls:
         client: an `Elasticsearch` or an `AsyncElasticsearch`; its own retries are turned off,
             so that waits do not multiply with ours.
         location: the target, for messages.
+        own: whether the client was made here, so that its answers can be bounded.
     """
 
-    def __init__(self, client: Any, location: str) -> None:
+    def __init__(self, client: Any, location: str, *, own: bool = False) -> None:
+        nodes = client.transport.node_pool.all()
+        stay_here(nodes)
+        if own:
+            bound_blocking(nodes)
         self.client = client.options(max_retries=0, retry_on_timeout=False, retry_on_status=())
         self._location = location
         self._secrets = Secrets((getattr(client, "_headers", None) or {}).get("authorization"))
@@ -44,6 +50,7 @@ class ClientCalls:
     async def asend(self, request: HttpRequest) -> Any:
         """Execute with an awaiting client."""
         try:
+            await bound_awaiting(self.client.transport.node_pool.all())
             return (await self._perform(request)).body
         except Exception as error:  # the client's and its transport's classes share no base
             failure = self._failure(error, request)

@@ -10,7 +10,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
 )
 from splade_elasticsearch.dialect import ELASTICSEARCH
-from splade_lucene.errors import as_it_is, explanation, from_status, from_transport, not_this
+from splade_lucene.errors import as_it_is, explanation, from_failure, from_status, not_this
 
 
 def from_client(
@@ -38,7 +38,7 @@ def from_client(
         return not_this(location, ELASTICSEARCH)
     if not status:
         text = mask(str(getattr(error, "message", None) or error))
-        return from_transport(type(error).__name__, text, location, ELASTICSEARCH)
+        return from_failure(error, text, location, ELASTICSEARCH)
     body = mask(getattr(raw, "body", None))
     text = explanation(body)
     if "media_type_header_exception" in text or "compatible-with" in text:

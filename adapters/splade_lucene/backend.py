@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from splade_connectors.backends.attaching import AttachBackend, CopyBackend
-from splade_connectors.backends.protocol import Description, HybridBackend, Plan
+from splade_connectors.backends.protocol import Description, Plan
 from splade_connectors.documents import DocumentId, EncodedDocument, Hit, Outcome, StoredDocument
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
 from splade_connectors.manifest import IndexManifest
@@ -52,9 +51,9 @@ class LuceneBackend:
         self.location = address.location
         self._address = address
         self._remembered = remembered or Remembered()
-        self.hybrid: HybridBackend | None = LuceneHybrid(address, self._remembered)
-        self.attaching: AttachBackend | None = LuceneAttaching(address, self._remembered, self._at)
-        self.copying: CopyBackend | None = None
+        self.hybrid = LuceneHybrid(address, self._remembered)
+        self.attaching = LuceneAttaching(address, self._remembered, self._at)
+        self.copying = None
 
     def describe(self) -> Steps[Description]:
         """Version, once, and mapping. As `Backend.describe`."""

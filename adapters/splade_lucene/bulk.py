@@ -15,8 +15,8 @@ from splade_connectors.errors import (
     WriteBlocked,
 )
 
-# Too many requests, and (after a restart) shards that have not come up yet.
-_RETRYABLE = (429, 503)
+# Too many requests, shards that have not come up yet (after a restart), nodes that have just gone.
+_RETRYABLE = (408, 429, 500, 502, 503, 504)
 _CONFLICT = 409
 # "blocked by: [SERVICE_UNAVAILABLE/1/state not recovered / initialized]"
 _STARTING = re.compile("SERVICE_UNAVAILABLE")

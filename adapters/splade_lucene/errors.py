@@ -18,6 +18,7 @@ from splade_connectors.errors import (
 )
 from splade_lucene.bulk import reason, stops_all, without_values
 from splade_lucene.dialect import KINDS, Dialect
+from splade_lucene.transport import refused_answer
 
 # "No handler for type" up to 7.x, "The mapper type … does not exist" from 8.x on.
 _NO_TYPE = re.compile(
@@ -28,7 +29,12 @@ _NO_TYPE = re.compile(
 _NO_HTTP = re.compile("BadStatusLine|Bad status line")
 
 # Statuses with which a web server or a proxy says that it knows nothing of these servers.
-_OF_WEB_SERVERS = (301, 302, 307, 308, 400, 404, 501)
+_OF_WEB_SERVERS = (301, 302, 303, 307, 308, 400, 404, 501)
+
+# The server, or what stands before it, was busy or away; the request was well.
+_AWAY = (408, 429, 502, 503, 504)
+# From here on statuses are made up by proxies that did not reach the server.
+_OF_PROXIES = 520
 
 
 def as_it_is(words: Any) -> Any:
@@ -48,6 +54,11 @@ def from_status(
     """The error for an HTTP status and its body."""
     if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
         return not_this(location, dialect)
+    if 300 <= status < 400:
+        return ConfigurationError(
+            f"{location} redirects to another address ({status}), which nothing follows: name that "
+            "address"
+        )
     detail = explanation(body)
     text = explanation(body, without_values) if has_documents else detail
     error = body.get("error") if isinstance(body, Mapping) else None
@@ -60,7 +71,7 @@ def from_status(
         return AccessDenied(f"{location} does not allow this (403): {text}")
     if status == 404:
         return NotFound(f"{location} was not found (404): {text}")
-    if status in (429, 502, 503, 504):
+    if is_outage(status, has_documents=has_documents):
         wait = retry_after_s(headers.get("retry-after"))
         return Unavailable(f"{location} is not available ({status}): {text}", retry_after_s=wait)
     missing = _NO_TYPE.search(text)
@@ -71,6 +82,15 @@ def from_status(
         status=status,
         detail="" if detail == text else detail,
     )
+
+
+def is_outage(status: int, *, has_documents: bool) -> bool:
+    """Whether sending the same request again may succeed.
+
+    A 500 may be about a query, which fails as often as it is sent; documents are refused one by
+    one, so a bulk request that fails with it has met a node that is going down or coming up.
+    """
+    return status in _AWAY or status >= _OF_PROXIES or (status == 500 and has_documents)
 
 
 def not_this(location: str, dialect: Dialect) -> ConfigurationError:
@@ -96,6 +116,26 @@ def _missing_type(kind: str, location: str, dialect: Dialect) -> NotSupported:
     return NotSupported(
         f"{location} has no {kind} fields (a module is missing there, or the version is too old "
         f"or too new); try kind={other}"
+    )
+
+
+def from_failure(
+    error: Exception, text: str, location: str, dialect: Dialect
+) -> SpladeConnectorsError:
+    """The error for a request without a usable answer.
+
+    Args:
+        error: the client's.
+        text: what it says, with no secret in it.
+        location: the target, for messages.
+        dialect: which server was expected.
+    """
+    refused = refused_answer(error)
+    if refused is None:
+        return from_transport(type(error).__name__, text, location, dialect)
+    return RequestRejected(
+        f"what answers at {location} sent {refused}: the rest was not read. Of large documents ask "
+        "for fewer at once: limit=…, WriteOptions(portion_documents=…)"
     )
 
 

@@ -47,7 +47,7 @@ class OpenSearchAdapter:
             max_retries=0,
             **certificates(target, options),
         )
-        calls = ClientCalls(client, str(target))
+        calls = ClientCalls(client, str(target), own=True)
         if asynchronous:
             return Opened(backend=backend, send=calls.asend, close=calls.aclose)
         return Opened(backend=backend, send=calls.send, close=calls.close)

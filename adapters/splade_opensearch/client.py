@@ -12,6 +12,7 @@ from splade_connectors.backends.secrets import Secrets
 from splade_connectors.errors import ConfigurationError, SpladeConnectorsError
 from splade_lucene.errors import not_this
 from splade_lucene.requests import HttpRequest
+from splade_lucene.transport import bound_awaiting, bound_blocking, stay_here
 from splade_opensearch.dialect import OPENSEARCH
 from splade_opensearch.errors import from_client
 
@@ -25,9 +26,14 @@ class ClientCalls:
     Args:
         client: an `OpenSearch` or an `AsyncOpenSearch`.
         location: the target, for messages.
+        own: whether the client was made here, so that its answers can be bounded.
     """
 
-    def __init__(self, client: Any, location: str) -> None:
+    def __init__(self, client: Any, location: str, *, own: bool = False) -> None:
+        connections = _connections(client)
+        stay_here(connections)
+        if own:
+            bound_blocking(connections)
         self.client = client
         self._location = location
         self._secrets = Secrets(*_authorizations(client))
@@ -48,6 +54,7 @@ class ClientCalls:
         try:
             # Makes its connections, once; until then there is nothing to share with a copy.
             await self.client.__aenter__()
+            await bound_awaiting(_connections(self.client))
             return self._checked(await self._perform(request))
         except Exception as error:  # the client's and its libraries' classes share no base
             failure = self._failure(error, request)
@@ -101,6 +108,12 @@ class ClientCalls:
             raise ConfigurationError(
                 f"this store of {self._location} has been closed; connect again"
             )
+
+
+def _connections(client: Any) -> list[Any]:
+    """Those that there are; an awaiting client makes its own when it is first used."""
+    pool = getattr(client.transport, "connection_pool", None)
+    return list(getattr(pool, "connections", ()))
 
 
 def _authorizations(client: Any) -> list[str]:

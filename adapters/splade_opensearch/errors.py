@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from splade_connectors.errors import SpladeConnectorsError
-from splade_lucene.errors import as_it_is, from_status, from_transport
+from splade_lucene.errors import as_it_is, from_failure, from_status
 from splade_opensearch.dialect import OPENSEARCH
 
 
@@ -34,7 +34,7 @@ def from_client(
         body = mask(_body(raw))
         return from_status(status, body, {}, location, OPENSEARCH, has_documents=has_documents)
     text = mask(str(raw.error) if hasattr(raw, "error") else str(error))
-    return from_transport(type(error).__name__, text, location, OPENSEARCH)
+    return from_failure(error, text, location, OPENSEARCH)
 
 
 def _body(error: Any) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+# A whole number, by the standard; some servers write a fraction.
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 # "Wed, 25 Nov 2026 07:50:43 GMT", also inside of somebody's message.
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
 
@@ -17,12 +20,16 @@ def retry_after_s(header: str | None) -> float | None:
     """
     if not header:
         return None
+    if _SECONDS.fullmatch(header.strip()):
+        seconds = float(header)
+        return seconds if math.isfinite(seconds) else None
+    found = _DATE.search(header)
     try:
-        return max(0.0, float(header))
-    except ValueError:
-        found = _DATE.search(header)
-    if found is None:
+        until = parsedate_to_datetime(found[0]) if found else None
+    except ValueError:  # a 31st of February
         return None
-    seconds = (parsedate_to_datetime(found[0]) - datetime.now(UTC)).total_seconds()
+    if until is None:
+        return None
+    seconds = (until - datetime.now(UTC)).total_seconds()
     # A date that has passed asks for nothing: the usual waits will do.
     return seconds if seconds > 0 else None

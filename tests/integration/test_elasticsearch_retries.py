@@ -71,7 +71,22 @@ def refused(status: int, kind: str, reason: str) -> dict[str, Any]:
 # Whole requests
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 500, 502, 520, 522, 530])
+@pytest.mark.parametrize("body", [error("exception", "node is closed"), "<html>Oops</html>"])
+async def test_an_outage_rejects_no_document(status: int, body: Any, asynchronous: bool) -> None:
+    """Whatever a server, or a proxy before it, says of requests that it could not serve."""
+    failures = [Answer(status, body), Answer(status, body)]
+
+    def script(asked: Asked) -> Answer | None:
+        return failures.pop() if asked.is_bulk and failures else None
+
+    with fake_elasticsearch(script) as (address, fake):
+        report = await indexed(address, asynchronous)
+    assert (report.written, report.rejected, failures) == (8, [], [])
+    assert list(fake.documents) == IDS
+
+
+@pytest.mark.parametrize("status", [408, 429, 502, 503, 504, 520])
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -80,7 +95,7 @@ def refused(status: int, kind: str, reason: str) -> dict[str, Any]:
         ("PUT", "/articles"),
         ("POST", "/articles/_bulk"),
         ("POST", "/articles/_refresh"),
-        ("POST", "/articles/_count"),
+        ("POST", "/_security/user/_has_privileges"),
     ],
     ids=" ".join,
 )
@@ -162,7 +177,7 @@ async def test_other_refusals_of_an_index_are_shown(asynchronous: bool) -> None:
 # Documents inside a request that was answered
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 async def test_documents_that_are_turned_away_are_sent_again_alone(
     status: int, asynchronous: bool
 ) -> None:

@@ -256,7 +256,7 @@ def test_a_refused_retriever_gives_way_to_the_next_path_once(
         store = place.store
         fused = store.search(QUERY, dense=vector)
         # What a licence would be that has expired: it is named, and its retriever is refused.
-        store._verbs.backend._license = "trial"  # type: ignore[attr-defined]
+        store._session.backend.hybrid.fusing.license = "trial"  # type: ignore[union-attr]
         assert store.plan(QUERY, dense=vector).path == "rrf retriever"
         with pytest.raises(RequestRejected, match="retriever"):
             store.search(QUERY, dense=vector, path="server")
