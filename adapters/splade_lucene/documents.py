@@ -68,7 +68,7 @@ def marker_of(source: Mapping[str, Any], field: str) -> str | None:
     values = source.get(marker_name(field))
     if not isinstance(values, list) or values[2:] not in ([], [EMPTY]) or len(values) < 2:
         return None
-    return "-".join(values[:2])
+    return "-".join(map(str, values[:2]))
 
 
 def features(vector: SparseVector, keys: Keys) -> dict[str, float]:

@@ -93,7 +93,7 @@ class PlainSession:
     async def request(self, method: str, url: Any, **named: Any) -> AsyncIterator[_Answer]:
         """As `aiohttp.ClientSession.request`."""
         named["allow_redirects"] = False
-        async with self._session.request(method, url, **named) as response:
+        async with self._session.request(method, _as_it_is(url), **named) as response:
             yield _Answer(response, await _read(response))
 
     async def close(self) -> None:
@@ -188,6 +188,13 @@ def refused_answer(error: BaseException | None) -> AnswerRefused | None:
         seen.append(error)
         error = error.__cause__ or error.__context__
     return None
+
+
+def _as_it_is(url: Any) -> Any:
+    """Without taking "." and ".." for steps on a path: they may be ids."""
+    from yarl import URL  # comes with aiohttp
+
+    return URL(url, encoded=True) if isinstance(url, str) else url
 
 
 async def _read(response: Any) -> bytes:

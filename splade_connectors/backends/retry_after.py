@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 # A whole number, by the standard; some servers write a fraction.
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 # "Wed, 25 Nov 2026 07:50:43 GMT", also inside of somebody's message.
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
 
@@ -22,7 +22,7 @@ def retry_after_s(header: str | None) -> float | None:
         return None
     if _SECONDS.fullmatch(header.strip()):
         seconds = float(header)
-        return seconds if math.isfinite(seconds) else None
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     found = _DATE.search(header)
     try:
         until = parsedate_to_datetime(found[0]) if found else None

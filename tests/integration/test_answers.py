@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from elasticsearch import AsyncElasticsearch, Elasticsearch
@@ -20,7 +21,7 @@ from splade_connectors.errors import ConfigurationError, RequestRejected, Unavai
 from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from splade_lucene.transport import BoundedResponse
-from tests.integration.elasticsearch_fake import PRODUCT, serving
+from tests.integration.elasticsearch_fake import PRODUCT, fake_elasticsearch, serving
 
 SCHEMES = ("elasticsearch", "opensearch")
 ROOT = b'{"version": {"number": "3.6.0", "distribution": "opensearch"}}'
@@ -233,3 +234,21 @@ async def test_documents_go_to_no_other_host_with_a_client_of_the_users(
         ):
             await indexed(scheme, address, awaited=awaited)
         assert thief.asked == []
+
+
+@both
+@pytest.mark.parametrize("id", [".", "..", "%2E", "a/../b", "ä b?#"])
+async def test_ids_that_look_like_paths_are_ids(id: str, awaited: bool) -> None:
+    with fake_elasticsearch() as (address, fake):
+        target = f"elasticsearch://{address}/articles"
+        given: Any = {"retry": RetryOptions(attempts=1)}
+        if awaited:
+            async with await aconnect(target, encoder=HashEncoder(), **given) as astore:
+                await astore.index([Document(id=id, text="salt")])
+                await astore.update(id, text="tide")
+        else:
+            with connect(target, encoder=HashEncoder(), **given) as store:
+                store.index([Document(id=id, text="salt")])
+                store.update(id, text="tide")
+        paths = [asked.path for asked in fake.asked if "/_update/" in asked.path]
+        assert paths == [f"/articles/_update/{quote(id, safe='')}"]

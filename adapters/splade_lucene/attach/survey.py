@@ -12,7 +12,7 @@ from splade_connectors.errors import AccessDenied, RequestRejected
 from splade_connectors.payloads import text_paths, texts_at
 from splade_connectors.runtime.effects import Steps
 from splade_lucene.address import IndexAddress
-from splade_lucene.answers import asked, check_shards
+from splade_lucene.answers import asked, check_shards, understood
 from splade_lucene.attach.checks import (
     LiteralFloat,
     blocked,
@@ -56,19 +56,21 @@ def surveyed(address: IndexAddress, seen: Description, selection: Selection) -> 
     sample = _Sample(hits=(), counts=Counts(documents=0, missing=0))
     if not any("is closed" in refusal for refusal in refusals):
         sample = yield from _drawn(address, schema, version, selection)
-    found = tuple(found_in(sample.hits, schema, address.keys_in(seen)))
-    return Survey(
-        counts=sample.counts,
-        sample=found,
-        present=_present(schema, found),
-        absent=_absent(selection.fields, found, schema.mapping),
-        feature_names=_feature_names(sample.hits, schema),
-        refusals=tuple(refusals),
-        # What would be made may depend on what this user may not ask.
-        changes=() if refusals else _changes(address, schema, version),
-        notes=tuple(_notes(address, schema, version, sample.hits)),
-        bytes_per_term=_STORED_BYTES_PER_TERM,
-    )
+    # What would be made may depend on what this user may not ask.
+    changes = () if refusals else _changes(address, schema, version)
+    with understood(address):
+        found = tuple(found_in(sample.hits, schema, address.keys_in(seen)))
+        return Survey(
+            counts=sample.counts,
+            sample=found,
+            present=_present(schema, found),
+            absent=_absent(selection.fields, found, schema.mapping),
+            feature_names=_feature_names(sample.hits, schema),
+            refusals=tuple(refusals),
+            changes=changes,
+            notes=tuple(_notes(address, schema, version, sample.hits)),
+            bytes_per_term=_STORED_BYTES_PER_TERM,
+        )
 
 
 def counted(address: IndexAddress, schema: Schema, selection: Selection) -> Steps[Counts]:
