@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,13 +10,14 @@ from splade_connectors.backends.metadata import is_created
 from splade_connectors.backends.protocol import Capabilities, Description
 from splade_connectors.errors import NotFound
 from splade_connectors.manifest import parse_manifest
-from splade_connectors.runtime.effects import Steps
+from splade_connectors.runtime.effects import Compute, Steps
 from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
 from splade_lucene.dialect import Version
 from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import Schema, parse_index
 from splade_lucene.server import Remembered, read_version
+from splade_lucene.terms import term_names
 
 # The clause limit is at least 1,024 on every version; some of it is left to the user's filter.
 MAX_QUERY_TERMS = 1000
@@ -28,8 +30,15 @@ def look(address: IndexAddress, remembered: Remembered) -> Steps[Description]:
     try:
         schema = yield from asked(request, partial(parse_index, address=address), address)
     except NotFound:
-        return _described(address, version, None)
-    return _described(address, version, schema)
+        absent = _capabilities(address, version, None)
+        return Description(capabilities=absent, manifest=None, vector=address.field)
+    manifest = parse_manifest(schema.manifest, address.location)
+    found = _capabilities(address, version, schema)
+    if manifest is not None:
+        found = replace(found, key_style=manifest.key_style)
+    elif schema.kind:
+        found = yield from _with_terms(found, address, schema)
+    return Description(capabilities=found, manifest=manifest, vector=schema.field, schema=schema)
 
 
 def there(seen: Description, address: IndexAddress) -> Schema:
@@ -44,13 +53,13 @@ def there(seen: Description, address: IndexAddress) -> Schema:
     return schema
 
 
-def _described(address: IndexAddress, version: Version, schema: Schema | None) -> Description:
-    return Description(
-        capabilities=_capabilities(address, version, schema),
-        manifest=parse_manifest(schema.manifest, address.location) if schema else None,
-        vector=schema.field if schema else address.field,
-        schema=schema,
-    )
+def _with_terms(found: Capabilities, address: IndexAddress, schema: Schema) -> Steps[Capabilities]:
+    """Where nothing says how terms are named, some that are stored tell it."""
+    names = yield from term_names(address, schema, found.version)
+    if not names:
+        return found
+    style = yield Compute(lambda: address.keys.style_of(names))
+    return replace(found, key_style=style, term_names=names)
 
 
 def _capabilities(address: IndexAddress, version: Version, schema: Schema | None) -> Capabilities:

@@ -60,6 +60,10 @@ class Keys:
         """The same vocabulary, spelled in another style."""
         return self if style == self.style else Keys(self._vocabulary, style)
 
+    def style_of(self, names: Iterable[str]) -> KeyStyle:
+        """The style of feature names found in an index. As `detect_style`."""
+        return detect_style(names, self._vocabulary())
+
     def names(self, ids: Sequence[int]) -> list[str]:
         """The feature name of each term id."""
         if self.style == "id":

@@ -44,7 +44,9 @@ class Capabilities:
         has_field: whether its sparse field is there.
         created_by_us: whether this package made the collection or index, as it was recorded then:
             what is in it was written by us.
-        key_style: how terms are named in it.
+        key_style: how terms are named in it; where no manifest says so, by `term_names`.
+        term_names: of some terms that are stored, where nothing says which model wrote them; ()
+            where terms are numbers, or none was found.
         rounding: what becomes of a weight in it.
         max_query_terms: most terms of one query, None for no limit.
         empty_vectors: whether a document without terms can be stored.
@@ -58,6 +60,7 @@ class Capabilities:
     has_field: bool = False
     created_by_us: bool = False
     key_style: KeyStyle = "id"
+    term_names: tuple[str, ...] = ()
     rounding: Rounding = "float32"
     max_query_terms: int | None = None
     empty_vectors: bool = True

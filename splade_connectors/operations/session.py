@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Backend, Capabilities, Description
 from splade_connectors.encoders.base import SparseEncoder
-from splade_connectors.errors import NotFound
+from splade_connectors.errors import ManifestMismatch, NotFound
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import Precision, PruneOptions
 from splade_connectors.runtime.effects import Steps
@@ -128,9 +129,12 @@ class Session:
         """
         if self._fits_queries is seen:
             return
+        where = self.backend.location
         if seen.manifest and not self.overrides:
             mine = self.recipe(seen, (), for_queries=True).manifest
-            seen.manifest.check(mine, use="query", where=self.backend.location)
+            seen.manifest.check(mine, use="query", where=where)
+        if seen.capabilities.term_names and not self.overrides:
+            check_terms(seen.capabilities, self.encoder(), where)
         self._fits_queries = seen
 
     def recipe(
@@ -184,6 +188,25 @@ def check_exists(session: Session, seen: Description) -> None:
     if not seen.capabilities.exists:
         where = session.backend.location
         raise NotFound(f"{where} does not exist; `splade-connectors index` creates it")
+
+
+def check_terms(found: Capabilities, encoder: SparseEncoder, where: str) -> None:
+    """Refuse an index that holds terms which this encoder does not have.
+
+    Raises:
+        ManifestMismatch: naming some.
+    """
+    keys = Keys(lambda: encoder, found.key_style)
+    indices = {name: keys.index(name) for name in found.term_names}
+    most = encoder.spec.vocabulary
+    strange = [name for name, at in indices.items() if at is None or at >= most]
+    if strange:
+        shown = ", ".join(map(repr, strange[:3]))
+        raise ManifestMismatch(
+            f"{where} holds terms that {encoder.spec.model!r} does not have (for example {shown}), "
+            "and no manifest says which model wrote them: its queries would miss what they name. "
+            "Use that model, or override_manifest=True (--override-manifest) to search all the same"
+        )
 
 
 def marker_of(manifest: IndexManifest | None, text: str) -> str:

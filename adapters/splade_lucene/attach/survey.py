@@ -31,6 +31,7 @@ from splade_lucene.privileges import ATTACH, ATTACH_AGAIN, missing_privileges
 from splade_lucene.queries import at_random, lacks, marked
 from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import Schema, choose_kind
+from splade_lucene.terms import names_in
 
 _SAMPLE = 200
 _NAMES_SHOWN = 5
@@ -186,12 +187,7 @@ def _absent(
 
 
 def _feature_names(hits: Sequence[Mapping[str, Any]], schema: Schema) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for hit in hits:
-        value = (hit.get("_source") or {}).get(schema.field)
-        for part in value if isinstance(value, list) else [value]:
-            names |= dict.fromkeys(part or ())
-    return tuple(names)
+    return tuple(dict.fromkeys(name for hit in hits for name in names_in(hit, schema)))
 
 
 def _changes(address: IndexAddress, schema: Schema, version: Version) -> tuple[str, ...]:
