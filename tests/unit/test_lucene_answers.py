@@ -13,7 +13,7 @@ from splade_connectors import Document, RetryOptions, Rrf, Store
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened
 from splade_connectors.backends.targets import parse_target
-from splade_connectors.errors import ConfigurationError, SpladeConnectorsError
+from splade_connectors.errors import ConfigurationError, NotFound, SpladeConnectorsError
 from splade_connectors.fusion import TextLeg
 from splade_connectors.fusion.legs import SparseLeg
 from splade_connectors.operations.session import Session
@@ -91,6 +91,8 @@ class Server:
             properties = {**before.get("properties", {}), **added.get("properties", {})}
             self.mapping = {**before, **added, "properties": properties}
             return {"acknowledged": True}
+        if self.mapping is None:
+            raise NotFound("no such index")
         settings = {"index": {"number_of_shards": "1", "uuid": "u"}}
         return {"articles": {"aliases": {}, "mappings": self.mapping, "settings": settings}}
 
@@ -224,3 +226,18 @@ def _places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
     for step, inner in steps:
         yield (*above, step)
         yield from _places(inner, (*above, step))
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_who_made_the_index_is_recorded(dialect: str) -> None:
+    ours, theirs = filled(DIALECTS[dialect]), Server(DIALECTS[dialect])
+    theirs.mapping = {"properties": {"text": {"type": "text"}}}
+    theirs.sources = {"9": {"text": "of the owner"}}
+    opened(theirs).attach(["text"])
+    found = {
+        name: opened(server).inspect().capabilities
+        for name, server in {"ours": ours, "theirs": theirs}.items()
+    }
+    assert found["ours"].has_field
+    assert found["theirs"].has_field
+    assert (found["ours"].created_by_us, found["theirs"].created_by_us) == (True, False)
