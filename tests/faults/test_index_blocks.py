@@ -11,7 +11,7 @@ from splade_connectors.options import Progress
 from tests.faults.blocks import DISK_BLOCK, blocked, full_disk
 from tests.faults.documents import rows
 from tests.faults.jobs import Job, check_all, write_options
-from tests.faults.scale import FULL, SCALE
+from tests.faults.scale import SCALE
 from tests.faults.worlds import ElasticsearchWorld
 from tests.servers import ElasticsearchServer
 
@@ -52,7 +52,7 @@ def test_a_block_in_the_middle(
 
 
 @pytest.mark.servers
-@pytest.mark.skipif(SCALE != FULL, reason="takes half a minute: SPLADE_TESTS=full")
+@pytest.mark.full("the disk that is full, by the server's own setting: half a minute each")
 def test_a_disk_that_is_full(mortal: ElasticsearchServer, job: Job) -> None:
     """The server itself sets the block, and removes it when there is room."""
     found = rows(SCALE.documents)
