@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,17 +47,17 @@ def command(
     encode: parameters.Encoding,
     prune: parameters.Pruning,
     connection: parameters.Connection,
+    writing: parameters.Writing,
     letters: parameters.Letters,
     output: parameters.Reporting,
 ) -> None:
     """Encode the rows of a file and write them to a store.
 
-    The collection or index is created when it is absent; nothing is ever dropped. Rows that cannot
-    be indexed are reported with line and reason, and the rest goes on (exit code 1). Ctrl-C waits
-    for what is in flight; the same command again completes the index.
+    The collection or index is created when it is absent; nothing is ever dropped. Documents of
+    others are never replaced unless --replace says so: attach keeps what they hold. Rows that
+    cannot be indexed are reported with line and reason, and the rest goes on (exit code 1). Ctrl-C
+    waits for what is in flight; the same command again completes the index.
     """
-    from splade_connectors.options import WriteOptions
-
     common.check_outputs(letters.dead_letters, connection=connection, inputs=[Path(file)])
     with (
         _reader(file, rows, from_dead_letters) as reader,
@@ -65,7 +66,8 @@ def command(
         progress.showing("indexing", output.log_json, lambda: reader.fraction) as show,
         output.stopped(),
     ):
-        options = WriteOptions(text_fields=reader.text_fields or _stored_fields(store))
+        fields = reader.text_fields or _stored_fields(store)
+        options = replace(writing, text_fields=fields)
         report = store.index(reader, options=options, on_progress=show, dead_letters=kept)
     output.report(report)
     if not output.json:
@@ -110,6 +112,7 @@ def print_report(report: IndexReport) -> None:
         terms,
     )
     notes = [
+        (report.replaced, "took the place of one with the same id"),
         (report.truncated, "longer than the model's maximum: their end is not encoded"),
         (report.split, "longer than the model's maximum: encoded in passages"),
         (report.empty, "without text: stored, never found"),

@@ -19,6 +19,7 @@ from splade_connectors.options import (
     ConnectOptions,
     EncodeOptions,
     PruneOptions,
+    WriteOptions,
 )
 
 if TYPE_CHECKING:
@@ -152,6 +153,9 @@ DenseRows = Annotated[
     RowOptions,
     Group(INPUT, text_fields=_TEXT, id_field=Flag(), dense_field=Flag(), format=Flag()),
 ]
+
+
+Writing = Annotated[WriteOptions, Group(INPUT, replace=Flag("--replace"))]
 
 
 @dataclass(frozen=True, kw_only=True)

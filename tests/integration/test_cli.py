@@ -14,6 +14,7 @@ import qdrant_edge
 
 import splade_connectors
 from splade_connectors import Document, SparseEncoder, connect
+from tests.contract.owners import EdgeOwner
 from tests.integration.command_line import (
     BUNDLED,
     ROWS,
@@ -394,6 +395,18 @@ def test_an_archive_that_ends_too_early_says_how_far_it_got(run: Run, tmp_path: 
     assert written >= 512
     with connect(target(tmp_path)) as store:
         assert store.count() == written
+
+
+def test_documents_of_others_are_replaced_on_demand_only(run: Run, tmp_path: Path) -> None:
+    file = jsonl(tmp_path / "rows.jsonl", [{"id": 1, "text": "bread"}, {"id": 2, "text": "salt"}])
+    EdgeOwner(tmp_path / "theirs", lambda: None).put({1: {"title": "of another", "price": 3}})
+    theirs = f"edge:{tmp_path}/theirs"
+    said = refusal(run("index", file, theirs))
+    assert "was not made by this package, and 1 of the next 2 documents are there" in said
+    assert "splade-connectors attach" in said
+    assert run("inspect", theirs, "--json").json["manifest"] is None
+    done = run("index", file, theirs, "--replace")
+    assert (done.code, "1 took the place of one with the same id" in done.out) == (0, True)
 
 
 def break_model(folder: Path, file: str, size: int | None) -> None:
