@@ -65,6 +65,56 @@ def _mib(used: resource.struct_rusage) -> float:
     return used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def machine() -> dict[str, object]:
+    """The processor and the versions: nothing that names a host, a user or a path."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    known = {key.strip(): value.strip() for key, _, value in (row.partition(":") for row in lines)}
+    wanted = ("fma", "avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
+    flags = (known.get("flags") or known.get("Features") or "").split()
+    versions = {}
+    for package in ("splade-kernels", "onnxruntime", "torch", "sentence-transformers"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": known.get("model name", platform.processor()),
+        "cores": len(os.sched_getaffinity(0)),
+        "flags": [flag for flag in wanted if flag in flags],
+        "load": round(os.getloadavg()[0], 1),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+_LIMITS = """
+import json, splade_kernels
+found = splade_kernels.limits(seconds=0.3)
+print(json.dumps({"int8": found.int8, "fp32": found.fp32}))
+"""
+
+
+def limits() -> dict[str, float]:
+    """Products a second of bare loops on all threads, in a process of their own; 0 if unknown."""
+    import importlib.util
+
+    if importlib.util.find_spec("splade_kernels") is None:
+        return {"int8": 0.0, "fp32": 0.0}
+    measured: dict[str, float] = json.loads(run([sys.executable, "-c", _LIMITS]).output)
+    return measured
+
+
+def save(file: Path, result: dict[str, object]) -> None:
+    """Keep numbers as JSON."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
 def command_line(*arguments: str) -> list[str]:
     """`splade-connectors …`, the one installed beside this Python."""
     return [str(Path(sys.executable).with_name("splade-connectors")), *arguments]

@@ -1,6 +1,7 @@
 """Documents per second and peak memory of encoding, beside the other packages that do it.
 
-    python benchmarks/encode.py [--beir DIR] [--texts 256] [--repeats 3] [--json]
+    python benchmarks/encode.py [--weights DIR] [--texts 256] [--repeats 3] [--only NAME …]
+        [--peers-python PATH] [--results FILE] [--json]
 
 Prints a table, one row per encoder: documents per second, CPU milliseconds per document and peak
 resident memory of its process, each the median over the repeats and also as a ratio to
@@ -8,7 +9,8 @@ sentence-transformers, and the mean number of terms above 0.001 as proof that al
 the same. Each encodes the same texts with the same weights, cut at 256 tokens, at its default
 batch size (fastembed, whose default of 256 would take tens of gigabytes: 32), in a process of its
 own; the repeats take turns, so that a busy machine is unfair to nobody. Loading and a first batch
-of eight texts are not timed, but count for memory.
+of eight texts are not timed, but count for memory. The machine's limits are measured by bare loops
+of multiply instructions in the same turns; the share of the int8 limit is that of our int8 engine.
 """
 
 from __future__ import annotations
@@ -16,47 +18,52 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import shutil
+import subprocess
 import sys
 import tempfile
-import time
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from common import beir_folder, run, texts, weights_folder
+from common import beir_folder, limits, machine, run, save, texts, weights_folder
+from peers import MAX_LENGTH, PEERS, PREPARATIONS, ST
 
-MAX_LENGTH = 256
-PEER = "sentence-transformers"
-# How many terms of each vector weigh more than 0.001.
-Terms = list[int]
-Encode = Callable[[list[str]], Terms]
+PEER_FILE = str(Path(__file__).with_name("peers.py"))
 
 
 def main() -> None:
     """Measure and print."""
     arguments = _arguments()
+    given = texts(arguments.beir / "corpus.jsonl", arguments.texts)
+    names, notes = _runnable(arguments)
     with tempfile.TemporaryDirectory() as scratch:
-        given = Path(scratch) / "texts.json"
-        given.write_text(json.dumps(texts(arguments.beir / "corpus.jsonl", arguments.texts)))
-        names, notes = _encoders(arguments.weights)
-        graph = Path(scratch) / "logits"
-        if "fastembed" in names:
-            run([sys.executable, __file__, "--export", str(graph), str(arguments.weights)])
+        files = [f"{scratch}/texts.json", str(arguments.weights), scratch]
+        Path(files[0]).write_text(json.dumps(given))
+        _prepare(names, arguments, files)
         found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        bare = []
         for _ in range(arguments.repeats):
+            bare.append(limits())
             for name in names:
-                folder = graph if name == "fastembed" else arguments.weights
-                child = [sys.executable, __file__, "--child", name, str(given), str(folder)]
-                done = run(child)
+                done = run([_python(name, arguments), PEER_FILE, name, *files])
                 found[name].append(json.loads(done.output) | {"peak_mib": done.peak_mib})
-    results = {name: _medians(runs, arguments.texts) for name, runs in found.items()}
+        share = _share(found, given, Path(scratch), bare) if "int8" in names else {}
+    result = {
+        "texts": arguments.texts,
+        "collection": arguments.beir.resolve().name,
+        "model": arguments.weights.resolve().name,
+        "repeats": arguments.repeats,
+        "machine": machine(),
+        "share_of_limit": share,
+        "results": {name: _medians(runs, arguments.texts) for name, runs in found.items()},
+        "notes": notes,
+    }
+    if arguments.results:
+        save(arguments.results, result)
     if arguments.json:
-        print(json.dumps({"results": results, "notes": notes, "texts": arguments.texts}))
+        print(json.dumps(result))
     else:
-        _print_table(results, notes, arguments)
+        _print_table(result)
 
 
 def _arguments() -> argparse.Namespace:
@@ -65,30 +72,79 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--texts", type=int, default=256, help="how many of its documents")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
-        "--weights", type=Path, default=weights_folder(), help="of the bundled model, for the peers"
+        "--weights", type=Path, default=weights_folder(), help="of the model, for all encoders"
     )
+    parser.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS))
+    parser.add_argument(
+        "--peers-python", help="runs the peers whose requirements exclude those of the others"
+    )
+    parser.add_argument("--results", type=Path, help="keep the numbers in this file, as JSON")
     parser.add_argument("--json", action="store_true", help="one JSON document instead")
     return parser.parse_args()
 
 
-def _encoders(weights: Path) -> tuple[list[str], list[str]]:
+def _python(name: str, arguments: argparse.Namespace) -> str:
+    peer = PEERS.get(name) or next(one for one in PEERS.values() if one.prepare == name)
+    elsewhere = peer.elsewhere and arguments.peers_python
+    return str(arguments.peers_python) if elsewhere else sys.executable
+
+
+def _runnable(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
     """Those that can run here, and why the others cannot."""
-    needs = {
-        "onnx (bundled)": ("onnxruntime",),
-        "torch": ("torch", "transformers"),
-        PEER: ("sentence_transformers",),
-        "fastembed": ("fastembed", "torch", "transformers", "onnx"),
-    }
+    if not (arguments.weights / "model.safetensors").is_file():
+        sys.exit(f"no weights in {arguments.weights}: name their folder with --weights")
     names, notes = [], []
-    for name, modules in needs.items():
-        absent = [module for module in modules if importlib.util.find_spec(module) is None]
+    for name in arguments.only:
+        absent = [module for module in PEERS[name].needs if not _has(module, name, arguments)]
         if absent:
             notes.append(f"{name} left out: {', '.join(absent)} not installed")
-        elif "bundled" not in name and not (weights / "model.safetensors").is_file():
-            notes.append(f"{name} left out: no weights; name their folder with --weights")
         else:
             names.append(name)
     return names, notes
+
+
+def _has(module: str, name: str, arguments: argparse.Namespace) -> bool:
+    if _python(name, arguments) == sys.executable:
+        return importlib.util.find_spec(module) is not None
+    tried = [arguments.peers_python, "-c", f"import {module}"]
+    return subprocess.run(tried, capture_output=True).returncode == 0
+
+
+def _prepare(names: list[str], arguments: argparse.Namespace, files: list[str]) -> None:
+    wanted = {PEERS[name].prepare for name in names}
+    if "ort int8" in wanted:
+        wanted.add("logits")
+    for name in PREPARATIONS:
+        if name in wanted:
+            # The graph with logits is made by torch, which the peers' environment may lack.
+            python = sys.executable if name == "logits" else _python(name, arguments)
+            run([python, PEER_FILE, name, *files, "--prepare"])
+
+
+def _share(
+    found: dict[str, list[dict[str, float]]],
+    given: list[str],
+    scratch: Path,
+    bare: Sequence[dict[str, float]],
+) -> dict[str, float]:
+    """What part of the machine's int8 products our engine makes use of, turn by turn."""
+    import splade_kernels
+
+    from splade_connectors import EncodeStats, load_encoder
+
+    stats = EncodeStats()
+    load_encoder(scratch / "int8", engine="int8").encode_documents(given, stats=stats)
+    products = splade_kernels.Model.load(scratch / "int8" / "model.splade").products_per_token
+    reached = [stats.tokens * products / one["seconds"] for one in found["int8"]]
+    shares = [mine / one["int8"] for mine, one in zip(reached, bare, strict=True)]
+    return {
+        "tokens_per_document": stats.tokens / len(given),
+        "products_per_token": products,
+        "int8_gmac_per_s": median(reached) / 1e9,
+        "limit_int8_gmac_per_s": median(one["int8"] for one in bare) / 1e9,
+        "limit_fp32_gmac_per_s": median(one["fp32"] for one in bare) / 1e9,
+        "share": median(shares),
+    }
 
 
 def _medians(runs: Sequence[dict[str, float]], count: int) -> dict[str, float]:
@@ -102,21 +158,20 @@ def _medians(runs: Sequence[dict[str, float]], count: int) -> dict[str, float]:
     }
 
 
-def _print_table(
-    results: dict[str, dict[str, float]], notes: list[str], arguments: argparse.Namespace
-) -> None:
+def _print_table(result: dict) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    results = result["results"]
     title = (
-        f"{arguments.texts} texts of {arguments.beir.resolve().name}, {MAX_LENGTH} tokens at most, "
-        f"median of {arguments.repeats}"
+        f"{result['model']}: {result['texts']} texts of {result['collection']}, {MAX_LENGTH} "
+        f"tokens at most, median of {result['repeats']}"
     )
     table = Table(title=title)
     table.add_column("encoder", no_wrap=True)
     for column in ("docs/s", "slowest-fastest", "x", "CPU ms/doc", "x", "peak MiB", "x", "terms"):
         table.add_column(column, justify="right")
-    peer = results.get(PEER)
+    peer = results.get(ST)
     for name, values in results.items():
         table.add_row(
             name,
@@ -131,8 +186,10 @@ def _print_table(
         )
     screen = Console(width=120)
     screen.print(table)
-    screen.print(f"x: as a ratio to {PEER}")
-    for note in notes:
+    screen.print(f"x: as a ratio to {ST}")
+    for name, value in (result["machine"] | result["share_of_limit"]).items():
+        screen.print(f"{name}: {value}")
+    for note in result["notes"]:
         screen.print(note)
 
 
@@ -140,112 +197,5 @@ def _ratio(values: dict[str, float], peer: dict[str, float] | None, name: str) -
     return f"{values[name] / peer[name]:.2f}" if peer else "-"
 
 
-# The encoders, each in a process of its own.
-
-
-def child(name: str, path: Path, folder: Path) -> None:
-    """Encode the texts of a file with one encoder; print times and terms as JSON."""
-    makers: dict[str, Callable[[Path], Encode]] = {
-        "onnx (bundled)": _onnx,
-        "torch": _torch,
-        PEER: _sentence_transformers,
-        "fastembed": _fastembed,
-    }
-    given = json.loads(path.read_text())
-    encode = makers[name](folder)
-    encode(given[:8])
-    begun, begun_cpu = time.perf_counter(), time.process_time()
-    terms = encode(given)
-    measured = {
-        "seconds": time.perf_counter() - begun,
-        "cpu_seconds": time.process_time() - begun_cpu,
-        "terms": sum(terms) / len(terms),
-    }
-    print(json.dumps(measured))
-
-
-def _counts(vectors: Iterable[Any]) -> Terms:
-    return [int((vector.values > 1e-3).sum()) for vector in vectors]
-
-
-def _onnx(_: Path) -> Encode:
-    from splade_connectors import load_encoder
-
-    encoder = load_encoder()
-    return lambda given: _counts(encoder.encode_documents(given))
-
-
-def _torch(folder: Path) -> Encode:
-    from splade_connectors import EncodeOptions, load_encoder
-
-    options = EncodeOptions(max_length=MAX_LENGTH)
-    encoder = load_encoder(folder, engine="torch", options=options, device="cpu")
-    return lambda given: _counts(encoder.encode_documents(given))
-
-
-def _sentence_transformers(folder: Path) -> Encode:
-    from sentence_transformers import SparseEncoder
-    from sentence_transformers.sparse_encoder import modules
-
-    head = modules.MLMTransformer(str(folder), max_seq_length=MAX_LENGTH)
-    model = SparseEncoder(modules=[head, modules.SpladePooling("max")], device="cpu")
-
-    def encode(given: list[str]) -> Terms:
-        rows = model.encode(given, convert_to_tensor=False, show_progress_bar=False)
-        return [int((row.coalesce().values() > 1e-3).sum()) for row in rows]
-
-    return encode
-
-
-def _fastembed(folder: Path) -> Encode:
-    from fastembed import SparseTextEmbedding
-
-    # The name chooses the code; the model is the folder's.
-    name = "prithivida/Splade_PP_en_v1"
-    model = SparseTextEmbedding(name, specific_model_path=str(folder), cuda=False)
-    return lambda given: _counts(model.embed(given, batch_size=32))
-
-
-def export(out: Path, weights: Path) -> None:
-    """The folder that fastembed reads: a graph with logits, the tokenizer, and its settings."""
-    import torch
-    from transformers import AutoModelForMaskedLM
-
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = AutoModelForMaskedLM.from_pretrained(weights, use_safetensors=True)
-
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).logits
-            return logits
-
-    out.mkdir()
-    ids = torch.arange(2000, 2024).reshape(2, 12)
-    axes = {0: "batch", 1: "tokens"}
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Logits().eval(),
-            (ids, torch.ones_like(ids)),
-            str(out / "model.onnx"),
-            input_names=["input_ids", "attention_mask"],
-            output_names=["logits"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": axes},
-            opset_version=17,
-            dynamo=False,
-        )
-    for name in ("config.json", "tokenizer.json"):
-        shutil.copy(weights / name, out)
-    settings = json.loads((weights / "tokenizer_config.json").read_text())
-    lengths = {"model_max_length": MAX_LENGTH, "max_length": MAX_LENGTH}
-    (out / "tokenizer_config.json").write_text(json.dumps(settings | lengths))
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        child(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
-    elif sys.argv[1:2] == ["--export"]:
-        export(Path(sys.argv[2]), Path(sys.argv[3]))
-    else:
-        main()
+    main()
