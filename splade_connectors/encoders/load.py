@@ -279,7 +279,7 @@ def _fetch(model: str, revision: str | None, patterns: list[str]) -> Path:
 
 
 def _pooled_graph(folder: ModelFolder, activation: Activation) -> Path:
-    """A graph that pools: the folder's own, or one converted into the kept_models."""
+    """A graph that pools: the folder's own, or one converted into the cache."""
     if folder.recorded:
         return _recorded_graph(folder, activation)
     spec = replace(folder.spec, activation=activation)
