@@ -28,6 +28,9 @@ _NO_TYPE = re.compile(
 # urllib3's and aiohttp's words for it.
 _NO_HTTP = re.compile("BadStatusLine|Bad status line")
 
+# The library requests, which stops at the first one (see `transport.stay_here`).
+_TOO_MANY_REDIRECTS = re.compile(r"Exceeded \d+ redirects")
+
 # Statuses with which a web server or a proxy says that it knows nothing of these servers.
 _OF_WEB_SERVERS = (301, 302, 303, 307, 308, 400, 404, 501)
 
@@ -55,10 +58,7 @@ def from_status(
     if status in _OF_WEB_SERVERS and not isinstance(body, Mapping):
         return not_this(location, dialect)
     if 300 <= status < 400:
-        return ConfigurationError(
-            f"{location} redirects to another address ({status}), which nothing follows: name that "
-            "address"
-        )
+        return _redirects(location)
     detail = explanation(body)
     text = explanation(body, without_values) if has_documents else detail
     error = body.get("error") if isinstance(body, Mapping) else None
@@ -109,6 +109,12 @@ def answers_otherwise(location: str, dialect: Dialect) -> ConfigurationError:
     )
 
 
+def _redirects(location: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{location} redirects to another address, which nothing follows: name that address"
+    )
+
+
 def _missing_type(kind: str, location: str, dialect: Dialect) -> NotSupported:
     if kind not in KINDS or len(dialect.kinds) == 1:
         return NotSupported(f"{location} has no {kind} fields: a module is missing there")
@@ -151,6 +157,8 @@ def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> Spl
     scheme = dialect.scheme
     if "is closed" in text:
         return ConfigurationError(f"this store of {location} has been closed; connect again")
+    if _TOO_MANY_REDIRECTS.search(text):
+        return _redirects(location)
     if "WRONG_VERSION_NUMBER" in text or "record layer" in text.lower():
         return ConfigurationError(
             f"{location} does not speak TLS on this port; write {scheme}:// instead of "

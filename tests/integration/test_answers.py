@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from elasticsearch import AsyncElasticsearch, Elasticsearch
-from opensearchpy import AsyncOpenSearch, OpenSearch
+from opensearchpy import AsyncOpenSearch, OpenSearch, RequestsHttpConnection
 
 from splade_connectors import Document, RetryOptions, aconnect, connect
 from splade_connectors.errors import ConfigurationError, RequestRejected, Unavailable
@@ -129,20 +129,23 @@ async def inspected(scheme: str, address: str, *, awaited: bool, limit_s: float 
         return await astore.inspect()
 
 
-def own_client(scheme: str, address: str, *, awaited: bool) -> Any:
-    if scheme == "elasticsearch":
-        kind: Any = AsyncElasticsearch if awaited else Elasticsearch
-    else:
-        kind = AsyncOpenSearch if awaited else OpenSearch
-    return kind(f"http://{address}")
+# What a user may make a client with: both products' own ways, and those over other libraries.
+CLIENTS: dict[str, Callable[[str], Any]] = {
+    "elasticsearch": Elasticsearch,
+    "elasticsearch, requests": lambda url: Elasticsearch(url, node_class="requests"),
+    "elasticsearch, aiohttp": AsyncElasticsearch,
+    "elasticsearch, httpx": lambda url: AsyncElasticsearch(url, node_class="httpxasync"),
+    "opensearch": OpenSearch,
+    "opensearch, requests": lambda url: OpenSearch(url, connection_class=RequestsHttpConnection),
+    "opensearch, aiohttp": AsyncOpenSearch,
+}
 
 
-async def indexed(scheme: str, address: str, *, awaited: bool) -> Any:
+async def indexed(client: Any) -> Any:
     """A document is sent with a client of the user's."""
-    client = own_client(scheme, address, awaited=awaited)
     given: Any = {"encoder": HashEncoder(), "retry": RetryOptions(attempts=1)}
     documents = [Document(id="1", text="salt")]
-    if not awaited:
+    if isinstance(client, Elasticsearch | OpenSearch):
         with client:
             return connect(client, "articles", **given).index(documents)
     async with client:
@@ -210,11 +213,8 @@ async def test_a_redirect_is_not_followed(
         assert thief.asked == []
 
 
-@both
-@everywhere
-async def test_documents_go_to_no_other_host_with_a_client_of_the_users(
-    scheme: str, awaited: bool
-) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_documents_go_to_no_other_host_with_a_client_of_the_users(client: str) -> None:
     def elsewhere(handler: BaseHTTPRequestHandler) -> None:
         begin(handler, Content_Length="2")
         handler.wfile.write(b"{}")
@@ -232,7 +232,7 @@ async def test_documents_go_to_no_other_host_with_a_client_of_the_users(
             hostile(here) as (address, _),
             pytest.raises(ConfigurationError, match=r"redirects|is not"),
         ):
-            await indexed(scheme, address, awaited=awaited)
+            await indexed(CLIENTS[client](f"http://{address}"))
         assert thief.asked == []
 
 
