@@ -362,7 +362,7 @@ BAD_FILES: list[tuple[str, bytes | None, list[str], str]] = [
         "x.jsonl",
         b'{"id": 1, "text": "x"}',
         ["--engine", "tf"],
-        "engine must be 'onnx' or 'torch'",
+        "engine must be 'int8', 'onnx' or 'torch'",
     ),
     (
         "x.jsonl",
