@@ -34,7 +34,7 @@ _ROOM_MB = 64
 _TEMPORARY = r"\.atomicwrite[^/]*"
 _SEGMENT = r"segments/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OUR_FILES = re.compile(
-    rf"{CONFIG_FILE}|{METADATA_FILE}|\.{METADATA_FILE}\.unfinished|{UNFINISHED_FILE}"
+    rf"{CONFIG_FILE}|{METADATA_FILE}|\.{METADATA_FILE}(?:\.[0-9a-f]+)?\.unfinished|{UNFINISHED_FILE}"
     rf"|(?:.+/)?{_TEMPORARY}(?:/tmpfile\.tmp)?"
     r"|wal/(?:tmp-)?(?:open-|closed-|first-index)[^/]*"
     rf"|{_SEGMENT}/(?:.+/)?(?:version\.info|(?:segment|config)\.json)"
