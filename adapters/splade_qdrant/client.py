@@ -15,7 +15,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
 )
 from splade_connectors.extras import require
-from splade_qdrant.errors import from_client, unquoted
+from splade_qdrant.errors import from_client, no_qdrant, unquoted
 from splade_qdrant.requests import QdrantRequest
 
 # Calls that name no collection.
@@ -95,6 +95,12 @@ class ClientCalls:
         return method(collection_name=request.collection or self._collection, **arguments)
 
     def _parse(self, request: QdrantRequest, result: Any) -> Any:
+        try:
+            return self._plain(request, result)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise no_qdrant(self.location) from None  # what Python says may quote a payload
+
+    def _plain(self, request: QdrantRequest, result: Any) -> Any:
         match request.operation:
             case "version":
                 return {"title": "qdrant", "version": result.version}

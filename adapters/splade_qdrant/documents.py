@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from splade_connectors.documents import DocumentId, EncodedDocument, StoredDocument
+from splade_connectors.errors import InvalidVector
 from splade_connectors.vectors import SparseVector
 
 # Qdrant's own ids are integers and UUIDs; any other id is kept in the payload under this key.
@@ -63,6 +64,9 @@ def uuid_in(text: str) -> str | None:
     found = _UUID.fullmatch(text)
     return str(uuid.UUID(found["hyphened"] or found["plain"])) if found else None
 
+
+# Beyond 64 bits; Python reads no more digits than that without being asked to.
+_INTEGER = re.compile("-?[0-9]{1,4300}")
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -122,14 +126,16 @@ def reserved_key(payload: Mapping[str, Any]) -> str | None:
 
 
 def original_id(found: Mapping[str, Any]) -> DocumentId:
-    """The id of the document in a point."""
+    """The id of the document in a point: the point's own where what is kept is no id of ours."""
     payload = found["payload"]
-    kept: Any = payload.get(ID_KEY) if payload else None
-    if isinstance(kept, str):
-        return kept
-    if kept is None:
-        return found["id"]  # type: ignore[no-any-return]
-    return kept if isinstance(kept, int) else int(kept["int"])
+    match payload.get(ID_KEY) if payload else None:
+        case bool():
+            pass
+        case int() | str() as kept if kept != "":
+            return kept
+        case {"int": str(digits)} if _INTEGER.fullmatch(digits):
+            return int(digits)
+    return found["id"]  # type: ignore[no-any-return]
 
 
 def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Mapping[str, Any]]:
@@ -181,6 +187,11 @@ def _sparse(raw: Mapping[str, Any]) -> SparseVector:
     indices, values = raw["indices"], raw["values"]
     if len(indices) == 1 and indices[0] == NO_TERMS and values[0] <= _LIGHTEST:
         return SparseVector.empty()
+    if len(indices) != len(values):
+        raise InvalidVector(
+            f"a stored sparse vector has {len(indices)} indices and {len(values)} values: what "
+            "answers is no Qdrant"
+        )
     pairs = zip(indices, values, strict=True)
     vector, _ = SparseVector.from_pairs((index, value) for index, value in pairs if value > 0)
     return vector

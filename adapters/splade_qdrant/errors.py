@@ -69,7 +69,7 @@ def from_client(
     if kind == "ResponseHandlingException":
         return _from_transport(getattr(error, "source", error), location, say)
     if kind == "JSONDecodeError":
-        return _no_qdrant(location)
+        return no_qdrant(location)
     if hasattr(error, "code") and hasattr(error, "details"):
         return _from_grpc(error, location, say)
     if isinstance(error, ValueError) and "not found" in str(error):
@@ -145,7 +145,7 @@ def _from_response(
     # Qdrant explains in JSON why it found nothing; another service does not have our paths. With
     # other statuses it may be a proxy before Qdrant that speaks.
     if message is None and status in (404, 405, 501):
-        return _no_qdrant(location, status)
+        return no_qdrant(location, status)
     return from_status(
         status,
         _plain_text(say(_decoded(response.content))) if message is None else say(message),
@@ -157,7 +157,7 @@ def _from_response(
 def _from_grpc(error: Any, location: str, say: Callable[[str], str]) -> SpladeConnectorsError:
     code, text = error.code().name, say(str(error.details()))
     if any(said in text for said in _NO_GRPC):
-        return _no_qdrant(location)
+        return no_qdrant(location)
     if code == "UNAVAILABLE" and any(said in text for said in _NO_CONNECTION):
         # "failed to connect to all addresses; last error: UNKNOWN: …: Connection refused"
         return _unreachable(location, text.rpartition(": ")[2])
@@ -178,14 +178,15 @@ def _from_transport(error: Any, location: str, say: Callable[[str], str]) -> Spl
         )
     if kind == "ValidationError":
         # JSON, but of another service, or of a server that is much newer than the client.
-        return _no_qdrant(location, more="; if all are right, update qdrant-client")
+        return no_qdrant(location, more="; if all are right, update qdrant-client")
     # Other protocol errors are servers that hang up, for example while they restart.
     if kind == "RemoteProtocolError" and "illegal" in text:
-        return _no_qdrant(location)
+        return no_qdrant(location)
     return _unreachable(location, text)
 
 
-def _no_qdrant(location: str, status: int | None = None, *, more: str = "") -> ConfigurationError:
+def no_qdrant(location: str, status: int | None = None, *, more: str = "") -> ConfigurationError:
+    """The error where an answer is none of Qdrant's."""
     shown = f" ({status})" if status else ""
     return ConfigurationError(
         f"what answers at {location} does not answer as Qdrant does{shown}; check host, port "
