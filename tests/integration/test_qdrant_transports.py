@@ -330,8 +330,11 @@ async def test_search_sends_its_plan() -> None:
         async with here.opened(encoder=HashEncoder()) as store:
             await store.index(DOCUMENTS)
             hits = await store.search("salt", limit=2, offset=1, filter=condition)
-        [request] = [asked for asked in here.front.requests if asked.path.endswith("/query")]
+        request, *more = [asked for asked in here.front.requests if asked.path.endswith("/query")]
         plan = hits.plan
+    # Equal scores lie across the page's end: the same is asked for again, ids only and farther.
+    assert [asked.body["query"] for asked in more] == [request.body["query"]]
+    assert [asked.body["filter"] for asked in more] == [request.body["filter"]]
     assert (request.method, request.path) == (plan.method, plan.url_path)
     # The client spells out what the plan leaves to Qdrant's defaults.
     spelled_out = {"query": {"nearest": plan.body["query"]}, "with_vector": False}
