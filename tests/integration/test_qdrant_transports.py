@@ -353,7 +353,7 @@ async def test_every_write_waits(way: str) -> None:
             await store.index(DOCUMENTS[:3])
             await store.update("bread", text="Rye bread.")
             await store.delete(["bread"])
-            await store.update(7, payload={"tags": []})
+            await store.update("apple.pie/1", payload={"lang": "fr"})
         writes = ("points?", "/points/vectors", "/points/batch", "/points/delete")
         calls = ("Points/Upsert", "Points/UpdateVectors", "Points/UpdateBatch", "Points/Delete")
         asked = [
