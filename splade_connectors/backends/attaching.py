@@ -238,6 +238,9 @@ class AttachBackend(Protocol):
     def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
         """How many documents there are, and how many lack a vector of these settings."""
 
+    def missing(self, seen: Description, selection: Selection) -> Steps[int]:
+        """How many lack a vector of these settings: one request, sent for ever by `--follow`."""
+
     def attachment_size(self, item: Attachment) -> int:
         """About how many bytes it takes in a request."""
 

@@ -108,6 +108,10 @@ class _EndlessAttaching(MemoryAttaching):
         yield from ()
         return Counts(documents=self._count, missing=self._count - self._endless.received)
 
+    def missing(self, seen: Description, selection: Selection) -> Steps[int]:
+        """As `AttachBackend.missing`."""
+        return (yield from self.counts(seen, selection)).missing
+
     def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
         """As `AttachBackend.read`."""
         yield from ()

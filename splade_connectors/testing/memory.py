@@ -352,6 +352,10 @@ class MemoryAttaching:
         missing = sum(not self._has(id, selection.settings) for id in ids)
         return Counts(documents=len(ids), missing=missing)
 
+    def missing(self, seen: Description, selection: Selection) -> Steps[int]:
+        """As `AttachBackend.missing`."""
+        return (yield from self.counts(seen, selection)).missing
+
     def attachment_size(self, item: Attachment) -> int:
         """As `AttachBackend.attachment_size`."""
         return _BYTES_PER_TERM * len(item.vector)

@@ -266,9 +266,9 @@ async def test_the_manifest_lies_beside_the_owners_metadata(somewhere: Place) ->
         sparse_vectors_config={"splade": models.SparseVectorParams()},
         metadata=OWN_METADATA,
     )
-    for suffix in ("", "?vector=second"):
+    for suffix, some in (("", DOCUMENTS[:3]), ("?vector=second", DOCUMENTS[3:6])):
         async with somewhere.opened(suffix, encoder=HashEncoder()) as store:
-            await store.index(DOCUMENTS[:3])
+            await store.index(some)
     found = somewhere.metadata()
     kept = found.pop(MANIFEST_KEY)
     assert found == OWN_METADATA

@@ -151,6 +151,10 @@ class LuceneAttaching:
         """Documents, and those not marked with these settings, or without their vector."""
         return counted(self._address, there(seen, self._address), selection)
 
+    def missing(self, seen: Description, selection: Selection) -> Steps[int]:
+        """By the same request."""
+        return (yield from self.counts(seen, selection)).missing
+
     def attachment_size(self, item: Attachment) -> int:
         """About how many bytes it takes."""
         return _BYTES_PER_TERM * len(item.vector) + len(str(item.id)) + 200

@@ -22,7 +22,7 @@ from splade_connectors.errors import AccessDenied, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
-from splade_qdrant.attach.read import counts, draw, read, read_again
+from splade_qdrant.attach.read import counts, draw, missing, read, read_again
 from splade_qdrant.attach.survey import survey
 from splade_qdrant.attach.write import attach, clear
 from splade_qdrant.documents import marker_key
@@ -110,6 +110,10 @@ class QdrantAttaching:
     def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
         """All points, and those without the vector."""
         return (yield from counts(self._address, seen))
+
+    def missing(self, seen: Description, selection: Selection) -> Steps[int]:
+        """Points without the vector."""
+        return (yield from missing(self._address, seen))
 
     def attachment_size(self, item: Attachment) -> int:
         """About how many bytes it takes."""

@@ -66,10 +66,16 @@ def draw(
 def counts(address: Address, seen: Description) -> Steps[Counts]:
     """All points, and those without the vector: all of them where the collection has none."""
     documents = yield from counted(address, {})
-    missing = documents
-    if documents and seen.vector in schema_of(seen, address).sparse:
-        missing = yield from counted(address, {"must_not": [{"has_vector": seen.vector}]})
-    return Counts(documents=documents, missing=missing)
+    is_there = documents and seen.vector in schema_of(seen, address).sparse
+    lacking = (yield from missing(address, seen)) if is_there else documents
+    return Counts(documents=documents, missing=lacking)
+
+
+def missing(address: Address, seen: Description) -> Steps[int]:
+    """Points without the vector."""
+    is_there = seen.vector in schema_of(seen, address).sparse
+    condition = {"must_not": [{"has_vector": seen.vector}]} if is_there else {}
+    return (yield from counted(address, condition))
 
 
 def counted(address: Address, condition: Mapping[str, Any]) -> Steps[int]:

@@ -130,7 +130,8 @@ class Attaching:
         yield from self._check_manifest()
         while follow_s is not None:
             yield Sleep(follow_s)
-            counts = yield from self._last_passes(selection)
+            if (yield from self._has_arrived(selection)):
+                counts = yield from self._last_passes(selection)
         if self._options.part is None:
             run = self._run
             verifying = Verifying(self._session, run.seen, run.recipe, selection)
@@ -218,6 +219,13 @@ class Attaching:
             yield from self._encode_waiting(1)
             yield from self._sender.drain()
             yield from self._read_changed(selection)
+
+    def _has_arrived(self, selection: Selection) -> Steps[bool]:
+        """Whether there is anything to do, by one count."""
+        yield from self._session.backend.refresh()
+        missing = replace(selection, which="missing", with_vectors=False)
+        counting = self._backend.missing(self._run.seen, missing)
+        return bool((yield from self._patiently(counting)))
 
     def _last_passes(self, selection: Selection) -> Steps[Counts | None]:
         """What others wrote during the run, until nothing is left that can be done.
