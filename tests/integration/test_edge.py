@@ -26,6 +26,7 @@ from splade_connectors.errors import (
     SchemaConflict,
     StorageFull,
     StoreLocked,
+    WouldReplace,
 )
 from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
@@ -376,7 +377,11 @@ def test_a_shard_without_manifest_is_not_added_to_and_searched_with_a_warning(pa
         ):
             store.index(documents())
     with opened(path, override_manifest=True) as store:
-        assert store.index(documents()).written == len(TEXTS)
+        # Nothing says any more that the documents are ours.
+        with pytest.raises(WouldReplace, match="was not made by this package"):
+            store.index(documents())
+        replacing = WriteOptions(replace=True)
+        assert store.index(documents(), options=replacing).written == len(TEXTS)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"splade_connectors": {"splade": {"model": 1}}}'])
