@@ -30,7 +30,7 @@ def encoded(encoder: SparseEncoder, name: str, texts: Sequence[str]) -> SparseBa
         name: of the texts, for the file's name.
         texts: any.
     """
-    with locked("vectors"):  # whoever comes second finds what the first has encoded
+    with locked(f"vectors-{name}"):  # whoever comes second finds what the first has encoded
         path = cache_folder() / "vectors" / f"{name}-{_key(encoder, texts)}.npz"
         if not path.is_file():
             found = encoder.encode_documents(texts)
