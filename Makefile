@@ -9,14 +9,18 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -
 
 INSTALL := PYTHON=$(PYTHON) scripts/install
 
-.PHONY: demo kernels test test-full test-models test-faults lint types audit bare wheel bench clean
+.PHONY: demo kernels test-kernels test test-full test-models test-faults lint types audit bare wheel bench clean
 
 demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure it.
 	$(BIN)/splade-connectors demo
 
 kernels: ## Build the int8 kernels (Rust) into the environment; everything runs without them.
 	$(INSTALL) $(VENV) "maturin>=1.7,<2"
-	cd kernels && ../$(BIN)/maturin develop --release --quiet
+	cd kernels && VIRTUAL_ENV=$(abspath $(VENV)) $(abspath $(BIN))/maturin develop --release --quiet
+
+test-kernels: kernels $(VENV)/.test ## Every path of this processor against the scalar one and numpy; whole encoders.
+	cd kernels && cargo test --release --quiet
+	$(PYTEST) kernels/tests
 
 test: $(VENV)/.test ## Set up and run the tests; those that lack Java or a server say what to install.
 	$(PYTEST) -m "not models"

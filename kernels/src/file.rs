@@ -2,7 +2,7 @@
 //! configuration as JSON under `__metadata__.config`.
 
 use crate::memory::Aligned;
-use memmap2::{Mmap, UncheckedAdvice};
+use memmap2::Mmap;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
@@ -128,13 +128,20 @@ impl Tensors {
     }
 
     /// The tensor's pages need not stay in memory.
+    #[cfg(not(unix))]
+    pub fn done_with(&self, _: &str) {}
+
+    /// The tensor's pages need not stay in memory.
+    #[cfg(unix)]
     pub fn done_with(&self, name: &str) {
         if let (Bytes::Mapped(map), Some(entry)) = (&*self.bytes, self.entries.get(name)) {
             let page = 4096;
             let (start, end) = (entry.start.next_multiple_of(page), entry.end / page * page);
             if start < end {
                 // SAFETY: the pages are those of an unchanged file, and come back from it when asked for.
-                let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end - start) };
+                let _ = unsafe {
+                    map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start)
+                };
             }
         }
     }

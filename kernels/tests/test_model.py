@@ -130,6 +130,23 @@ def test_no_texts_at_all(model: sk.Model) -> None:
     assert (rows.tolist(), len(terms), len(weights)) == ([0], 0, 0)
 
 
+@pytest.mark.parametrize("vocabulary", [65_537, 250_002])
+def test_large_vocabularies(vocabulary: int) -> None:
+    made = small.tensors()
+    words = np.random.default_rng(9).normal(size=(vocabulary, 48)).astype(np.float32)
+    made["bert.embeddings.word_embeddings.weight"] = words
+    made["cls.predictions.bias"] = np.zeros(vocabulary, np.float32)
+    large = sk.Model.from_arrays(small.config(), made)
+    ids = [vocabulary - 1, 70, 65_536, 3] * 20
+    logits = large.encode(ids, range(0, 81, 4), threads=2)
+    rows, terms, weights = large.encode_sparse(ids, range(0, 81, 4), logs=0)
+    assert logits.shape == (20, vocabulary)
+    assert np.array_equal(logits[0], logits[19])
+    assert np.array_equal(terms[: rows[1]], np.flatnonzero(logits[0] > 0))
+    assert np.array_equal(weights[: rows[1]], logits[0][terms[: rows[1]]])
+    assert terms.max() > vocabulary - 100
+
+
 def test_out_is_written_to(model: sk.Model) -> None:
     ids, offsets = small.texts([3])
     out = np.zeros((1, small.VOCABULARY), np.float32)
