@@ -142,6 +142,8 @@ def test_large_vocabularies(vocabulary: int) -> None:
     rows, terms, weights = large.encode_sparse(ids, range(0, 81, 4), logs=0)
     assert logits.shape == (20, vocabulary)
     assert np.array_equal(logits[0], logits[19])
+    # Large enough that a chunk's head is shared by the threads.
+    assert np.array_equal(large.encode(ids, range(0, 81, 4), threads=1), logits)
     assert np.array_equal(terms[: rows[1]], np.flatnonzero(logits[0] > 0))
     assert np.array_equal(weights[: rows[1]], logits[0][terms[: rows[1]]])
     assert terms.max() > vocabulary - 100
