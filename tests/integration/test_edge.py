@@ -375,7 +375,7 @@ def test_a_shard_without_manifest_is_not_added_to_and_searched_with_a_warning(pa
         with pytest.raises(
             ManifestMismatch, match=r"30 sparse vectors and no manifest .*--override"
         ):
-            store.index(documents())
+            store.index([Document(id="another", text="water")])
     with opened(path, override_manifest=True) as store:
         # Nothing says any more that the documents are ours.
         with pytest.raises(WouldReplace, match="was not made by this package"):
@@ -691,7 +691,7 @@ def test_a_point_of_its_owner_is_found_by_any_spelling(path: Path, id: str) -> N
         assert store.known([id, "other"]) == [id]
         report = store.index(
             [Document(id=id, text="water"), Document(id=spelled, text="salt")],
-            options=WriteOptions(override_manifest=True),
+            options=WriteOptions(override_manifest=True, replace=True),
         )
         assert [item.id for item in report.rejected] == [spelled]
         assert "was given to an earlier document of this run" in report.rejected[0].reason
