@@ -88,7 +88,7 @@ class StorageFull(SpladeConnectorsError):
 
 
 class WriteBlocked(SpladeConnectorsError):
-    """The index takes no writes for now (a block set by its owner); nothing was lost."""
+    """The index is closed, or takes no writes for now (a block by its owner); nothing was lost."""
 
 
 class AttachRefused(SpladeConnectorsError):

@@ -8,7 +8,7 @@ from typing import Any
 
 from splade_connectors.backends.metadata import is_created
 from splade_connectors.backends.protocol import Capabilities, Description
-from splade_connectors.errors import NotFound
+from splade_connectors.errors import NotFound, WriteBlocked
 from splade_connectors.manifest import parse_manifest
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_lucene.address import IndexAddress
@@ -32,6 +32,8 @@ def look(address: IndexAddress, remembered: Remembered) -> Steps[Description]:
     except NotFound:
         absent = _capabilities(address, version, None)
         return Description(capabilities=absent, manifest=None, vector=address.field)
+    if str(schema.settings.get("verified_before_close")).lower() == "true":
+        raise WriteBlocked(f"{address.location} is closed: open it with POST /{schema.index}/_open")
     manifest = parse_manifest(schema.manifest, address.location)
     found = _capabilities(address, version, schema)
     if manifest is not None:

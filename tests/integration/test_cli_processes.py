@@ -195,12 +195,19 @@ def terminal_output(ours: int) -> Iterator[bytes]:
 BLOCKED = """
 import sys
 
-class Block:
+class Hidden:
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {blocked}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        return self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Block())
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = [Hidden(finder) for finder in sys.meta_path]
 from splade_connectors.cli import main
 main(sys.argv[1:])
 """

@@ -42,8 +42,6 @@ def test_fields_that_an_update_would_lose(
 def test_blocks_come_with_the_request_that_removes_them() -> None:
     (sentence,) = blocked({"blocks": {"write": "true", "read_only": "false"}}, "articles")
     assert 'PUT /articles/_settings {"index.blocks.write": null}' in sentence
-    (sentence,) = blocked({"verified_before_close": "true"}, "articles")
-    assert "POST /articles/_open" in sentence
     assert blocked({}, "articles") == []
 
 

@@ -26,15 +26,12 @@ _BLOCKS = {
 def blocked(settings: Mapping[str, Any], index: str) -> list[str]:
     """Why nothing can be written to an index, by its settings."""
     blocks = settings.get("blocks") or {}
-    found = [
+    return [
         f"{index} is {what}: remove the block with PUT /{index}/_settings "
         f'{{"index.blocks.{name}": null}}'
         for name, what in _BLOCKS.items()
         if str(blocks.get(name)).lower() == "true"
     ]
-    if str(settings.get("verified_before_close")).lower() == "true":
-        found.append(f"{index} is closed: open it with POST /{index}/_open")
-    return found
 
 
 def is_data_stream(index: str) -> bool:
