@@ -20,6 +20,7 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
+from splade_connectors.operations.attach.adopt import AdoptReport, say_how_far_adopted
 from splade_connectors.operations.attach.plan import AttachPlan
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.operations.attach.run import attach_options, say_how_far_attached
@@ -188,6 +189,29 @@ class AsyncStore(Verbs):
     ) -> AttachPlan:
         """As `Store.plan_attach`."""
         return await self._run(self._plan_attach(attach_options(text_fields, options)))
+
+    async def adopt(
+        self,
+        text_fields: Sequence[str] = (),
+        *,
+        sample: int = 100,
+        mark: bool = False,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> AdoptReport:
+        """As `Store.adopt`. A cancelled call leaves what was acknowledged in the store."""
+        adopting = await self._run(self._adopting(text_fields, sample, mark, on_progress))
+        try:
+            return await self._run(adopting.run(dry_run=dry_run))
+        except Exception as error:  # of the caller's callbacks, too
+            await self._run(adopting.settle_rest())
+            say_how_far_adopted(error, adopting.report)
+            raise
+        except BaseException:  # cancelled, as a rule
+            adopting.stopped()
+            raise
+        finally:
+            self._session.forget()
 
     async def verify(
         self,

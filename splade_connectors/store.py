@@ -21,6 +21,11 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
+from splade_connectors.operations.attach.adopt import (
+    AdoptReport,
+    how_far_adopted,
+    say_how_far_adopted,
+)
 from splade_connectors.operations.attach.plan import AttachPlan
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.operations.attach.run import (
@@ -263,6 +268,51 @@ class Store(Verbs):
     ) -> AttachPlan:
         """What `attach` with these arguments would do, with every refusal. Writes nothing."""
         return self._run(self._plan_attach(attach_options(text_fields, options)))
+
+    def adopt(
+        self,
+        text_fields: Sequence[str] = (),
+        *,
+        sample: int = 100,
+        mark: bool = False,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> AdoptReport:
+        """Take over sparse vectors that another tool wrote, if they are what this encoder makes.
+
+        Encodes a sample of the stored texts and compares; the length of texts, the pruning and the
+        precision are found out. If all agree, the documents are marked where markers are kept, and
+        the manifest is written: from then on `index`, `attach`, `verify` and `tune` treat the
+        vectors as their own. No vector and no field of the owner's is changed. Running it again
+        goes on where it was stopped.
+
+        Args:
+            text_fields: what the vectors were made of: names, or paths into objects.
+            sample: documents drawn at random, which are compared.
+            mark: on Qdrant: keep a hash of the text in the payload of each point.
+            dry_run: write nothing; the report says what is in the way.
+            on_progress: called after each page and chunk.
+
+        Returns:
+            The settings that were found, and what was marked.
+
+        Raises:
+            AttachRefused: saying what differs, or is in the way, before anything is written.
+            IndexingInterrupted: on Ctrl-C, after what was under way has arrived.
+        """
+        adopting = self._run(self._adopting(text_fields, sample, mark, on_progress))
+        try:
+            return self._run(adopting.run(dry_run=dry_run), guarded=True)
+        except KeyboardInterrupt as stop:
+            report = self._interrupted(adopting)
+            message = f"stopped: {how_far_adopted(report)}"
+            raise IndexingInterrupted(message, report=report) from stop
+        except BaseException as error:  # of the caller's callbacks, too
+            self._run(adopting.settle_rest())
+            say_how_far_adopted(error, adopting.report)
+            raise
+        finally:
+            self._session.forget()
 
     def verify(
         self,

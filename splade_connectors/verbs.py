@@ -11,15 +11,17 @@ from typing import Any
 
 from splade_connectors.backends.protocol import Opened
 from splade_connectors.documents import DocumentId, HybridExplanation
+from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.spec import Fusion
+from splade_connectors.operations.attach.adopt import Adopting, begin_adopting
 from splade_connectors.operations.attach.detach import begin_detaching
 from splade_connectors.operations.attach.plan import AttachPlan
 from splade_connectors.operations.attach.replace import begin_attaching
 from splade_connectors.operations.attach.report import DetachReport, Verification
-from splade_connectors.operations.attach.run import Attaching
+from splade_connectors.operations.attach.run import Attaching, attach_options
 from splade_connectors.operations.attach.verify import verifying
 from splade_connectors.operations.hybrid import hybrid_search
 from splade_connectors.operations.index import Indexing, check_iterable, silent
@@ -103,6 +105,25 @@ class Verbs:
     def _plan_attach(self, options: AttachOptions) -> Steps[AttachPlan]:
         attaching = yield from self._attaching(options)
         return (yield from attaching.plan())
+
+    def _adopting(
+        self,
+        text_fields: Sequence[str],
+        sample: int,
+        mark: bool,
+        on_progress: OnProgress | None,
+    ) -> Steps[Adopting]:
+        chosen = attach_options(text_fields, None)  # refuses what is no name
+        if sample < 1:
+            raise ConfigurationError(f"sample must be at least 1, not {sample!r}")
+        return begin_adopting(
+            self._session,
+            chosen.text_fields,
+            sample,
+            mark,
+            self._patient,
+            on_progress or silent,
+        )
 
     def _verify(
         self, sample: int, everything: bool, recheck: bool, on_progress: OnProgress | None

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from splade_connectors.backends.attaching import Attachment
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.rounding import as_stored, lucene_stored
 from splade_connectors.documents import EncodedDocument, StoredDocument
@@ -40,6 +41,12 @@ def attached_fields(vector: SparseVector, marker: str, field: str, keys: Keys) -
     weights = features(vector, keys)
     values = marker_values(marker, vector)
     return {field: [weights] if weights else [], marker_name(field): values}
+
+
+def marker_field_of(item: Attachment, field: str) -> dict[str, Any]:
+    """The change that marks the vector which a document has already."""
+    stored = item.found.vector or SparseVector.empty()
+    return {marker_name(field): marker_values(item.marker, stored)}
 
 
 def without_fields(field: str) -> dict[str, Any]:

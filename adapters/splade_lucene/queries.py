@@ -18,6 +18,11 @@ def has_vector(schema: Schema) -> Mapping[str, Any]:
     """
     if schema.marker:
         return with_vector(schema, marked(schema))
+    return holding(schema)
+
+
+def holding(schema: Schema) -> Mapping[str, Any]:
+    """Documents with the field, whoever wrote it; all of them where that cannot be asked for."""
     if schema.kind == "rank_features":
         return EVERYTHING
     return {"exists": {"field": schema.field}}

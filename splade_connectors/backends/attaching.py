@@ -18,7 +18,7 @@ class CursorLost(SpladeConnectorsError):
     """The store has forgotten where a reading stood: it is to begin anew."""
 
 
-Which = Literal["all", "missing", "attached"]
+Which = Literal["all", "missing", "attached", "stored"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,7 +26,9 @@ class Selection:
     """Which stored documents are read, and what of them.
 
     Attributes:
-        which: all, those that lack a vector of these settings, or those that have any from us.
+        which: all, those that lack a vector of these settings, those that have any from us, or
+            those that have any, whoever wrote it (on `rank_features`, which cannot be asked for,
+            all).
         settings: fingerprint of the settings.
         fields: text fields, as paths.
         with_vectors: whether the stored sparse vectors are read, too.
@@ -82,14 +84,15 @@ class Attachment:
 
     Attributes:
         found: the document, in the version whose text was encoded.
-        vector: encoded and pruned; empty for a document without text.
+        vector: encoded and pruned; empty for a document without text. None leaves the one that
+            was found as it is: its marker alone is written.
         marker: what it was made of.
         text: what was encoded.
         fields: where the text was found.
     """
 
     found: Found
-    vector: SparseVector
+    vector: SparseVector | None
     marker: str
     text: str = field(default="", repr=False)
     fields: tuple[str, ...] = ()
@@ -98,6 +101,11 @@ class Attachment:
     def id(self) -> DocumentId:
         """The document's id."""
         return self.found.id
+
+    @property
+    def terms(self) -> int:
+        """Terms to be written."""
+        return len(self.vector or ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,7 +241,10 @@ class AttachBackend(Protocol):
         """
 
     def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
-        """Documents that have a vector from us, drawn at random, with it."""
+        """Documents that have a vector from us, drawn at random, with it.
+
+        Of a selection of what is stored, those that have any.
+        """
 
     def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
         """How many documents there are, and how many lack a vector of these settings."""
@@ -245,7 +256,10 @@ class AttachBackend(Protocol):
         """About how many bytes it takes in a request."""
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
-        """Write these vectors and markers to the documents; an outcome for each."""
+        """Write these vectors and markers to the documents; an outcome for each.
+
+        Where markers are not kept, an attachment without a vector writes nothing.
+        """
 
     def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
         """Remove vector and marker from the documents; an outcome for each."""

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from splade_connectors.cli import (
+    adopt,
     attach,
     demo,
     detach,
@@ -80,6 +81,7 @@ COMMANDS = (
     encode,
     index,
     attach,
+    adopt,
     search,
     explain,
     inspect,

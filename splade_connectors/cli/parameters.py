@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.dead_letters import DeadLetters
     from splade_connectors.files.readers import FileReader
-    from splade_connectors.operations.attach import AttachReport
+    from splade_connectors.operations.attach import AdoptReport, AttachReport
     from splade_connectors.writing.report import IndexReport
 
 ENCODER = "Encoder"
@@ -196,7 +196,7 @@ class ReportOptions:
     log_json: bool = False
     json: bool = False
 
-    def report(self, report: AttachReport | IndexReport) -> None:
+    def report(self, report: AdoptReport | AttachReport | IndexReport) -> None:
         """Print what programs read of a finished run."""
         if self.log_json:
             progress.log_json("report", **report.to_json())
@@ -207,13 +207,13 @@ class ReportOptions:
     def stopped(self) -> Iterator[None]:
         """Ctrl-C ends the run, and what it did is reported all the same."""
         from splade_connectors.errors import IndexingInterrupted
-        from splade_connectors.operations.attach import AttachReport
+        from splade_connectors.operations.attach import AdoptReport, AttachReport
         from splade_connectors.writing.report import IndexReport
 
         try:
             yield
         except IndexingInterrupted as stop:
-            if self.json and isinstance(stop.report, AttachReport | IndexReport):
+            if self.json and isinstance(stop.report, AdoptReport | AttachReport | IndexReport):
                 printing.print_json(stop.report.to_json())
             raise
 

@@ -196,10 +196,7 @@ def check_terms(found: Capabilities, encoder: SparseEncoder, where: str) -> None
     Raises:
         ManifestMismatch: naming some.
     """
-    keys = Keys(lambda: encoder, found.key_style)
-    indices = {name: keys.index(name) for name in found.term_names}
-    most = encoder.spec.vocabulary
-    strange = [name for name, at in indices.items() if at is None or at >= most]
+    strange = foreign_terms(found, encoder)
     if strange:
         shown = ", ".join(map(repr, strange[:3]))
         raise ManifestMismatch(
@@ -207,6 +204,14 @@ def check_terms(found: Capabilities, encoder: SparseEncoder, where: str) -> None
             "and no manifest says which model wrote them: its queries would miss what they name. "
             "Use that model, or override_manifest=True (--override-manifest) to search all the same"
         )
+
+
+def foreign_terms(found: Capabilities, encoder: SparseEncoder) -> list[str]:
+    """Of the terms that were seen in an index, those that the encoder does not have."""
+    keys = Keys(lambda: encoder, found.key_style)
+    indices = {name: keys.index(name) for name in found.term_names}
+    most = encoder.spec.vocabulary
+    return [name for name, at in indices.items() if at is None or at >= most]
 
 
 def marker_of(manifest: IndexManifest | None, text: str) -> str:

@@ -157,5 +157,6 @@ def _json(document: EncodedDocument) -> dict[str, object]:
     return {"id": document.id, "payload": dict(document.payload), "vector": sparse}
 
 
-def _sparse_json(vector: SparseVector) -> dict[str, object]:
+def _sparse_json(vector: SparseVector | None) -> dict[str, object]:
+    vector = SparseVector.empty() if vector is None else vector
     return {"indices": vector.indices.tolist(), "values": vector.values.tolist()}

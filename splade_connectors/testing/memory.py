@@ -358,7 +358,7 @@ class MemoryAttaching:
 
     def attachment_size(self, item: Attachment) -> int:
         """As `AttachBackend.attachment_size`."""
-        return _BYTES_PER_TERM * len(item.vector)
+        return _BYTES_PER_TERM * item.terms
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
         """To each document whose payload is still the one that was read."""
@@ -367,7 +367,9 @@ class MemoryAttaching:
         for item in items:
             outcome = self._outcome(item.found)
             if isinstance(outcome, Written):
-                self._address.vectors[item.id] = Made(item.vector, item.marker)
+                vector = item.found.vector if item.vector is None else item.vector
+                assert vector is not None  # one that is left as it is was found
+                self._address.vectors[item.id] = Made(vector, item.marker)
             outcomes.append(outcome)
         return outcomes
 
@@ -414,7 +416,7 @@ class MemoryAttaching:
         match selection.which:
             case "missing":
                 return [id for id in ids if not self._has(id, selection.settings)]
-            case "attached":
+            case "attached" | "stored":
                 return [id for id in ids if id in self._address.vectors]
         return ids
 
@@ -427,7 +429,8 @@ class MemoryAttaching:
         return Found(
             id=id,
             payload=payload,
-            marker=made.marker if made else None,
+            # Owners mark nothing.
+            marker=(made.marker or None) if made else None,
             vector=made.vector if made else None,
             handle=payload,  # the version that was read
         )

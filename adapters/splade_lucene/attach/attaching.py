@@ -28,11 +28,11 @@ from splade_lucene.attach.reading import fields_of, found_in, selected
 from splade_lucene.attach.same import check_same, check_still
 from splade_lucene.attach.survey import counted, surveyed
 from splade_lucene.bulk import update_lines, update_outcomes
-from splade_lucene.documents import attached_fields, without_fields
+from splade_lucene.documents import attached_fields, marker_field_of, without_fields
 from splade_lucene.look import look, there
 from splade_lucene.prepare import completed
 from splade_lucene.privileges import SEARCH, missing_privileges
-from splade_lucene.queries import at_random, marked, with_vector
+from splade_lucene.queries import at_random, holding, marked, with_vector
 from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import marker_name
 from splade_lucene.server import Remembered
@@ -135,9 +135,11 @@ class LuceneAttaching:
     def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
         """By random scores among the documents with our marker and, where known, a vector."""
         schema = there(seen, self._address)
+        any_vector = selection.which == "stored"
+        meant = holding(schema) if any_vector else with_vector(schema, marked(schema))
         body = {
             "size": size,
-            "query": at_random(with_vector(schema, marked(schema))),
+            "query": at_random(meant),
             "_source": self._fields(seen, selection),
         }
 
@@ -157,13 +159,18 @@ class LuceneAttaching:
 
     def attachment_size(self, item: Attachment) -> int:
         """About how many bytes it takes."""
-        return _BYTES_PER_TERM * len(item.vector) + len(str(item.id)) + 200
+        return _BYTES_PER_TERM * item.terms + len(str(item.id)) + 200
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
         """One bulk request of partial updates, each of exactly the version that was read."""
         keys = self._address.keys_in(seen)
         changes = [
-            {"doc": attached_fields(item.vector, item.marker, seen.vector, keys)} for item in items
+            {
+                "doc": marker_field_of(item, seen.vector)
+                if item.vector is None
+                else attached_fields(item.vector, item.marker, seen.vector, keys)
+            }
+            for item in items
         ]
         found = [item.found for item in items]
         answer = yield from self._bulk(seen, found, changes)

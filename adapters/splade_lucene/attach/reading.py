@@ -9,7 +9,7 @@ from splade_connectors.backends.attaching import Found, Selection
 from splade_connectors.backends.feature_names import Keys
 from splade_lucene.dialect import Dialect, Version
 from splade_lucene.documents import marker_of, stored
-from splade_lucene.queries import EVERYTHING, lacks, marked
+from splade_lucene.queries import EVERYTHING, holding, lacks, marked
 from splade_lucene.schema import Schema
 
 
@@ -20,6 +20,8 @@ def selected(selection: Selection, schema: Schema) -> Mapping[str, Any]:
             return lacks(schema, selection.settings)
         case "attached":
             return marked(schema)
+        case "stored":
+            return holding(schema)
     return EVERYTHING
 
 

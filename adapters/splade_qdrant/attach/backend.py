@@ -117,7 +117,7 @@ class QdrantAttaching:
 
     def attachment_size(self, item: Attachment) -> int:
         """About how many bytes it takes."""
-        return _BYTES_PER_TERM * len(item.vector) + 150
+        return _BYTES_PER_TERM * item.terms + 150
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
         """Vectors and markers, then a look at the texts."""

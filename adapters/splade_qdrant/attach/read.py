@@ -18,7 +18,8 @@ def read(address: Address, seen: Description, selection: Selection, cursor: Any)
     """A page in the order of the points' ids."""
     schema = schema_of(seen, address)
     is_there = seen.vector in schema.sparse
-    if selection.which == "attached" and not is_there:
+    which = selection.which
+    if which in ("attached", "stored") and not is_there:
         return Page(documents=[], next=None)
     body = {
         "limit": schema.at_most(selection.size),
@@ -26,9 +27,9 @@ def read(address: Address, seen: Description, selection: Selection, cursor: Any)
         **_parts(selection, seen.vector),
     }
     has = {"has_vector": seen.vector}
-    if selection.which == "attached":
+    if which in ("attached", "stored"):
         body["filter"] = {"must": [has]}
-    elif selection.which == "missing" and is_there:
+    elif which == "missing" and is_there:
         body["filter"] = {"must_not": [has]}
     answer = yield address.request("scroll", body)
     found = [found_of(record, seen.vector) for record in answer["points"]]

@@ -31,7 +31,8 @@ def attach(
     outcomes: list[AttachOutcome] = []
     fitting = []
     for item in items:
-        reason = terms_reason(schema, seen.vector, item.vector)
+        vector = item.vector
+        reason = None if vector is None else terms_reason(schema, seen.vector, vector)
         if reason:
             outcomes.append(Rejected(id=item.id, reason=reason))
         else:
@@ -61,11 +62,12 @@ def _write(
     points = [
         {"id": item.found.handle, "vector": {seen.vector: changed_json(item.vector)}}
         for item in items
+        if item.vector is not None
     ]
     try:
         if mark:
             yield address.request("batch_update", {"operations": _marked(seen, items, points)})
-        else:
+        elif points:
             yield address.request("update_vectors", {"points": points})
     except (NotFound, RequestRejected) as error:
         present = yield from _present(address, items, error)
@@ -77,7 +79,7 @@ def _marked(seen: Description, items: Sequence[Attachment], points: Sequence[Any
     """The vectors, then the marker of each: a marker without its vector would hide that."""
     key = marker_key(seen.vector)
     return [
-        {"update_vectors": {"points": points}},
+        *([{"update_vectors": {"points": points}}] if points else ()),
         *(
             {"set_payload": {"payload": {key: item.marker}, "points": [item.found.handle]}}
             for item in items

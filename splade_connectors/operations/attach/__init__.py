@@ -1,11 +1,13 @@
 """Sparse vectors for the documents of a live collection or index, which keeps all that it has."""
 
 from splade_connectors.backends.attaching import CopyReport
+from splade_connectors.operations.attach.adopt import AdoptReport
 from splade_connectors.operations.attach.plan import AttachPlan
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.options import AttachOptions
 
 __all__ = [
+    "AdoptReport",
     "AttachOptions",
     "AttachPlan",
     "AttachReport",

@@ -183,8 +183,9 @@ class Planner:
             refusals.append(
                 f"{self.seen.vector!r} holds terms already (style: {style}; for example "
                 f"{shown}) and no manifest says which model wrote them: choose another name "
-                "(?field=NAME, ?vector=NAME), or --override-manifest writes over them; what a "
-                "detach beside an attach has left over is removed by detach"
+                "(?field=NAME, ?vector=NAME), adopt takes them over where this model made them, or "
+                "--override-manifest writes over them; what a detach beside an attach has left "
+                "over is removed by detach"
             )
         if survey.needs_copy and not self._options.copy_to:
             refusals.append(survey.needs_copy)

@@ -341,8 +341,10 @@ class Attaching:
         # Some stores do not give an empty vector back: a marker alone stands for one.
         stored = SparseVector.empty() if stored is None else stored
         rounding = self._run.seen.capabilities.rounding
-        precision = self._run.recipe.encoder.spec.precision
-        right = is_same_vector(stored, item.vector, rounding, precision)
+        recipe = self._run.recipe
+        made = item.vector or SparseVector.empty()
+        precision = recipe.encoder.spec.precision
+        right = is_same_vector(stored, made, rounding, precision, recipe.prune)
         self.report.unchanged += right
         return right
 
@@ -351,7 +353,7 @@ class Attaching:
             case Written():
                 self.report.attached += 1
                 self.report.empty += not item.text.strip()
-                self.report.terms += len(item.vector)
+                self.report.terms += item.terms
             case Conflict():
                 self._note_conflict(item)
             case Gone():

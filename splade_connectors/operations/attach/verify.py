@@ -23,7 +23,7 @@ from splade_connectors.operations.attach.plan import look_for_attaching
 from splade_connectors.operations.attach.report import Verification
 from splade_connectors.operations.encode import encode_texts
 from splade_connectors.operations.session import Recipe, Session
-from splade_connectors.options import OnProgress, Precision, Progress
+from splade_connectors.options import OnProgress, Precision, Progress, PruneOptions
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
@@ -135,7 +135,8 @@ class Verifying:
             self._report.compared += 1
             stored = SparseVector.empty() if found.vector is None else found.vector
             rounding = self._seen.capabilities.rounding
-            if not is_same_vector(stored, fresh, rounding, self._recipe.encoder.spec.precision):
+            precision, prune = self._recipe.encoder.spec.precision, self._recipe.prune
+            if not is_same_vector(stored, fresh, rounding, precision, prune):
                 self._report.note_different(found.id)
 
     def _lacks_terms(self, found: Found) -> bool:
@@ -170,7 +171,11 @@ def verifying(session: Session, on_progress: OnProgress | None) -> Steps[Verifyi
 
 
 def is_same_vector(
-    stored: SparseVector, fresh: SparseVector, rounding: Rounding, precision: Precision
+    stored: SparseVector,
+    fresh: SparseVector,
+    rounding: Rounding,
+    precision: Precision,
+    prune: PruneOptions | None = None,
 ) -> bool:
     """Whether the vectors are equal, but for the store's rounding and the encoder's noise.
 
@@ -179,15 +184,24 @@ def is_same_vector(
         fresh: encoded and pruned.
         rounding: of the store.
         precision: of the encoder.
+        prune: how `fresh` was pruned: noise decides about terms that are as light as the lightest
+            one which is kept. None where nothing was.
     """
     expected = as_stored(fresh, rounding)
     indices = np.union1d(stored.indices, expected.indices)
-    left, right = _spread(stored, indices), _spread(expected, indices)
-    allowed = _NOISE[precision] + _STEP[rounding] * np.maximum(left, right)
-    return bool(np.all(np.abs(left - right) <= allowed))
+    left, right = weights_at(stored, indices), weights_at(expected, indices)
+    larger = np.maximum(left, right)
+    allowed = _NOISE[precision] + _STEP[rounding] * larger
+    wrong = np.abs(left - right) > allowed
+    if prune in (None, PruneOptions()) or not wrong.any() or not (len(stored) and len(expected)):
+        return not wrong.any()
+    ends = (stored.values.min(), expected.values.min(), prune.max_ratio * expected.values.max())
+    at_the_end = np.min([np.abs(larger - end) for end in ends], axis=0) <= allowed
+    in_one_only = (left == 0) | (right == 0)
+    return bool(np.all(~wrong | (in_one_only & at_the_end)))
 
 
-def _spread(vector: SparseVector, indices: np.ndarray) -> np.ndarray:
+def weights_at(vector: SparseVector, indices: np.ndarray) -> np.ndarray:
     """Its weights at these indices, 0 where it has none."""
     weights = np.zeros(len(indices))
     weights[np.searchsorted(indices, vector.indices)] = vector.values

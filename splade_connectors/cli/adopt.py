@@ -1,0 +1,119 @@
+"""`splade-connectors adopt TARGET --text FIELD`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from splade_connectors.backends.targets import shown_target
+from splade_connectors.cli import common, parameters, printing, progress
+from splade_connectors.shown import quoted
+
+if TYPE_CHECKING:
+    from splade_connectors.operations.attach import AdoptReport
+
+EXAMPLES = (
+    "adopt 'qdrant://localhost/articles?vector=langchain-sparse' --text page_content --dry-run",
+    "adopt 'elasticsearch://localhost/articles?field=sparse' --text content",
+)
+
+
+def command(
+    target: parameters.TargetArgument,
+    *,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--text", help="Field that the vectors were made of, or path. May be repeated."
+        ),
+    ] = None,
+    sample: Annotated[
+        int, typer.Option(min=1, help="Documents drawn at random, which are compared.")
+    ] = 100,
+    mark: Annotated[
+        bool, typer.Option("--mark", help="On Qdrant: keep a hash of the text in each payload.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare, and write nothing.")] = False,
+    model: parameters.Model,
+    encode: parameters.Encoding,
+    prune: parameters.Pruning,
+    connection: parameters.Connection,
+    output: parameters.Reporting,
+) -> None:
+    """Take over sparse vectors that another tool wrote, if they are what the model makes.
+
+    A sample of the texts is encoded and compared; length, pruning and precision are found out.
+    From then on all commands treat the vectors as their own; none of them is changed.
+    """
+    common.check_outputs(connection=connection)
+    with (
+        common.open_store(target, connection, model, encode=encode, prune=prune) as store,
+        progress.showing("adopting", output.log_json) as show,
+        output.stopped(),
+    ):
+        report = store.adopt(
+            tuple(text or ()), sample=sample, mark=mark, dry_run=dry_run, on_progress=show
+        )
+    output.report(report)
+    if not output.json:
+        _print_report(report, target, dry_run)
+    if report.refusals:
+        raise typer.Exit(2)
+    if report.rejected_count:
+        raise typer.Exit(1)
+
+
+def _print_report(report: AdoptReport, target: str, dry_run: bool) -> None:
+    for line in report.refusals:
+        printing.say("[bold]in the way: {}[/bold]", line)
+    if report.manifest is None:
+        return
+    _print_settings(report)
+    for line in report.notes:
+        printing.say("to know: {}", line)
+    if dry_run:
+        printing.say("Nothing is in the way. Nothing was written.")
+        return
+    for count, what in (
+        (report.marked, "documents marked: their vectors need not be made again"),
+        (report.unchanged, "were marked already"),
+        (report.left, "were left alone: attach encodes them"),
+        (report.retries, "requests sent again, because the server was away or too busy"),
+        (report.rejected_count, "could not be marked: there is no manifest, run it again"),
+    ):
+        if count:
+            printing.say("  {:,} {}", count, what)
+    for item in report.rejected[:10]:
+        printing.say("  id {}: {}", quoted(item.id), item.reason, stderr=True)
+    if report.done:
+        name = shown_target(target)
+        after = printing.command_line("attach", name)
+        printing.say("The vectors are ours now. Documents without one: {}", after, wrap=False)
+        printing.say("\nNext: {}", printing.search_line(target), wrap=False)
+
+
+def _print_settings(report: AdoptReport) -> None:
+    from splade_connectors.cli.screen import Table
+
+    found = report.manifest
+    assert found is not None
+    table = Table(header=False)
+    table.column(style="dim")
+    table.column()
+    equal = report.compared - report.different_count
+    ratio = f"lighter than {found.prune_max_ratio:g} of the heaviest" * bool(found.prune_max_ratio)
+    top = f"all but the heaviest {found.prune_top_k}" * bool(found.prune_top_k)
+    for name, value in {
+        "target": report.target,
+        "sparse vectors in": report.vector,
+        "documents": f"{report.documents:,}",
+        "compared": f"{report.compared:,}, of which {equal:,} are what the model makes",
+        "text": ", ".join(found.text_fields),
+        "model": f"{found.model} ({found.precision}, {found.activation})",
+        "texts cut at": f"{found.max_length:,} tokens",
+        "dropped terms": ", ".join(filter(None, (ratio, top))) or "none",
+        "terms named by": found.key_style,
+    }.items():
+        table.row(name, value)
+    printing.print_table(table)

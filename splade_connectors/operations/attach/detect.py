@@ -1,0 +1,351 @@
+"""What stored vectors were made with: a sample of texts is encoded anew until both agree.
+
+Model and tokenizer are the encoder's own. Found out are what may differ all the same: the precision
+of the model's products, the length at which texts were cut, and the pruning. Where nothing agrees,
+`differences` says in what they differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from splade_connectors.backends.attaching import Found
+from splade_connectors.backends.rounding import Rounding
+from splade_connectors.documents import DocumentId
+from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.errors import SpladeConnectorsError
+from splade_connectors.operations.attach.verify import is_same_vector, weights_at
+from splade_connectors.operations.encode import encode_texts
+from splade_connectors.operations.session import Recipe
+from splade_connectors.options import Precision, PruneOptions
+from splade_connectors.runtime.effects import Steps
+from splade_connectors.shown import quoted
+from splade_connectors.vectors import SparseVector
+
+# Where other tools cut texts.
+_LENGTHS = (512, 384, 256, 192, 128, 64, 32)
+# Documents that a length is tried on, before it is tried on all.
+_FEW = 16
+# Terms lighter than this may be there or not.
+_NOISE = 1e-3
+# Of documents whose terms are the model's: lighter ones come and go with rounding.
+_SAME_TERMS = 0.9
+# Decimals that weights are known to be rounded to by others.
+_DECIMALS = (0, 1, 2)
+_SCALES = (1, 10, 100, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A stored document that has both a text and a vector.
+
+    Attributes:
+        found: as it was read.
+        text: of its fields.
+        vector: that is stored.
+    """
+
+    found: Found
+    text: str
+    vector: SparseVector
+
+    @property
+    def id(self) -> DocumentId:
+        """The document's id."""
+        return self.found.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """How far a sample agrees with one set of settings.
+
+    Attributes:
+        encoder: with the length of texts and the precision that were tried.
+        prune: the best pruning for it.
+        sample: the documents.
+        fresh: their vectors, not pruned.
+        right: for each of them, whether the stored vector is the pruned one.
+        truncated: texts that were cut.
+    """
+
+    encoder: SparseEncoder
+    prune: PruneOptions
+    sample: Sequence[Sampled]
+    fresh: Sequence[SparseVector]
+    right: Sequence[bool]
+    truncated: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all documents do."""
+        return all(self.right)
+
+    @property
+    def wrong(self) -> list[Sampled]:
+        """Documents that do not."""
+        return [item for item, right in zip(self.sample, self.right, strict=True) if not right]
+
+
+class Detecting:
+    """The search for the settings of stored vectors.
+
+    Args:
+        recipe: how this process would write them.
+        rounding: of the store.
+    """
+
+    def __init__(self, recipe: Recipe, rounding: Rounding) -> None:
+        self._recipe = recipe
+        self._rounding = rounding
+
+    def best(self, sample: Sequence[Sampled]) -> Steps[Trial]:
+        """The settings under which most documents agree; the usual ones first."""
+        best = yield from self._tried(self._recipe.encoder, sample)
+        for encoder in self._in_other_precisions():
+            if best.agrees:
+                return best
+            best = _better(best, (yield from self._tried(encoder, sample)))
+        for encoder in self._of_other_lengths(best.encoder):
+            if best.agrees:
+                return best
+            few = yield from self._tried(encoder, best.wrong[:_FEW], best.prune)
+            if sum(few.right) * 2 > len(few.right):
+                best = _better(best, (yield from self._tried(encoder, sample)))
+        return best
+
+    def _tried(
+        self, encoder: SparseEncoder, sample: Sequence[Sampled], prune: PruneOptions | None = None
+    ) -> Steps[Trial]:
+        """One trial.
+
+        Args:
+            encoder: with the settings to try.
+            sample: the documents.
+            prune: a pruning to be tried beside those that the sample suggests.
+        """
+        stats = EncodeStats()
+        whole = Recipe(manifest=self._recipe.manifest, encoder=encoder, prune=PruneOptions())
+        fresh = yield from encode_texts(whole, [item.text for item in sample], stats)
+        precision = encoder.spec.precision
+        tried = dict.fromkeys([self._recipe.prune, prune or PruneOptions()])
+        tried |= dict.fromkeys(self._prunings(sample, fresh, precision))
+        best: tuple[PruneOptions, list[bool]] | None = None
+        for options in tried:
+            right = [
+                self._is_same(item.vector, vector.prune(options), precision, options)
+                for item, vector in zip(sample, fresh, strict=True)
+            ]
+            if best is None or sum(right) > sum(best[1]):
+                best = options, right
+        assert best  # there is a first one
+        return Trial(
+            encoder=encoder,
+            prune=best[0],
+            sample=sample,
+            fresh=fresh,
+            right=best[1],
+            truncated=stats.truncated,
+        )
+
+    def _is_same(
+        self,
+        stored: SparseVector,
+        fresh: SparseVector,
+        precision: Precision,
+        prune: PruneOptions | None = None,
+    ) -> bool:
+        return is_same_vector(stored, fresh, self._rounding, precision, prune)
+
+    def _prunings(
+        self, sample: Sequence[Sampled], fresh: Sequence[SparseVector], precision: Precision
+    ) -> Iterator[PruneOptions]:
+        """Nothing, the heaviest terms, those above a share of the heaviest one, or both."""
+        yield PruneOptions()
+        pairs = []
+        for item, vector in zip(sample, fresh, strict=True):
+            kept = _only(vector, item.vector)
+            # Others are cut elsewhere, or edited: they say nothing of the pruning.
+            if len(kept) and self._is_same(item.vector, kept, precision):
+                pairs.append((item.vector, vector))
+        if not pairs:
+            return
+        most = max(len(stored) for stored, _ in pairs)
+        yield PruneOptions(top_k=most)
+        for top_k in (None, most):
+            ratio = _ratio(pair for pair in pairs if top_k is None or len(pair[0]) < top_k)
+            if ratio:
+                yield PruneOptions(top_k=top_k, max_ratio=ratio)
+
+    def _in_other_precisions(self) -> Iterator[SparseEncoder]:
+        """The encoder in the precision that it is not in, where that is installed."""
+        base = self._recipe.encoder
+        other: Precision = "int8" if base.spec.precision == "fp32" else "fp32"
+        spec = base.spec
+        try:
+            made = base.fitted(spec.max_length, spec.long_text, spec.passage_overlap, other)
+        except SpladeConnectorsError:
+            return  # not installed, or no such precision of this model
+        if made.spec.precision == other:
+            yield made
+
+    def _of_other_lengths(self, base: SparseEncoder) -> Iterator[SparseEncoder]:
+        """Encoders that cut texts elsewhere."""
+        for length in _LENGTHS:
+            try:
+                made = base.fitted(length, "truncate")
+            except SpladeConnectorsError:
+                continue  # it has fewer positions
+            if made.spec.max_length == length != base.spec.max_length:
+                yield made
+
+
+def differences(trial: Trial, tokens: SparseEncoder, rounding: Rounding) -> str:
+    """In what stored vectors differ from fresh ones, in a sentence with an example.
+
+    Args:
+        trial: the best one.
+        tokens: names terms.
+        rounding: of the store.
+    """
+    wrong = len(trial.wrong)
+    what = _kind_of_difference(trial, rounding)
+    return (
+        f"{wrong} of {len(trial.sample)} sampled documents have another vector than "
+        f"{trial.encoder.spec.model!r} makes of their text: {what}; {_example(trial, tokens)}"
+    )
+
+
+def _kind_of_difference(trial: Trial, rounding: Rounding) -> str:
+    """What all the wrong ones have in common."""
+    pairs = [
+        (item.vector, vector.prune(trial.prune))
+        for item, vector, right in zip(trial.sample, trial.fresh, trial.right, strict=True)
+        if not right
+    ]
+    shared = [len(_only(stored, fresh)) for stored, fresh in pairs]
+    share = float(np.mean([n / len(stored) for n, (stored, _) in zip(shared, pairs, strict=True)]))
+    if _are_the_longest(trial):
+        return (
+            "they are the longest ones, so that their texts were cut elsewhere than at "
+            f"{trial.encoder.spec.max_length} tokens (--max-length says where)"
+        )
+    if share < _SAME_TERMS:
+        return (
+            f"on average {share:.0%} of their terms are in the fresh one, so that another model, "
+            "another text or another length of texts made them"
+        )
+    ours = np.concatenate([_only(fresh, stored).values for stored, fresh in pairs])
+    theirs = np.concatenate([_only(stored, fresh).values for stored, fresh in pairs])
+    relative = 1 / 128 if rounding == "lucene" else 2 * _NOISE
+    for activation, changed in (("log1p_log1p", np.log1p(ours)), ("log1p", np.expm1(ours))):
+        if np.allclose(theirs, changed, rtol=relative, atol=_NOISE):
+            times = "twice" if activation == "log1p_log1p" else "once"
+            return (
+                f"the logarithm was taken {times}, which load_encoder(…, activation="
+                f"{activation!r}) does, too"
+            )
+    if np.allclose(theirs, ours, rtol=relative, atol=_NOISE):
+        fewer = sum(len(fresh) for _, fresh in pairs) - sum(shared)
+        return (
+            f"the weights are equal, and {fewer:,} terms were left out by a rule that is neither "
+            "a number of terms (top_k) nor a share of the heaviest one (max_ratio)"
+        )
+    rounded = _rounding_of(theirs, ours, relative)
+    if rounded:
+        return rounded
+    off = float(np.mean(np.abs(theirs - ours) / np.maximum(ours, _NOISE)))
+    return (
+        f"the terms are the same, and the weights differ by {off:.1%} on average, as those of a "
+        "quantized model or of another training do"
+    )
+
+
+def _are_the_longest(trial: Trial) -> bool:
+    """Whether every text that agrees is shorter than those that do not."""
+    lengths = [len(item.text) for item in trial.sample]
+    right = [length for length, is_right in zip(lengths, trial.right, strict=True) if is_right]
+    return bool(right) and max(right) < min(len(item.text) for item in trial.wrong)
+
+
+def _rounding_of(theirs: np.ndarray, ours: np.ndarray, relative: float) -> str:
+    """How weights were rounded, or multiplied; "" for neither."""
+    for scale in _SCALES:
+        for decimals in _DECIMALS:
+            step = 10.0**-decimals
+            whole = np.abs(theirs / step - np.round(theirs / step)) < 1e-3
+            # Rounded up, down or to the nearest.
+            near = np.abs(theirs - ours * scale) <= step + relative * ours * scale
+            if whole.all() and near.all():
+                times = f"multiplied by {scale} and " if scale > 1 else ""
+                to = f"{decimals} decimals" if decimals else "whole numbers"
+                return f"the weights were {times}rounded to {to}, which no setting here does"
+    factor = float(np.median(theirs / ours))
+    if np.allclose(theirs, ours * factor, rtol=max(relative, 5e-3), atol=_NOISE):
+        return f"the weights are {factor:.3g} times the model's"
+    return ""
+
+
+def _example(trial: Trial, tokens: SparseEncoder) -> str:
+    """The term with the largest difference of the first document that differs."""
+    at = list(trial.right).index(False)
+    stored, fresh = trial.sample[at].vector, trial.fresh[at].prune(trial.prune)
+    indices = np.union1d(stored.indices, fresh.indices)
+    left, right = weights_at(stored, indices), weights_at(fresh, indices)
+    worst = int(np.argmax(np.abs(left - right)))
+    (term,) = tokens.tokens([int(indices[worst])])
+    return (
+        f"for example {quoted(trial.sample[at].id)}: {len(stored)} terms against {len(fresh)}, "
+        f"{quoted(term)} weighs {left[worst]:.4g} against {right[worst]:.4g}"
+    )
+
+
+def _better(first: Trial, second: Trial) -> Trial:
+    return second if sum(second.right) > sum(first.right) else first
+
+
+def _only(vector: SparseVector, other: SparseVector) -> SparseVector:
+    """The terms of a vector that another one has as well."""
+    kept = np.isin(vector.indices, other.indices, assume_unique=True)
+    return SparseVector(vector.indices[kept], vector.values[kept])
+
+
+def _ratio(pairs: Iterable[tuple[SparseVector, SparseVector]]) -> float | None:
+    """The share of the heaviest weight below which terms were dropped: the roundest that fits."""
+    kept, dropped = [], []
+    for stored, fresh in pairs:
+        has = np.isin(fresh.indices, stored.indices, assume_unique=True)
+        shares = fresh.values / fresh.values.max()
+        noticeable = fresh.values > 2 * _NOISE
+        if has.any() and (~has & noticeable).any():
+            dropped.append(float(shares[~has & noticeable].max()))
+        if has.any():
+            kept.append(float(shares[has].min()))
+    if not dropped:
+        return None
+    # Noise decides about terms at the end itself.
+    low, high = sorted((max(dropped), min(kept)))
+    for decimals in range(1, 7):
+        step = 10.0**-decimals
+        ratio = round((math.floor(low / step + 1e-9) + 1) * step, decimals)
+        if low < ratio <= high and ratio < 1:
+            return ratio
+    return (low + high) / 2 if 0 < low + high < 2 else None
+
+
+def manifest_recipe(recipe: Recipe, trial: Trial) -> Recipe:
+    """The recipe with the settings that were found."""
+    spec = trial.encoder.spec
+    manifest = replace(
+        recipe.manifest,
+        max_length=spec.max_length,
+        long_text=spec.long_text,
+        passage_overlap=spec.passage_overlap if spec.long_text == "passages" else None,
+        precision=spec.precision,
+        prune_top_k=trial.prune.top_k,
+        prune_max_ratio=trial.prune.max_ratio,
+    )
+    return Recipe(manifest=manifest, encoder=trial.encoder, prune=trial.prune)
