@@ -53,13 +53,19 @@ def test_the_examples_run(path: Path, tmp_path: Path, request: pytest.FixtureReq
 
 def test_every_must_hold_line_has_a_command_and_a_figure() -> None:
     text = (ROOT / "docs" / "verification.md").read_text(encoding="utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("| ") and "---" not in line]
-    lines = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    body = [cells for cells in lines if cells[0] not in ("what must hold", "")]
-    assert len(body) >= 10
-    for cells in body:
-        assert len(cells) == 4
-        assert all(cells), f"an empty cell: {cells}"
+    tables = [table for table in re.split(r"\n\n+", text) if table.startswith("| ")]
+    for header, _, *rows in (table.splitlines() for table in tables):
+        columns = 4 if header.startswith("| what must hold | command | where |") else 2
+        assert len(_cells(header)) == columns, header
+        assert rows, header
+        for row in rows:
+            assert len(_cells(row)) == columns, row
+            assert all(_cells(row)), f"an empty cell: {row}"
+    assert len(tables) >= 5
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
 
 
 def test_files_named_in_the_documentation_exist() -> None:

@@ -21,10 +21,18 @@ from urllib.parse import quote, quote_plus
 import httpx
 import pytest
 
-from splade_connectors import Document, RetryOptions, SpladeConnectorsError, aconnect, connect
+from splade_connectors import (
+    DeadLetters,
+    Document,
+    RetryOptions,
+    SpladeConnectorsError,
+    aconnect,
+    connect,
+)
 from splade_connectors.backends.secrets import Secrets
 from splade_connectors.backends.targets import parse_target, shown_target
-from splade_connectors.cli import main
+from splade_connectors.cli import main, printing
+from splade_connectors.documents import Rejected
 from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from tests.fronts import QdrantGrpcFront, QdrantRestFront
@@ -502,6 +510,12 @@ def test_the_command_line(
         hunt.add(" ".join(command[:1]), out, err)
         hunt.add("server", server())
     assert {0, 1} <= codes
+    with DeadLetters(tmp_path / "again.jsonl") as kept:
+        kept.add(Rejected(id="1", reason="full"), Document(id="1", text="bread"))
+        printing.print_again(kept, target)
+    hint = "".join(capfd.readouterr())
+    hunt.add("again", hint)
+    hints += hint
     assert "PASSWORD@" in hints  # what to run next is said, with words in place of them
     for file in tmp_path.iterdir():
         hunt.add(file.name, file.read_text())

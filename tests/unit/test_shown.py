@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table as RichTable
 
 import splade_connectors.cli
 from splade_connectors.cli.screen import Table, filled
@@ -105,7 +106,9 @@ def test_values_in_a_line_of_ours_are_text(first: str, second: str) -> None:
 def test_cells_are_text(cells: list[str]) -> None:
     table = Table("a", "b")
     table.row(*cells)
-    found = [next(iter(column.cells)) for column in table.rich.columns]
+    drawn = table.drawn(width=100_000)
+    assert isinstance(drawn, RichTable)
+    found = [next(iter(column.cells)) for column in drawn.columns]
     assert [getattr(cell, "plain", None) for cell in found] == [shown(cell) for cell in cells]
 
 
@@ -117,7 +120,8 @@ def test_what_is_printed_does_no_harm(attack: str) -> None:
     screen = Console(file=out, force_terminal=True, width=200, color_system=None, highlight=False)
     table = Table(attack, "b")
     table.row(attack, attack, style="bold")
-    screen.print(table.rich)
+    for width in (200, 10):  # as a table, and in blocks
+        screen.print(table.drawn(width))
     screen.print(filled("{}: {!r}", attack, attack))
     own = out.getvalue().replace("\x1b[1m", "").replace("\x1b[0m", "").replace("\n", "")
     assert is_harmless(own)
