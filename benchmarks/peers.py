@@ -36,23 +36,6 @@ def counts(vectors: Iterable[Any]) -> Terms:
 # Ours.
 
 
-def prepare_int8(weights: Path, scratch: Path) -> None:
-    """The folder that `export-model --precision int8` makes; it converts to fp32 on the way."""
-    from splade_connectors import EncodeOptions
-    from splade_connectors.encoders.export.folder import export_model
-
-    options = EncodeOptions(max_length=MAX_LENGTH)
-    export_model(weights, scratch / "int8", precision="int8", force=True, options=options)
-
-
-def int8(weights: Path, scratch: Path) -> Encode:
-    """Our engine on splade_kernels."""
-    from splade_connectors import load_encoder
-
-    encoder = load_encoder(scratch / "int8", engine="int8")
-    return lambda texts: counts(encoder.encode_documents(texts))
-
-
 def _ours(engine: str) -> Callable[[Path, Path], Encode]:
     def make(weights: Path, scratch: Path) -> Encode:
         from splade_connectors import EncodeOptions, load_encoder
@@ -252,7 +235,7 @@ class Peer:
 
 ST = "sentence-transformers"
 PEERS = {
-    "int8": Peer(make=int8, needs=("splade_kernels", "onnx", "torch"), prepare="int8"),
+    "int8": Peer(make=_ours("int8"), needs=("splade_kernels",)),
     "onnx": Peer(make=_ours("onnx"), needs=("onnxruntime", "onnx", "torch")),
     "torch": Peer(make=_ours("torch"), needs=("torch", "transformers")),
     ST: Peer(make=sentence_transformers, needs=("sentence_transformers",)),
@@ -272,7 +255,6 @@ PEERS = {
 }
 # In the order in which they are made: the second graph is made of the first.
 PREPARATIONS: dict[str, Callable[[Path, Path], None]] = {
-    "int8": prepare_int8,
     "logits": prepare_fastembed,
     "ort int8": prepare_onnxruntime_int8,
     f"{ST} ONNX int8": prepare_sentence_transformers_int8,
@@ -301,6 +283,7 @@ def main() -> None:
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--prepare", action="store_true")
     given = parser.parse_args()
+    # Conversions last as long as the run.
     os.environ["XDG_CACHE_HOME"] = str(given.scratch / "cache")
     if given.prepare:
         PREPARATIONS[given.name](given.weights, given.scratch)

@@ -236,7 +236,8 @@ class Source:
         if self.is_exported:
             return self.folder.root
         spec = replace(self.folder.spec, activation=self.spec.activation)
-        return kept_models.entry(_entry_name(self.folder, spec))
+        # A folder of its own: that of the graph is replaced as a whole when it is converted.
+        return kept_models.entry(f"{_entry_name(self.folder, spec)}-int8")
 
 
 def _locate(model: str | Path | None, revision: str | None) -> ModelFolder:

@@ -48,6 +48,11 @@ class Int8Encoder(TokenizingEncoder):
         self._model = load_model(weights, spec)
         self._logs = 2 if spec.activation == "log1p_log1p" else 1
 
+    @property
+    def products_per_token(self) -> int:
+        """int8 products that a token takes."""
+        return int(self._model.products_per_token)
+
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
         """Run the model on padded rows. As `TokenizingEncoder.forward`."""
         rows = [ids[mask > 0] for ids, mask in zip(input_ids, attention_mask, strict=True)]
