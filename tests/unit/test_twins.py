@@ -90,7 +90,9 @@ def statements(function: Callable[..., Any]) -> list[str]:
     return [ast.unparse(each).replace("await ", "") for each in body]
 
 
-@pytest.mark.parametrize("name", sorted(BLOCKING - set(AWAITED) - {"index", "attach", "adopt", "close"}))
+@pytest.mark.parametrize(
+    "name", sorted(BLOCKING - set(AWAITED) - {"index", "attach", "adopt", "close"})
+)
 def test_what_a_verb_does_stands_once(name: str) -> None:
     """A body hands its arguments on: whatever is decided, is decided in what both of them call."""
     mine, other = statements(getattr(Store, name)), statements(twin(name))
