@@ -71,17 +71,17 @@ def remembering(session: Callable[..., Any]) -> Callable[..., Any]:
     """
     made: dict[Any, Any] = {}
 
-    def make(graph: str, options: Any = None, **more: Any) -> Any:
+    def make(graph: str, sess_options: Any = None, **more: Any) -> Any:
         path = Path(graph).resolve()
         if not path.is_relative_to(_BUNDLED):
-            return session(graph, options, **more)
-        threads = options.intra_op_num_threads if options else 0
+            return session(graph, sess_options, **more)
+        threads = sess_options.intra_op_num_threads if sess_options else 0
         key = (path, threads)
         if key not in made:
-            if options and not threads:
+            if sess_options and not threads:
                 # The tests' processes share the cores; the sums are the same with one thread.
-                options.intra_op_num_threads = 1
-            made[key] = session(graph, options, **more)
+                sess_options.intra_op_num_threads = 1
+            made[key] = session(graph, sess_options, **more)
         return made[key]
 
     return make

@@ -14,7 +14,8 @@ import pytest
 from splade_connectors.async_store import AsyncStore
 from splade_connectors.backends.protocol import Opened, does_nothing
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
-from splade_connectors.errors import AttachRefused, ConfigurationError
+from splade_connectors.errors import AttachRefused, ConfigurationError, IndexingInterrupted
+from splade_connectors.operations.attach import AdoptReport
 from splade_connectors.operations.attach.verify import is_same_vector
 from splade_connectors.operations.session import Session
 from splade_connectors.options import (
@@ -355,3 +356,55 @@ def test_terms_as_light_as_the_lightest_may_be_exchanged_by_noise() -> None:
     assert not is_same_vector(stored, fresh.prune(ten), "float32", "fp32")
     missing = SparseVector(stored.indices[1:], stored.values[1:])
     assert not is_same_vector(missing, fresh.prune(ten), "float32", "fp32", ten)
+
+
+def test_ctrl_c_leaves_no_manifest_and_says_how_far_it_came() -> None:
+    collection = theirs()
+    store = MemoryStore(HashEncoder(), collection=collection)
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 7 and not progress.stopping:
+            raise KeyboardInterrupt
+
+    with pytest.raises(IndexingInterrupted, match="documents were marked, and there is no") as at:
+        store.adopt(["content"], on_progress=stop)
+    assert isinstance(at.value.report, AdoptReport)
+    assert at.value.report.interrupted
+    assert not at.value.report.done
+    assert not collection.metadata
+    assert store.adopt(["content"]).done
+
+
+class InTwoPrecisions(HashEncoder):
+    """Its weights in int8 are a little different."""
+
+    def __init__(self, precision: Precision = "fp32") -> None:
+        super().__init__()
+        self.spec = replace(self.spec, precision=precision)
+
+    def fitted(
+        self,
+        max_length: int,
+        long_text: LongText,
+        passage_overlap: int | None = None,
+        precision: Precision | None = None,
+    ) -> SparseEncoder:
+        """In that of the index."""
+        return InTwoPrecisions(precision or self.spec.precision)
+
+    def _vector(self, text: str) -> SparseVector:
+        vector = super()._vector(text)
+        if self.spec.precision == "fp32":
+            return vector
+        return SparseVector(vector.indices, vector.values * np.float32(1.02))
+
+
+@pytest.mark.parametrize("theirs_in", ["fp32", "int8"])
+@pytest.mark.parametrize("ours_in", ["fp32", "int8"])
+def test_the_precision_is_found_out(theirs_in: Precision, ours_in: Precision) -> None:
+    collection = theirs(encoder=InTwoPrecisions(theirs_in))
+    store = MemoryStore(InTwoPrecisions(ours_in), collection=collection)
+    found = store.adopt(["content"]).manifest
+    assert found
+    assert found.precision == theirs_in
+    assert store.verify(everything=True, recheck=True).complete

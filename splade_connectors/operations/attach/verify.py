@@ -159,7 +159,7 @@ def verifying(session: Session, on_progress: OnProgress | None) -> Steps[Verifyi
     if stored is None:
         raise NotFound(
             f"{where} has no manifest for {seen.vector!r}: nothing says "
-            "what its vectors were made with"
+            "what its vectors were made with; adopt finds it out"
         )
     recipe = session.recipe(seen, stored.text_fields)
     if not session.overrides:
