@@ -20,12 +20,14 @@ from typing import Any
 import pytest
 
 from splade_connectors.async_store import AsyncStore
-from splade_connectors.documents import Document, DocumentId
+from splade_connectors.backends.attaching import Attachment, Selection, attach_backend
+from splade_connectors.documents import Document, DocumentId, Written
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
 from splade_connectors.errors import AttachRefused, ManifestMismatch, WouldReplace
 from splade_connectors.operations.attach import AttachOptions
 from splade_connectors.options import OnProgress, WriteOptions
 from splade_connectors.payloads import text_of
+from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
 from splade_connectors.testing.contract import StoreContract
 from splade_connectors.testing.encoder import HashEncoder
@@ -196,6 +198,47 @@ class AttachContract(StoreContract):
         assert foreign.count() == len(FOREIGN)
         again = foreign.attach()
         assert (again.attached, again.empty) == (0, 0)
+
+    def test_a_stored_vector_is_found_whoever_wrote_it_and_is_marked_alone(
+        self, foreign: Store
+    ) -> None:
+        """What `adopt` asks of an adapter."""
+        foreign.attach(FIELDS, options=SMALL)
+        before = foreign.get(list(FOREIGN), with_vectors=True)
+        other = f"{'0' * 8}-{'1' * 16}"
+        assert self.mark_stored(foreign, other) >= WITH_TEXT
+        assert foreign.get(list(FOREIGN), with_vectors=True) == before
+        assert self.mark_stored(foreign, other) == 0
+
+    def mark_stored(self, store: Store, marker: str) -> int:
+        """Mark what has a vector, and is not marked so; how many that were."""
+        backend = attach_backend(store._session.backend)
+
+        def marked() -> Steps[int]:
+            seen = yield from store._session.look_again()
+            stored = Selection(
+                which="stored", settings="", fields=FIELDS, with_vectors=True, size=100, mark=True
+            )
+            drawn = yield from backend.draw(seen, stored, 5)
+            assert [item for item in drawn if item.vector is not None]
+            page = yield from backend.read(seen, stored, None)
+            items = [
+                Attachment(
+                    found=found,
+                    vector=None,
+                    marker=marker,
+                    text=text_of(found.payload, FIELDS),
+                    fields=FIELDS,
+                )
+                for found in page.documents
+                if found.vector is not None and found.marker != marker
+            ]
+            outcomes = (yield from backend.attach(seen, items)) if items else []
+            assert all(isinstance(outcome, Written) for outcome in outcomes)
+            yield from store._session.backend.refresh()
+            return len(items)
+
+        return store._run(marked())
 
     def test_an_edited_text_is_found_by_its_marker(self, foreign: Store, owner: Owner) -> None:
         foreign.attach(FIELDS, options=SMALL)

@@ -16,12 +16,13 @@ import pytest
 import qdrant_edge
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
-from splade_connectors import SparseEncoder, Store, aconnect, connect, load_encoder
+from splade_connectors import Document, SparseEncoder, Store, aconnect, connect, load_encoder
 from splade_connectors.errors import AttachRefused
 from splade_connectors.options import Progress, PruneOptions, WriteOptions
 from splade_connectors.testing import HashEncoder
 from splade_connectors.vectors import SparseVector
 from tests.integration.command_line import Run
+from tests.integration.qdrant_place import FRONTS, Place, place
 
 WORDS = [f"word{number}" for number in range(500)]
 TEXTS = {
@@ -71,24 +72,27 @@ def layout(request: pytest.FixtureRequest) -> Any:
 
 
 def collection(
-    layout: Any, texts: Mapping[int, str] = TEXTS, prune: PruneOptions | None = None
+    layout: Any,
+    prune: PruneOptions | None = None,
+    client: QdrantClient | None = None,
+    named: str = "theirs",
 ) -> QdrantClient:
-    """In local mode."""
+    """In local mode, unless a client is given."""
     shape, name, _ = layout
-    client = QdrantClient(":memory:")
+    client = client or QdrantClient(":memory:")
     client.create_collection(
-        "theirs",
+        named,
         {"": models.VectorParams(size=2, distance=models.Distance.COSINE)},
         {name: models.SparseVectorParams(index=models.SparseIndexParams(on_disk=False))},
     )
     points = []
-    for number, vector in vectors(texts, prune).items():
-        id, payload = shape(number, texts[number])
+    for number, vector in vectors(TEXTS, prune).items():
+        id, payload = shape(number, TEXTS[number])
         sparse = models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
         points.append(
             models.PointStruct(id=id, vector={"": [0.6, 0.8], name: sparse}, payload=payload)
         )
-    client.upsert("theirs", points)
+    client.upsert(named, points)
     return client
 
 
@@ -123,6 +127,14 @@ def test_qdrant_gets_a_manifest_and_nothing_else(layout: Any) -> None:
         assert content(client) == before
         assert store.search(TEXTS[7], limit=20) == hits
         taken_over(store)
+        # What comes later is pruned so, too, and a tuning has a place to be kept.
+        late = Document(id=str(uuid.UUID(int=900)), text=TEXTS[19], payload={field: TEXTS[19]})
+        store.index([late], options=WriteOptions(text_fields=(field,)))
+        (kept,) = store.get([late.id], with_vectors=True)
+        assert kept.vector == vectors({1: TEXTS[19]}, PRUNED)[1]
+        store.update(late.id, payload={field: TEXTS[18]})
+        assert store.verify(everything=True, recheck=True).complete
+        store.save_tuning(None)
     # Another encoder is refused from now on, and this one goes on with the pruning.
     with (
         connect(client, "theirs", encoder=HashEncoder("other"), vector=name) as other,
@@ -189,6 +201,23 @@ def test_awaited_over_qdrant(layout: Any) -> None:
         assert (await store.adopt([field])).done
 
     asyncio.run(adopted())
+
+
+@pytest.mark.parametrize("mark", [False, True])
+@pytest.mark.parametrize("way", list(FRONTS))
+def test_over_the_wire(way: str, mark: bool) -> None:
+    layout = LAYOUTS["langchain"]
+
+    async def adopted(found: Place) -> None:
+        async with found.opened("?vector=langchain-sparse", encoder=ENCODER) as store:
+            report = await store.adopt(["page_content"], mark=mark)
+            assert (report.done, report.marked) == (True, mark * len(TEXTS))
+            assert (await store.attach()).encoded == 0
+            assert (await store.verify(everything=True, recheck=True)).complete
+
+    with place(way) as found:
+        collection(layout, client=found.owner, named=found.name)
+        asyncio.run(adopted(found))
 
 
 def shard(path: Path, layout: Any, texts: Mapping[int, str], encoder: SparseEncoder) -> None:
