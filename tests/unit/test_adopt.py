@@ -260,12 +260,56 @@ def test_other_fields_of_text_are_refused_as_another_text() -> None:
     assert "another text" in refusal(collection, fields=["title"])
 
 
-def test_longer_texts_that_were_cut_where_nobody_cuts() -> None:
+@pytest.mark.parametrize("length", [9, 47, 63, 101])
+@pytest.mark.parametrize("options", [None, PruneOptions(top_k=60)], ids=str)
+def test_a_length_at_which_nobody_else_cuts_is_found_out(
+    length: int, options: PruneOptions | None
+) -> None:
     texts = {
         n: f"{text} {' '.join(f'w{n}x{at}' for at in range(n % 2 * 90))}"
         for n, text in TEXTS.items()
     }
-    reason = refusal(theirs(encoder=Cutting(47), texts=texts), Cutting(512))
+    prune = options or PruneOptions()
+    collection = theirs(lambda vector: vector.prune(prune), Cutting(length), texts)
+    found = MemoryStore(Cutting(512), collection=collection).adopt(["content"]).manifest
+    assert found
+    assert found.max_length == length
+
+
+class WithFewPositions(Cutting):
+    """Fails on more than 96 tokens in its engine's own way."""
+
+    def encode_documents(self, texts: Sequence[str], **more: Any) -> SparseBatch:
+        """Of short texts."""
+        if self.spec.max_length > 96:
+            raise IndexError("index out of range in self")
+        return super().encode_documents(texts, **more)
+
+    def fitted(self, max_length: int, *others: Any, **more: Any) -> SparseEncoder:
+        """With another length."""
+        return WithFewPositions(max_length)
+
+
+def test_a_model_with_few_positions_is_tried_at_fewer() -> None:
+    texts = {n: f"{text} {' '.join(f'w{n}x{at}' for at in range(90))}" for n, text in TEXTS.items()}
+    collection = theirs(encoder=Cutting(32), texts=texts)
+    found = MemoryStore(WithFewPositions(96), collection=collection).adopt(["content"]).manifest
+    assert found
+    assert found.max_length == 32
+
+
+def test_long_texts_that_have_other_vectors_are_said_to_be_the_longest() -> None:
+    """As of passages, which no length of a text makes."""
+    texts = {
+        n: f"{text} {' '.join(f'w{n}x{at}' for at in range(n % 2 * 90))}"
+        for n, text in TEXTS.items()
+    }
+    collection = theirs(texts=texts)
+    vectors = collection.vectors["splade"]
+    for number in (n for n in texts if n % 2):
+        vector = vectors[number].vector
+        vectors[number] = Made(SparseVector(vector.indices[::2], vector.values[::2]), "")
+    reason = refusal(collection, Cutting(512))
     assert "30 of 60" in reason
     assert "they are the longest ones, so that their texts were cut elsewhere than at 512" in reason
 

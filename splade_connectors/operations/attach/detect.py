@@ -7,6 +7,7 @@ of the model's products, the length at which texts were cut, and the pruning. Wh
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +27,14 @@ from splade_connectors.runtime.effects import Steps
 from splade_connectors.shown import quoted
 from splade_connectors.vectors import SparseVector
 
+log = logging.getLogger(__name__)
+
 # Where other tools cut texts.
 _LENGTHS = (512, 384, 256, 192, 128, 64, 32)
+# Lengths between them: every sixteenth is tried on one document, those around the best on some.
+_SHORTEST = 8
+_STRIDE = 16
+_NEAREST = 4
 # Documents that a length is tried on, before it is tried on all.
 _FEW = 16
 # Terms lighter than this may be there or not.
@@ -109,13 +116,55 @@ class Detecting:
             if best.agrees:
                 return best
             best = _better(best, (yield from self._tried(encoder, sample)))
+        longest = best.encoder.spec.max_length
         for encoder in self._of_other_lengths(best.encoder):
             if best.agrees:
                 return best
-            few = yield from self._tried(encoder, best.wrong[:_FEW], best.prune)
+            try:
+                few = yield from self._tried(encoder, best.wrong[:_FEW], best.prune)
+            except Exception as error:  # of any engine, whose model has fewer positions
+                log.info("not of %d tokens: %s", encoder.spec.max_length, error)
+                continue
+            longest = max(longest, encoder.spec.max_length)
             if sum(few.right) * 2 > len(few.right):
                 best = _better(best, (yield from self._tried(encoder, sample)))
-        return best
+        if best.agrees:
+            return best
+        other = yield from self._of_nearest_length(best, longest)
+        return _better(best, (yield from self._tried(other, sample))) if other else best
+
+    def _of_nearest_length(self, best: Trial, longest: int) -> Steps[SparseEncoder | None]:
+        """The length at which the vectors of some documents come nearest to the stored ones.
+
+        None where they share too few terms with them for another length to be the reason.
+        """
+        items = sorted(best.wrong, key=lambda item: len(item.text))[:_NEAREST]
+        fresh = best.fresh[best.sample.index(items[0])]
+        if len(_only(items[0].vector, fresh)) * 2 < len(items[0].vector):
+            return None
+        lengths = range(_SHORTEST, longest + 1, _STRIDE)
+        coarse = yield from self._distances(best.encoder, items[:1], lengths)
+        if not coarse:
+            return None
+        at = min(coarse, key=coarse.__getitem__)
+        lengths = range(max(_SHORTEST, at - _STRIDE + 1), min(longest, at + _STRIDE - 1) + 1)
+        fine = yield from self._distances(best.encoder, items, lengths)
+        return best.encoder.fitted(min(fine, key=fine.__getitem__), "truncate")
+
+    def _distances(
+        self, base: SparseEncoder, items: Sequence[Sampled], lengths: Iterable[int]
+    ) -> Steps[dict[int, float]]:
+        """Length -> how far the vectors are from the stored ones; {} where it does not change."""
+        found: dict[int, float] = {}
+        for length in lengths:
+            encoder = base.fitted(length, "truncate")
+            if encoder.spec.max_length != length:
+                continue
+            whole = replace(self._recipe, encoder=encoder, prune=PruneOptions())
+            made = yield from encode_texts(whole, [item.text for item in items], EncodeStats())
+            pairs = zip(items, made, strict=True)
+            found[length] = sum(_distance(item.vector, fresh) for item, fresh in pairs)
+        return found
 
     def _tried(
         self, encoder: SparseEncoder, sample: Sequence[Sampled], prune: PruneOptions | None = None
@@ -311,6 +360,14 @@ def _only(vector: SparseVector, other: SparseVector) -> SparseVector:
     """The terms of a vector that another one has as well."""
     kept = np.isin(vector.indices, other.indices, assume_unique=True)
     return SparseVector(vector.indices[kept], vector.values[kept])
+
+
+def _distance(stored: SparseVector, fresh: SparseVector) -> float:
+    """By the terms that are stored, and heavier ones that are not: lighter ones may be pruned."""
+    left, right = stored.values, weights_at(_only(fresh, stored), stored.indices)
+    beside = ~np.isin(fresh.indices, stored.indices, assume_unique=True)
+    heavier = beside & (fresh.values > stored.values.min())
+    return float(np.abs(left - right).sum() + fresh.values[heavier].sum())
 
 
 def _ratio(pairs: Iterable[tuple[SparseVector, SparseVector]]) -> float | None:
