@@ -74,7 +74,7 @@ class AsyncStore(Verbs):
             return await self._run(indexing.finish())
         except Exception as error:  # of the caller's iterator or callbacks, too
             await self._run(indexing.settle_rest())
-            say_how_far(error, indexing.report)
+            say_how_far(error, indexing)
             raise
         except BaseException:  # cancelled, as a rule
             indexing.stopped()

@@ -101,10 +101,10 @@ class Store(Verbs):
             return self._run(indexing.finish(), guarded=True)
         except KeyboardInterrupt as stop:
             report = self._interrupted(indexing)
-            raise IndexingInterrupted(f"stopped: {how_far(report)}", report=report) from stop
+            raise IndexingInterrupted(f"stopped: {how_far(indexing)}", report=report) from stop
         except BaseException as error:  # of the caller's iterator or callbacks, too
             self._run(indexing.settle_rest())
-            say_how_far(error, indexing.report)
+            say_how_far(error, indexing)
             raise
 
     def search(

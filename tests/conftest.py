@@ -27,6 +27,9 @@ os.environ.setdefault("SPLADE_PRECISION", "fp32")
 
 pytest_plugins = ["tests.servers.fixtures", "tests.sharing"]
 
+# xdist tells its processes of 80 columns: commands are tested at their own width.
+os.environ.pop("COLUMNS", None)
+
 ROOT = Path(__file__).parent.parent
 
 

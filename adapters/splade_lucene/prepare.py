@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from splade_connectors.backends.metadata import created as made_by_us
-from splade_connectors.backends.protocol import Description
+from splade_connectors.backends.protocol import Capabilities, Description
 from splade_connectors.errors import AccessDenied, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.runtime.effects import Steps
@@ -54,7 +54,7 @@ def completed(
         manifest: to be stored, unless one is stored.
     """
     schema = there(seen, address)
-    change = _change(address, schema, seen.capabilities.version, manifest)
+    change = _change(address, schema, seen.capabilities, manifest)
     if not change:
         return seen
     yield HttpRequest("PUT", f"{address.path}/_mapping", change)
@@ -90,17 +90,18 @@ def _needed(schema: Schema | None, write_manifest: bool) -> Privileges:
 
 
 def _change(
-    address: IndexAddress, schema: Schema, version: Version, manifest: IndexManifest | None
+    address: IndexAddress, schema: Schema, found: Capabilities, manifest: IndexManifest | None
 ) -> dict[str, Any]:
     change: dict[str, Any] = {}
     if not is_complete(schema):
-        kind = schema.kind or choose_kind(address, version)
-        wanted = properties(schema.field, kind, version, {}, address.dialect)
+        kind = schema.kind or choose_kind(address, found.version)
+        wanted = properties(schema.field, kind, found.version, {}, address.dialect)
         if schema.kind:
             del wanted[schema.field]
         change["properties"] = wanted
     if manifest is not None and schema.manifest is None:
-        change["_meta"] = merged_meta(schema.meta, schema.field, manifest.to_json())
+        meta = merged_meta(schema.meta, schema.field, manifest.to_json())
+        change["_meta"] = made_by_us(meta) if found.created_by_us else meta
     return change
 
 

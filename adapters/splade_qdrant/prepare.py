@@ -42,7 +42,8 @@ def prepare(
         _check_manifest_place(address, version)
     if seen.schema is not None:
         now = yield from add_vector(address, server, seen)
-        return (yield from _with_manifest(address, server, now, manifest, write_manifest))
+        ours = seen.capabilities.created_by_us
+        return (yield from _with_manifest(address, server, now, manifest, write_manifest, ours))
     file, metadata = address.manifest_file, {}
     if write_manifest and file is None:
         metadata = created({MANIFEST_KEY: {address.vector: manifest.to_json()}})
@@ -53,7 +54,7 @@ def prepare(
         write_json_object(file, created(read_json_object(file)))
     # Another process may have made it at the same moment: with other vectors, another manifest.
     now = yield from add_vector(address, server, (yield from look(address, server)))
-    return (yield from _with_manifest(address, server, now, manifest, write_manifest))
+    return (yield from _with_manifest(address, server, now, manifest, write_manifest, ours=True))
 
 
 def ensure(
@@ -158,6 +159,7 @@ def _with_manifest(
     seen: Description,
     manifest: IndexManifest,
     wanted: bool,
+    ours: bool,
 ) -> Steps[Description]:
     if not wanted:
         return seen
@@ -165,10 +167,16 @@ def _with_manifest(
         return _checked(address, seen, manifest)
     if address.manifest_file:
         write_manifest_file(address.manifest_file, seen.vector, manifest)
+        if ours:
+            file = address.manifest_file
+            write_json_object(file, created(read_json_object(file)))
         return replace(seen, manifest=manifest)
-    yield from change_metadata(
-        address, server, lambda metadata: _manifest_added(metadata, seen.vector, manifest)
-    )
+
+    def change(metadata: Metadata) -> dict[str, Any]:
+        whole = created(metadata) if ours else metadata
+        return _manifest_added(whole, seen.vector, manifest)
+
+    yield from change_metadata(address, server, change)
     # Another process may have stored its own at the same moment.
     return _checked(address, (yield from look(address, server)), manifest)
 

@@ -42,8 +42,8 @@ class Capabilities:
         version: of the server, e.g. (9, 3, 2); empty where there is none to speak of.
         exists: whether the collection or index is there.
         has_field: whether its sparse field is there.
-        created_by_us: whether this package made the collection or index, as it was recorded then:
-            what is in it was written by us.
+        created_by_us: whether this package made the collection or index, or found nothing in it,
+            as it was recorded then: what is in it was written by us.
         key_style: how terms are named in it; where no manifest says so, by `term_names`.
         term_names: of some terms that are stored, where nothing says which model wrote them; ()
             where terms are numbers, or none was found.

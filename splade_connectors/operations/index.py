@@ -89,6 +89,13 @@ class Indexing:
         self._told = 0
         self._stopping = False
 
+    @property
+    def may_replace(self) -> bool:
+        """Whether the same run would write again what this one has written."""
+        if self._is_new or self._options.replace or self._prepared is None:
+            return True
+        return self._prepared.seen.capabilities.created_by_us
+
     def portion(self, rows: Sequence[Row]) -> Steps[None]:
         """Encode these rows and put them on their way, while earlier ones arrive."""
         for row in rows:
@@ -145,8 +152,18 @@ class Indexing:
         self._is_new = not before.capabilities.exists
         # Before a field or a manifest is added, too: a run that is refused leaves nothing behind.
         yield from self._look_for_others(before, documents)
+        before = yield from self._ours_if_empty(before)
         self._prepared = yield from prepare(self._session, before, documents, self._options)
         return self._prepared
+
+    def _ours_if_empty(self, seen: Description) -> Steps[Description]:
+        """What others made and put nothing into holds documents of ours alone from now on."""
+        found = seen.capabilities
+        if self._is_new or found.created_by_us or seen.manifest is not None or self._there:
+            return seen
+        if (yield from self._session.backend.documents(seen)):
+            return seen
+        return replace(seen, capabilities=replace(found, created_by_us=True))
 
     def _look_for_others(self, seen: Description, documents: Sequence[Document]) -> Steps[None]:
         """Which of them would replace a document.
@@ -356,15 +373,16 @@ def check_iterable(documents: object, dead_letters: DeadLetters | None = None) -
         )
 
 
-def say_how_far(error: BaseException, report: IndexReport) -> None:
+def say_how_far(error: BaseException, indexing: Indexing) -> None:
     """Add to an error what was written before it."""
-    if report.written:
-        error.add_note(how_far(report))
+    if indexing.report.written:
+        error.add_note(how_far(indexing))
 
 
-def how_far(report: IndexReport) -> str:
+def how_far(indexing: Indexing) -> str:
     """What an index run that did not end has written, and what to do."""
+    again = "the same command again" if indexing.may_replace else "the same command with --replace"
     return (
-        f"{report.written} documents were written before; the same command again completes the "
+        f"{indexing.report.written} documents were written before; {again} completes the "
         "index, and stores nothing twice"
     )

@@ -155,7 +155,8 @@ class MemoryBackend:
         write_manifest: bool,
     ) -> Steps[Description]:
         """As `Backend.prepare`."""
-        self.collection.created |= not self.collection.exists
+        ours = not self.collection.exists or seen.capabilities.created_by_us
+        self.collection.created |= ours and write_manifest
         self.collection.exists = True
         self.collection.vectors.setdefault(seen.vector, {})
         if write_manifest:

@@ -144,7 +144,11 @@ JOBS: dict[str, Job] = {job.name: job for job in (IndexJob(), AttachJob())}
 def write_options(retry: RetryOptions | None = QUICK, chunk: int = CHUNK) -> WriteOptions:
     """Small windows and chunks."""
     return WriteOptions(
-        portion_documents=4 * chunk, chunk_documents=chunk, text_fields=(TEXT,), retry=retry
+        portion_documents=4 * chunk,
+        chunk_documents=chunk,
+        text_fields=(TEXT,),
+        retry=retry,
+        replace=True,  # what a run before has written: the collection is its owner's
     )
 
 

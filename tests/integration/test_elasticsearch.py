@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from splade_connectors import Document, SparseVector, Store, aconnect, connect
+from splade_connectors import (
+    Document,
+    SparseVector,
+    Store,
+    WriteOptions,
+    aconnect,
+    connect,
+)
 from splade_connectors.backends.rounding import as_stored
 from splade_connectors.documents import Rejected
 from splade_connectors.errors import (
@@ -308,8 +315,10 @@ def test_vectors_of_an_unknown_model_are_not_added_to(server: Server) -> None:
 # Documents that are refused
 
 
-def rejected(store: Store, documents: list[Document]) -> list[Rejected]:
-    report = store.index(documents)
+def rejected(
+    store: Store, documents: list[Document], options: WriteOptions | None = None
+) -> list[Rejected]:
+    report = store.index(documents, options=options)
     assert report.written + report.rejected_count == len(documents)
     assert report.rejected_count == len(report.rejected)
     return report.rejected
@@ -322,7 +331,7 @@ def test_a_document_that_does_not_fit_the_mapping(server: Server) -> None:
         for n, day in enumerate(["2024-01-01", "yesterday", "2024-01-02", "2024-01-03"])
     ]
     with server.store(name) as store:
-        (refused,) = rejected(store, documents)
+        (refused,) = rejected(store, documents, WriteOptions(replace=True))
         assert (refused.id, refused.line) == ("1", 101)
         assert "failed to parse field [published] of type [date]" in refused.reason
         assert "yesterday" not in refused.reason

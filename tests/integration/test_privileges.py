@@ -80,7 +80,7 @@ def test_the_privileges_of_the_table_are_enough(index: Index) -> None:
         # The mapping is as it should be: nothing of it is to be managed any more.
         assert store.attach().attached == 1
     with index.open(WRITER) as store:
-        options = WriteOptions(text_fields=("title",))
+        options = WriteOptions(text_fields=("title",), replace=True)
         report = store.index([Document(id="x", text="salt")], options=options)
         assert (report.written, report.rejected_count) == (1, 0)
     with index.open(ATTACHER) as store:
@@ -109,6 +109,8 @@ def test_a_reader_cannot_write(index: Index) -> None:
 
 
 DOCUMENTS = [Document(id=str(n), text=f"salt {n}", payload={"new": n}) for n in range(5)]
+# The index is the admin's, with documents in it.
+REPLACE = WriteOptions(replace=True)
 ASKS = "/_security/user/_has_privileges"
 
 
@@ -129,10 +131,10 @@ def test_an_index_without_the_field_is_to_be_managed(index: Index) -> None:
             index.open(user) as store,
             pytest.raises(AccessDenied, match=rf"on {index.name}: {lacking}; an admin grants"),
         ):
-            store.index(DOCUMENTS)
+            store.index(DOCUMENTS, options=REPLACE)
     assert not index.has_field()
     with index.open(ATTACHER) as store:
-        assert store.index(DOCUMENTS).written == 5
+        assert store.index(DOCUMENTS, options=REPLACE).written == 5
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_what_index_lacks_is_named_before_anything_is_created(
         index.open(user, name) as store,
         pytest.raises(AccessDenied, match=rf"lacks privileges on {name}: {lacking}; an admin"),
     ):
-        store.index(DOCUMENTS)
+        store.index(DOCUMENTS, options=REPLACE)
     assert not index.exists(name)
     with index.open(ATTACHER) as store:
         store.attach(["title"])
@@ -155,7 +157,7 @@ def test_what_index_lacks_is_named_before_anything_is_created(
         index.open(READER) as store,
         pytest.raises(AccessDenied, match=r"lacks privileges on .*: index; .*Nothing was written"),
     ):
-        store.index(DOCUMENTS, options=WriteOptions(text_fields=("title",)))
+        store.index(DOCUMENTS, options=WriteOptions(text_fields=("title",), replace=True))
 
 
 def test_privileges_on_an_alias(index: Index) -> None:
@@ -166,11 +168,11 @@ def test_privileges_on_an_alias(index: Index) -> None:
     with index.open(ALIAS_WRITER, alias) as store:
         with pytest.raises(AccessDenied, match=rf"behind the alias, {index.name}, .* lacks read"):
             store.plan_attach(["title"])
-        options = WriteOptions(text_fields=("title",))
+        options = WriteOptions(text_fields=("title",), replace=True)
         assert store.index(DOCUMENTS, options=options).written == 5
         assert len(store.search("salt")) == 5
     with index.open(ALIAS_WRITER) as store, pytest.raises(AccessDenied):
-        store.index(DOCUMENTS)
+        store.index(DOCUMENTS, options=REPLACE)
 
 
 def written(script: Callable[[Asked], Answer | None]) -> tuple[int, list[str]]:
@@ -224,5 +226,5 @@ def test_a_server_without_security(elasticsearch_url: str) -> None:
     name = f"articles-{uuid.uuid4().hex}"
     target = f"elasticsearch://{elasticsearch_url.removeprefix('http://').rstrip('/')}/{name}"
     with connect(target, encoder=HashEncoder()) as store:
-        assert store.index(DOCUMENTS).written == 5
+        assert store.index(DOCUMENTS, options=REPLACE).written == 5
     httpx.delete(f"{elasticsearch_url.rstrip('/')}/{name}").raise_for_status()

@@ -41,6 +41,7 @@ from splade_connectors.errors import (
     RequestRejected,
     SpladeConnectorsError,
     Unavailable,
+    WouldReplace,
 )
 from splade_connectors.files.dead_letters import Letters
 from splade_connectors.operations.session import Session
@@ -344,6 +345,21 @@ def test_a_payload_key_that_is_no_text_is_reported(bench: Bench, key: Any) -> No
     report = bench.store().index(rows)
     assert report.written == 1
     assert f"has the key {key!r}; keys are strings" in report.rejected[0].reason
+
+
+def test_what_others_made_and_left_empty_is_ours(bench: Bench) -> None:
+    bench.backend.collection.exists = True
+    assert bench.store().index(documents(3)).replaced == 0
+    assert bench.store().index(documents(4)).replaced == 3
+    assert bench.stored() == {0, 1, 2, 3}
+
+
+def test_what_others_have_filled_is_not(bench: Bench) -> None:
+    bench.backend.collection.exists = True
+    bench.backend.collection.payloads["theirs"] = {"price": 1}
+    bench.store().index(documents(3))
+    with pytest.raises(WouldReplace, match="3 of the next 4 documents are there already"):
+        bench.store().index(documents(4))
 
 
 def test_what_the_backend_knows_to_be_wrong_is_never_sent(bench: Bench) -> None:
