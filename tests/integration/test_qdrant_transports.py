@@ -18,6 +18,7 @@ import pytest
 from qdrant_client import models
 
 from splade_connectors import Document, RetryOptions, SparseEncoder, SparseVector
+from splade_connectors.backends.metadata import STATE_KEY
 from splade_connectors.documents import DocumentId
 from splade_connectors.errors import (
     AccessDenied,
@@ -270,8 +271,9 @@ async def test_the_manifest_lies_beside_the_owners_metadata(somewhere: Place) ->
         async with somewhere.opened(suffix, encoder=HashEncoder()) as store:
             await store.index(some)
     found = somewhere.metadata()
-    kept = found.pop(MANIFEST_KEY)
+    kept, state = found.pop(MANIFEST_KEY), found.pop(STATE_KEY)
     assert found == OWN_METADATA
+    assert state == {"/collection": {"created": True}}  # nothing was in it
     assert set(kept) == {"splade", "second"}
     assert kept["splade"]["text_fields"] == ["text"]
     async with somewhere.opened(encoder=HashEncoder()) as store:
