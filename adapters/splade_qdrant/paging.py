@@ -25,22 +25,25 @@ def search_page(address: Address, plan: SearchPlan) -> Steps[list[Hit]]:
     """
     answer = yield address.request("query", plan.body)
     with_payload = plan.body["with_payload"] is True
-    payloads = {str(point["id"]): point["payload"] for point in answer}
-    if _is_cut(answer, plan):
-        ranking = yield from _ranking(address, plan, answer[_last(answer, plan)]["score"])
-        page = page_of(ranking, plan.offset, plan.limit)
-        if with_payload:
-            payloads |= yield from _payloads(address, page, payloads)
-    else:
+    if not _is_cut(answer, plan):
         page = page_of(answer, plan.before, plan.limit)
+        return [_hit(point, point, with_payload) for point in page]
+    payloads = {str(point["id"]): point["payload"] for point in answer}
+    ranking = yield from _ranking(address, plan, answer[_last(answer, plan)]["score"])
+    page = page_of(ranking, plan.offset, plan.limit)
+    if with_payload:
+        payloads |= yield from _payloads(address, page, payloads)
     return [
-        Hit(
-            id=original_id(point),
-            score=float(point["score"]),
-            payload=payload_of({"payload": payloads.get(str(point["id"]))}) if with_payload else {},
-        )
-        for point in page
+        _hit(point, {"payload": payloads.get(str(point["id"]))}, with_payload) for point in page
     ]
+
+
+def _hit(point: Point, whole: Point, with_payload: bool) -> Hit:
+    return Hit(
+        id=original_id(point),
+        score=float(point["score"]),
+        payload=payload_of(whole) if with_payload else {},
+    )
 
 
 def _last(answer: Sequence[Point], plan: SearchPlan) -> int:
