@@ -54,10 +54,10 @@ from splade_connectors.runtime.effects import Steps
 from splade_connectors.verbs import Verbs
 from splade_connectors.writing.chunks import portions
 from splade_connectors.writing.report import IndexReport
-from splade_connectors.writing.send import Interruptible
+from splade_connectors.writing.send import Interruptible, RunReport
 
 T = TypeVar("T")
-R = TypeVar("R")
+R = TypeVar("R", bound=RunReport)
 
 
 class Store(Verbs):

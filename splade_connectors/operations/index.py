@@ -34,7 +34,7 @@ from splade_connectors.shown import quoted, words_of
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.seen_ids import SeenIds
-from splade_connectors.writing.send import Sender
+from splade_connectors.writing.send import Interruptible, Sender
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class Prepared:
     recipe: Recipe
 
 
-class Indexing:
+class Indexing(Interruptible[IndexReport]):
     """One run of `index`: call `portion` for each portion of rows, then `finish`.
 
     A row is a document, or the rejection of a row that its reader could not make one of.
@@ -87,7 +87,6 @@ class Indexing:
         # Ids on their way that a document had before.
         self._there: set[DocumentId] = set()
         self._told = 0
-        self._stopping = False
 
     @property
     def may_replace(self) -> bool:
@@ -121,23 +120,6 @@ class Indexing:
         yield from self._sender.drain()
         if self._prepared is not None:
             yield from self._session.backend.refresh()
-        return self._closed()
-
-    def interrupt(self) -> Steps[IndexReport]:
-        """What is under way arrives; then the report of a run that ends before its end."""
-        self._stopping = True
-        self._tell()
-        yield from self.settle_rest()
-        return self.stopped()
-
-    def settle_rest(self) -> Steps[None]:
-        """After a failure: what is under way arrives, or fails as well."""
-        yield from self._sender.drain_after_failure()
-
-    def stopped(self) -> IndexReport:
-        """The report of a run that ends at once: nothing is waited for."""
-        self._sender.abandon()
-        self.report.interrupted = True
         return self._closed()
 
     def _closed(self) -> IndexReport:

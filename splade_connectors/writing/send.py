@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -32,17 +33,48 @@ class Sendable(Protocol):
 
 
 Item = TypeVar("Item", bound=Sendable)
-R_co = TypeVar("R_co", covariant=True)
 
 
-class Interruptible(Protocol[R_co]):
-    """A run that can be ended before its end, with a report."""
+class RunReport(Protocol):
+    """What every run that writes reports of its end."""
 
-    def interrupt(self) -> Steps[R_co]:
-        """What is under way arrives; then the report."""
+    interrupted: bool
 
-    def stopped(self) -> R_co:
-        """The report at once."""
+
+R = TypeVar("R", bound=RunReport)
+
+
+class Interruptible(ABC, Generic[R]):
+    """A run that writes, and that can be ended before its end, with its report."""
+
+    report: R
+    _sender: Sender[Any]
+    _stopping = False
+
+    def interrupt(self) -> Steps[R]:
+        """What is under way arrives; then the report of a run that ends before its end."""
+        self._stopping = True
+        self._tell()
+        yield from self.settle_rest()
+        return self.stopped()
+
+    def settle_rest(self) -> Steps[None]:
+        """After a failure: what is under way arrives, or fails as well."""
+        yield from self._sender.drain_after_failure()
+
+    def stopped(self) -> R:
+        """The report of a run that ends at once: nothing is waited for."""
+        self._sender.abandon()
+        self.report.interrupted = True
+        return self._closed()
+
+    @abstractmethod
+    def _closed(self) -> R:
+        """The report, with what is known at the end only."""
+
+    @abstractmethod
+    def _tell(self) -> None:
+        """Report how far the run has come."""
 
 
 @dataclass(kw_only=True, slots=True)

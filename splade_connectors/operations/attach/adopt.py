@@ -41,7 +41,7 @@ from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Join, Spawn, Steps
 from splade_connectors.shown import quoted
 from splade_connectors.writing.report import KEPT_REJECTIONS
-from splade_connectors.writing.send import Sender
+from splade_connectors.writing.send import Interruptible, Sender
 
 _FIELDS_SHOWN = 20
 
@@ -126,7 +126,7 @@ class AdoptReport:
         }
 
 
-class Adopting:
+class Adopting(Interruptible[AdoptReport]):
     """One run of `adopt`.
 
     Args:
@@ -166,7 +166,6 @@ class Adopting:
             retry,
         )
         self._began = time.perf_counter()
-        self._stopping = False
         self._selection = Selection(
             which="stored",
             settings="",
@@ -198,23 +197,6 @@ class Adopting:
             yield from self._mark_all(recipe)
         if not self.report.rejected_count:
             yield from self._write_manifest(recipe.manifest)
-        return self._closed()
-
-    def interrupt(self) -> Steps[AdoptReport]:
-        """What is under way arrives; then the report of a run that ends before its end."""
-        self._stopping = True
-        self._tell()
-        yield from self.settle_rest()
-        return self.stopped()
-
-    def settle_rest(self) -> Steps[None]:
-        """After a failure: what is under way arrives, or fails as well."""
-        yield from self._sender.drain_after_failure()
-
-    def stopped(self) -> AdoptReport:
-        """The report of a run that ends at once: nothing is waited for."""
-        self._sender.abandon()
-        self.report.interrupted = True
         return self._closed()
 
     def _examined(self) -> Steps[tuple[Recipe | None, list[str]]]:

@@ -37,7 +37,7 @@ from splade_connectors.options import AttachOptions, OnProgress, Progress, Retry
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Join, Sleep, Spawn, Steps
 from splade_connectors.vectors import SparseVector
-from splade_connectors.writing.send import Sender
+from splade_connectors.writing.send import Interruptible, Sender
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class _Run:
     selection: Selection
 
 
-class Attaching:
+class Attaching(Interruptible[AttachReport]):
     """One run of `attach`.
 
     Args:
@@ -108,7 +108,6 @@ class Attaching:
         self._lost: set[DocumentId] = set()
         self._total: int | None = None
         self._told = 0
-        self._stopping = False
 
     def plan(self) -> Steps[AttachPlan]:
         """What `run` would do. Writes nothing."""
@@ -137,23 +136,6 @@ class Attaching:
             verifying = Verifying(self._session, run.seen, run.recipe, selection)
             sampling = verifying.sample(self._options.verify, counts)
             self.report.verification = yield from sampling
-        return self._closed()
-
-    def interrupt(self) -> Steps[AttachReport]:
-        """What is under way arrives; then the report of a run that ends before its end."""
-        self._stopping = True
-        self._tell()
-        yield from self.settle_rest()
-        return self.stopped()
-
-    def settle_rest(self) -> Steps[None]:
-        """After a failure: what is under way arrives, or fails as well."""
-        yield from self._sender.drain_after_failure()
-
-    def stopped(self) -> AttachReport:
-        """The report of a run that ends at once: nothing is waited for."""
-        self._sender.abandon()
-        self.report.interrupted = True
         return self._closed()
 
     def _planner(self) -> Steps[Planner]:
