@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.shown import quoted, words_of
-
-# Qdrant's engine writes deeper payloads into its log and then cannot read the log again, nor
-# anything else in it [edge 0.9.0: 120 levels are read, 125 are not].
-DEEPEST = 100
 
 
 def check_text_fields(fields: Sequence[Any]) -> None:
@@ -87,41 +81,3 @@ def _values(value: Any, parts: Sequence[str]) -> Iterator[Any]:
 
 def _items(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else (value,)
-
-
-def payload_reason(payload: Mapping[str, Any]) -> str | None:
-    """Why a payload cannot be stored, None when nothing is known against it."""
-    try:
-        reason = _shape_reason(payload)
-        if reason is None:
-            # Encoded as well: half a surrogate is a Python string, but no text.
-            json.dumps(payload, allow_nan=False, ensure_ascii=False).encode()
-    except Exception as error:  # whatever the methods of a caller's values do
-        return f"the payload is not JSON: {words_of(error)}"
-    return reason
-
-
-def _shape_reason(payload: Mapping[str, Any]) -> str | None:
-    """Level by level instead of recursively: the depth is what may be too much."""
-    parts: list[Any] = [payload]
-    for _ in range(DEEPEST):
-        for part in parts:
-            if isinstance(part, Mapping):
-                key = next((key for key in part if not isinstance(key, str)), None)
-                if key is not None:  # JSON would make text of numbers, and two keys one
-                    return f"the payload has the key {quoted(key)}; keys are strings"
-        # Each part once: values that hold themselves twice would be more with every level.
-        inner = {id(value): value for part in parts for value in _inside(part)}
-        parts = list(inner.values())
-        if not parts:
-            return None
-    return f"the payload is nested more than {DEEPEST} levels deep, or holds itself"
-
-
-def _inside(value: Any) -> list[Any]:
-    """The objects and lists in a value."""
-    if isinstance(value, Mapping):
-        value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [item for item in value if isinstance(item, Mapping | list | tuple)]

@@ -7,7 +7,6 @@ from typing import Any
 
 from splade_connectors.documents import EncodedDocument
 from splade_connectors.errors import InvalidDocument, NotSupported
-from splade_connectors.payloads import payload_reason
 from splade_lucene.address import IndexAddress
 from splade_lucene.dialect import Dialect
 from splade_lucene.schema import Schema
@@ -28,7 +27,7 @@ def refusal(document: EncodedDocument, schema: Schema, address: IndexAddress) ->
         reason = _dense_refusal(name, len(values), schema, address.dialect)
         if reason:
             return reason
-    return payload_reason(document.payload)
+    return None
 
 
 def check_update(changes: Mapping[str, Any], schema: Schema, location: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from splade_connectors.documents import EncodedDocument
-from splade_connectors.payloads import payload_reason
 from splade_connectors.vectors import SparseVector
 from splade_qdrant.documents import reserved_key
 from splade_qdrant.schema import Schema
@@ -20,16 +19,12 @@ def document_reason(
         reason = _dense_reason(schema, name or dense_name, len(values))
         if reason:
             return reason
-    return (
-        _reserved_reason(document.payload)
-        or terms_reason(schema, vector_name, document.vector)
-        or _value_reason(document.payload)
-    )
+    return _reserved_reason(document.payload) or terms_reason(schema, vector_name, document.vector)
 
 
 def changes_reason(payload: Mapping[str, Any]) -> str | None:
     """Why these fields cannot be stored, None when nothing is known against them."""
-    return _key_reason(payload) or _reserved_reason(payload) or _value_reason(payload)
+    return _key_reason(payload) or _reserved_reason(payload)
 
 
 def terms_reason(schema: Schema, vector_name: str, vector: SparseVector) -> str | None:
@@ -69,33 +64,3 @@ def _reserved_reason(payload: Mapping[str, Any]) -> str | None:
     if reserved is None:
         return None
     return f"the payload has the key {reserved!r}, which is used here; rename it"
-
-
-def _value_reason(payload: Mapping[str, Any]) -> str | None:
-    reason = payload_reason(payload)
-    if reason:
-        return reason
-    large = _large_integer(payload)
-    if large is None:
-        return None
-    return f"the payload's {large!r} holds an integer beyond 2^63: Qdrant makes a float of it"
-
-
-def _large_integer(value: Any, path: str = "") -> str | None:
-    """Where the first integer is that does not fit into 64 bits, sign included; None without one.
-
-    Where and not which: reasons are printed and logged, values are not.
-    """
-    match value:
-        case int():
-            return None if -(2**63) <= value < 2**63 else path
-        case Mapping():
-            parts = [
-                (f"{path}.{name}" if path else str(name), part) for name, part in value.items()
-            ]
-        case list() | tuple():
-            parts = [(path, part) for part in value]
-        case _:
-            return None
-    found = (_large_integer(part, where) for where, part in parts)
-    return next((where for where in found if where is not None), None)

@@ -184,7 +184,10 @@ class Backend(Protocol):
         """Store another manifest in place of the present one; nothing else is touched."""
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """Why the store would refuse this document, None when nothing is known against it."""
+        """Why the store would refuse this document, None when nothing is known against it.
+
+        Asked before the document is encoded, with an empty vector, and again with its own.
+        """
 
     def key_of(self, id: DocumentId) -> DocumentId:
         """What the store tells documents apart by: equal for ids that are one document."""

@@ -72,7 +72,7 @@ def command(
     output.report(report)
     if not output.json:
         print_report(report)
-        printing.print_rejections(report.rejected, report.rejected_count, kept)
+        printing.print_rejections(report.rejected, report.rejected_count, kept, report.reasons)
         printing.print_again(kept, target)
     if report.rejected_count:
         raise typer.Exit(1)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.backends.targets import shown_target
 from splade_connectors.shown import quoted, shown, shown_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from splade_connectors.cli.screen import Table
     from splade_connectors.documents import Rejected
@@ -99,17 +100,39 @@ def search_line(target: str) -> str:
     return command_line("search", shown_target(target), "your own words")
 
 
-def print_rejections(rejections: Sequence[Rejected], count: int, kept: DeadLetters) -> None:
-    """The first rejected documents with their reasons, and where all of them are."""
+def print_rejections(
+    rejections: Sequence[Rejected],
+    count: int,
+    kept: DeadLetters,
+    reasons: Mapping[str, int] | None = None,
+) -> None:
+    """Why documents were rejected, each reason once with its first document; where all are.
+
+    Args:
+        rejections: the first of them.
+        count: of all.
+        kept: the file that all are in.
+        reasons: how often each occurred; None counts those in `rejections`.
+    """
     if not count:
         return
     say("[bold]{:,}[/bold] rejected:", count, stderr=True)
-    for item in rejections[:_SHOWN]:
-        where = f"line {item.line}" if item.line else "-"
-        name = f" id {quoted(item.id)}" if item.id is not None else ""
-        say("  {}{}: {}", where, name, item.reason, stderr=True)
-    more = f"  and {count - _SHOWN:,} more, " if count > _SHOWN else "  "
+    counts = reasons or Counter(item.reason for item in rejections)
+    firsts = {item.reason: item for item in reversed(rejections)}
+    named = 0
+    for item in sorted(firsts.values(), key=rejections.index)[:_SHOWN]:
+        others = counts[item.reason] - 1
+        named += others + 1
+        more = f" and {others:,} more" if others else ""
+        say("  {}{}: {}", _place(item), more, item.reason, stderr=True)
+    more = f"  and {count - named:,} more, " if count > named else "  "
     say("{}all of them are in {}", more, kept.path, stderr=True, wrap=False)
+
+
+def _place(item: Rejected) -> str:
+    """Where a rejected document came from, and its id."""
+    where = f"line {item.line}" if item.line else "-"
+    return f"{where} id {quoted(item.id)}" if item.id is not None else where
 
 
 def print_again(kept: DeadLetters, target: str) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from splade_connectors.documents import Document, Rejected
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.files.outputs import opened_as_new, opened_in_place, reason_of, same_file
-from splade_connectors.payloads import payload_reason
 from splade_connectors.shown import sketch
+from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 
 # What a letter tells without the document, and of one that is not sent again.
@@ -216,11 +216,10 @@ def _body(document: Document) -> tuple[dict[str, Any] | None, bool]:
     What is no JSON may be the reason for the rejection: it is sketched, for a reader.
     """
     try:
-        payload = dict(document.payload)
-        whole = payload_reason(payload) is None
+        payload, whole = _payload(document.payload)
         body = {
             "text": document.text,
-            "payload": payload if whole else sketch(payload),
+            "payload": payload,
             "dense": _dense(document.dense),
             "vector": None if document.vector is None else _vector_body(document.vector),
         }
@@ -228,6 +227,14 @@ def _body(document: Document) -> tuple[dict[str, Any] | None, bool]:
         return body, whole
     except Exception:  # whatever the values of a caller do
         return None, False
+
+
+def _payload(payload: Mapping[str, Any]) -> tuple[Any, bool]:
+    """As it would be stored, and whether it can be."""
+    try:
+        return stored_payload(payload), True
+    except InvalidDocument:
+        return sketch(dict(payload)), False
 
 
 def _dense(dense: Any) -> Any:

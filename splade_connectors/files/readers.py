@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Literal, Self, cast
 
-from splade_connectors.documents import Document, Rejected, Row
+from splade_connectors.documents import Document, DocumentId, Rejected, Row
 from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.files.rows import (
     KINDS,
@@ -26,6 +26,7 @@ from splade_connectors.files.rows import (
 )
 from splade_connectors.payloads import check_text_fields, text_of, values_at
 from splade_connectors.shown import listed, quoted
+from splade_connectors.values import stored_payload
 
 Format = Literal["jsonl", "csv", "tsv", "parquet"]
 
@@ -158,6 +159,13 @@ class FileReader:
 
     def _document(self, line: int, row: Mapping[str, Any]) -> Row:
         fields = dict(row)
+        dense = fields.pop(self._dense_field, None) if self._dense_field else None
+        try:
+            fields = stored_payload(fields)
+        except InvalidDocument as error:
+            return Rejected(
+                id=_known(row.get(self._id_field)), line=line, reason=str(error), final=True
+            )
         if self._format != "jsonl":
             # A cell without a value is no field. JSON can say null, and is taken at its word.
             fields = {name: value for name, value in fields.items() if value is not None}
@@ -169,13 +177,17 @@ class FileReader:
             return Document(
                 id=id,
                 text=_text(fields, self.text_fields),
-                dense=fields.pop(self._dense_field, None) if self._dense_field else None,
+                dense=dense,
                 payload=fields,
                 line=line,
             )
         except (InvalidDocument, TypeError, RecursionError) as error:  # nested too deep
-            known = id if isinstance(id, str | int) and not isinstance(id, bool) else None
-            return Rejected(id=known, line=line, reason=str(error), final=True)
+            return Rejected(id=_known(id), line=line, reason=str(error), final=True)
+
+
+def _known(id: Any) -> DocumentId | None:
+    """The id of a rejected row, where it has one."""
+    return id if isinstance(id, str | int) and not isinstance(id, bool) else None
 
 
 def _guarded(rows: Iterator[NumberedRow], name: str) -> Iterator[NumberedRow]:

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
-import math
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from typing import IO, Any, Literal
-
-import numpy as np
 
 from splade_connectors.documents import Rejected
 from splade_connectors.errors import ConfigurationError
@@ -64,7 +57,7 @@ def tsv_rows(data: IO[bytes], name: str) -> Iterator[NumberedRow]:
 
 
 def parquet_rows(file: IO[bytes], name: str) -> Iterator[NumberedRow]:
-    """The rows of Parquet, their values as JSON has them."""
+    """The rows of Parquet, their values as Python has them."""
     parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
     try:
         table = parquet.ParquetFile(file)
@@ -85,7 +78,7 @@ def parquet_rows(file: IO[bytes], name: str) -> Iterator[NumberedRow]:
             return
         for row in rows:
             number += 1
-            yield number, {column: _json_value(value) for column, value in row.items()}
+            yield number, row
 
 
 class _Repeated(ValueError):
@@ -201,46 +194,3 @@ def _check_delimiter(header: Sequence[str], delimiter: str, file: str) -> None:
             f"the header of {file} is one column, {quoted(header[0])}: its fields are separated by "
             f"{used!r}, not by {delimiter!r}; " + (way or f"save it with {delimiter!r}")
         )
-
-
-def _json_value(value: Any) -> Any:
-    """A value of Parquet as JSON has it: ISO 8601 for times, base64 for bytes, exact numbers."""
-    match value:
-        case float():
-            return None if math.isnan(value) else value  # how pandas writes what is missing
-        case None | str() | bool() | int():
-            return value
-        case datetime() | date() | time():
-            return value.isoformat()
-        case timedelta():
-            return f"PT{_number(Decimal(value // timedelta(microseconds=1)).scaleb(-6))}S"
-        case Decimal():
-            return _number(value)
-        case bytes():
-            return base64.b64encode(value).decode()
-        case uuid.UUID():
-            return str(value)
-        case np.generic():
-            return _json_value(value.item())
-        case Mapping():
-            return {key: _json_value(item) for key, item in value.items()}
-        case list() | tuple():
-            return _json_list(value)
-    return value
-
-
-def _json_list(values: Sequence[Any]) -> Sequence[Any]:
-    # The values of a list have one type: long lists of numbers are dense vectors, left as they are.
-    first = next((value for value in values if value is not None), None)
-    if isinstance(first, _JSON_SCALARS):
-        return values
-    return [_json_value(value) for value in values]
-
-
-def _number(value: Decimal) -> int | float | str:
-    """The same number as JSON has it; as text where a float would be another one."""
-    if not value.is_finite():
-        return str(value)
-    if value == value.to_integral_value():
-        return int(value)
-    return float(value) if Decimal(repr(float(value))) == value else str(value)

@@ -8,9 +8,10 @@ from typing import Any
 from splade_connectors.documents import DocumentId, StoredDocument, check_id
 from splade_connectors.errors import ConfigurationError, InvalidDocument, NotFound
 from splade_connectors.operations.session import Session, check_exists, marker_of, text_fields_of
-from splade_connectors.payloads import payload_reason, text_of
+from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.shown import listed, quoted
+from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 
 # Documents asked for in one request when only their presence matters.
@@ -102,19 +103,16 @@ def _checked(ids: Sequence[DocumentId]) -> list[DocumentId]:
 
 
 def _checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields to change.
+    """The fields to change, as they are stored.
 
     Raises:
-        InvalidDocument: when they are no mapping, or no JSON.
+        InvalidDocument: when they are no mapping, or cannot be stored.
     """
     if payload is None:
         return {}
     if not isinstance(payload, Mapping):
         raise InvalidDocument(f"the payload is {type(payload).__name__}, not a mapping")
-    reason = payload_reason(payload)
-    if reason:
-        raise InvalidDocument(reason)
-    return dict(payload)
+    return stored_payload(payload)
 
 
 def _only_field(fields: Sequence[str]) -> str:

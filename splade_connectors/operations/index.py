@@ -30,7 +30,8 @@ from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Compute, Steps
-from splade_connectors.shown import quoted, words_of
+from splade_connectors.shown import quoted
+from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.seen_ids import SeenIds
@@ -110,7 +111,7 @@ class Indexing(Interruptible[IndexReport]):
                 prepared = self._prepared
                 yield from self._look_for_others(prepared.seen, documents)
             found = prepared.seen.capabilities
-            accepted = [document for document in documents if self._accept(document, found)]
+            accepted = [item for item in map(self._accepted, documents) if item is not None]
             encoded = yield from self._encode(accepted, prepared)
             yield from self._sender.put(encoded, found.max_write_documents)
         self._tell()
@@ -172,25 +173,43 @@ class Indexing(Interruptible[IndexReport]):
         assert self._prepared is not None  # what is sent was encoded, and so prepared for
         return self._session.backend.write(self._prepared.seen, items)
 
-    def _accept(self, document: Document, found: Capabilities) -> bool:
-        if not self._seen.add(self._session.backend.key_of(document.id)):
-            reason = f"the id {quoted(document.id)} was given to an earlier document of this run"
+    def _accepted(self, document: Document) -> EncodedDocument | None:
+        """The document as it is to be stored, still without its vector; None if it is refused.
+
+        Encoding is what costs: what is known against a document is found out before.
+        """
+        assert self._prepared is not None  # what is there decides what can be stored
+        seen = self._prepared.seen
+        try:
+            item = EncodedDocument(
+                document=document,
+                vector=SparseVector.empty(),
+                payload=payload_with_text(document, self._options.text_fields),
+            )
+            reason = self._refusal(document, seen.capabilities)
+            reason = reason or self._session.backend.check(seen, item)
+        except InvalidDocument as error:
+            reason = str(error)
+        if reason:
             self._reject(document, reason, final=True)
-            return False
-        if not document.text.strip() and document.vector is None:
-            if not found.empty_vectors:
-                reason = "the text is empty, and this store needs at least one term"
-                self._reject(document, reason, final=True)
-                return False
-            self.report.empty += 1
-        return True
+            return None
+        self.report.empty += _has_nothing(document)
+        return item
+
+    def _refusal(self, document: Document, found: Capabilities) -> str | None:
+        if not self._seen.add(self._session.backend.key_of(document.id)):
+            return f"the id {quoted(document.id)} was given to an earlier document of this run"
+        if _has_nothing(document) and not found.empty_vectors:
+            return "the text is empty, and this store needs at least one term"
+        return None
 
     def _encode(
-        self, documents: list[Document], prepared: Prepared
+        self, items: list[EncodedDocument], prepared: Prepared
     ) -> Steps[list[EncodedDocument]]:
-        """Vectors and stored fields; what the store is known to refuse is rejected here."""
+        """Their vectors; those that the store is known to refuse are rejected here."""
         began = time.perf_counter()
         stats = EncodeStats()
+        documents = [item.document for item in items]
         done, recipe, tell = self._handled, prepared.recipe, self._tell_at
         vectors: list[SparseVector] = yield Compute(
             lambda: document_vectors(
@@ -202,23 +221,17 @@ class Indexing(Interruptible[IndexReport]):
         self.report.truncated += stats.truncated
         self.report.split += stats.split
         encoded = []
-        for document, vector in zip(documents, vectors, strict=True):
-            try:
-                payload = payload_with_text(document, self._options.text_fields)
-            except Exception as error:  # whatever the values of the caller's payload do
-                self._reject(document, words_of(error), final=True)
-                continue
-            item = EncodedDocument(
-                document=document,
+        for item, vector in zip(items, vectors, strict=True):
+            whole = replace(
+                item,
                 vector=vector.prune(recipe.prune),
-                payload=payload,
-                marker=recipe.marker(document.text),
+                marker=recipe.marker(item.document.text),
             )
-            reason = self._session.backend.check(prepared.seen, item)
+            reason = self._session.backend.check(prepared.seen, whole)
             if reason:
-                self._reject(document, reason, final=True)
+                self._reject(item.document, reason, final=True)
             else:
-                encoded.append(item)
+                encoded.append(whole)
         return encoded
 
     def _settle(self, item: EncodedDocument, outcome: Outcome) -> None:
@@ -324,18 +337,21 @@ def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[st
     """The fields to store: the payload, and the text where the payload does not have it.
 
     Raises:
-        InvalidDocument: when the payload has keys that are not strings.
+        InvalidDocument: naming the field that cannot be stored, and why.
     """
-    for key in document.payload:
-        if not isinstance(key, str) or not key:
-            raise InvalidDocument(
-                f"the payload of document {quoted(document.id)} has the key {quoted(key)}; keys "
-                "are strings of at least one character"
-            )
-    payload = dict(document.payload)
+    payload = stored_payload(document.payload)
+    if "" in payload:
+        raise InvalidDocument(
+            "the payload has the key ''; keys are strings of at least one character"
+        )
     if document.text and not any(values_at(payload, field) for field in text_fields):
         payload[text_fields[0]] = document.text
     return payload
+
+
+def _has_nothing(document: Document) -> bool:
+    """Whether the document has neither text nor a vector: it can be stored, but never found."""
+    return document.vector is None and not document.text.strip()
 
 
 def silent(progress: Progress) -> None:

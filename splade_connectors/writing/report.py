@@ -20,6 +20,7 @@ class IndexReport:
         replaced: those among them that took the place of a document with the same id.
         rejected_count: documents that were not stored.
         rejected: the first 1,000 of them, with reasons.
+        reasons: how many were rejected for each of the first 1,000 different reasons.
         empty: documents without text, stored with an empty vector.
         truncated: documents longer than the model's maximum, whose end was not encoded.
         split: documents longer than the maximum, encoded in passages.
@@ -35,6 +36,7 @@ class IndexReport:
     replaced: int = 0
     rejected_count: int = 0
     rejected: list[Rejected] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
     empty: int = 0
     truncated: int = 0
     split: int = 0
@@ -55,6 +57,8 @@ class IndexReport:
         self.rejected_count += 1
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
+        if rejection.reason in self.reasons or len(self.reasons) < KEPT_REJECTIONS:
+            self.reasons[rejection.reason] = self.reasons.get(rejection.reason, 0) + 1
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -65,6 +69,7 @@ class IndexReport:
             "rejections": [
                 {"id": item.id, "line": item.line, "reason": item.reason} for item in self.rejected
             ],
+            "reasons": self.reasons,
             "empty": self.empty,
             "truncated": self.truncated,
             "split": self.split,

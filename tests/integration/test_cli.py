@@ -140,6 +140,23 @@ def test_rows_that_were_rejected_make_exit_code_1(run: Run, tmp_path: Path) -> N
     ]
 
 
+def test_the_same_reason_is_counted_and_not_repeated(run: Run, tmp_path: Path) -> None:
+    bad = [{"_id": str(n), "text": "water", "price": {"now": 1e400}} for n in range(5, 55)]
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in [*ROWS, *bad, {"text": "no id"}]))
+    done = run("index", path, target(tmp_path))
+    assert done.code == 1
+    assert "51 rejected:\n" in done.err
+    assert (
+        "  line 5 id '5' and 49 more: the payload's field 'price.now' is infinite, which JSON "
+        "cannot say" in " ".join(done.err.split("\n"))
+    )
+    assert done.err.count("infinite") == 1
+    assert "  line 55: the row has no id ('_id')\n  all of them are in dead-letters-" in done.err
+    reasons = run("index", path, target(tmp_path), "--json").json["reasons"]
+    assert list(reasons.values()) == [50, 1]
+
+
 def test_only_the_first_rejections_are_shown(run: Run, tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [ROWS[0], *["{"] * 50])
     done = run("index", path, target(tmp_path))

@@ -618,10 +618,10 @@ def test_dense_vectors_are_stored_beside_the_sparse_one(path: Path) -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        ({"n": float("nan")}, "the payload is not JSON"),
-        ({"n": object()}, "the payload is not JSON"),
-        ({"n": "\ud800"}, "the payload is not JSON"),
-        ({"n": [{"m": 2**70}]}, "the payload's 'n.m' holds an integer beyond 2^63"),
+        ({"n": float("inf")}, "the payload's field 'n' is infinite"),
+        ({"n": object()}, "the payload's field 'n' is of type object"),
+        ({"n": "\ud800"}, "the payload's field 'n' is no valid Unicode"),
+        ({"n": [{"m": 2**2000}]}, "the payload's field 'n.m' is an integer of more than 1024 bits"),
         ({"_splade_id": 1}, "the payload has the key '_splade_id', which is used here"),
     ],
 )

@@ -299,10 +299,10 @@ def test_payloads_that_are_refused_here(target: str, tmp_path: Path) -> None:
         deep = [deep]
     refused = [
         Document(id=1, text=MARKER, payload={"a": {MARKER}}),
-        Document(id=2, text=MARKER, payload={"a": float("nan"), "b": MARKER}),
+        Document(id=2, text=MARKER, payload={"a": float("inf"), "b": MARKER}),
         Document(id=3, text=MARKER, payload={"a": f"\ud800{MARKER}"}),
         Document(id=4, text=MARKER, payload={"a": deep}),
-        Document(id=5, text=MARKER, payload={"n": {"m": 2**70}, "b": MARKER}),
+        Document(id=5, text=MARKER, payload={"n": {"m": 2**2000}, "b": MARKER}),
         Document(id=6, text=MARKER, dense=[1.0]),
     ]
     hunt = Hunt()
@@ -313,8 +313,8 @@ def test_payloads_that_are_refused_here(target: str, tmp_path: Path) -> None:
             report = store.index(refused)
     assert report.rejected_count == len(refused)
     hunt.add("report", report, json.dumps(report.to_json()))
-    assert hunt.found(MARKER, str(2**70)) == []
-    assert "'n.m' holds an integer" in reasons(report)[5]
+    assert hunt.found(MARKER, str(2**2000)) == []
+    assert "'n.m' is an integer" in reasons(report)[5]
 
 
 def test_rows_that_are_none(tmp_path: Path) -> None:

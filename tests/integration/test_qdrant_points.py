@@ -123,9 +123,9 @@ REFUSED: list[dict[Any, Any]] = [
     {"": 1},
     {5: "five"},
     {None: 1},
-    {"n": float("nan")},
+    {"n": float("inf")},
     {"n": object()},
-    {"n": [{"m": 2**70}]},
+    {"n": [{"m": 2**2000}]},
     {"n": "\ud800"},
 ]
 

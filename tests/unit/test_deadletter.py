@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date
-from decimal import Decimal
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,11 +14,11 @@ from hypothesis import strategies as st
 
 from splade_connectors import DeadLetters, Document, SparseVector
 from splade_connectors.documents import Rejected
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.files.dead_letters import Letters
-from splade_connectors.payloads import payload_reason
 from splade_connectors.testing import MemoryStore
 from splade_connectors.testing.encoder import HashEncoder
+from splade_connectors.values import stored_payload
 
 DOCUMENT = Document(
     id="a", text="some text", payload={"n": [1, None], "ü": "x"}, dense={"d": (0.5, 1)}, line=3
@@ -128,11 +127,13 @@ def test_a_letter_that_is_sent_again_is_what_was_given(document: Document) -> No
             letters.add(Rejected(id=document.id, reason="no", line=document.line), document)
         (found,) = Letters(path)
     if letters.again:
-        assert found == document
-        assert repr(found) == repr(document)  # 1, 1.0 and True are equal, and not the same
+        kept = replace(document, payload=stored_payload(document.payload))
+        assert found == kept
+        assert repr(found) == repr(kept)  # 1, 1.0 and True are equal, and not the same
     else:
         assert isinstance(found, Rejected)
-        assert payload_reason(document.payload) is not None
+        with pytest.raises(InvalidDocument):
+            stored_payload(document.payload)
 
 
 class Unspeakable:
@@ -173,11 +174,7 @@ HOPELESS: dict[str, Any] = {
     "holds itself": circular(1),
     "holds itself twice": circular(2),
     "10^5000": 10**5000,
-    "NaN": float("nan"),
     "infinity": float("inf"),
-    "a decimal": Decimal("1.10"),
-    "a date": date(2024, 1, 2),
-    "bytes": b"a",
     "a set": {1},
     "half a surrogate": "\ud800",
     "no repr": Unspeakable(),

@@ -13,7 +13,8 @@ ADAPTERS = PACKAGE.parent / "adapters"
 
 # Floors from the ground up: a module imports from its own floor and from those below it.
 FLOORS = [
-    {"errors", "shown", "payloads", "extras", "options", "vectors", "documents", "manifest"},
+    {"errors", "shown", "values", "payloads", "extras"}
+    | {"options", "vectors", "documents", "manifest"},
     {"runtime", "encoders", "fusion", "files", "writing"},
     {"backends"},
     {"operations"},

@@ -26,7 +26,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.files import rows as rows_module
 from splade_connectors.files.readers import FileReader
 from splade_connectors.files.rows import json_rows, tsv_rows
-from splade_connectors.payloads import payload_reason
+from splade_connectors.values import stored_payload
 
 CELL = st.text(st.characters(exclude_characters="\t\r\n", exclude_categories=("Cs",)), max_size=8)
 
@@ -115,8 +115,8 @@ COLUMNS: list[tuple[Any, Any, Any]] = [
     (timedelta(days=1, seconds=1), pyarrow.duration("us"), "PT86401S"),
     (timedelta(microseconds=-1500), pyarrow.duration("us"), "PT-0.0015S"),
     (Decimal("1.10"), pyarrow.decimal128(9, 2), 1.1),
-    (Decimal("7.00"), pyarrow.decimal128(9, 2), 7),
-    (Decimal(2**70), pyarrow.decimal128(30, 0), 2**70),
+    (Decimal("7.00"), pyarrow.decimal128(9, 2), 7.0),
+    (Decimal(2**70), pyarrow.decimal128(30, 0), str(2**70)),
     (Decimal("0.12345678901234567890"), pyarrow.decimal128(30, 20), "0.12345678901234567890"),
     (b"\x00\xff", pyarrow.binary(), base64.b64encode(b"\x00\xff").decode()),
     ([date(2024, 1, 2), None], pyarrow.list_(pyarrow.date32()), ["2024-01-02", None]),
@@ -136,7 +136,7 @@ def test_columns_that_json_does_not_have(
     assert isinstance(row, Document)
     assert row.payload["x"] == stored
     assert type_of(row.payload["x"]) is type_of(stored)
-    assert payload_reason(row.payload) is None
+    assert stored_payload(row.payload) == row.payload
 
 
 def type_of(value: Any) -> Any:
@@ -151,12 +151,6 @@ def test_what_pandas_writes_for_a_missing_number_is_no_field(tmp_path: Path) -> 
             {"text": "a"},
             {"text": "b", "x": 1.5},
         ]
-
-
-@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30))
-def test_a_decimal_is_the_same_number_as_json(value: Decimal) -> None:
-    found = json.loads(json.dumps(rows_module._number(value)), parse_float=Decimal)
-    assert Decimal(found) == value
 
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.gz", "x.tsv.gz"])
