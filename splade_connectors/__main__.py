@@ -1,6 +1,43 @@
-"""`python -m splade_connectors`: the command line, where its script is not on the PATH."""
+"""The command line: the script, and `python -m splade_connectors`.
 
-from splade_connectors.cli import main
+Signals are heard from here on, before anything that takes time is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from splade_connectors.runtime import signals
+
+
+def main() -> None:
+    """Run the command line; a signal ends it with its own exit code, whatever it meets."""
+    signals.end_by_signals()
+    try:
+        from splade_connectors.cli import main as command_line
+
+        command_line()
+    except SystemExit:
+        raise
+    except BaseException:  # an import that was torn apart may say anything
+        if not signals.arrived():
+            raise
+        sys.stderr.write("error: stopped\n")
+        sys.exit(signals.exit_code())
+    finally:
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    """What has been said stands: a signal while Python ends does not wait for anything."""
+
+    def leave(number: int, frame: Any) -> None:
+        os._exit(128 + number)
+
+    signals.end_by_signals(leave)
+
 
 if __name__ == "__main__":
     main()

@@ -42,7 +42,7 @@ from splade_connectors.options import (
 from splade_connectors.runtime.drive import arun
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.verbs import Verbs
-from splade_connectors.writing.chunks import portions
+from splade_connectors.writing.chunks import PortionSize, portions
 from splade_connectors.writing.report import IndexReport
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class AsyncStore(Verbs):
         options = options or WriteOptions()
         indexing = self._indexing(documents, options, on_progress, dead_letters)
         try:
-            async for portion in _aportions(documents, options.portion_documents):
+            async for portion in _aportions(documents, indexing.portion_size):
                 await self._run(indexing.portion(portion))
             return await self._run(indexing.finish())
         except Exception as error:  # of the caller's iterator or callbacks, too
@@ -294,7 +294,7 @@ class AsyncStore(Verbs):
 
 
 async def _aportions(
-    documents: Iterable[Row] | AsyncIterable[Row], size: int
+    documents: Iterable[Row] | AsyncIterable[Row], size: PortionSize
 ) -> AsyncIterator[list[Row]]:
     if isinstance(documents, Iterable):
         for portion in portions(documents, size):
@@ -303,7 +303,7 @@ async def _aportions(
     portion = []
     async for document in documents:
         portion.append(document)
-        if len(portion) == size:
+        if len(portion) >= size.now:
             yield portion
             portion = []
     if portion:

@@ -120,8 +120,9 @@ class WriteOptions:
     """How documents travel to the store.
 
     Attributes:
-        portion_documents: documents read and encoded together; length-sorted batches are
-            formed inside a window.
+        portion_documents: most documents read and encoded together; length-sorted batches are
+            formed inside a portion. The first portions are smaller, and those of a slow model stay
+            so, so that documents are sent within seconds.
         chunk_documents: most documents in one write request.
         max_chunk_bytes: most bytes (estimated) in one write request.
         text_fields: payload fields that the text was made of; named in the manifest, so that
@@ -189,8 +190,9 @@ class Progress:
     """How far a long run has come.
 
     Attributes:
-        done: documents handled so far, rejected ones included.
+        done: documents that the store has acknowledged, or that were rejected.
         rejected: documents that the store or the reader turned away.
+        read: documents that were read so far, where `total` may not be known.
         total: documents in all, when known.
         retries: requests that were sent again so far.
         in_flight: documents that have been sent, and not been acknowledged yet.
@@ -199,6 +201,7 @@ class Progress:
 
     done: int
     rejected: int = 0
+    read: int | None = None
     total: int | None = None
     retries: int = 0
     in_flight: int = 0

@@ -49,6 +49,7 @@ from splade_connectors.options import (
     SearchOptions,
     WriteOptions,
 )
+from splade_connectors.runtime import signals
 from splade_connectors.runtime.drive import run
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.verbs import Verbs
@@ -91,12 +92,13 @@ class Store(Verbs):
 
         Raises:
             IndexingInterrupted: on Ctrl-C, after what was under way has arrived (a second Ctrl-C
-                does not wait for it); its report says what was acknowledged.
+                does not wait for it); its report says what was acknowledged. So do other signals
+                whose handler is `splade_connectors.runtime.signals.stop`.
         """
         options = options or WriteOptions()
         indexing = self._indexing(documents, options, on_progress, dead_letters)
         try:
-            for portion in portions(documents, options.portion_documents):
+            for portion in signals.each_heard(portions(documents, indexing.portion_size)):
                 self._run(indexing.portion(portion), guarded=True)
             return self._run(indexing.finish(), guarded=True)
         except KeyboardInterrupt as stop:
@@ -414,6 +416,7 @@ class Store(Verbs):
 
     def _interrupted(self, running: Interruptible[R]) -> R:
         """What is under way arrives, unless there is a second Ctrl-C."""
+        signals.acted_upon()
         try:
             return self._run(running.interrupt(), guarded=True)
         except KeyboardInterrupt:

@@ -6,7 +6,7 @@ stores differ in how they execute them, and in what stops them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 from splade_connectors.backends.protocol import Opened
@@ -64,7 +64,8 @@ class Verbs:
     ) -> Indexing:
         check_iterable(documents, dead_letters)
         retry = options.retry or self._patient
-        return Indexing(self._session, options, retry, on_progress or silent, dead_letters)
+        total = len(documents) if isinstance(documents, Sized) else None
+        return Indexing(self._session, options, retry, on_progress or silent, dead_letters, total)
 
     def _windows(
         self,

@@ -30,13 +30,13 @@ from splade_connectors.cli import (
     verify,
 )
 from splade_connectors.errors import IndexingInterrupted, SpladeConnectorsError
+from splade_connectors.runtime import signals
 
 EXAMPLES = (
     "demo",
     "search edge:splade-demo 'why does dough rise'",
 )
 REFUSED = 2
-INTERRUPTED = 130
 
 
 class _Commands(TyperGroup):
@@ -44,8 +44,11 @@ class _Commands(TyperGroup):
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
         """Read the options of the whole."""
-        with _usage_shown():
-            return super().make_context(*arguments, **more)
+        try:
+            with _usage_shown():
+                return super().make_context(*arguments, **more)
+        except KeyboardInterrupt:
+            _fail(signals.exit_code(), "stopped")
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; exit with its code."""
@@ -57,9 +60,9 @@ class _Commands(TyperGroup):
                 if sys.stdout is not None:
                     sys.stdout.flush()  # here, where a broken pipe can still be handled
         except IndexingInterrupted as stop:
-            _fail(INTERRUPTED, str(stop))
-        except KeyboardInterrupt:
-            _fail(INTERRUPTED, "stopped")
+            _fail(signals.exit_code(stop), str(stop))
+        except KeyboardInterrupt as stop:
+            _fail(signals.exit_code(stop), "stopped")
         except SpladeConnectorsError as error:
             _fail(REFUSED, str(error), *getattr(error, "__notes__", []))
         except BrokenPipeError:
@@ -119,7 +122,7 @@ def _options(
     A TARGET is edge:PATH (embedded), qdrant://HOST[:PORT]/COLLECTION,
     elasticsearch://HOST[:PORT]/INDEX or opensearch://HOST[:PORT]/INDEX; +https after the scheme
     turns TLS on. Exit codes: 0 all well, 1 some documents were rejected, 2 usage, connection or
-    refusal, 130 interrupted.
+    refusal, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
     """
     if verbose:
         process.log_to_stderr()
@@ -136,9 +139,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with process.harmless_warnings():
             app(arguments, prog_name="splade-connectors")
-    except (SystemExit, KeyboardInterrupt):
+    except SystemExit:
         raise
     except BaseException:  # a mistake of ours, or a panic of a library: nothing of it is obeyed
+        if signals.arrived():  # which made a mess of whatever it met
+            _fail(signals.exit_code(), "stopped")
         print(process.uncaught(), end="", file=sys.stderr)
         sys.exit(REFUSED)
 

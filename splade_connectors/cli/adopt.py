@@ -47,17 +47,18 @@ def command(
     From then on all commands treat the vectors as their own; none of them is changed.
     """
     common.check_outputs(connection=connection)
-    with (
-        common.open_store(target, connection, model, encode=encode, prune=prune) as store,
-        progress.showing("adopting", output.log_json) as show,
-        output.stopped(),
-    ):
-        report = store.adopt(
-            tuple(text or ()), sample=sample, mark=mark, dry_run=dry_run, on_progress=show
-        )
-    output.report(report)
-    if not output.json:
-        _print_report(report, target, dry_run)
+    with output.stopped() as begins:
+        with (
+            common.open_store(target, connection, model, encode=encode, prune=prune) as store,
+            progress.showing("adopting", output.log_json) as show,
+        ):
+            begins()
+            report = store.adopt(
+                tuple(text or ()), sample=sample, mark=mark, dry_run=dry_run, on_progress=show
+            )
+        output.report(report)
+        if not output.json:
+            _print_report(report, target, dry_run)
     if report.refusals:
         raise typer.Exit(2)
     if report.rejected_count:

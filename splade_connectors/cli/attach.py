@@ -68,29 +68,29 @@ def command(
 ) -> None:
     """Give the documents of a live collection or index sparse vectors, and change nothing else.
 
-    Looks first and refuses before anything is written. Ctrl-C waits for what is in flight; the
-    same command again goes on from there, and encodes what has changed since.
+    Looks first and refuses before anything is written. Ctrl-C, SIGTERM and SIGHUP wait for what
+    is in flight; the same command again goes on from there, and encodes what has changed since.
     """
     common.check_outputs(letters.dead_letters, connection=connection)
-    with common.open_store(target, connection, model, encode=encode, prune=prune) as store:
+    with (
+        output.stopped() as begins,
+        common.open_store(target, connection, model, encode=encode, prune=prune) as store,
+    ):
         if dry_run:
             _show_plan(store.plan_attach(options=options), output.json)
             return
-        with (
-            letters.open() as kept,
-            progress.showing("attaching", output.log_json) as show,
-            output.stopped(),
-        ):
+        with letters.open() as kept, progress.showing("attaching", output.log_json) as show:
+            begins()
             report = store.attach(
                 options=options,
                 on_progress=show,
                 dead_letters=kept,
                 follow_s=interval if follow else None,
             )
-    output.report(report)
-    if not output.json:
-        print_report(report, target, options)
-        printing.print_rejections(report.rejected, report.rejected_count, kept)
+        output.report(report)
+        if not output.json:
+            print_report(report, target, options)
+            printing.print_rejections(report.rejected, report.rejected_count, kept)
     if report.rejected_count or not _is_complete(report):
         raise typer.Exit(1)
 

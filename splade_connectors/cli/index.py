@@ -55,25 +55,26 @@ def command(
 
     The collection or index is created when it is absent; nothing is ever dropped. Documents of
     others are never replaced unless --replace says so: attach keeps what they hold. Rows that
-    cannot be indexed are reported with line and reason, and the rest goes on (exit code 1). Ctrl-C
-    waits for what is in flight; the same command again completes the index.
+    cannot be indexed are reported with line and reason, and the rest goes on (exit code 1). Ctrl-C,
+    SIGTERM and SIGHUP wait for what is in flight; the same command again completes the index.
     """
     common.check_outputs(letters.dead_letters, connection=connection, inputs=[Path(file)])
-    with (
-        _reader(file, rows, from_dead_letters) as reader,
-        common.open_store(target, connection, model, encode=encode, prune=prune) as store,
-        letters.open() as kept,
-        progress.showing("indexing", output.log_json, lambda: reader.fraction) as show,
-        output.stopped(),
-    ):
-        fields = reader.text_fields or _stored_fields(store)
-        options = replace(writing, text_fields=fields)
-        report = store.index(reader, options=options, on_progress=show, dead_letters=kept)
-    output.report(report)
-    if not output.json:
-        print_report(report)
-        printing.print_rejections(report.rejected, report.rejected_count, kept, report.reasons)
-        printing.print_again(kept, target)
+    with output.stopped() as begins:
+        with (
+            _reader(file, rows, from_dead_letters) as reader,
+            common.open_store(target, connection, model, encode=encode, prune=prune) as store,
+            letters.open() as kept,
+            progress.showing("indexing", output.log_json, lambda: reader.fraction) as show,
+        ):
+            fields = reader.text_fields or _stored_fields(store)
+            options = replace(writing, text_fields=fields)
+            begins()
+            report = store.index(reader, options=options, on_progress=show, dead_letters=kept)
+        output.report(report)
+        if not output.json:
+            print_report(report)
+            printing.print_rejections(report.rejected, report.rejected_count, kept, report.reasons)
+            printing.print_again(kept, target)
     if report.rejected_count:
         raise typer.Exit(1)
 

@@ -21,9 +21,10 @@ from splade_connectors.options import (
     PruneOptions,
     WriteOptions,
 )
+from splade_connectors.runtime import signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.dead_letters import DeadLetters
@@ -204,18 +205,23 @@ class ReportOptions:
             printing.print_json(report.to_json())
 
     @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Ctrl-C ends the run, and what it did is reported all the same."""
+    def stopped(self) -> Iterator[Callable[[], None]]:
+        """A signal ends the run, and what it did is reported all the same.
+
+        Gives a function to be called when the run begins: from then on until the end of the block
+        a signal is heard where the run can be ended, and not between its end and its report.
+        """
         from splade_connectors.errors import IndexingInterrupted
         from splade_connectors.operations.attach import AdoptReport, AttachReport
         from splade_connectors.writing.report import IndexReport
 
-        try:
-            yield
-        except IndexingInterrupted as stop:
-            if self.json and isinstance(stop.report, AdoptReport | AttachReport | IndexReport):
-                printing.print_json(stop.report.to_json())
-            raise
+        with signals.holding() as hold:
+            try:
+                yield hold
+            except IndexingInterrupted as stop:
+                if isinstance(stop.report, AdoptReport | AttachReport | IndexReport):
+                    self.report(stop.report)
+                raise
 
 
 Reporting = Annotated[

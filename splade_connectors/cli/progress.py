@@ -21,7 +21,7 @@ def showing(
     label: str, log: bool, fraction: Callable[[], float | None] | None = None
 ) -> Iterator[OnProgress]:
     """A bar, or events where the log is wanted."""
-    with progress_log() if log else progress_bar(label, fraction) as show:
+    with progress_log(fraction) if log else progress_bar(label, fraction) as show:
         yield show
 
 
@@ -64,9 +64,11 @@ def progress_bar(
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
         task = bar.add_task(label, total=None, done=0, rate="-", more="")
 
+        share_of = _Share(fraction)
+
         def show(step: Any) -> None:
             seconds = bar.tasks[0].elapsed or 0
-            share = step.done / step.total if step.total else (fraction() if fraction else None)
+            share = share_of(step)
             rate = f"{step.done / seconds:.0f}" if seconds else "-"
             total = None if share is None else 1.0
             bar.update(
@@ -80,6 +82,33 @@ def progress_bar(
             )
 
         yield show
+
+
+class _Share:
+    """Which share of a run is done: of its total, or of what the source seems to hold.
+
+    Args:
+        fraction: how much of the source has been read; all of that is not done yet.
+    """
+
+    def __init__(self, fraction: Callable[[], float | None] | None) -> None:
+        self._fraction = fraction
+        self._last = 0.0
+
+    def __call__(self, step: Any) -> float | None:
+        share = self._estimated(step)
+        if share is not None:
+            # An estimate may have been too high before: what was shown is not taken back.
+            self._last = share = max(self._last, min(1.0, share))
+        return share
+
+    def _estimated(self, step: Any) -> float | None:
+        if step.total:
+            return float(step.done / step.total)
+        read = self._fraction() if self._fraction else None
+        if read is None or not step.read:
+            return read
+        return float(read * step.done / step.read)
 
 
 # Columns of a screen that holds bar, rate and times besides the counts.
@@ -98,14 +127,18 @@ def _in_short(step: Any) -> str:
 
 
 @contextmanager
-def progress_log(interval_s: float = 10.0) -> Iterator[OnProgress]:
+def progress_log(
+    fraction: Callable[[], float | None] | None = None, interval_s: float = 10.0
+) -> Iterator[OnProgress]:
     """A JSON object per line on stderr, now and then: for those who collect logs.
 
     Args:
+        fraction: how much of the input has been read, where the number of documents is unknown.
         interval_s: seconds between two lines, at least.
     """
     began = time.monotonic()
     told = 0.0
+    share_of = _Share(fraction)
 
     def show(step: Any) -> None:
         nonlocal told
@@ -122,7 +155,7 @@ def progress_log(interval_s: float = 10.0) -> Iterator[OnProgress]:
             in_flight=step.in_flight,
             per_second=round(step.done / seconds, 1) if seconds else None,
             seconds=round(seconds, 1),
-            seconds_left=_seconds_left(step, seconds),
+            seconds_left=_seconds_left(share_of(step), seconds),
             stopping=step.stopping,
         )
 
@@ -148,8 +181,5 @@ class _JsonLog(logging.Handler):
         log_json("log", level=record.levelname.lower(), message=record.getMessage())
 
 
-def _seconds_left(step: Any, seconds: float) -> float | None:
-    if not step.total or not step.done:
-        return None
-    left: float = seconds * (step.total - step.done) / step.done
-    return round(left, 1)
+def _seconds_left(share: float | None, seconds: float) -> float | None:
+    return round(seconds * (1 - share) / share, 1) if share else None

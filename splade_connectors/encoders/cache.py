@@ -38,11 +38,27 @@ def cache_folder() -> Path:
         for part in (folder.parent, folder):
             part.mkdir(mode=_PRIVATE, exist_ok=True)
     except OSError as error:
-        raise ModelError(
-            f"the cache folder {folder} cannot be made ({error.strerror or error}); set "
-            "XDG_CACHE_HOME to a folder of yours"
-        ) from error
+        raise _unusable(folder, error) from error
     return folder
+
+
+def make(folder: Path) -> None:
+    """Make an entry that is to be filled, before the long work that fills it.
+
+    Raises:
+        ModelError: when it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _unusable(folder: Path, error: OSError) -> ModelError:
+    return ModelError(
+        f"the cache folder {folder} cannot be made ({error.strerror or error}); set "
+        "XDG_CACHE_HOME to a folder of yours"
+    )
 
 
 def entry(name: str) -> Path:
@@ -74,7 +90,7 @@ def whole_or_not_at_all(out: Path) -> Iterator[Path]:
     # Its own name: another process may be making the same one.
     unfinished = out.with_name(f"{out.name}.{os.getpid()}{_UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True, mode=_PRIVATE)
+    make(unfinished)
     lock = _lock(unfinished)
     try:
         yield unfinished

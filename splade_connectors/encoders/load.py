@@ -195,8 +195,8 @@ class Source:
         from splade_connectors.encoders.export.int8 import BOUND, compare, recorded
 
         kept = self._kept_in()
+        kept_models.make(kept)
         reference = self.in_precision("fp32")
-        kept.mkdir(mode=0o700, exist_ok=True)
         try:
             differences = compare(reference, self.run("int8"))
         except ModelError as error:
@@ -221,7 +221,7 @@ class Source:
 
         if not (kept / WEIGHTS_FILE).is_file():
             check_alike(self.folder.model, self.folder.tokenizer())
-            kept.mkdir(mode=0o700, exist_ok=True)
+            kept_models.make(kept)
             log.info("converting %s to int8, once", self.spec.model)
             write_int8(self.folder.model, kept)
         return kept / WEIGHTS_FILE

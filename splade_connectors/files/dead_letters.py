@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from splade_connectors.documents import Document, Rejected
 from splade_connectors.errors import ConfigurationError, InvalidDocument
-from splade_connectors.files.outputs import opened_as_new, opened_in_place, reason_of, same_file
+from splade_connectors.files.letter_file import LetterFile
+from splade_connectors.files.outputs import same_file
 from splade_connectors.shown import sketch
 from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
@@ -25,34 +25,33 @@ class DeadLetters:
 
     The file is made at the first rejection, so that a run without any leaves none. A regular file
     that is there is replaced then, keeping its mode; a new one is the user's own (mode 600). A
-    letter holds its document as it was given, or says that it is not sent again.
+    letter holds its document as it was given, or says that it is not sent again. When the disk is
+    full, letters go on in the folder for temporary files; a warning names the file.
 
     Args:
-        path: the file; None makes one with the time in its name in the present folder, and never
-            touches one that is there.
+        path: the file; None makes one with the time in its name, and never touches one that is
+            there: in the present folder, or where that cannot be written (or is the root of a
+            container), in the folder for temporary files.
         bodies: keep the documents themselves too, and servers' words that may quote them; without
             them the file tells ids and reasons.
 
     Attributes:
-        path: the file.
         count: letters.
         again: those of them that may succeed when they are indexed again.
 
     Raises:
-        ConfigurationError: at once, when the folder is not there.
+        ConfigurationError: at once, when the folder is not there, or the file cannot be written.
     """
 
     def __init__(self, path: str | Path | None = None, *, bodies: bool = True) -> None:
-        self._named = path is not None
-        self.path = Path(path) if path is not None else _default_path()
+        self._file = LetterFile(path)
         self.count = self.again = 0
         self._bodies = bodies
-        self._file: IO[str] | None = None
-        if not self.path.parent.is_dir():
-            raise ConfigurationError(
-                f"dead letters cannot be written to {self.path}: there is no folder "
-                f"{self.path.parent}"
-            )
+
+    @property
+    def path(self) -> Path:
+        """The file; the last one, where the first one's disk was full."""
+        return self._file.path
 
     def add(
         self, rejected: Rejected, document: Document | None = None, *, text: str | None = None
@@ -65,13 +64,8 @@ class DeadLetters:
             text: of a stored document whose vector was turned away. It is not the whole document,
                 so it is not indexed again: `attach` finds it by itself.
         """
-        if self._file is None:
-            self._file = self._opened()
         letter = self._letter(rejected, document, text)
-        try:
-            self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
-        except OSError as error:
-            raise self._unwritable(error) from error
+        self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
         self.count += 1
         self.again += letter["again"]
 
@@ -98,36 +92,17 @@ class DeadLetters:
 
     def replaces(self, file: Path) -> bool:
         """Whether this file is the one that the letters go to ("-" is the standard input)."""
-        return self._named and same_file(self.path, file)
+        return self._file.named and same_file(self.path, file)
 
     def close(self) -> None:
         """Write out what is buffered and close the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:  # what is buffered is tried again: the disk is full
-                raise self._unwritable(error) from error
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _opened(self) -> IO[str]:
-        try:
-            if self._named:
-                return opened_in_place(self.path, mode=0o600)
-            self.path, file = opened_as_new(self.path)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        return file
-
-    def _unwritable(self, error: OSError) -> ConfigurationError:
-        return ConfigurationError(
-            f"dead letters cannot be written to {self.path}: {reason_of(error)}"
-        )
 
 
 class Letters:
@@ -161,10 +136,6 @@ class Letters:
             raise ConfigurationError(
                 f"the dead letters in {self.path} cannot be read: {error}"
             ) from error
-
-
-def _default_path() -> Path:
-    return Path(f"dead-letters-{datetime.now():%Y%m%d-%H%M%S}.jsonl")
 
 
 def _letter(line: str, number: int, path: Path) -> Document | Rejected:

@@ -6,6 +6,7 @@ pipe, or a stream that the shell opened is written to as it is.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from typing import IO
 
 from splade_connectors.errors import ConfigurationError
 
+# A disk, a quota or a file's largest size.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _OWN_STREAMS = (1, 2)
 _OPEN_FILES = {Path("/dev/fd"), Path("/proc/self/fd")}
@@ -101,6 +104,37 @@ def opened_as_new(path: Path, mode: int = 0o600) -> tuple[Path, IO[str]]:
         with suppress(FileExistsError):
             return name, _text(os.open(name, _NEW, mode), by_line=True)
     raise AssertionError  # pragma: no cover  # there is always a next number
+
+
+def whole_or_not(file: IO[str], line: str) -> None:
+    """Write a line to a file that is written line by line; what fails leaves no part of it.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    before = os.fstat(file.fileno()).st_size
+    try:
+        file.write(line)
+        file.flush()
+    except OSError:
+        with suppress(OSError):  # of a pipe there is nothing to take back
+            os.ftruncate(file.fileno(), before)
+        raise
+
+
+def temporary_folder() -> Path | None:
+    """The folder for temporary files, None where there is none that can be written to."""
+    import tempfile
+
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        return None
+
+
+def is_no_file(path: Path) -> bool:
+    """Whether this is a device or a pipe, or one of our streams: what its owner has chosen."""
+    return _is_written_to(path)
 
 
 def same_file(path: Path, other: Path) -> bool:

@@ -33,6 +33,7 @@ from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.shown import quoted
 from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
+from splade_connectors.writing.chunks import PortionSize
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.seen_ids import SeenIds
 from splade_connectors.writing.send import Interruptible, Sender
@@ -62,6 +63,10 @@ class Indexing(Interruptible[IndexReport]):
         retry: how long a server that is not available is waited for.
         on_progress: called after each batch and chunk.
         dead_letters: is given every rejected document; None for nobody.
+        total: rows in all, where that is known.
+
+    Attributes:
+        portion_size: of the next portion.
     """
 
     def __init__(
@@ -71,8 +76,10 @@ class Indexing(Interruptible[IndexReport]):
         retry: RetryOptions,
         on_progress: OnProgress,
         dead_letters: DeadLetters | None = None,
+        total: int | None = None,
     ) -> None:
         self.report = IndexReport()
+        self.portion_size = PortionSize(options.portion_documents)
         self._session = session
         self._options = options
         self._on_progress = on_progress
@@ -87,7 +94,8 @@ class Indexing(Interruptible[IndexReport]):
         self._is_new = False
         # Ids on their way that a document had before.
         self._there: set[DocumentId] = set()
-        self._told = 0
+        self._read = 0
+        self._total = total
 
     @property
     def may_replace(self) -> bool:
@@ -100,6 +108,7 @@ class Indexing(Interruptible[IndexReport]):
         """Encode these rows and put them on their way, while earlier ones arrive."""
         for row in rows:
             check_row(row)
+        self._read += len(rows)
         documents = [row for row in rows if isinstance(row, Document)]
         for row in rows:
             if isinstance(row, Rejected):
@@ -210,13 +219,13 @@ class Indexing(Interruptible[IndexReport]):
         began = time.perf_counter()
         stats = EncodeStats()
         documents = [item.document for item in items]
-        done, recipe, tell = self._handled, prepared.recipe, self._tell_at
+        recipe, tell = prepared.recipe, self._tell
         vectors: list[SparseVector] = yield Compute(
-            lambda: document_vectors(
-                recipe.encoder, documents, stats, lambda step: tell(done + step.done)
-            )
+            lambda: document_vectors(recipe.encoder, documents, stats, lambda step: tell())
         )
-        self.report.encode_s += time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        self.portion_size.took(seconds)
+        self.report.encode_s += seconds
         self.report.tokens += stats.tokens
         self.report.truncated += stats.truncated
         self.report.split += stats.split
@@ -257,21 +266,13 @@ class Indexing(Interruptible[IndexReport]):
         if self._dead_letters is not None:
             self._dead_letters.add(rejected, document)
 
-    @property
-    def _handled(self) -> int:
-        """Documents that were written or rejected, or are under way."""
-        return self.report.done + self._sender.in_flight
-
     def _tell(self) -> None:
-        self._tell_at(self._handled)
-
-    def _tell_at(self, done: int) -> None:
-        # Encoded documents count, and stay counted while they wait to be written.
-        self._told = max(self._told, done)
         self._on_progress(
             Progress(
-                done=self._told,
+                done=self.report.done,
                 rejected=self.report.rejected_count,
+                read=self._read,
+                total=self._total,
                 retries=self._sender.retries,
                 in_flight=self._sender.in_flight,
                 stopping=self._stopping,

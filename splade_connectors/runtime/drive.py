@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from typing import Any, Generic
 
 from splade_connectors.options import RetryOptions
+from splade_connectors.runtime import signals
 from splade_connectors.runtime.effects import (
     AsyncSend,
     Compute,
@@ -40,8 +39,8 @@ def run(
         send: executes one request and returns its answer.
         retry: when a request is sent again.
         sleep: replaced by tests.
-        guarded: Ctrl-C stops the verb in a step that takes time, or after one, but never amid its
-            own bookkeeping: what it has spawned, it knows of.
+        guarded: a signal stops the verb in a step that takes time, or after one, but never amid
+            its own bookkeeping: what it has spawned, it knows of.
 
     Returns:
         What the verb returns.
@@ -60,19 +59,20 @@ def run(
             case _:
                 return sent(step, send, retry, sleep)
 
-    progress = _Progress(steps, guarded)
-    while not progress.finished:
-        if guarded and isinstance(progress.step, Spawn):
-            with _uninterrupted():
+    with signals.held() if guarded else signals.heard():
+        progress = _Progress(steps)
+        while not progress.finished:
+            if guarded and isinstance(progress.step, Spawn):
                 progress.succeeded(execute(progress.step))
-            continue
-        try:
-            outcome = execute(progress.step)
-        except Exception as failure:  # handed to the verb, which may handle it
-            progress.failed(failure)
-        else:
-            progress.succeeded(outcome)
-    return progress.value
+                continue
+            try:
+                with signals.heard():
+                    outcome = execute(progress.step)
+            except Exception as failure:  # handed to the verb, which may handle it
+                progress.failed(failure)
+            else:
+                progress.succeeded(outcome)
+        return progress.value
 
 
 async def arun(
@@ -111,23 +111,6 @@ async def arun(
     return progress.value
 
 
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C is noted, and heard at the end. Handlers of the program's own are left alone."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    heard: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if heard:
-            raise KeyboardInterrupt
-
-
 def _in_thread(work: Callable[[], T]) -> Future[T]:
     """What a thread of its own is computing.
 
@@ -151,12 +134,10 @@ class _Progress(Generic[T]):
 
     Args:
         steps: the verb.
-        guarded: hold back Ctrl-C while the verb itself runs.
     """
 
-    def __init__(self, steps: Steps[T], guarded: bool = False) -> None:
+    def __init__(self, steps: Steps[T]) -> None:
         self._steps = steps
-        self._guarded = guarded
         self.finished = False
         self._advance(steps.send, None)
 
@@ -171,13 +152,6 @@ class _Progress(Generic[T]):
         self._advance(self._steps.throw, error)
 
     def _advance(self, resume: Callable[[Any], Step], sent: Any) -> None:
-        if not self._guarded:
-            self._resume(resume, sent)
-            return
-        with _uninterrupted():
-            self._resume(resume, sent)
-
-    def _resume(self, resume: Callable[[Any], Step], sent: Any) -> None:
         try:
             self.step = resume(sent)
         except StopIteration as stop:

@@ -186,6 +186,7 @@ class Sender(Generic[Item]):
             items: in the order in which they are to be settled.
             max_items: most in a chunk, where the store says so.
         """
+        yield from self._collect_arrived()
         most = min(max_items or self._options.chunk_documents, self._options.chunk_documents)
         for chunk in chunks(items, max_items=most, max_bytes=self._max_bytes, size=self._size):
             while len(self._under_way) >= self._concurrency.allowed:
@@ -211,6 +212,11 @@ class Sender(Generic[Item]):
         while self._under_way:
             _, task = self._under_way.popleft()
             task.cancel()
+
+    def _collect_arrived(self) -> Steps[None]:
+        """Settle what has arrived, without waiting: it is done, and may be told so."""
+        while self._under_way and self._under_way[0][1].done():
+            yield from self._collect()
 
     def _collect(self) -> Steps[None]:
         """Wait for the chunk that was sent first, and settle its items."""

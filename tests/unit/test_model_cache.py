@@ -129,6 +129,20 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(
         cache.entry(NAME)
 
 
+def test_a_cache_that_cannot_be_written_is_one_sentence_before_the_work(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = cache.entry(NAME)
+    root.rmdir()
+    root.write_text("")  # root may write into every folder
+    with (
+        pytest.raises(ModelError, match=r"cannot be made \(.*\); set XDG_CACHE_HOME to a folder"),
+        cache.whole_or_not_at_all(entry),
+    ):
+        pytest.fail("the work has begun")
+    monkeypatch.undo()
+
+
 # Processes that are killed.
 
 WORKER = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import stat
 import subprocess
@@ -17,6 +18,7 @@ from splade_connectors import DeadLetters, Document
 from splade_connectors.cli import printing
 from splade_connectors.documents import Rejected
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.files import letter_file
 from splade_connectors.files.dead_letters import Letters
 from splade_connectors.files.outputs import (
     check_outputs,
@@ -250,9 +252,7 @@ def test_runs_that_begin_in_one_second_have_files_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "splade_connectors.files.dead_letters._default_path", lambda: Path("d.jsonl")
-    )
+    monkeypatch.setattr(letter_file, "_default_name", lambda: "d.jsonl")
     runs = [DeadLetters() for _ in range(5)]
     for number, letters in enumerate(runs):
         with letters:
@@ -265,15 +265,88 @@ def test_a_default_name_that_is_a_link_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        "splade_connectors.files.dead_letters._default_path", lambda: Path("d.jsonl")
-    )
+    monkeypatch.setattr(letter_file, "_default_name", lambda: "d.jsonl")
     mine = tmp_path / "mine"
     Path("d.jsonl").symlink_to(mine)
     with DeadLetters() as letters:
         letters.add(Rejected(id=1, reason="no"))
     assert not mine.exists()
     assert str(letters.path) == "d-2.jsonl"
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("why", ["a root", "not writable", "gone"])
+def test_a_folder_that_is_no_place_for_dead_letters_has_another(
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    why: str,
+) -> None:
+    here = Path("/") if why == "a root" else tmp_path / "here"
+    here.mkdir(exist_ok=True)
+    monkeypatch.chdir(here)
+    if why == "not writable":  # root may write everywhere
+        monkeypatch.setattr("os.access", lambda path, mode: Path(path) != here)
+    if why == "gone":
+        here.rmdir()
+    with DeadLetters() as letters:
+        assert caplog.messages == []
+        for number in range(3):
+            letters.add(Rejected(id=number, reason="no"))
+    assert letters.path.parent == temporary
+    assert [letter.id for letter in Letters(letters.path)] == [0, 1, 2]
+    named = "the present folder" if why == "gone" else str(here)
+    assert caplog.messages == [
+        f"dead letters go to {letters.path}: {named} is no place for files of this user"
+    ]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_letters_go_on_elsewhere_when_the_disk_is_full(
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_named: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    letters = DeadLetters(tmp_path / "named.jsonl" if is_named else None)
+    for number in range(2):
+        letters.add(Rejected(id=number, reason="no"))
+    first = letters.path
+    size, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A file's largest size is the limit that a test can set: no byte more, and then half a line.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (first.stat().st_size + 20, resource.RLIM_INFINITY))
+    try:
+        letters.add(Rejected(id=2, reason="no"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    letters.add(Rejected(id=3, reason="no"))
+    letters.close()
+    assert letters.path.parent == temporary
+    assert [letter.id for letter in Letters(first)] == [0, 1]
+    assert [letter.id for letter in Letters(letters.path)] == [2, 3]
+    assert letters.count == 4
+    assert caplog.messages == [
+        f"dead letters go to {letters.path}: no more fit into {first} (File too large)"
+    ]
+
+
+def test_a_named_file_that_cannot_be_written_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ConfigurationError, match=r"cannot write .*: this user may not"):
+        DeadLetters(tmp_path / "x.jsonl")
 
 
 REFUSED = [

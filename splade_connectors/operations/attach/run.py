@@ -37,6 +37,7 @@ from splade_connectors.options import AttachOptions, OnProgress, Progress, Retry
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Join, Sleep, Spawn, Steps
 from splade_connectors.vectors import SparseVector
+from splade_connectors.writing.chunks import PortionSize
 from splade_connectors.writing.send import Interruptible, Sender
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Attaching(Interruptible[AttachReport]):
         self._conflicts: dict[DocumentId, int] = {}
         self._refused: set[DocumentId] = set()
         self._lost: set[DocumentId] = set()
+        self._portion_size = PortionSize(options.write.portion_documents)
         self._total: int | None = None
         self._told = 0
 
@@ -192,7 +194,7 @@ class Attaching(Interruptible[AttachReport]):
             reading = (yield self._reading(selection, page.next)) if more else None
             for found in page.documents:
                 self._consider(found, missing=selection.which == "missing")
-            yield from self._encode_waiting(self._options.write.portion_documents)
+            yield from self._encode_waiting(self._portion_size.now)
             self._tell()
 
     def _settled(self, selection: Selection) -> Steps[None]:
@@ -290,8 +292,8 @@ class Attaching(Interruptible[AttachReport]):
 
     def _encode_waiting(self, least: int) -> Steps[None]:
         """Encode the documents on the list and put them on their way, if there are so many."""
-        portion = self._options.write.portion_documents
         while len(self._waiting) >= least and self._waiting:
+            portion = self._portion_size.now
             batch, self._waiting = self._waiting[:portion], self._waiting[portion:]
             encoded = yield from self._encoded(batch)
             yield from self._sender.put(encoded, self._run.seen.capabilities.max_write_documents)
@@ -301,14 +303,15 @@ class Attaching(Interruptible[AttachReport]):
         """The documents with their vectors, without those that have them already."""
         began = time.perf_counter()
         stats = EncodeStats()
-        done = self._handled
         vectors = yield from encode_texts(
             self._run.recipe,
             [item.text for item in batch],
             stats,
-            lambda step: self._tell_at(done + step.done),
+            lambda step: self._tell(),
         )
-        self.report.encode_s += time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        self._portion_size.took(seconds)
+        self.report.encode_s += seconds
         self.report.encoded += stats.texts
         self.report.truncated += stats.truncated
         made = [replace(item, vector=vector) for item, vector in zip(batch, vectors, strict=True)]
@@ -371,11 +374,6 @@ class Attaching(Interruptible[AttachReport]):
         if self._dead_letters is not None:
             self._dead_letters.add(rejected, text=item.text)
 
-    @property
-    def _handled(self) -> int:
-        """Documents that are settled or under way."""
-        return self.report.done + self._sender.in_flight
-
     def _closed(self) -> AttachReport:
         self.report.retries = self._sender.retries
         self.report.seconds = time.perf_counter() - self._began
@@ -383,10 +381,8 @@ class Attaching(Interruptible[AttachReport]):
         return self.report
 
     def _tell(self) -> None:
-        self._tell_at(self._handled)
-
-    def _tell_at(self, done: int) -> None:
-        self._told = max(self._told, done)
+        # What is read anew after a lost cursor was told before.
+        self._told = max(self._told, self.report.done)
         self._on_progress(
             Progress(
                 done=self._told,
