@@ -29,6 +29,7 @@ from splade_connectors.operations.explain import explain
 from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
     say_how_far,
+    write_options,
 )
 from splade_connectors.operations.search import Hits, Query
 from splade_connectors.operations.session import Inspection, inspect
@@ -58,6 +59,7 @@ class AsyncStore(Verbs):
         self,
         documents: Iterable[Row] | AsyncIterable[Row],
         *,
+        skip_unchanged: bool | None = None,
         options: WriteOptions | None = None,
         on_progress: OnProgress | None = None,
         dead_letters: DeadLetters | None = None,
@@ -66,7 +68,7 @@ class AsyncStore(Verbs):
 
         A cancelled call leaves what was acknowledged in the store.
         """
-        options = options or WriteOptions()
+        options = write_options(options, skip_unchanged)
         indexing = self._indexing(documents, options, on_progress, dead_letters)
         try:
             async for portion in _aportions(documents, indexing.portion_size):

@@ -239,6 +239,31 @@ def _is_unicode(text: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stamp:
+    """What a stored document was made of, kept beside it: equal as long as its source is.
+
+    Attributes:
+        marker: fingerprints of the settings and of the text, which the sparse vector was made of.
+        content: fingerprint of everything else, payload and dense vectors; "" where only the
+            vector is accounted for, because something else was changed since, or never written.
+    """
+
+    marker: str = ""
+    content: str = ""
+
+    def to_text(self) -> str:
+        """Both in one; the inverse of `parse`."""
+        return f"{self.marker}-{self.content}" if self.content else self.marker
+
+    @classmethod
+    def parse(cls, text: str) -> Stamp:
+        """The stamp in a text; settings and text have one part each, the content has the third."""
+        settings, _, rest = text.partition("-")
+        fingerprint, _, content = rest.partition("-")
+        return cls(marker=f"{settings}-{fingerprint}" if rest else "", content=content)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EncodedDocument:
     """A document with its sparse vector.
 
@@ -246,13 +271,13 @@ class EncodedDocument:
         document: as it was given.
         vector: encoded and pruned.
         payload: the fields to store, text included.
-        marker: tells what the vector was made of: fingerprints of the settings and of the text.
+        stamp: what all of it was made of.
     """
 
     document: Document
     vector: SparseVector
     payload: Mapping[str, Any]
-    marker: str = ""
+    stamp: Stamp = field(default_factory=Stamp)
 
     @property
     def id(self) -> DocumentId:

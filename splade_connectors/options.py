@@ -132,6 +132,11 @@ class WriteOptions:
             they hold; without it such a run is refused before the first write.
         max_in_flight: most write requests at once. There are fewer while the server is slow, or
             says that it is too busy.
+        skip_unchanged: encode and send only what differs from what was written last: a hash of
+            settings, text, payload and dense vectors is kept beside each document. Where only the
+            payload has changed, the stored sparse vector goes on.
+        mark: with `skip_unchanged`, on Qdrant: keep that hash in the payload of points of a
+            collection that others made; in one of ours it is kept anyway.
         retry: when a failed write is sent again; None takes the store's `retry`, or, where none
             was given, waits up to 15 minutes: a long run outlives the restart of a server.
     """
@@ -143,6 +148,8 @@ class WriteOptions:
     override_manifest: bool = False
     replace: bool = False
     max_in_flight: int = 4
+    skip_unchanged: bool = False
+    mark: bool = False
     retry: RetryOptions | None = None
 
     def __post_init__(self) -> None:

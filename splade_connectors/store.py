@@ -39,6 +39,7 @@ from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
     how_far,
     say_how_far,
+    write_options,
 )
 from splade_connectors.operations.search import Hits, Query
 from splade_connectors.operations.session import Inspection, inspect
@@ -72,6 +73,7 @@ class Store(Verbs):
         self,
         documents: Iterable[Row],
         *,
+        skip_unchanged: bool | None = None,
         options: WriteOptions | None = None,
         on_progress: OnProgress | None = None,
         dead_letters: DeadLetters | None = None,
@@ -83,7 +85,9 @@ class Store(Verbs):
 
         Args:
             documents: `Document`s; a reader may mix in `Rejected` rows, which are reported.
-            options: chunk sizes, text fields.
+            skip_unchanged: encode and send only what differs from what was written last; None
+                takes that of the options.
+            options: chunk sizes, text fields, and the rest.
             on_progress: called after each batch and chunk.
             dead_letters: keeps every rejected document in a file.
 
@@ -95,7 +99,7 @@ class Store(Verbs):
                 does not wait for it); its report says what was acknowledged. So do other signals
                 whose handler is `splade_connectors.runtime.signals.stop`.
         """
-        options = options or WriteOptions()
+        options = write_options(options, skip_unchanged)
         indexing = self._indexing(documents, options, on_progress, dead_letters)
         try:
             for portion in signals.each_heard(portions(documents, indexing.portion_size)):

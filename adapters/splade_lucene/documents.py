@@ -9,16 +9,18 @@ from typing import Any
 from splade_connectors.backends.attaching import Attachment
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.rounding import as_stored, lucene_stored
-from splade_connectors.documents import EncodedDocument, StoredDocument
+from splade_connectors.documents import EncodedDocument, Stamp, StoredDocument
 from splade_connectors.vectors import SparseVector
 from splade_lucene.schema import marker_name
 
 DEFAULT_DENSE = "dense"
-# Fingerprints of the settings (without a manifest there is none) and of the text.
-_MARKER = re.compile("([0-9a-f]{8})?-[0-9a-f]{16}(-empty)?")
+# Fingerprints of the settings (without a manifest there is none), of the text, and of the rest.
+_MARKER = re.compile("([0-9a-f]{8})?-[0-9a-f]{16}(-v?[0-9a-f]{16})?(-empty)?")
 # Beside the fingerprints: the vector has no terms. Without it, a marker whose document has no
 # vector is left over from one that others removed.
 EMPTY = "empty"
+# The three parts of a stamp, and that.
+_MOST_VALUES = 4
 
 
 def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -> dict[str, Any]:
@@ -28,7 +30,7 @@ def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -
         for name, values in document.document.dense_vectors().items()
     }
     sparse = features(document.vector, keys)
-    marker = marker_values(document.marker, document.vector)
+    marker = marker_values(document.stamp.to_text(), document.vector)
     return {**document.payload, **dense, field: sparse, marker_name(field): marker}
 
 
@@ -54,13 +56,13 @@ def without_fields(field: str) -> dict[str, Any]:
     return {field: [], marker_name(field): []}
 
 
-def marker_values(marker: str, vector: SparseVector) -> list[str]:
-    """The values of the marker field: fingerprints of the settings and of the text, and `EMPTY`.
+def marker_values(stamp: str, vector: SparseVector) -> list[str]:
+    """The values of the marker field: the parts of a stamp (settings, text, content), and `EMPTY`.
 
     Several terms instead of one, so that documents of certain settings are found by a `term` query:
     clusters may forbid queries by prefix (`search.allow_expensive_queries`).
     """
-    return [*marker.split("-"), *(() if len(vector) else (EMPTY,))]
+    return [*stamp.split("-"), *(() if len(vector) else (EMPTY,))]
 
 
 def is_marker(value: Any) -> bool:
@@ -72,10 +74,16 @@ def is_marker(value: Any) -> bool:
 
 def marker_of(source: Mapping[str, Any], field: str) -> str | None:
     """The marker in a `_source`, None where there is none."""
+    return stamp_of(source, field).marker or None
+
+
+def stamp_of(source: Mapping[str, Any], field: str) -> Stamp:
+    """The stamp in a `_source`; an empty one where there is none."""
     values = source.get(marker_name(field))
-    if not isinstance(values, list) or values[2:] not in ([], [EMPTY]) or len(values) < 2:
-        return None
-    return "-".join(map(str, values[:2]))
+    if not isinstance(values, list) or not 2 <= len(values) <= _MOST_VALUES:
+        return Stamp()
+    parts = [str(value) for value in values]
+    return Stamp.parse("-".join(parts[:-1] if parts[-1] == EMPTY else parts))
 
 
 def features(vector: SparseVector, keys: Keys) -> dict[str, float]:

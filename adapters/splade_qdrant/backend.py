@@ -107,7 +107,9 @@ class QdrantBackend:
         self, seen: Description, documents: Sequence[EncodedDocument]
     ) -> Steps[list[Outcome]]:
         """Upsert the points, and wait: with wait=false Qdrant drops bad ones behind a 200."""
-        points = [point(document, seen.vector, self.address.dense) for document in documents]
+        mark = is_marked(schema_of(seen, self.address).metadata, seen.vector)
+        dense = self.address.dense
+        points = [point(document, seen.vector, dense, mark=mark) for document in documents]
         yield self.address.request("upsert", {"points": points})
         return [Written(id=document.id) for document in documents]
 

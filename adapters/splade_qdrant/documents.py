@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from splade_connectors.documents import DocumentId, EncodedDocument, StoredDocument
+from splade_connectors.documents import DocumentId, EncodedDocument, Stamp, StoredDocument
 from splade_connectors.errors import InvalidVector
 from splade_connectors.vectors import SparseVector
 
@@ -71,8 +71,11 @@ _INTEGER = re.compile("-?[0-9]{1,4300}")
 _INT64 = range(-(2**63), 2**63)
 
 
-def point(document: EncodedDocument, vector_name: str, dense_name: str) -> dict[str, Any]:
-    """The point of a document, as JSON."""
+def point(
+    document: EncodedDocument, vector_name: str, dense_name: str, *, mark: bool = False
+) -> dict[str, Any]:
+    """The point of a document, as JSON; where points are marked, with its stamp."""
+    stamp = {marker_key(vector_name): document.stamp.to_text()} if mark else {}
     return {
         "id": point_id(document.id),
         "vector": {
@@ -82,7 +85,7 @@ def point(document: EncodedDocument, vector_name: str, dense_name: str) -> dict[
             },
             vector_name: sparse_json(document.vector),
         },
-        "payload": {**document.payload, **id_payload(document.id)},
+        "payload": {**document.payload, **id_payload(document.id), **stamp},
     }
 
 
@@ -112,6 +115,12 @@ def marker_key(vector_name: str) -> str:
     """The payload key of the marker of a vector."""
     name = _UNSAFE.sub(lambda found: f"-{ord(found[0]):x}-", vector_name)
     return f"{MARKER_PREFIX}{name}"
+
+
+def stamp_of(found: Mapping[str, Any], vector_name: str) -> Stamp:
+    """What is marked in a point; an empty stamp where nothing is, or something else."""
+    kept = (found.get("payload") or {}).get(marker_key(vector_name))
+    return Stamp.parse(kept) if isinstance(kept, str) else Stamp()
 
 
 def payload_selector(keys: Sequence[str]) -> list[str] | bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from splade_connectors.backends.protocol import Backend, Description
-from splade_connectors.documents import DocumentId, Outcome
+from splade_connectors.documents import DocumentId, Outcome, Stamp
 from splade_connectors.errors import NotSupported, SpladeConnectorsError
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.runtime.effects import Steps
@@ -207,6 +207,15 @@ class AttachBackend(Protocol):
 
     def marks(self, seen: Description) -> bool:
         """Whether documents carry a marker of what their vector was made of."""
+
+    def stamps(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Stamp]]:
+        """Of those of the ids that a document has: an empty one where it carries none.
+
+        Sees what was written a moment ago. A document whose vector others have removed carries
+        none, whatever is left beside it.
+        """
 
     def names(self) -> Steps[list[str]]:
         """Collections or indices on the server, to suggest one; [] where they may not be read."""

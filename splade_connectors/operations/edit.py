@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from splade_connectors.documents import DocumentId, StoredDocument, check_id
+from splade_connectors.backends.protocol import Description
+from splade_connectors.documents import DocumentId, Stamp, StoredDocument, check_id
 from splade_connectors.errors import ConfigurationError, InvalidDocument, NotFound
 from splade_connectors.operations.session import Session, check_exists, marker_of, text_fields_of
 from splade_connectors.payloads import text_of
@@ -69,11 +70,34 @@ def update(
         changes[_only_field(fields)] = text
     vector: SparseVector | None = None
     whole = text_of({**document.payload, **changes}, fields)
+    marker = ""
     if any(field in changes for field in fields):
-        vector = yield Compute(lambda: recipe.vector(whole))
+        vector, marker = (
+            (yield Compute(lambda: recipe.vector(whole))),
+            marker_of(seen.manifest, whole),
+        )
+    elif changes:
+        vector, marker = yield from _kept(session, seen, id)
     if changes:
-        marker = marker_of(seen.manifest, whole) if vector is not None else ""
         yield from session.backend.update(seen, id, changes, vector, marker)
+
+
+def _kept(
+    session: Session, seen: Description, id: DocumentId
+) -> Steps[tuple[SparseVector | None, str]]:
+    """The vector of a document, and its marker without a fingerprint of the rest.
+
+    That rest is about to change: with its fingerprint the document would pass for the one that was
+    indexed. (None, "") where it has no such fingerprint, and nothing of it need be written.
+    """
+    if session.backend.attaching is None:
+        return None, ""
+    stamps = yield from session.backend.attaching.stamps(seen, [id])
+    stamp = stamps.get(id, Stamp())
+    if not stamp.content:
+        return None, ""
+    documents = yield from session.backend.fetch(seen, [id], with_vectors=True)
+    return (documents[0].vector if documents else None), stamp.marker
 
 
 def delete(session: Session, ids: Sequence[DocumentId]) -> Steps[None]:

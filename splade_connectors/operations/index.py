@@ -27,6 +27,14 @@ from splade_connectors.errors import (
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.encode import document_vectors
 from splade_connectors.operations.session import Recipe, Session
+from splade_connectors.operations.unchanged import (
+    Comparison,
+    Draft,
+    check_stamping,
+    drafted,
+    has_nothing,
+    stamping,
+)
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Compute, Steps
@@ -94,6 +102,7 @@ class Indexing(Interruptible[IndexReport]):
         self._is_new = False
         # Ids on their way that a document had before.
         self._there: set[DocumentId] = set()
+        self._comparison = Comparison(session.backend)
         self._read = 0
         self._total = total
 
@@ -120,8 +129,10 @@ class Indexing(Interruptible[IndexReport]):
                 prepared = self._prepared
                 yield from self._look_for_others(prepared.seen, documents)
             found = prepared.seen.capabilities
-            accepted = [item for item in map(self._accepted, documents) if item is not None]
-            encoded = yield from self._encode(accepted, prepared)
+            drafts = [item for item in map(self._accepted, documents) if item is not None]
+            if self._options.skip_unchanged:
+                drafts = yield from self._skipped(drafts, prepared.seen)
+            encoded = yield from self._encode(drafts, prepared)
             yield from self._sender.put(encoded, found.max_write_documents)
         self._tell()
 
@@ -142,6 +153,8 @@ class Indexing(Interruptible[IndexReport]):
         # What an earlier verb saw may be gone, or another's by now.
         before = yield from self._session.look_again()
         self._is_new = not before.capabilities.exists
+        if self._options.skip_unchanged:
+            check_stamping(self._session, before, self._options)
         # Before a field or a manifest is added, too: a run that is refused leaves nothing behind.
         yield from self._look_for_others(before, documents)
         before = yield from self._ours_if_empty(before)
@@ -166,7 +179,7 @@ class Indexing(Interruptible[IndexReport]):
         if self._is_new:
             return
         backend = self._session.backend
-        there = yield from backend.present(seen, [document.id for document in documents])
+        there = yield from self._present(seen, [document.id for document in documents])
         if there and not (seen.capabilities.created_by_us or self._options.replace):
             first = min(map(quoted, there))
             raise WouldReplace(
@@ -178,11 +191,17 @@ class Indexing(Interruptible[IndexReport]):
             )
         self._there |= there
 
+    def _present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
+        """Those of the ids that a document has; their stamps, where those are asked for."""
+        if not self._options.skip_unchanged:
+            return (yield from self._session.backend.present(seen, ids))
+        return (yield from self._comparison.stored(seen, ids))
+
     def _write(self, items: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
         assert self._prepared is not None  # what is sent was encoded, and so prepared for
         return self._session.backend.write(self._prepared.seen, items)
 
-    def _accepted(self, document: Document) -> EncodedDocument | None:
+    def _accepted(self, document: Document) -> Draft | None:
         """The document as it is to be stored, still without its vector; None if it is refused.
 
         Encoding is what costs: what is known against a document is found out before.
@@ -202,25 +221,45 @@ class Indexing(Interruptible[IndexReport]):
         if reason:
             self._reject(document, reason, final=True)
             return None
-        self.report.empty += _has_nothing(document)
-        return item
+        return drafted(document, item.payload, self._prepared.recipe)
 
     def _refusal(self, document: Document, found: Capabilities) -> str | None:
         if not self._seen.add(self._session.backend.key_of(document.id)):
             return f"the id {quoted(document.id)} was given to an earlier document of this run"
-        if _has_nothing(document) and not found.empty_vectors:
+        if has_nothing(document) and not found.empty_vectors:
             return "the text is empty, and this store needs at least one term"
         return None
 
-    def _encode(
-        self, items: list[EncodedDocument], prepared: Prepared
-    ) -> Steps[list[EncodedDocument]]:
-        """Their vectors; those that the store is known to refuse are rejected here."""
+    def _skipped(self, drafts: Sequence[Draft], seen: Description) -> Steps[list[Draft]]:
+        """Without those that are stored already as they are."""
+        changed = yield from self._comparison.changed(seen, drafts)
+        left = {draft.document.id for draft in changed}
+        self._there -= {draft.document.id for draft in drafts} - left
+        self.report.unchanged += len(drafts) - len(changed)
+        return changed
+
+    def _encode(self, drafts: Sequence[Draft], prepared: Prepared) -> Steps[list[EncodedDocument]]:
+        """With their vectors; those that the store is known to refuse are rejected here."""
+        vectors = yield from self._vectors(drafts, prepared.recipe)
+        encoded = []
+        for draft, vector in zip(drafts, vectors, strict=True):
+            self.report.encoded += draft.is_encoded
+            self.report.empty += has_nothing(draft.document)
+            item = draft.encoded(vector)
+            reason = self._session.backend.check(prepared.seen, item)
+            if reason:
+                self._reject(draft.document, reason, final=True)
+            else:
+                encoded.append(item)
+        return encoded
+
+    def _vectors(self, drafts: Sequence[Draft], recipe: Recipe) -> Steps[list[SparseVector]]:
+        """The one that is stored already, or a pruned one of the text."""
         began = time.perf_counter()
         stats = EncodeStats()
-        documents = [item.document for item in items]
-        recipe, tell = prepared.recipe, self._tell
-        vectors: list[SparseVector] = yield Compute(
+        tell = self._tell
+        documents = [draft.document for draft in drafts if draft.kept is None]
+        made: list[SparseVector] = yield Compute(
             lambda: document_vectors(recipe.encoder, documents, stats, lambda step: tell())
         )
         seconds = time.perf_counter() - began
@@ -229,19 +268,11 @@ class Indexing(Interruptible[IndexReport]):
         self.report.tokens += stats.tokens
         self.report.truncated += stats.truncated
         self.report.split += stats.split
-        encoded = []
-        for item, vector in zip(items, vectors, strict=True):
-            whole = replace(
-                item,
-                vector=vector.prune(recipe.prune),
-                marker=recipe.marker(item.document.text),
-            )
-            reason = self._session.backend.check(prepared.seen, whole)
-            if reason:
-                self._reject(item.document, reason, final=True)
-            else:
-                encoded.append(whole)
-        return encoded
+        fresh = iter(made)
+        return [
+            next(fresh).prune(recipe.prune) if draft.kept is None else draft.kept
+            for draft in drafts
+        ]
 
     def _settle(self, item: EncodedDocument, outcome: Outcome) -> None:
         if isinstance(outcome, Written):
@@ -304,11 +335,12 @@ def prepare(
     )
     if stored is not None and stored.outdated:
         now, stored = (yield from session.backend.write_manifest(recipe.manifest)), None
+    if options.skip_unchanged:
+        now = yield from stamping(session, now, recipe.manifest)
     session.keep(now)
-    return Prepared(
-        seen=now,
-        recipe=replace(recipe, manifest=stored or recipe.manifest),
-    )
+    # What is mixed in with other settings is marked with them, and not with those of the index.
+    made = recipe.manifest if override or stored is None else stored
+    return Prepared(seen=now, recipe=replace(recipe, manifest=made))
 
 
 def _refuse_unknown_vectors(session: Session, seen: Description) -> Steps[None]:
@@ -350,9 +382,10 @@ def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[st
     return payload
 
 
-def _has_nothing(document: Document) -> bool:
-    """Whether the document has neither text nor a vector: it can be stored, but never found."""
-    return document.vector is None and not document.text.strip()
+def write_options(options: WriteOptions | None, skip_unchanged: bool | None) -> WriteOptions:
+    """The options of a run, with what was named beside them."""
+    options = options or WriteOptions()
+    return options if skip_unchanged is None else replace(options, skip_unchanged=skip_unchanged)
 
 
 def silent(progress: Progress) -> None:

@@ -21,18 +21,25 @@ import pytest
 
 from splade_connectors.async_store import AsyncStore
 from splade_connectors.backends.attaching import Attachment, Selection, attach_backend
+from splade_connectors.backends.protocol import Description
 from splade_connectors.documents import Document, DocumentId, Written
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
-from splade_connectors.errors import AttachRefused, ManifestMismatch, WouldReplace
+from splade_connectors.errors import (
+    AttachRefused,
+    ConfigurationError,
+    ManifestMismatch,
+    WouldReplace,
+)
 from splade_connectors.operations.attach import AttachOptions
 from splade_connectors.options import OnProgress, WriteOptions
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
-from splade_connectors.testing.contract import StoreContract
+from splade_connectors.testing.contract import TEXTS
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
 from splade_connectors.testing.requests import counted
+from splade_connectors.testing.unchanged_contract import CountingEncoder, UnchangedContract
 from splade_connectors.vectors import SparseBatch
 
 FIELDS = ("title", "author.bio")
@@ -112,8 +119,13 @@ class Meddling(HashEncoder):
         return super().encode_documents(texts, stats=stats, on_progress=on_progress)
 
 
-class AttachContract(StoreContract):
-    """What every store must do that attaches; `StoreContract` included.
+def looked(store: Store) -> Description:
+    """What the server tells now."""
+    return store._run(store._session.look_again())
+
+
+class AttachContract(UnchangedContract):
+    """What every store must do that attaches; `UnchangedContract` included.
 
     Attributes:
         most_attach_requests: that attaching in a single page and request sends in all.
@@ -262,6 +274,28 @@ class AttachContract(StoreContract):
         assert (again.attached, again.unchanged) == (1, len(FOREIGN) - 1)
         self.assert_attached(foreign)
         assert foreign.verify(everything=True).complete
+
+    def test_an_unchanged_document_without_its_vector_is_encoded_again(self, mirror: Store) -> None:
+        self.make_owner().remove_vector(7)
+        # Where no query finds it, only a run that writes all of them makes it good.
+        unseen = mirror.verify(everything=True).lost
+        report = mirror.index(self.documents(), skip_unchanged=not unseen)
+        assert report.encoded == (len(TEXTS) if unseen else 1)
+        assert mirror.verify(everything=True).complete
+
+    def test_a_hash_in_documents_of_others_is_asked_for(
+        self, owner: Owner, counting: CountingEncoder
+    ) -> None:
+        mine = [Document(id=100, text="a cat"), Document(id=101, text="a dog")]
+        with self.make_store(counting) as store:
+            marks = attach_backend(store._session.backend).marks(looked(store))
+            if not marks:
+                with pytest.raises(ConfigurationError, match=r"not made by this package.*--mark"):
+                    store.index(mine, skip_unchanged=True)
+            options = WriteOptions(skip_unchanged=True, mark=True, replace=True)
+            assert store.index(mine, options=options).written == 2
+            report = store.index(mine, options=options)
+            assert (report.written, report.unchanged) == (0, 2)
 
     def test_new_documents_are_found(self, foreign: Store, owner: Owner) -> None:
         foreign.attach(FIELDS, options=SMALL)

@@ -36,6 +36,7 @@ from splade_connectors.documents import (
     EncodedDocument,
     Hit,
     Outcome,
+    Stamp,
     StoredDocument,
     Written,
 )
@@ -62,6 +63,7 @@ class Made:
 
     vector: SparseVector
     marker: str
+    content: str = ""
 
 
 @dataclass(slots=True)
@@ -188,7 +190,9 @@ class MemoryBackend:
         yield from ()
         for document in documents:
             self.collection.payloads[document.id] = dict(document.payload)
-            self._address.vectors[document.id] = Made(document.vector, document.marker)
+            stamp = document.stamp
+            made = Made(document.vector, stamp.marker, stamp.content)
+            self._address.vectors[document.id] = made
         return [Written(id=document.id) for document in documents]
 
     def update(
@@ -298,6 +302,18 @@ class MemoryAttaching:
     def marks(self, seen: Description) -> bool:
         """Always."""
         return True
+
+    def stamps(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Stamp]]:
+        """As `AttachBackend.stamps`."""
+        yield from ()
+        made = self._address.vectors
+        return {
+            id: Stamp(marker=made[id].marker, content=made[id].content) if id in made else Stamp()
+            for id in ids
+            if id in self._collection.payloads
+        }
 
     def names(self) -> Steps[list[str]]:
         """There is no other collection."""

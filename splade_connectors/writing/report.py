@@ -21,6 +21,8 @@ class IndexReport:
         rejected_count: documents that were not stored.
         rejected: the first 1,000 of them, with reasons.
         reasons: how many were rejected for each of the first 1,000 different reasons.
+        unchanged: documents that were stored as they are already: nothing of them was sent.
+        encoded: documents whose text was encoded, rejected ones included.
         empty: documents without text, stored with an empty vector.
         truncated: documents longer than the model's maximum, whose end was not encoded.
         split: documents longer than the maximum, encoded in passages.
@@ -37,6 +39,8 @@ class IndexReport:
     rejected_count: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
+    unchanged: int = 0
+    encoded: int = 0
     empty: int = 0
     truncated: int = 0
     split: int = 0
@@ -49,8 +53,8 @@ class IndexReport:
 
     @property
     def done(self) -> int:
-        """Documents handled, written or rejected."""
-        return self.written + self.rejected_count
+        """Documents handled: written, rejected, or left as they are."""
+        return self.written + self.rejected_count + self.unchanged
 
     def reject(self, rejection: Rejected) -> None:
         """Count a rejection and keep its reason while there is room."""
@@ -70,6 +74,8 @@ class IndexReport:
                 {"id": item.id, "line": item.line, "reason": item.reason} for item in self.rejected
             ],
             "reasons": self.reasons,
+            "unchanged": self.unchanged,
+            "encoded": self.encoded,
             "empty": self.empty,
             "truncated": self.truncated,
             "split": self.split,

@@ -18,6 +18,7 @@ from splade_connectors.backends.attaching import (
 )
 from splade_connectors.backends.metadata import former_of, switched, without_vector
 from splade_connectors.backends.protocol import Backend, Description
+from splade_connectors.documents import DocumentId, Stamp
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.runtime.effects import Steps
@@ -26,6 +27,7 @@ from splade_lucene.answers import asked, understood
 from splade_lucene.attach.paging import Reading, read_page
 from splade_lucene.attach.reading import fields_of, found_in, selected
 from splade_lucene.attach.same import check_same, check_still
+from splade_lucene.attach.stamps import stamps
 from splade_lucene.attach.survey import counted, surveyed
 from splade_lucene.bulk import update_lines, update_outcomes
 from splade_lucene.documents import attached_fields, marker_field_of, without_fields
@@ -82,6 +84,12 @@ class LuceneAttaching:
     def marks(self, seen: Description) -> bool:
         """Always: `rank_features` cannot be asked for otherwise."""
         return True
+
+    def stamps(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Stamp]]:
+        """By multi-get, and a search for those that lost their vector."""
+        return stamps(self._address, there(seen, self._address), ids)
 
     def names(self) -> Steps[list[str]]:
         """Indices and aliases that may be seen."""

@@ -18,11 +18,12 @@ from splade_connectors.backends.attaching import (
 from splade_connectors.backends.metadata import former_of, is_marked, switched, without_vector
 from splade_connectors.backends.protocol import Backend, Description
 from splade_connectors.backends.versions import version_text
+from splade_connectors.documents import DocumentId, Stamp
 from splade_connectors.errors import AccessDenied, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
-from splade_qdrant.attach.read import counts, draw, missing, read, read_again
+from splade_qdrant.attach.read import counts, draw, missing, read, read_again, stamps
 from splade_qdrant.attach.survey import survey
 from splade_qdrant.attach.write import attach, clear
 from splade_qdrant.documents import marker_key
@@ -66,6 +67,12 @@ class QdrantAttaching:
     def marks(self, seen: Description) -> bool:
         """As the collection's metadata says."""
         return is_marked(schema_of(seen, self._address).metadata, seen.vector)
+
+    def stamps(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Stamp]]:
+        """By the payload key of the marker."""
+        return (yield from stamps(self._address, seen, ids))
 
     def names(self) -> Steps[list[str]]:
         """Collections that may be seen."""

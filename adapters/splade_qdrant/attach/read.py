@@ -8,9 +8,17 @@ from typing import Any
 
 from splade_connectors.backends.attaching import Counts, Found, Page, Selection
 from splade_connectors.backends.protocol import Description
+from splade_connectors.documents import DocumentId, Stamp
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
-from splade_qdrant.documents import ID_KEY, marker_key, payload_selector, point_id, stored
+from splade_qdrant.documents import (
+    ID_KEY,
+    marker_key,
+    payload_selector,
+    point_id,
+    stamp_of,
+    stored,
+)
 from splade_qdrant.look import schema_of
 
 
@@ -46,6 +54,53 @@ def read_again(
     body = {"ids": [item.handle for item in found], **_parts(selection, seen.vector)}
     answer = yield address.request("retrieve", body)
     return [found_of(record, seen.vector) for record in answer]
+
+
+def stamps(
+    address: Address, seen: Description, ids: Sequence[DocumentId]
+) -> Steps[dict[DocumentId, Stamp]]:
+    """What these points are marked with, where they still have their vector."""
+    points = {str(point_id(id)): id for id in ids}
+    body = {
+        "ids": [point_id(id) for id in ids],
+        "with_payload": [marker_key(seen.vector)],
+        "with_vector": False,
+    }
+    answer = yield address.request("retrieve", body)
+    found = {
+        points[str(item["id"])]: stamp_of(item, seen.vector)
+        for item in answer
+        if str(item["id"]) in points
+    }
+    bare = yield from _without_vector(address, seen, [id for id in found if found[id].marker])
+    return found | dict.fromkeys(bare, Stamp())
+
+
+def _without_vector(
+    address: Address, seen: Description, ids: Sequence[DocumentId]
+) -> Steps[list[DocumentId]]:
+    """Those whose vector others have removed; the mark in the payload says nothing then."""
+    if not ids:
+        return []
+    points = {str(point_id(id)): id for id in ids}
+    condition = {
+        "must": [{"has_id": [point_id(id) for id in ids]}],
+        "must_not": [{"has_vector": seen.vector}],
+    }
+    body = {
+        "limit": schema_of(seen, address).at_most(len(ids)),
+        "offset": None,
+        "filter": condition,
+        "with_payload": False,
+        "with_vector": False,
+    }
+    bare: list[DocumentId] = []
+    while True:
+        answer = yield address.request("scroll", body)
+        bare += [points[str(item["id"])] for item in answer["points"]]
+        if answer["next"] is None:
+            return bare
+        body["offset"] = answer["next"]
 
 
 def draw(
@@ -95,11 +150,11 @@ def payload_keys(fields: Sequence[str], vector: str) -> list[str] | bool:
 def found_of(record: Mapping[str, Any], vector: str) -> Found:
     """The document in a point that was read."""
     document = stored(record, vector)
-    marker = (record.get("payload") or {}).get(marker_key(vector))
+    stamp = stamp_of(record, vector)
     return Found(
         id=document.id,
         payload=document.payload,
-        marker=marker if isinstance(marker, str) else None,
+        marker=stamp.marker or None,
         vector=document.vector,
         handle=record["id"],
     )

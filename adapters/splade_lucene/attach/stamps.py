@@ -1,0 +1,66 @@
+"""What stored documents were made of, as it is marked beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from splade_connectors.documents import DocumentId, Stamp
+from splade_connectors.runtime.effects import Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import asked, check_shards
+from splade_lucene.documents import stamp_of
+from splade_lucene.queries import marked, with_vector
+from splade_lucene.requests import HttpRequest
+from splade_lucene.schema import Schema
+
+# Hits of one search: servers give at most 10,000.
+_PAGE = 5_000
+
+
+def stamps(
+    address: IndexAddress, schema: Schema, ids: Sequence[DocumentId]
+) -> Steps[dict[DocumentId, Stamp]]:
+    """As `AttachBackend.stamps`: multi-get sees what has not been refreshed yet."""
+    given = {str(id): id for id in ids}
+    params = {"_source_includes": schema.marker_field}
+    request = HttpRequest("POST", f"{address.path}/_mget", {"ids": list(given)}, params)
+
+    def parse(answer: Any) -> dict[DocumentId, Stamp]:
+        return {
+            given[item["_id"]]: stamp_of(item.get("_source") or {}, schema.field)
+            for item in answer["docs"]
+            if item.get("found")
+        }
+
+    found = yield from asked(request, parse, address)
+    marks = [str(id) for id, stamp in found.items() if stamp.marker]
+    for start in range(0, len(marks), _PAGE):
+        bare = yield from _without_vector(address, schema, marks[start : start + _PAGE])
+        found |= {given[id]: Stamp() for id in bare}
+    return found
+
+
+def _without_vector(
+    address: IndexAddress, schema: Schema, ids: Sequence[str]
+) -> Steps[Sequence[str]]:
+    """Those that kept their marker and lost their vector, as `with_vector` tells how.
+
+    `rank_features` has no `exists` query, and no server that hides it from who writes back.
+    """
+    if not ids or schema.kind != "sparse_vector":
+        return ()
+    bare: Mapping[str, Any] = {
+        "bool": {
+            "filter": [{"ids": {"values": list(ids)}}],
+            "must_not": [with_vector(schema, marked(schema))],
+        }
+    }
+    body = {"size": len(ids), "query": bare, "_source": False, "track_total_hits": False}
+    request = HttpRequest("POST", f"{address.path}/_search", body)
+
+    def parse(answer: Any) -> list[str]:
+        check_shards(answer, address)
+        return [str(hit["_id"]) for hit in answer["hits"]["hits"] if str(hit["_id"]) in set(ids)]
+
+    return (yield from asked(request, parse, address))
