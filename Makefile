@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -
 
 INSTALL := PYTHON=$(PYTHON) scripts/install
 
-.PHONY: demo kernels test-kernels test test-full test-models test-faults lint types audit bare wheel bench clean
+.PHONY: demo docs docs-links kernels test-kernels test test-full test-models test-faults lint types audit bare wheel bench clean
 
 demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure it.
 	$(BIN)/splade-connectors demo
@@ -45,6 +45,13 @@ lint: $(VENV)/.lint ## Style.
 types: $(VENV)/.test $(VENV)/.lint ## Types, strictly.
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --explicit-package-bases tests/servers tests/fronts tests/faults
+
+docs: $(VENV)/.docs ## The documentation site, in build/docs: without network; every warning is an error.
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -d build/doctrees docs build/docs
+	@echo "open build/docs/index.html"
+
+docs-links: $(VENV)/.docs ## The links of the site that lead to the network.
+	$(BIN)/python -m sphinx --quiet -b linkcheck -d build/doctrees docs build/links
 
 audit: ## Known vulnerabilities of the pinned versions; says when the network does not let it look.
 	$(INSTALL) build/audit "pip-audit>=2.7"
@@ -83,6 +90,10 @@ $(VENV)/.models: $(VENV)/.test
 
 $(VENV)/.lint: pyproject.toml constraints.txt
 	$(INSTALL) $(VENV) -e '.[lint]'
+	touch $@
+
+$(VENV)/.docs: pyproject.toml constraints.txt
+	$(INSTALL) $(VENV) -e '.[docs]'
 	touch $@
 
 # The wheel of the tree, the sdist, and in from-sdist the wheel that this builds; always made anew.

@@ -2,37 +2,88 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
+import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs import readme
+from tests.docs.blocks import ROOT, blocks, needs, pages
+from tests.docs.reader import Reader, at, differences
+from tests.docs.servers import KnownServers
+from tests.servers.fixtures import skip_when_unavailable
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def test_the_readme_session_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    sessions = readme.blocks("console")
-    assert sessions
-    for body in sessions:
-        now = readme.run_session(body, tmp_path)
-        assert readme.without_times(now) == readme.without_times(body)
+# Those that are run, those that are data, and what Sphinx itself does.
+_KINDS = r"(python|console|sh|bash|output)$|(json|toml|yaml|text)$|{"
+_COMMANDS = re.compile(r"^(\$|splade-connectors|pip|from|import) ", re.MULTILINE)
 
 
-def test_the_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for body in readme.blocks("python"):
-            exec(compile(body, "README.md", "exec"), names)
-    assert printed.getvalue() == "".join(readme.blocks("output"))
+@pytest.fixture(scope="module")
+def servers() -> Iterator[KnownServers]:
+    with skip_when_unavailable(), KnownServers() as known:
+        yield known
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_shows_is_what_happens(
+    page: Path, tmp_path: Path, servers: KnownServers
+) -> None:
+    text = page.read_text(encoding="utf-8")
+    for module in needs(text):
+        pytest.importorskip(module, reason=f"the page needs {module}")
+    # The page that people meet first, as a terminal does it.
+    reader = Reader(text, tmp_path, servers, apart=page.name == "README.md")
+    with skip_when_unavailable(), at(tmp_path):
+        found = [
+            f"line {block.line}: the page shows\n{block.body}but what happens is\n{now}"
+            for block, now in differences(text, reader)
+        ]
+    servers.remove(reader.indices)
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_block_escapes(page: Path) -> None:
+    """A kind of block that the reader does not do would not be run."""
+    for block in blocks(page.read_text(encoding="utf-8")):
+        assert re.match(_KINDS, block.kind), f"line {block.line}: {block.kind!r}"
+        if block.kind == "text":
+            assert not _COMMANDS.search(block.body), f"line {block.line}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_readme_links_to_what_is_there() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guarantees.md"])
+def test_the_figures_of_the_benchmark_are_those_of_its_results(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    results = ROOT / "benchmarks" / "results"
+    measured = json.loads((results / "encode-splade-tiny.json").read_text())["results"]
+    peer = measured["sentence-transformers"]
+    for row, name in {
+        "this package, int8 kernels": "int8",
+        "this package, ONNX Runtime": "onnx",
+        "the same, its ONNX backend, dynamic int8": "sentence-transformers ONNX int8",
+        "fastembed, batches of 32": "fastembed",
+        "plain ONNX Runtime, dynamic int8": "onnxruntime int8",
+    }.items():
+        here = measured[name]
+        speed = here["docs_per_s"] / peer["docs_per_s"]
+        time = here["cpu_ms_per_doc"] / peer["cpu_ms_per_doc"]
+        assert f"| {row} | {speed:.1f} x | {time:.2f} x |" in text
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -69,7 +120,8 @@ def _cells(row: str) -> list[str]:
 
 
 def test_files_named_in_the_documentation_exist() -> None:
-    for name in ("README.md", "CONTRIBUTING.md", "docs/verification.md", "benchmarks/README.md"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+    pages_ = [*pages(), ROOT / "docs" / "verification.md", ROOT / "benchmarks" / "README.md"]
+    for name in pages_:
+        text = name.read_text(encoding="utf-8")
         for found in re.findall(r"`((?:tests|benchmarks|examples|scripts|docker)/[\w./-]+)`", text):
             assert (ROOT / found).exists(), f"{name} names {found}"

