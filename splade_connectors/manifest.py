@@ -69,7 +69,7 @@ class IndexManifest:
         prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
         key_style: how terms are named in the store.
         text_fields: payload fields that the text was made of.
-        precision: of the model's products, "fp32" or "int8". Queries may be of either.
+        precision: of the model's products: "fp32", "int8", "fp16" or "bf16". Queries may be of any.
         tuning: the default fusion of hybrid searches, as `Tuning.to_json` has it; None without
             one. No setting of the vectors: neither compared nor part of the fingerprint.
         format: version of this record.

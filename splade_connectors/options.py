@@ -14,7 +14,7 @@ _LARGEST = 2**31 - 1
 
 LongText = Literal["truncate", "passages"]
 # Of a model's products: int8 needs the kernels (`splade_kernels`).
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "int8", "fp16", "bf16"]
 # Tokens that neighbouring passages of a long text share, unless something else is asked for.
 PASSAGE_OVERLAP = 32
 

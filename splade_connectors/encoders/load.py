@@ -6,12 +6,13 @@ import importlib.util
 import logging
 import re
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 from splade_connectors.encoders import cache as kept_models
 from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.encoders.devices import cuda_number, engine_of_device, on_gpu
 from splade_connectors.encoders.kernels import kernels, say_what_is_slower
 from splade_connectors.encoders.model_files import (
     RECORD_FILE,
@@ -38,8 +39,12 @@ from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.options import EncodeOptions, Precision
 
-# The precision of each engine; the engines of a precision are tried in this order.
-_ENGINES: dict[str, Precision] = {"int8": "int8", "onnx": "fp32", "torch": "fp32"}
+# The precisions of each engine; the engines of a precision are tried in this order.
+_ENGINES: dict[str, tuple[Precision, ...]] = {
+    "int8": ("int8",),
+    "onnx": ("fp32",),
+    "torch": ("fp32", "fp16", "bf16"),
+}
 Engine = Literal["int8", "onnx", "torch"]
 
 log = logging.getLogger(__name__)
@@ -80,14 +85,18 @@ def load_encoder(
             Hugging Face id such as "prithivida/Splade_PP_en_v1".
         engine: what runs the model: "int8" is `splade_kernels`, several times faster than the
             others; "onnx" runs in fp32 on ONNX Runtime (a model without an ONNX graph that pools is
-            converted once into the user's cache folder); "torch" runs it in fp32 as it is. None
-            takes the first of them that is installed and has the precision.
-        precision: "fp32", "int8", or "auto": what was decided for the model, when it was exported
-            or first converted, from the loss that was measured; fp32 where the kernels are not
-            installed. An encoder with "auto" follows the index that it writes to.
+            converted once into the user's cache folder); "torch" runs it as it is. None takes the
+            first of them that is installed and has the precision.
+        precision: "fp32", "int8", "fp16" and "bf16" (torch), or "auto": what was decided for the
+            model, when it was exported or first converted, from the loss that was measured; fp32
+            where the kernels are not installed. On a GPU, "auto" is fp16 or bf16 if the loss,
+            measured there when the model is loaded, is within the same bound. An encoder with
+            "auto" follows the index that it writes to.
         options: how texts become vectors.
         activation: instead of what the model's folder says.
-        device: for the torch engine: "cpu", "cuda", …
+        device: "cpu", "cuda", "cuda:1", … "cuda" takes the torch engine, or ONNX Runtime
+            (onnxruntime-gpu) if that is asked for or torch is not installed. None is the CPU,
+            except with engine="torch", which takes CUDA where there is one.
         revision: of a Hugging Face model.
 
     Raises:
@@ -95,12 +104,17 @@ def load_encoder(
         MissingDependency: with the pip line for what is not installed.
         ConfigurationError: for an option that does not fit.
     """
-    wanted = _wanted_precision(engine, precision)
-    if device and engine != "torch":
-        raise ConfigurationError("device is for engine='torch'; the other encoders run on the CPU")
+    chosen = engine or engine_of_device(device)
+    wanted = _wanted_precision(chosen, precision)
+    if chosen == "int8" and device not in (None, "cpu"):
+        raise ConfigurationError(
+            f"engine='int8' runs on the CPU, not on {device!r}: omit one of the two"
+        )
     source = find_model(model, options or EncodeOptions(), activation, revision)
-    if engine:
-        return source.run(engine, device)
+    if chosen == "torch":
+        return source.on_torch(device, wanted)
+    if chosen:
+        return source.run(chosen, device)
     if wanted != "auto":
         return source.in_precision(wanted)
     encoder = source.in_precision(source.decided())
@@ -108,14 +122,14 @@ def load_encoder(
     return encoder
 
 
-def _wanted_precision(engine: Engine | None, precision: WantedPrecision) -> WantedPrecision:
+def _wanted_precision(engine: str | None, precision: WantedPrecision) -> WantedPrecision:
     if engine is not None and engine not in _ENGINES:
         raise ConfigurationError(f"engine must be 'int8', 'onnx' or 'torch', not {engine!r}")
     check_precision(precision)
-    if engine and precision not in ("auto", _ENGINES[engine]):
+    if engine and precision not in ("auto", *_ENGINES[engine]):
         raise ConfigurationError(
-            f"engine={engine!r} computes in {_ENGINES[engine]}, not in {precision}: leave one of "
-            "the two away"
+            f"engine={engine!r} computes in {' or '.join(_ENGINES[engine])}, not in {precision}: "
+            "omit one of the two"
         )
     return precision
 
@@ -149,17 +163,28 @@ class Source:
 
     def in_precision(self, precision: Precision) -> TokenizingEncoder:
         """On the first engine that is installed."""
-        fitting = [name for name, its in _ENGINES.items() if its == precision]
+        fitting = [name for name, its in _ENGINES.items() if precision in its]
         modules = {"int8": "splade_kernels", "onnx": "onnxruntime", "torch": "torch"}
         installed = [name for name in fitting if importlib.util.find_spec(modules[name])]
-        return self.run((installed or fitting)[0])
+        return self.run((installed or fitting)[0], precision=precision)
 
-    def run(self, engine: str, device: str | None = None) -> TokenizingEncoder:
-        """On this engine."""
+    def on_torch(self, device: str | None, wanted: WantedPrecision) -> TokenizingEncoder:
+        """On torch; on a GPU, `auto` is decided there."""
+        from splade_connectors.encoders.engines.torch import default_device
+
+        device = device or default_device()
+        if wanted == "auto" and device != "cpu":
+            return on_gpu(partial(self.run, "torch", device), self.in_precision)
+        return self.run("torch", device, "fp32" if wanted == "auto" else wanted)
+
+    def run(
+        self, engine: str, device: str | None = None, precision: Precision = "fp32"
+    ) -> TokenizingEncoder:
+        """On this engine; a precision is for torch, the others have one each."""
         if engine == "torch":
             from splade_connectors.encoders.engines.torch import TorchEncoder
 
-            return TorchEncoder(self.folder, self.spec, self.options, device)
+            return TorchEncoder(self.folder, self.spec, self.options, device, precision)
         if engine == "int8":
             from splade_connectors.encoders.engines.int8 import Int8Encoder
 
@@ -169,7 +194,7 @@ class Source:
 
         # First the tokenizer: its mistakes show in a moment, those of a conversion after minutes.
         tokenizer = self.folder.tokenizer()
-        return OnnxEncoder(tokenizer, self.graph(), self.spec, self.options)
+        return OnnxEncoder(tokenizer, self.graph(), self.spec, self.options, cuda_number(device))
 
     def graph(self) -> Path:
         """The ONNX file that pools: the folder's own, or one converted into the cache."""

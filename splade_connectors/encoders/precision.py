@@ -13,7 +13,8 @@ from splade_connectors.encoders.model_files import file_hash
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.options import Precision
 
-WantedPrecision = Literal["fp32", "int8", "auto"]
+WantedPrecision = Literal["fp32", "int8", "fp16", "bf16", "auto"]
+_NAMES = ", ".join(map(repr, get_args(WantedPrecision)[:-1])) + " or 'auto'"
 
 # The decision, and what it rests on.
 PRECISION_FILE = "precision.json"
@@ -96,18 +97,18 @@ def check_precision(wanted: str) -> None:
         ConfigurationError: naming those that are.
     """
     if wanted not in get_args(WantedPrecision):
-        raise ConfigurationError(f"precision must be 'fp32', 'int8' or 'auto', not {wanted!r}")
+        raise ConfigurationError(f"precision must be {_NAMES}, not {wanted!r}")
 
 
 def asked_for_by_environment() -> Precision | None:
     """What SPLADE_PRECISION says `auto` means.
 
     Raises:
-        ConfigurationError: when it is none of fp32, int8 and auto.
+        ConfigurationError: when it is no precision.
     """
     value = os.environ.get(VARIABLE) or "auto"
     if value == "auto":
         return None
     if value not in get_args(Precision):
-        raise ConfigurationError(f"{VARIABLE} must be 'fp32', 'int8' or 'auto', not {value!r}")
+        raise ConfigurationError(f"{VARIABLE} must be {_NAMES}, not {value!r}")
     return value  # type: ignore[return-value]  # one of them

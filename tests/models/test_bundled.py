@@ -101,9 +101,9 @@ def test_an_overlap_as_long_as_a_window_is_refused() -> None:
     ("arguments", "error", "sentence"),
     [
         (
-            {"device": "cuda"},
+            {"device": "cuda:99"},
             ConfigurationError,
-            "device is for engine='torch'; the other encoders run on the CPU",
+            "device 'cuda:99' ",
         ),
         (
             {"engine": "tensorflow"},

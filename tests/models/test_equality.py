@@ -228,10 +228,3 @@ def test_the_bundled_revision_is_that_of_the_original(
     assert encoder.spec.revision == read_spec(weights).revision
     assert encoder.spec.revision == torch_encoder.spec.revision
     assert encoder.spec.tokenizer == torch_encoder.spec.tokenizer == file_hash(TOKENIZER)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_equals_the_cpu(ours: Dense, weights: Path, texts: list[str]) -> None:
-    options = EncodeOptions(max_length=MAX_LENGTH)
-    encoder = load_encoder(weights, engine="torch", options=options, device="cuda")
-    assert_same(dense(encoder.encode_documents(texts), 30_522), ours)

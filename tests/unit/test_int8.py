@@ -217,18 +217,34 @@ def test_an_encoder_follows_the_precision_of_an_index_unless_one_was_asked_for()
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"precision": "int4"}, "precision must be 'fp32', 'int8' or 'auto', not 'int4'"),
+        (
+            {"precision": "int4"},
+            "precision must be 'fp32', 'int8', 'fp16', 'bf16' or 'auto', not 'int4'",
+        ),
         (
             {"engine": "onnx", "precision": "int8"},
-            "engine='onnx' computes in fp32, not in int8: leave one of the two away",
+            "engine='onnx' computes in fp32, not in int8: omit one of the two",
         ),
         (
             {"engine": "int8", "precision": "fp32"},
-            "engine='int8' computes in int8, not in fp32: leave one of the two away",
+            "engine='int8' computes in int8, not in fp32: omit one of the two",
         ),
         (
             {"engine": "int8", "device": "cuda"},
-            "device is for engine='torch'; the other encoders run on the CPU",
+            "engine='int8' runs on the CPU, not on 'cuda': omit one of the two",
+        ),
+        (
+            {"engine": "onnx", "device": "mps"},
+            "engine='onnx' runs on 'cpu', 'cuda' or 'cuda:N', not on 'mps'",
+        ),
+        (
+            {"engine": "onnx", "device": "cuda"},
+            "the onnxruntime that is installed runs on CPUs only: pip uninstall onnxruntime, then "
+            "pip install onnxruntime-gpu",
+        ),
+        (
+            {"engine": "onnx", "precision": "fp16"},
+            "engine='onnx' computes in fp32, not in fp16: omit one of the two",
         ),
     ],
 )

@@ -1,8 +1,11 @@
-"""The default encoder: ONNX Runtime on the CPU, with the pooling inside the graph."""
+"""The default encoder: ONNX Runtime, with the pooling inside the graph."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +14,7 @@ from splade_connectors.encoders.batching import Tokens
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
-from splade_connectors.errors import ModelError
+from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.extras import require
 from splade_connectors.options import EncodeOptions
 
@@ -20,6 +23,8 @@ OUTPUT = "term_weights"
 
 # Measured on 2 cores: larger batches gain nothing, smaller ones lose a little.
 _BATCH_TOKENS = 2048
+_BATCH_TOKENS_CUDA = 16_384
+_CUDA = "CUDAExecutionProvider"
 
 
 # What exporters call the inputs, and how they are filled.
@@ -41,17 +46,25 @@ class OnnxEncoder(TokenizingEncoder):
         graph: an ONNX file with the output `term_weights`.
         spec: what the graph computes.
         options: how texts become vectors.
+        cuda: number of the GPU, which needs onnxruntime-gpu; None for the CPU.
 
     Raises:
         MissingDependency: without onnxruntime.
         ModelError: when the graph cannot be loaded or does not fit the spec.
+        ConfigurationError: for a GPU that ONNX Runtime cannot use.
     """
 
     def __init__(
-        self, tokenizer: FolderTokenizer, graph: Path, spec: EncoderSpec, options: EncodeOptions
+        self,
+        tokenizer: FolderTokenizer,
+        graph: Path,
+        spec: EncoderSpec,
+        options: EncodeOptions,
+        cuda: int | None = None,
     ) -> None:
-        super().__init__(tokenizer, spec, options, _BATCH_TOKENS)
-        self._graph = PooledGraph(graph, options.threads or 0)
+        budget = _BATCH_TOKENS if cuda is None else _BATCH_TOKENS_CUDA
+        super().__init__(tokenizer, spec, options, budget)
+        self._graph = PooledGraph(graph, options.threads or 0, cuda)
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
         """Run the graph. As `TokenizingEncoder.forward`."""
@@ -64,13 +77,15 @@ class PooledGraph:
     Args:
         path: the file.
         threads: of one pass; 0 takes all cores.
+        cuda: number of the GPU; None for the CPU.
 
     Raises:
         MissingDependency: without onnxruntime.
         ModelError: when it cannot be loaded, or does not pool.
+        ConfigurationError: for a GPU that ONNX Runtime cannot use.
     """
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
+    def __init__(self, path: Path, threads: int = 0, cuda: int | None = None) -> None:
         runtime = require("onnxruntime", "onnx", "the ONNX encoder")
         settings = runtime.SessionOptions()
         settings.intra_op_num_threads = threads
@@ -78,15 +93,19 @@ class PooledGraph:
         settings.enable_mem_pattern = False
         settings.log_severity_level = 4
         self._path = path
+        providers = _providers(runtime, cuda)
         try:
-            self._session = runtime.InferenceSession(
-                str(path), settings, providers=["CPUExecutionProvider"]
-            )
+            self._session = runtime.InferenceSession(str(path), settings, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a bad file
             raise ModelError(
                 f"the ONNX file {path} cannot be loaded, it may be truncated or corrupt: "
                 f"{_reason(error)}"
             ) from error
+        if cuda is not None and self._session.get_providers()[0] != _CUDA:
+            raise ConfigurationError(
+                f"ONNX Runtime cannot use the GPU {cuda}: the driver, or the CUDA and cuDNN "
+                "libraries that this version of onnxruntime-gpu needs, are missing"
+            )
         if OUTPUT not in [output.name for output in self._session.get_outputs()]:
             raise ModelError(f"the ONNX file {path} has no output {OUTPUT!r}: it does not pool")
         self._inputs = {given.name: given.type for given in self._session.get_inputs()}
@@ -119,6 +138,21 @@ class PooledGraph:
             ) from error
         pooled: NDArray[np.float32] = weights
         return pooled
+
+
+def _providers(runtime: Any, cuda: int | None) -> list[Any]:
+    if cuda is None:
+        return ["CPUExecutionProvider"]
+    if _CUDA not in runtime.get_available_providers():
+        raise ConfigurationError(
+            "the onnxruntime that is installed runs on CPUs only: pip uninstall onnxruntime, then "
+            "pip install onnxruntime-gpu"
+        )
+    # The CUDA libraries of pip's nvidia-* packages, or of torch; what is not found it would print.
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(AttributeError):
+        runtime.preload_dlls()
+    # Products in TF32 would be rounded to 10 bits.
+    return [(_CUDA, {"device_id": cuda, "use_tf32": 0}), "CPUExecutionProvider"]
 
 
 def _filled(name: str, input_ids: Tokens, attention_mask: Tokens) -> Tokens:

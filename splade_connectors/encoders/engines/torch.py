@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from splade_connectors.encoders.batching import Tokens
-from splade_connectors.encoders.export.pooled import load_masked_lm, pooled_module
+from splade_connectors.encoders.batching import Tokens, pad
+from splade_connectors.encoders.export.pooled import HEAD_TERMS, load_masked_lm, pooled_module
 from splade_connectors.encoders.reference_tokenizer import check_alike
 from splade_connectors.encoders.spec import EncoderSpec, ModelFolder
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.extras import require
-from splade_connectors.options import EncodeOptions
+from splade_connectors.options import EncodeOptions, Precision
+from splade_connectors.vectors import SparseBatch
 
 _BATCH_TOKENS = 2048
 _BATCH_TOKENS_CUDA = 32_768
+# A piece of 32,768 tokens is 256 MiB in half precision; smaller ones leave multiprocessors idle.
+_HEAD_TERMS_CUDA = 4096
+
+# The names that torch has for precisions.
+DTYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 class TorchEncoder(TokenizingEncoder):
@@ -28,6 +36,8 @@ class TorchEncoder(TokenizingEncoder):
         spec: what the model computes.
         options: how texts become vectors.
         device: "cpu", "cuda", "cuda:1", …; None takes CUDA where there is one.
+        precision: of weights and products: "fp32", "fp16" or "bf16". Bias, relu and log, which come
+            after the maximum, are computed in float32.
 
     Raises:
         MissingDependency: without torch or transformers.
@@ -41,30 +51,44 @@ class TorchEncoder(TokenizingEncoder):
         spec: EncoderSpec,
         options: EncodeOptions,
         device: str | None = None,
+        precision: Precision = "fp32",
     ) -> None:
         torch = require("torch", "torch", "the torch encoder")
-        name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if name.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigurationError(f"device {name!r} asked for, but torch sees no CUDA device")
-        self._device = _usable_device(torch, name)
-        budget = _BATCH_TOKENS_CUDA if name.startswith("cuda") else _BATCH_TOKENS
+        self._torch = torch
+        self._device = _usable_device(torch, device or default_device())
+        on_cuda = self._device.type == "cuda"
         tokenizer = folder.tokenizer()
         check_alike(folder.model, tokenizer)
-        super().__init__(tokenizer, spec, options, budget)
+        spec = replace(spec, precision=precision)
+        super().__init__(tokenizer, spec, options, _BATCH_TOKENS_CUDA if on_cuda else _BATCH_TOKENS)
         if options.threads:
             torch.set_num_threads(options.threads)
-        self._torch = torch
-        model = load_masked_lm(folder.model)
-        self._module = pooled_module(model, spec.activation).to(self._device)
+        model = load_masked_lm(folder.model, attention="sdpa" if on_cuda else "eager")
+        head_terms = _HEAD_TERMS_CUDA if on_cuda else HEAD_TERMS
+        module = pooled_module(model, spec.activation, head_terms)
+        self._module = module.to(self._device, getattr(torch, DTYPES[precision]))
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
         """Run the model. As `TokenizingEncoder.forward`."""
+        pooled: NDArray[np.float32] = self._pooled(input_ids, attention_mask).cpu().numpy()
+        return pooled
+
+    def _vectors(self, passages: Sequence[Tokens]) -> SparseBatch:
+        """The vectors of one batch: only their terms leave the device."""
+        pooled = self._pooled(*pad(passages, self._padding_id))
+        rows, terms = pooled.nonzero(as_tuple=True)
+        ends = (pooled > 0).sum(dim=1).cumsum(dim=0).cpu().numpy()
+        values = pooled[rows, terms].cpu().numpy()
+        return SparseBatch(np.append(0, ends), terms.cpu().numpy().astype(np.uint32), values)
+
+    def _pooled(self, input_ids: Tokens, attention_mask: Tokens) -> Any:
         torch = self._torch
         try:
             with torch.inference_mode():
                 ids = torch.from_numpy(input_ids).to(self._device)
                 mask = torch.from_numpy(attention_mask).to(self._device)
-                pooled: NDArray[np.float32] = self._module(ids, mask).cpu().numpy()
+                pooled = self._module(ids, mask)
+                finite = bool(pooled.isfinite().all())
         except (RuntimeError, IndexError) as error:  # memory, kernels, ids beyond a table
             texts, tokens = input_ids.shape
             reason = " ".join(str(error).split())[:300]
@@ -72,10 +96,22 @@ class TorchEncoder(TokenizingEncoder):
                 f"{self.spec.model} fails on a batch of {texts} texts of {tokens} tokens on "
                 f"{self._device}: {reason}"
             ) from error
+        if not finite and self.spec.precision == "fp16":
+            raise ModelError(
+                f"{self.spec.model} has numbers beyond fp16's range: load it with precision='bf16'"
+            )
         return pooled
 
 
+def default_device() -> str:
+    """CUDA where torch sees a device, else the CPU."""
+    torch = require("torch", "torch", "the torch encoder")
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def _usable_device(torch: Any, name: str) -> Any:
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ConfigurationError(f"device {name!r} asked for, but torch sees no CUDA device")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from splade_connectors.encoders.model_files import has_weights
 from splade_connectors.encoders.sentence_transformers import Activation
@@ -22,8 +22,12 @@ _TOLERANCE = 1e-4
 HEAD_TERMS = 512
 
 
-def load_masked_lm(folder: Path) -> Any:
-    """The transformers model of a folder, from safetensors, without remote code.
+def load_masked_lm(folder: Path, attention: Literal["eager", "sdpa"] = "eager") -> Any:
+    """The transformers model of a folder in float32, from safetensors, without remote code.
+
+    Args:
+        folder: holds config.json and the weights.
+        attention: "sdpa" is torch's fused one, "eager" plain products, which ONNX can express.
 
     Raises:
         ModelError: when the weights are missing, incomplete or corrupt.
@@ -39,7 +43,7 @@ def load_masked_lm(folder: Path) -> Any:
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
-            attn_implementation="eager",
+            attn_implementation=attention,
             output_loading_info=True,
         )
     except (
@@ -63,11 +67,13 @@ def load_masked_lm(folder: Path) -> Any:
     return model.float().eval()
 
 
-def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
+def pooled_module(
+    model: Any, activation: Activation, head_terms: int = HEAD_TERMS
+) -> torch.nn.Module:
     """SPLADE over a masked-language model.
 
     The last layer of the head, hidden state x vocabulary, is taken out of the model and computed
-    in pieces of `HEAD_TERMS` terms, each reduced to its maximum over the tokens at once. log and
+    in pieces of `head_terms` terms, each reduced to its maximum over the tokens at once. log and
     relu rise monotonically and the bias is the same for all tokens, so all three may follow the
     maximum: max_t log(1 + relu(h_t w + b)) = log(1 + relu(max_t(h_t w) + b)). Where the head is
     more than one linear layer, as MobileBERT's, the logits are computed whole.
@@ -75,6 +81,7 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
     Args:
         model: what `load_masked_lm` returns; its head is replaced.
         activation: one log or two.
+        head_terms: terms of a piece; a piece has batch x tokens x `head_terms` logits.
 
     Returns:
         A module (input_ids, attention_mask[, token_type_ids]) -> float32[batch, vocabulary].
@@ -88,7 +95,7 @@ def pooled_module(model: Any, activation: Activation) -> torch.nn.Module:
         expected = whole(*example)
         if not isinstance(decoder, torch.nn.Linear):
             return whole
-        pieces = _in_pieces(model, decoder, activation)
+        pieces = _in_pieces(model, decoder, activation, head_terms)
         try:
             found = pieces(*example)
         except (RuntimeError, AttributeError, TypeError):  # the head has more parts
@@ -128,7 +135,9 @@ def _whole(model: Any, activation: Activation) -> torch.nn.Module:
     return Whole()
 
 
-def _in_pieces(model: Any, decoder: Any, activation: Activation) -> torch.nn.Module:
+def _in_pieces(
+    model: Any, decoder: Any, activation: Activation, head_terms: int
+) -> torch.nn.Module:
     import torch
 
     class Nothing(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
@@ -154,12 +163,13 @@ def _in_pieces(model: Any, decoder: Any, activation: Activation) -> torch.nn.Mod
             hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, **kinds).logits
             hidden = _without_padding(hidden, attention_mask)
             pieces = [
-                (hidden @ self.weight[start : start + HEAD_TERMS].T).amax(dim=1)
-                for start in range(0, self.weight.shape[0], HEAD_TERMS)
+                (hidden @ self.weight[start : start + head_terms].T).amax(dim=1)
+                for start in range(0, self.weight.shape[0], head_terms)
             ]
             pooled = torch.cat(pieces, dim=-1)
             if self.bias is not None:
-                pooled = pooled + self.bias
+                # In float32 if the model is in half precision: small weights keep their digits.
+                pooled = _float32(pooled) + _float32(self.bias)
             return _activated(pooled, activation)
 
     return Pooled()
@@ -175,8 +185,15 @@ def _without_padding(states: torch.Tensor, attention_mask: torch.Tensor) -> torc
 def _activated(pooled: torch.Tensor, activation: Activation) -> torch.Tensor:
     import torch
 
-    weights = torch.log1p(torch.relu(pooled))
+    weights = torch.log1p(torch.relu(_float32(pooled)))
     return torch.log1p(weights) if activation == "log1p_log1p" else weights
+
+
+def _float32(values: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    # Asked first: an exported graph would have a node that casts float32 to float32.
+    return values if values.dtype == torch.float32 else values.float()
 
 
 def uses_token_types(model: Any) -> bool:
