@@ -145,9 +145,11 @@ class AsyncStore(Verbs):
         """As `Store.windows`."""
         return await self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
-    async def explain(self, query: str, id: DocumentId) -> Explanation:
+    async def explain(
+        self, query: str, id: DocumentId, *, max_query_terms: int | None = None
+    ) -> Explanation:
         """As `Store.explain`."""
-        return await self._run(explain(self._session, query, id))
+        return await self._run(explain(self._session, query, id, max_query_terms))
 
     async def explain_hybrid(
         self,

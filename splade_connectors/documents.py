@@ -120,6 +120,7 @@ class TermContribution:
 
     Attributes:
         token: the term as the model's vocabulary spells it.
+        text: the term as people read it: "…cine" for "##cine", "vaccine" for "▁vaccine".
         query_weight: its weight in the query.
         document_weight: its weight in the document, as stored.
         in_query: whether the query's own text has it; otherwise the model added it.
@@ -127,6 +128,7 @@ class TermContribution:
     """
 
     token: str
+    text: str
     query_weight: float
     document_weight: float
     in_query: bool

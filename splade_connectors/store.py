@@ -205,9 +205,17 @@ class Store(Verbs):
         """
         return self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
-    def explain(self, query: str, id: DocumentId) -> Explanation:
-        """Why a document has its score: each shared term with both weights."""
-        return self._run(explain(self._session, query, id))
+    def explain(
+        self, query: str, id: DocumentId, *, max_query_terms: int | None = None
+    ) -> Explanation:
+        """Why a document has its score: each shared term with both weights.
+
+        Args:
+            query: that was searched for.
+            id: of the document.
+            max_query_terms: as in the search.
+        """
+        return self._run(explain(self._session, query, id, max_query_terms))
 
     def explain_hybrid(
         self,

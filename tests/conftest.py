@@ -25,7 +25,7 @@ settings.load_profile("untimed")
 # tests of int8 say so themselves.
 os.environ.setdefault("SPLADE_PRECISION", "fp32")
 
-pytest_plugins = ["tests.servers.fixtures", "tests.sharing"]
+pytest_plugins = ["tests.servers.fixtures", "tests.sharing", "tests.random_models"]
 
 # xdist tells its processes of 80 columns: commands are tested at their own width.
 os.environ.pop("COLUMNS", None)

@@ -26,6 +26,7 @@ class Dialect:
         not_this: how the sentence "what answers there is not …" goes on.
         credentials: environment variables to name when the credentials are refused.
         kinds: types of sparse fields, the best last.
+        not_offered: further types of sparse fields, and why they are not used.
         dense_type: type of dense fields.
         dimensions: the parameter of such a field that holds its size.
         dense_mapping: the rest of a new one's mapping, for a version of the server.
@@ -55,6 +56,7 @@ class Dialect:
     scores_cosines: Callable[[Mapping[str, Any]], bool]
     number_in: Callable[[Mapping[str, Any], str], str]
     fusing: Callable[[], Fusing]
+    not_offered: Mapping[str, str] = field(default_factory=dict)
     dense_settings: Mapping[str, Any] = field(default_factory=dict)
     first_knn: Version = ()
     vectors_apart: Version | None = None

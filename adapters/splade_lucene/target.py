@@ -122,4 +122,5 @@ def _kind(given: str | None, dialect: Dialect) -> Kind | None:
         return None
     known = ", ".join(dialect.kinds)
     known = f"one of {known}" if len(dialect.kinds) > 1 else f"{known} on {dialect.name}"
-    raise ConfigurationError(f"kind must be {known}, not {given!r}")
+    why = dialect.not_offered.get(given)
+    raise ConfigurationError(f"kind must be {known}, not {given!r}{f': {why}' if why else ''}")

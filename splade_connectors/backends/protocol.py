@@ -49,6 +49,7 @@ class Capabilities:
             where terms are numbers, or none was found.
         rounding: what becomes of a weight in it.
         max_query_terms: most terms of one query, None for no limit.
+        max_vocabulary: most terms that it tells apart, None where any 32-bit number is one.
         empty_vectors: whether a document without terms can be stored.
         max_write_documents: most documents of one write request, None for no limit.
         details: further facts for `inspect`, in the order to show them.
@@ -63,6 +64,7 @@ class Capabilities:
     term_names: tuple[str, ...] = ()
     rounding: Rounding = "float32"
     max_query_terms: int | None = None
+    max_vocabulary: int | None = None
     empty_vectors: bool = True
     max_write_documents: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)

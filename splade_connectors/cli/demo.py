@@ -79,11 +79,11 @@ def show_query(say: Callable[..., None], store: Store, encoder: SparseEncoder, q
     order = vector.values.argsort()[::-1]
     added = [index for index in vector.indices[order].tolist() if index not in own]
     say("[bold]> {}[/bold]", query)
-    say("[dim]  the model adds: {}[/dim]", ", ".join(encoder.tokens(added[:8])))
+    say("[dim]  the model adds: {}[/dim]", ", ".join(encoder.readable(added[:8])))
     for rank, hit in enumerate(store.search(query, limit=_HITS), start=1):
         terms = store.explain(query, hit.id).terms[:_TERMS]
         shared = ", ".join(
-            f"{term.token} {term.contribution:.1f}{'' if term.in_query else '+'}" for term in terms
+            f"{term.text} {term.contribution:.1f}{'' if term.in_query else '+'}" for term in terms
         )
         say("  {}. {:6.2f}  [bold]{}[/bold]", rank, hit.score, hit.payload["title"])
         say("[dim]             {}[/dim]", shared)

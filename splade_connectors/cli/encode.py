@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from splade_connectors.documents import Rejected
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.readers import FileReader
+    from splade_connectors.options import PruneOptions
     from splade_connectors.vectors import SparseVector
 
 EXAMPLES = (
     "encode --query 'why does dough rise'",
-    "encode corpus.jsonl --output vectors.jsonl",
+    "encode corpus.jsonl --output vectors.jsonl --prune-top-k 200",
 )
 _PORTION = 512
 
@@ -40,6 +41,10 @@ def command(
     rows: parameters.Rows,
     model: parameters.ModelAlone,
     encode: parameters.Encoding,
+    prune: parameters.Pruning,
+    max_query_terms: Annotated[
+        int | None, typer.Option(min=1, help="Most terms of the query, the heaviest.")
+    ] = None,
     json: parameters.Json = False,
 ) -> None:
     """Texts to sparse vectors.
@@ -54,24 +59,35 @@ def command(
     if query is not None and output:
         raise ConfigurationError("--output is for a FILE: the terms of a query go to stdout")
     check_outputs(output, inputs=[Path(file)] if file else ())
+    if query is None and max_query_terms is not None:
+        raise ConfigurationError("--max-query-terms is for --query; of a FILE: --prune-top-k")
+    if query is not None and prune is not None:
+        raise ConfigurationError("pruning is for a FILE; of a query: --max-query-terms")
     encoder = model.load(encode)
     if query is not None:
-        _encode_query(encoder, query, ids, json)
+        _encode_query(encoder, query, max_query_terms, ids, json)
         return
     with (
         rows.open(file or "-") as reader,
         _opened(output) as out,
         progress.progress_bar("encoding", lambda: reader.fraction) as show,
     ):
-        rejected = _encode_file(encoder, reader, out, ids, json, show)
+        rejected = _encode_file(encoder, reader, out, ids, json, show, prune)
     for item in rejected:
         printing.warn(f"line {item.line}: {item.reason}")
     if rejected:
         raise typer.Exit(1)
 
 
-def _encode_query(encoder: SparseEncoder, query: str, ids: bool, json: bool) -> None:
-    vector = encoder.encode_queries([query])[0]
+def _encode_query(
+    encoder: SparseEncoder, query: str, most: int | None, ids: bool, json: bool
+) -> None:
+    from splade_connectors.operations.many_terms import warn_of_many_terms
+    from splade_connectors.options import PruneOptions
+
+    whole = encoder.encode_queries([query])[0]
+    vector = whole.prune(PruneOptions(top_k=most))
+    warn_of_many_terms(encoder.spec.model, [vector], "a query")
     if json:
         printing.print_json({"query": query, "terms": _terms(encoder, vector, ids)})
         return
@@ -83,10 +99,13 @@ def _encode_query(encoder: SparseEncoder, query: str, ids: bool, json: bool) -> 
     table.column("weight", number=True)
     order = vector.values.argsort()[::-1]
     for index, weight in zip(vector.indices[order], vector.values[order], strict=True):
-        name = str(index) if ids else encoder.tokens([int(index)])[0]
+        name = str(index) if ids else encoder.readable([int(index)])[0]
         table.row(name, f"{weight:.3f}{' ' if int(index) in own else '+'}")
     printing.print_table(table)
-    printing.say("{} terms; + is a term that the text does not have", len(vector))
+    of = f"{len(vector)} terms" + (f" of {len(whole)}" if len(whole) > len(vector) else "")
+    printing.say("{}; + is a term that the text does not have", of)
+    if encoder.normalization:
+        printing.say("spelling: {}", encoder.normalization)
 
 
 def _encode_file(
@@ -96,6 +115,7 @@ def _encode_file(
     ids: bool,
     json: bool,
     show: Any,
+    prune: PruneOptions | None,
 ) -> list[Rejected]:
     from splade_connectors.documents import Document
     from splade_connectors.encoders.base import EncodeStats
@@ -109,7 +129,7 @@ def _encode_file(
     for portion in portions(reader, _PORTION):
         documents = [row for row in portion if isinstance(row, Document)]
         rejected += [row for row in portion if not isinstance(row, Document)]
-        vectors = document_vectors(encoder, documents, EncodeStats())
+        vectors = document_vectors(encoder, documents, EncodeStats(), prune=prune)
         for document, vector in zip(documents, vectors, strict=True):
             record = {"id": document.id, "terms": _terms(encoder, vector, ids)}
             line = printing.json_text(record, stream=out)

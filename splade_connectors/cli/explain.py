@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from splade_connectors.cli import common, parameters, printing
+from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import NotFound
+from splade_connectors.options import SearchOptions
 from splade_connectors.shown import quoted
 
 if TYPE_CHECKING:
@@ -19,33 +21,36 @@ EXAMPLES = (
     "explain qdrant://localhost/articles 'why does dough rise' 42 --json",
 )
 
+Explaining = Annotated[SearchOptions, Group(None, max_query_terms=Flag(minimum=1))]
+
 
 def command(
     target: parameters.TargetArgument,
     query: Annotated[str, typer.Argument(help="The text that was searched for.")],
     id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
     *,
+    options: Explaining,
     model: parameters.Model,
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """Why a document has its score: each shared term, its weights, and what it adds."""
     with common.open_store(target, connection, model) as store:
-        explanation = _explain(store, query, id)
+        explanation = _explain(store, query, id, options.max_query_terms)
     if json:
         printing.print_json(as_json(explanation))
     else:
         print_explanation(explanation)
 
 
-def _explain(store: Store, query: str, id: str) -> Explanation:
+def _explain(store: Store, query: str, id: str, most: int | None) -> Explanation:
     """Integer ids look like text on a command line: both are tried."""
     try:
-        return store.explain(query, id)
+        return store.explain(query, id, max_query_terms=most)
     except NotFound:
         if not id.removeprefix("-").isdecimal():
             raise
-        return store.explain(query, int(id))
+        return store.explain(query, int(id), max_query_terms=most)
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
@@ -59,6 +64,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "terms": [
             {
                 "token": term.token,
+                "text": term.text,
                 "query_weight": term.query_weight,
                 "document_weight": term.document_weight,
                 "contribution": term.contribution,
@@ -81,7 +87,7 @@ def print_explanation(explanation: Explanation) -> None:
     for term in explanation.terms:
         share = term.contribution / explanation.score
         table.row(
-            term.token,
+            term.text,
             f"{term.query_weight:.3f}{_mark(term.in_query)}",
             f"{term.document_weight:.3f}{_mark(term.in_document)}",
             f"{term.contribution:.3f}",

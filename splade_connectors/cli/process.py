@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from splade_connectors.cli import printing
 from splade_connectors.shown import shown
 
 # Where each database's credentials are read from.
@@ -52,9 +53,15 @@ def password_warning(arguments: Sequence[str]) -> str | None:
     return None
 
 
+# The library's warnings for a person. Its others are for those who ask for the log.
+_ADVICE = logging.getLogger("splade_connectors.advice")
+
+
 @contextmanager
 def harmless_warnings() -> Iterator[None]:
     """Warnings of libraries are a line each, and hold words of servers."""
+    advice = _Advice(logging.WARNING)
+    _ADVICE.addHandler(advice)
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *more, **others: f"warning: {shown(str(message))}\n"
     last = logging.lastResort.formatter if logging.lastResort else None
@@ -63,6 +70,7 @@ def harmless_warnings() -> Iterator[None]:
     try:
         yield
     finally:
+        _ADVICE.removeHandler(advice)
         warnings.formatwarning = usual
         if logging.lastResort:
             logging.lastResort.formatter = last
@@ -73,6 +81,13 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Harmless("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    without_advice()
+
+
+def without_advice() -> None:
+    """The log holds the library's advice, too: it is not shown a second time."""
+    for handler in [found for found in _ADVICE.handlers if isinstance(found, _Advice)]:
+        _ADVICE.removeHandler(handler)
 
 
 def uncaught() -> str:
@@ -84,6 +99,11 @@ def usage_shown(error: Any) -> None:
     """Make an error of usage harmless before typer prints it: it quotes what was typed."""
     if hasattr(error, "format_message"):  # of click, which newer versions of typer bring along
         error.message = shown(error.message, lines=True)
+
+
+class _Advice(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        printing.warn(record.getMessage())
 
 
 class _Harmless(logging.Formatter):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from splade_connectors.cli import printing
+from splade_connectors.cli import printing, process
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -159,6 +159,7 @@ def progress_log(
             stopping=step.stopping,
         )
 
+    process.without_advice()
     handler = _JsonLog(logging.WARNING)
     logger = logging.getLogger("splade_connectors")
     logger.addHandler(handler)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from splade_connectors.encoders.normalization import Normalization
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.options import LongText, OnProgress, Precision
 from splade_connectors.vectors import SparseBatch
@@ -50,6 +51,18 @@ class SparseEncoder(ABC):
     @abstractmethod
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The vocabulary's spelling of these term ids."""
+
+    def readable(self, ids: Iterable[int]) -> list[str]:
+        """These terms for people: without the marks of vocabularies, "▁" and "##".
+
+        Several terms may read alike. An encoder that knows no better gives its tokens.
+        """
+        return self.tokens(ids)
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """Which spellings are one to its tokenizer; None where that is not known."""
+        return None
 
     @abstractmethod
     def token_id(self, token: str) -> int | None:

@@ -6,11 +6,14 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.encoders.batching import Tokens
+from splade_connectors.encoders.normalization import Normalization, normalization_of
+from splade_connectors.encoders.readable import Readable, readable_of
 from splade_connectors.encoders.tokenizer_settings import FolderTokenizer, Side, as_model_error
 from splade_connectors.errors import ConfigurationError, ModelError
 
@@ -91,6 +94,16 @@ class TextTokens:
         """The vocabulary's spelling of an id."""
         found: str | None = self._tokenizer.id_to_token(at)
         return found
+
+    @cached_property
+    def readable(self) -> Readable:
+        """Reads a token."""
+        return readable_of(self._tokenizer)
+
+    @cached_property
+    def normalization(self) -> Normalization:
+        """Which spellings are one."""
+        return normalization_of(self._tokenizer)
 
     def vocabulary(self) -> dict[str, int]:
         """Every token with its id."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
 from splade_connectors.encoders.batching import Tokens, ahead, pad, plan_batches, slices_by_size
+from splade_connectors.encoders.normalization import Normalization
 from splade_connectors.encoders.query_cache import QueryCache
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.encoders.text_tokens import (
@@ -106,11 +107,30 @@ class TokenizingEncoder(SparseEncoder):
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The vocabulary's spelling, never the decoder's, which merges ids."""
+        # Heads are padded beyond the vocabulary, for the hardware: those terms have no spelling.
         return [self._texts.token(int(index)) or f"[{index}]" for index in ids]
 
+    def readable(self, ids: Iterable[int]) -> list[str]:
+        """As `SparseEncoder.readable`."""
+        return [self._texts.readable(token) for token in self.tokens(ids)]
+
+    @property
+    def normalization(self) -> Normalization:
+        """As `SparseEncoder.normalization`."""
+        return self._texts.normalization
+
     def token_id(self, token: str) -> int | None:
-        """The id of a token."""
-        return self._vocabulary.get(token)
+        """The id of a token, or of what `tokens` calls a term without one."""
+        known = self._vocabulary.get(token)
+        return self._unnamed(token) if known is None else known
+
+    def _unnamed(self, token: str) -> int | None:
+        number = token[1:-1]
+        if token != f"[{number}]" or not (number.isascii() and number.isdecimal()):
+            return None
+        at = int(number)
+        named = at >= self.spec.vocabulary or self._texts.token(at) is not None
+        return None if named or str(at) != number else at
 
     def own_terms(self, text: str) -> set[int]:
         """Ids of the text's tokens, of as much of it as a document may have."""

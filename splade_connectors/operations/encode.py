@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from splade_connectors.documents import Document
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.operations.many_terms import warn_of_many_terms
 from splade_connectors.operations.session import Recipe
-from splade_connectors.options import OnProgress, Progress
+from splade_connectors.options import OnProgress, Progress, PruneOptions
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
@@ -36,6 +37,7 @@ def encode_texts(
         )
         for row, vector in zip(rows, encoded, strict=True):
             vectors[row] = vector.prune(recipe.prune)
+        warn_of_many_terms(recipe.encoder.spec.model, vectors, "a document")
     return vectors
 
 
@@ -44,8 +46,17 @@ def document_vectors(
     documents: Sequence[Document],
     stats: EncodeStats,
     on_progress: Callable[[Progress], None] | None = None,
+    prune: PruneOptions | None = None,
 ) -> list[SparseVector]:
-    """The vector of each document: its own, an empty one for blank text, or an encoded one."""
+    """The vector of each document: its own, an empty one for blank text, or an encoded one.
+
+    Args:
+        encoder: of the documents without a vector.
+        documents: of a portion.
+        stats: is added to.
+        on_progress: called after each batch.
+        prune: which terms are dropped, of every vector; None for none.
+    """
     vectors = [
         SparseVector.empty() if document.vector is None else document.vector
         for document in documents
@@ -60,4 +71,6 @@ def document_vectors(
     )
     for row, vector in zip(rows, encoded, strict=True):
         vectors[row] = vector
-    return vectors
+    pruned = [vector.prune(prune) for vector in vectors] if prune else vectors
+    warn_of_many_terms(encoder.spec.model, pruned, "a document")
+    return pruned

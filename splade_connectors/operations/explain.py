@@ -13,19 +13,21 @@ from splade_connectors.documents import (
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.operations.edit import get
-from splade_connectors.operations.search import cap_terms, check_searchable, query_vector
+from splade_connectors.operations.search import query_terms
 from splade_connectors.operations.session import Session, text_fields_of
+from splade_connectors.options import SearchOptions
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
 
 
-def explain(session: Session, query: str, id: DocumentId) -> Steps[Explanation]:
+def explain(
+    session: Session, query: str, id: DocumentId, max_query_terms: int | None = None
+) -> Steps[Explanation]:
     """The terms that query and document share, and what each adds to the score."""
     seen = yield from session.look()
-    check_searchable(session, seen)
-    whole = yield from query_vector(session, query)
-    vector, _ = cap_terms(whole, seen.capabilities.max_query_terms)
+    options = SearchOptions(max_query_terms=max_query_terms)
+    vector, _ = yield from query_terms(session, seen, query, options)
     document = (yield from get(session, [id], with_vectors=True))[0]
     stored = SparseVector.empty() if document.vector is None else document.vector
     text = text_of(document.payload, text_fields_of(seen))
@@ -53,16 +55,19 @@ def contributions(
     """The shared terms, largest contribution first; ties by token."""
     weights = document.to_dict()
     shared = [(index, weight) for index, weight in query.to_dict().items() if index in weights]
-    tokens = encoder.tokens([index for index, _ in shared])
+    ids = [index for index, _ in shared]
     found = [
         TermContribution(
             token=token,
+            text=text,
             query_weight=weight,
             document_weight=weights[index],
             in_query=index in query_terms,
             in_document=index in document_terms,
         )
-        for (index, weight), token in zip(shared, tokens, strict=True)
+        for (index, weight), token, text in zip(
+            shared, encoder.tokens(ids), encoder.readable(ids), strict=True
+        )
     ]
     return sorted(found, key=lambda term: (-term.contribution, term.token))
 

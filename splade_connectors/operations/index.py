@@ -260,7 +260,9 @@ class Indexing(Interruptible[IndexReport]):
         tell = self._tell
         documents = [draft.document for draft in drafts if draft.kept is None]
         made: list[SparseVector] = yield Compute(
-            lambda: document_vectors(recipe.encoder, documents, stats, lambda step: tell())
+            lambda: document_vectors(
+                recipe.encoder, documents, stats, lambda step: tell(), recipe.prune
+            )
         )
         seconds = time.perf_counter() - began
         self.portion_size.took(seconds)
@@ -269,10 +271,7 @@ class Indexing(Interruptible[IndexReport]):
         self.report.truncated += stats.truncated
         self.report.split += stats.split
         fresh = iter(made)
-        return [
-            next(fresh).prune(recipe.prune) if draft.kept is None else draft.kept
-            for draft in drafts
-        ]
+        return [next(fresh) if draft.kept is None else draft.kept for draft in drafts]
 
     def _settle(self, item: EncodedDocument, outcome: Outcome) -> None:
         if isinstance(outcome, Written):

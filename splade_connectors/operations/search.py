@@ -8,6 +8,7 @@ from dataclasses import replace
 from splade_connectors.backends.protocol import Capabilities, Description, Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError, NotFound
+from splade_connectors.operations.many_terms import warn_of_many_terms
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.options import PruneOptions, SearchOptions
 from splade_connectors.runtime.effects import Compute, Steps
@@ -56,6 +57,8 @@ def query_terms(
             f"the query has {count} terms; the {len(vector)} heaviest are "
             "sent (the limit of clauses in a query, or max_query_terms)",
         )
+    if not isinstance(query, SparseVector):
+        warn_of_many_terms(session.encoder().spec.model, [vector], "a query")
     return vector, warnings
 
 

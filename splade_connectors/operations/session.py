@@ -10,7 +10,7 @@ from typing import Any
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Backend, Capabilities, Description
 from splade_connectors.encoders.base import SparseEncoder
-from splade_connectors.errors import ManifestMismatch, NotFound
+from splade_connectors.errors import ManifestMismatch, NotFound, NotSupported
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import Precision, PruneOptions
 from splade_connectors.runtime.effects import Steps
@@ -126,10 +126,12 @@ class Session:
 
         Raises:
             ManifestMismatch: naming what differs.
+            NotSupported: when the store does not tell the encoder's terms apart.
         """
         if self._fits_queries is seen:
             return
         where = self.backend.location
+        check_vocabulary(seen.capabilities, self.encoder, where)
         if seen.manifest and not self.overrides:
             mine = self.recipe(seen, (), for_queries=True).manifest
             seen.manifest.check(mine, use="query", where=where)
@@ -151,7 +153,9 @@ class Session:
 
         Raises:
             MissingDependency: when the index has a precision that needs what is not installed.
+            NotSupported: when the store does not tell the encoder's terms apart.
         """
+        check_vocabulary(seen.capabilities, self.encoder, self.backend.location)
         stored = seen.manifest
         prune = self._prune or PruneOptions()
         encoder = self.encoder()
@@ -203,6 +207,24 @@ def check_terms(found: Capabilities, encoder: SparseEncoder, where: str) -> None
             f"{where} holds terms that {encoder.spec.model!r} does not have (for example {shown}), "
             "and no manifest says which model wrote them: its queries would miss what they name. "
             "Use that model, or override_manifest=True (--override-manifest) to search all the same"
+        )
+
+
+def check_vocabulary(found: Capabilities, encoder: Callable[[], SparseEncoder], where: str) -> None:
+    """Refuse a model with more terms than the store tells apart: scores would be of other terms.
+
+    Raises:
+        NotSupported: with both numbers.
+    """
+    most = found.max_vocabulary
+    if most is None:
+        return
+    spec = encoder().spec
+    if spec.vocabulary > most:
+        raise NotSupported(
+            f"{where} tells {most:,} terms apart, and {spec.model!r} has a vocabulary of "
+            f"{spec.vocabulary:,}: its scores would mix terms up; use a model with a smaller "
+            "vocabulary, or another kind of field or store"
         )
 
 

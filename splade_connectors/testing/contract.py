@@ -31,6 +31,7 @@ from splade_connectors.errors import (
     InvalidDocument,
     ManifestMismatch,
     NotFound,
+    NotSupported,
 )
 from splade_connectors.files.dead_letters import DeadLetters, Letters
 from splade_connectors.fusion.tuning import Against, Tuning
@@ -323,6 +324,36 @@ class StoreContract(ABC):
         own = encoder.tokens(sorted(encoder.own_terms("salt")))[0]
         term = {term.token: term for term in filled.explain(query, "bread").terms}[own]
         assert (term.in_query, term.in_document) == (True, True)
+
+    def test_an_explanation_is_of_the_query_that_was_sent(self, filled: Store) -> None:
+        query = "water and salt and time"
+        for hit in filled.search(query, limit=100, max_query_terms=3):
+            explanation = filled.explain(query, hit.id, max_query_terms=3)
+            assert explanation.query_terms == 3
+            assert explanation.score == pytest.approx(hit.score, rel=1e-5)
+
+    def test_terms_beyond_16_bits_are_terms_of_their_own(self) -> None:
+        # XLM-R has 250,002; a store that folds them would find the neighbours of a term, too.
+        terms = [250_001, 250_001 - 65_536, 250_001 % 65_536, 250_001 % 32_768, 65_535, 65_536]
+        documents = [
+            Document(id=str(term), text="", vector=SparseVector.from_pairs({term: 1.5})[0])
+            for term in terms
+        ]
+        with self.make_store(HashEncoder("large", vocabulary=250_002)) as store:
+            most = store.inspect().capabilities.max_vocabulary
+            if most is not None and most < 250_002:
+                with pytest.raises(NotSupported, match=r"250,002"):
+                    store.index(documents)
+                return
+            assert store.index(documents).rejected == []
+            for term in terms:
+                query, _ = SparseVector.from_pairs({term: 2.0})
+                (hit,) = store.search(query)
+                assert str(hit.id) == str(term)
+                assert hit.score == pytest.approx(3.0)
+                (document,) = store.get([str(term)], with_vectors=True)
+                assert document.vector is not None
+                assert document.vector.indices.tolist() == [term]
 
     def test_explaining_what_is_not_there(self, filled: Store) -> None:
         with pytest.raises(NotFound, match="nobody"):

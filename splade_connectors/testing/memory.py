@@ -76,6 +76,7 @@ class Collection:
         payloads: of each document; a change puts another object in the place of the old one.
         vectors: by the name of the vector, those of the documents that have one.
         metadata: manifests, and what the names of vectors stand for.
+        max_vocabulary: most terms that it tells apart; None for any number.
     """
 
     exists: bool = False
@@ -83,6 +84,7 @@ class Collection:
     payloads: dict[DocumentId, Mapping[str, Any]] = field(default_factory=dict)
     vectors: dict[str, dict[DocumentId, Made]] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+    max_vocabulary: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class MemoryBackend:
                 exists=self.collection.exists,
                 created_by_us=self.collection.created,
                 has_field=name in self.collection.vectors,
+                max_vocabulary=self.collection.max_vocabulary,
             ),
             manifest=parse_manifest(manifests.get(name), self.location),
             vector=name,
