@@ -60,7 +60,8 @@ audit: ## Known vulnerabilities of the pinned versions; says when the network do
 bare: build/dist ## The package without extras: it imports, loads nothing heavy, and names what is missing.
 	rm -rf build/bare
 	$(INSTALL) build/bare build/dist/*.whl
-	build/bare/bin/python tests/bare_install.py
+	build/bare/bin/python -m pip download --quiet --only-binary :all: --constraint constraints.txt --dest build/bare/wheels build/dist/*.whl
+	build/bare/bin/python tests/bare_install.py build/bare/wheels
 
 wheel: build/dist ## The wheel, which is what the sdist builds too: run the demo where it is installed.
 	$(BIN)/python scripts/same_wheel.py build/dist/*.whl build/dist/from-sdist/*.whl

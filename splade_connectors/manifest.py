@@ -27,6 +27,8 @@ MANIFEST_KEY = "splade_connectors"
 
 # Settings that a query must share with the index. The others shape documents only.
 _QUERY_SETTINGS = ("model", "revision", "tokenizer", "activation", "key_style")
+# The same, where queries have a side of their own and documents are not looked at.
+_QUERY_SIDE_SETTINGS = ("model", "query_side", "key_style")
 
 _WRITE_SETTINGS = (
     *_QUERY_SETTINGS,
@@ -50,7 +52,7 @@ _GOING_ON = {
 }
 
 # Absent from the JSON of an index that has none.
-_OPTIONAL = {"tuning", "passage_overlap"}
+_OPTIONAL = {"tuning", "passage_overlap", "query_side"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +74,9 @@ class IndexManifest:
         precision: of the model's products: "fp32", "int8", "fp16" or "bf16". Queries may be of any.
         tuning: the default fusion of hybrid searches, as `Tuning.to_json` has it; None without
             one. No setting of the vectors: neither compared nor part of the fingerprint.
+        query_side: content hash of how queries are encoded, where that is not how documents are;
+            None where both are alike. Whoever has the query side alone is known by it. No setting
+            of the vectors either.
         format: version of this record.
     """
 
@@ -88,6 +93,7 @@ class IndexManifest:
     text_fields: tuple[str, ...] = ("text",)
     precision: Precision = "fp32"
     tuning: Mapping[str, Any] | None = None
+    query_side: str | None = None
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
@@ -101,7 +107,7 @@ class IndexManifest:
 
     def fingerprint(self) -> str:
         """8 hex digits that differ where any setting of the vectors differs."""
-        settings = replace(self, tuning=None).to_json()
+        settings = replace(self, tuning=None, query_side=None).to_json()
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -155,7 +161,7 @@ class IndexManifest:
                 "--override-manifest` once, with the model that wrote it, which keeps its vectors "
                 f"and writes the manifest in format {FORMAT}"
             )
-        names = _QUERY_SETTINGS if use == "query" else _WRITE_SETTINGS
+        names = self._query_settings(mine) if use == "query" else _WRITE_SETTINGS
         differences = {
             name: (getattr(self, name), getattr(mine, name))
             for name in names
@@ -175,6 +181,14 @@ class IndexManifest:
                 f"override_manifest=True (--override-manifest) to {anyway} them anyway",
                 differences=differences,
             )
+
+    def _query_settings(self, mine: IndexManifest) -> tuple[str, ...]:
+        """What has to be the same for queries."""
+        alone = not mine.revision
+        if alone or (mine.query_side is not None and self.query_side == mine.query_side):
+            return _QUERY_SIDE_SETTINGS
+        # Another query side over the same documents: what counts is that they are the same.
+        return _QUERY_SETTINGS
 
 
 def wrong_values(record: type, raw: Mapping[str, Any]) -> list[str]:

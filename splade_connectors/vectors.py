@@ -57,8 +57,8 @@ class SparseVector:
             )
 
     @classmethod
-    def _of_checked(cls, indices: Indices, values: Weights) -> SparseVector:
-        """Of arrays that are known to keep the invariants."""
+    def of_checked(cls, indices: Indices, values: Weights) -> SparseVector:
+        """Of arrays of these types that are known to keep the invariants: nothing is looked at."""
         made = object.__new__(cls)
         object.__setattr__(made, "indices", indices)
         object.__setattr__(made, "values", values)
@@ -184,6 +184,17 @@ class SparseBatch(Sequence[SparseVector]):
             raise InvalidVector(f"indices of row {row} must be strictly ascending and unique")
 
     @classmethod
+    def of_checked(
+        cls, indptr: NDArray[np.int64], indices: Indices, values: Weights
+    ) -> SparseBatch:
+        """Of arrays of these types that are known to keep the invariants: nothing is looked at."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "indptr", indptr)
+        object.__setattr__(made, "indices", indices)
+        object.__setattr__(made, "values", values)
+        return made
+
+    @classmethod
     def from_vectors(cls, vectors: Iterable[SparseVector]) -> SparseBatch:
         """Rows in the order given."""
         rows = list(vectors)
@@ -236,7 +247,7 @@ class SparseBatch(Sequence[SparseVector]):
             raise IndexError(f"row {row} of a batch of {len(self)}")
         row %= len(self)
         part = slice(self.indptr[row], self.indptr[row + 1])
-        return SparseVector._of_checked(self.indices[part], self.values[part])
+        return SparseVector.of_checked(self.indices[part], self.values[part])
 
     def __iter__(self) -> Iterator[SparseVector]:
         return (self[row] for row in range(len(self)))

@@ -1,10 +1,19 @@
-"""Run where the bare package is installed: it imports, loads nothing heavy, names what lacks."""
+"""Run where the bare package is installed: it imports, loads nothing heavy, names what lacks.
+
+    python tests/bare_install.py WHEELS
+
+WHEELS holds what pip fetches for it, which is all that queries without inference need.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import splade_connectors
 from splade_connectors.errors import MissingDependency
@@ -29,6 +38,8 @@ TARGETS = {
 }
 # Side by side with numpy's own import, so that a slow or busy machine does not matter.
 MOST_TIMES_NUMPY = 1.5
+# Of the wheels beside our own: what a backend with an inference-free model installs.
+MOST_BYTES = 40_000_000
 
 
 def cpu_seconds(code: str) -> float:
@@ -50,6 +61,34 @@ def refusal(call: Callable[[], object]) -> str:
     raise AssertionError("it worked without the dependency")
 
 
+def free_queries() -> None:
+    """A query side of weights encodes queries where nothing runs a model."""
+    runtimes = [name for name in ("onnxruntime", "torch", "splade_kernels", "scipy") if has(name)]
+    assert not runtimes, f"the bare package brings {runtimes}"
+    bundled = Path(splade_connectors.__file__).parent / "models" / "splade-tiny" / "tokenizer.json"
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        (folder / "tokenizer.json").write_bytes(bundled.read_bytes())
+        (folder / "idf.json").write_text(json.dumps({"bread": 2.5, "dough": 4.0, "the": 0.25}))
+        encoder = splade_connectors.load_encoder(folder, queries_only=True)
+        found = encoder.encode_queries(["The bread and the dough"])[0]
+        weights = dict(zip(encoder.tokens(found.indices.tolist()), found.values, strict=True))
+        assert weights == {"bread": 2.5, "dough": 4.0, "the": 0.25}, weights
+
+
+def has(module: str) -> bool:
+    """Whether a module could be imported."""
+    return importlib.util.find_spec(module) is not None
+
+
+def bytes_of_wheels(folder: Path) -> int:
+    """What is fetched beside our own wheel."""
+    wheels = {path.name: path.stat().st_size for path in folder.glob("*.whl")}
+    assert any(name.startswith("numpy-") for name in wheels), f"no wheels in {folder}"
+    return sum(size for name, size in wheels.items() if not name.startswith("splade_connectors-"))
+
+
 def main() -> None:
     loaded = [name for name in HEAVY if name in sys.modules]
     assert not loaded, f"import splade_connectors loads {loaded}"
@@ -63,8 +102,12 @@ def main() -> None:
         assert f"pip install 'splade-connectors[{extra}]'" in said, said
     said = refusal(splade_connectors.load_encoder)
     assert "pip install 'splade-connectors[onnx]'" in said, said
+    free_queries()
+    size = bytes_of_wheels(Path(sys.argv[1]))
+    assert size < MOST_BYTES, f"the wheels beside our own take {size:,} bytes"
     sys.stdout.write(
-        f"bare install: fine; the import costs {ratio:.2f} times the CPU of numpy's, with connect "
+        f"bare install: fine, with queries of a model without inference, in {size / 1e6:.1f} MB of "
+        f"wheels; the import costs {ratio:.2f} times the CPU of numpy's, with connect "
         f"and load_encoder {whole:.2f} times (numpy's own import included)\n"
     )
 

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from splade_connectors.encoders.batching import Tokens
-from splade_connectors.encoders.export.weights import read_weights
-from splade_connectors.encoders.load import _MODELS, BUNDLED
+from splade_connectors.encoders.places import _MODELS, BUNDLED
 from splade_connectors.encoders.spec import read_folder
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
+from splade_connectors.encoders.weights import read_weights
 from splade_connectors.options import EncodeOptions
 from splade_connectors.testing import HashEncoder
 from splade_connectors.vectors import SparseVector

@@ -20,13 +20,23 @@ def open_store(
     *,
     encode: EncodeOptions | None = None,
     prune: PruneOptions | None = None,
+    queries_only: bool = False,
 ) -> Store:
-    """The store that the options name, to be closed; its encoder is loaded where a model is."""
+    """The store that the options name, to be closed; its encoder is loaded where a model is.
+
+    Args:
+        target: as of `connect`.
+        connection: what the target cannot say.
+        model: what encodes; None for commands that encode nothing.
+        encode: how texts become vectors.
+        prune: of documents.
+        queries_only: whether no documents are encoded.
+    """
     from splade_connectors.opening import connect
 
     return connect(
         target,
-        encoder=model.load(encode) if model else None,
+        encoder=model.load(encode, queries_only=queries_only) if model else None,
         options=connection,
         prune=prune,
         override_manifest=bool(model and model.override_manifest),

@@ -63,7 +63,7 @@ def command(
         raise ConfigurationError("--max-query-terms is for --query; of a FILE: --prune-top-k")
     if query is not None and prune is not None:
         raise ConfigurationError("pruning is for a FILE; of a query: --max-query-terms")
-    encoder = model.load(encode)
+    encoder = model.load(encode, queries_only=query is not None)
     if query is not None:
         _encode_query(encoder, query, max_query_terms, ids, json)
         return

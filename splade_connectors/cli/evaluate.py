@@ -67,7 +67,7 @@ def command(
         )
     fusions = hybrid.parse_fusions(fusion or (), made)
     with (
-        common.open_store(target, connection, model) as store,
+        common.open_store(target, connection, model, queries_only=True) as store,
         progress.progress_bar("searching") as show,
     ):
         if len(made) > 1:

@@ -35,7 +35,7 @@ def command(
     json: parameters.Json = False,
 ) -> None:
     """Why a document has its score: each shared term, its weights, and what it adds."""
-    with common.open_store(target, connection, model) as store:
+    with common.open_store(target, connection, model, queries_only=True) as store:
         explanation = _explain(store, query, id, options.max_query_terms)
     if json:
         printing.print_json(as_json(explanation))

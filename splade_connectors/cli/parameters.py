@@ -101,15 +101,23 @@ class ModelOptions:
     precision: str = "auto"
     override_manifest: bool = False
 
-    def load(self, options: EncodeOptions | None = None) -> SparseEncoder:
-        """The encoder."""
+    def load(
+        self, options: EncodeOptions | None = None, *, queries_only: bool = False
+    ) -> SparseEncoder:
+        """The encoder; for commands that encode no documents, of queries alone."""
         from splade_connectors.encoders import load_encoder
 
         # Unknown names are refused there, with a sentence.
         engine: Any = self.engine
         precision: Any = self.precision
         options = options or EncodeOptions()
-        return load_encoder(self.model, engine=engine, precision=precision, options=options)
+        return load_encoder(
+            self.model,
+            engine=engine,
+            precision=precision,
+            options=options,
+            queries_only=queries_only,
+        )
 
 
 _MODEL = {"model": Flag(), "engine": Flag(), "precision": Flag()}

@@ -77,7 +77,7 @@ def command(
     """The best documents for a query: by dot product, or of several legs after fusion."""
     arguments = {field.name: getattr(options, field.name) for field in fields(options)}
     arguments |= _fusing(fusion, legs, path)
-    with common.open_store(target, connection, model) as store:
+    with common.open_store(target, connection, model, queries_only=True) as store:
         if dry_run:
             print_plan(store.plan(query, **arguments), json)
             return

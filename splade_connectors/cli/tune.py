@@ -78,7 +78,7 @@ def command(
             "--text-field"
         )
     with (
-        common.open_store(target, connection, model) as store,
+        common.open_store(target, connection, model, queries_only=True) as store,
         progress.progress_bar("searching") as show,
     ):
         study = tune(

@@ -44,6 +44,13 @@ class SparseEncoder(ABC):
     ) -> SparseBatch:
         """One row per text, in the order given. `stats` is added to."""
 
+    def check_documents(self) -> None:  # noqa: B027  # most encoders encode both
+        """Refuse documents where this encoder is for queries only, before any work is done.
+
+        Raises:
+            ConfigurationError: saying which encoder takes documents.
+        """
+
     @abstractmethod
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         """One row per text, in the order given."""

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from splade_connectors.encoders import sentence_transformers, tokenizer_settings
 from splade_connectors.encoders.onnx_files import data_files
+from splade_connectors.encoders.routes import Task
 from splade_connectors.encoders.settings import read_json, read_settings
 from splade_connectors.errors import ModelError
 
@@ -75,7 +76,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def revision_of(root: Path, model: Path) -> str:
+def revision_of(root: Path, model: Path, task: Task = "document") -> str:
     """16 hex digits that differ where anything differs that changes the vectors.
 
     That is: the weights in every file (safetensors, ONNX graphs and their external data), the
@@ -84,8 +85,9 @@ def revision_of(root: Path, model: Path) -> str:
     Args:
         root: the folder that the user names.
         model: where the model lies in it.
+        task: whose settings, where documents and queries have their own.
     """
-    files = [*_weights(model), *_settings(root, model)]
+    files = [*_weights(model), *_settings(root, model, task)]
     return _together(f"{_name(path, root)} {_state(path)}" for path in files)
 
 
@@ -117,9 +119,15 @@ def _safetensors(folder: Path) -> list[Path]:
     return [folder / name for name in shards]
 
 
-def _settings(root: Path, model: Path) -> list[Path]:
+def _settings(root: Path, model: Path, task: Task = "document") -> list[Path]:
     own = [model / name for name in ("config.json", *tokenizer_settings.FILES)]
-    return [path for path in (*own, *sentence_transformers.files_of(root)) if path.is_file()]
+    return [path for path in (*own, *sentence_transformers.files_of(root, task)) if path.is_file()]
+
+
+def tokenizer_state(folder: Path) -> str:
+    """16 hex digits that differ where a tokenizer may differ."""
+    files = [folder / name for name in tokenizer_settings.FILES]
+    return _together(f"{path.name} {_state(path)}" for path in files if path.is_file())
 
 
 def _name(path: Path, root: Path) -> str:

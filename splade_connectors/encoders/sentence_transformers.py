@@ -5,18 +5,30 @@ Every setting that changes the vectors is taken over here, or refused by its nam
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-from splade_connectors.encoders.settings import Settings, read_json, read_settings
+from splade_connectors.encoders.routes import (
+    IDF_FILE,
+    MODULES_FILE,
+    Module,
+    Task,
+    files_of_routes,
+    has_sides,
+    modules_of,
+)
+from splade_connectors.encoders.settings import Settings, read_settings
 from splade_connectors.errors import ModelError
 
 Activation = Literal["log1p", "log1p_log1p"]
 ACTIVATIONS: dict[str, Activation] = {"relu": "log1p", "log1p_relu": "log1p_log1p"}
 
-MODULES_FILE = "modules.json"
 CONFIG_FILE = "config_sentence_transformers.json"
+
+# Of the names of OpenSearch's models: the first two versions.
+_ONE_LOGARITHM = re.compile(r"doc-v[12](?![0-9])")
 
 # Up to 5.3 the masked-language model is an MLMTransformer, from 5.4 on a Transformer that says so.
 _SPLADE_MODULES = (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"])
@@ -64,6 +76,21 @@ _HARMLESS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Whole:
+    """Settings of a whole model.
+
+    Attributes:
+        query_prompt: put before every query.
+        document_prompt: put before every document.
+        max_active_dims: most terms of a vector, the heaviest.
+    """
+
+    query_prompt: str = ""
+    document_prompt: str = ""
+    max_active_dims: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
     """What sentence-transformers makes of a text before and after the model.
 
@@ -90,32 +117,37 @@ class Recipe:
     max_active_dims: int | None = None
 
 
-def files_of(folder: Path) -> list[Path]:
+def files_of(folder: Path, task: Task = "document") -> list[Path]:
     """The files whose settings `read_recipe` reads, those that are there."""
     if not (folder / MODULES_FILE).is_file():
         return []
-    files = [folder / MODULES_FILE, folder / CONFIG_FILE]
-    for _, at in _modules(folder):
+    files = [*files_of_routes(folder), folder / CONFIG_FILE]
+    for _, at in modules_of(folder, task):
         files += [at / name for name in (*_FIRST_MODULE_FILES, "config.json")]
     return list(dict.fromkeys(file for file in files if file.is_file()))
 
 
-def read_recipe(folder: Path, label: str) -> Recipe:
+def read_recipe(folder: Path, label: str, task: Task = "document") -> Recipe:
     """What the modules of a folder say; the plain recipe when it has none.
 
     Without modules.json, sentence-transformers reads none of its other files either.
+
+    Args:
+        folder: of the model.
+        label: of the model, for messages.
+        task: whose modules, where documents and queries have their own.
 
     Raises:
         ModelError: when this is another kind of model, or has a setting that is not supported.
     """
     if not (folder / MODULES_FILE).is_file():
-        return Recipe(folder=folder)
-    modules = _modules(folder)
-    _refuse_other_kinds(folder, label, modules)
+        return Recipe(folder=folder, activation=_activation_without_modules(folder, label))
+    modules = modules_of(folder, task)
+    _refuse_other_kinds(folder, label, modules, task)
     (first, model), (_, pooling) = modules
     settings = _first_module(model)
     _refuse_other_tasks(settings, first, label)
-    whole = read_settings(folder / CONFIG_FILE, optional=True)
+    whole = read_whole(folder)
     return Recipe(
         folder=model,
         activation=_activation(pooling, label),
@@ -123,61 +155,37 @@ def read_recipe(folder: Path, label: str) -> Recipe:
         query_length=settings.integer("query_length"),
         document_length=settings.integer("document_length"),
         lowercase=bool(settings.flag("do_lower_case")),
-        query_prompt=_prompt(whole, "query"),
-        document_prompt=_prompt(whole, "document"),
-        max_active_dims=_whole_model(whole),
+        query_prompt=whole.query_prompt,
+        document_prompt=whole.document_prompt,
+        max_active_dims=whole.max_active_dims,
     )
 
 
-def _modules(folder: Path) -> list[tuple[str, Path]]:
-    """Kind and folder of each module."""
-    path = folder / MODULES_FILE
-    try:
-        raw = [(str(entry["type"]), str(entry["path"])) for entry in read_json(path)]
-    except (KeyError, TypeError) as error:
-        raise ModelError(f"{path} is no list of modules with type and path") from error
-    return [(kind.rpartition(".")[2], _inside(folder, at, path)) for kind, at in raw]
+def read_whole(folder: Path) -> Whole:
+    """What holds for every module of a folder.
+
+    Raises:
+        ModelError: for what would make another model or other scores of it.
+    """
+    settings = read_settings(folder / CONFIG_FILE, optional=True)
+    return Whole(
+        query_prompt=_prompt(settings, "query"),
+        document_prompt=_prompt(settings, "document"),
+        max_active_dims=_whole_model(settings),
+    )
 
 
-def _inside(folder: Path, at: str, path: Path) -> Path:
-    parts = PurePosixPath(at.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or ":" in at:
-        raise ModelError(f"{path} names the module folder {at!r}, which is outside the model's")
-    return folder / parts
-
-
-def _refuse_other_kinds(folder: Path, label: str, modules: list[tuple[str, Path]]) -> None:
+def _refuse_other_kinds(folder: Path, label: str, modules: list[Module], task: Task) -> None:
     kinds = [kind for kind, _ in modules]
-    if "Router" in kinds:
-        raise ModelError(_of_a_router(label, modules[kinds.index("Router")][1]))
-    if "SparseStaticEmbedding" in kinds:
-        raise ModelError(_inference_free(label, kinds))
     if kinds not in _SPLADE_MODULES:
         raise ModelError(
-            f"{label} is a sentence-transformers model of {' + '.join(kinds) or 'no modules'}, not "
-            "a SPLADE model (MLMTransformer + SpladePooling)"
+            f"{label} is a sentence-transformers model of {' + '.join(kinds) or 'no modules'}"
+            f"{_for(folder, task)}, not a SPLADE model (MLMTransformer + SpladePooling)"
         )
 
 
-def _of_a_router(label: str, folder: Path) -> str:
-    """What a Router is: inference-free, or two encoders."""
-    routes = read_settings(folder / "router_config.json", optional=True)
-    types = routes.section("types").values
-    kinds = sorted({str(kind).rpartition(".")[2] for kind in types.values()})
-    if not kinds or "SparseStaticEmbedding" in kinds:
-        return _inference_free(label, ["Router"])
-    names = ", ".join(sorted(routes.section("structure").values))
-    return (
-        f"{label} is a Router with an encoder for each of {names} ({', '.join(kinds)}); this "
-        "version encodes documents and queries with one model: save one route as a model of its own"
-    )
-
-
-def _inference_free(label: str, kinds: list[str]) -> str:
-    return (
-        f"{label} is an inference-free model ({', '.join(kinds)}); this version encodes "
-        "models that use the masked-language-model head for documents and queries alike"
-    )
+def _for(folder: Path, task: Task) -> str:
+    return f" for {'documents' if task == 'document' else 'queries'}" if has_sides(folder) else ""
 
 
 def _first_module(folder: Path) -> Settings:
@@ -214,6 +222,13 @@ def _length(settings: Settings) -> int | None:
         if (length := settings.section(name).integer("model_max_length")) is not None:
             return length
     return settings.integer("max_seq_length")
+
+
+def _activation_without_modules(folder: Path, label: str) -> Activation:
+    """OpenSearch's models say it on their cards only: twice from the third version on."""
+    if not (folder / IDF_FILE).is_file() or _ONE_LOGARITHM.search(label):
+        return "log1p"
+    return "log1p_log1p"
 
 
 def _activation(folder: Path, label: str) -> Activation:

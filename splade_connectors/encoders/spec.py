@@ -12,6 +12,7 @@ from splade_connectors.encoders.model_files import (
     refuse_without_weights,
     revision_of,
 )
+from splade_connectors.encoders.routes import Task
 from splade_connectors.encoders.sentence_transformers import Activation, Recipe, read_recipe
 from splade_connectors.encoders.settings import Settings, read_settings
 from splade_connectors.encoders.tokenizer_settings import (
@@ -36,8 +37,9 @@ class EncoderSpec:
 
     Attributes:
         model: name of the model: a Hugging Face id, the folder's name, or "splade-tiny".
-        revision: the hub's commit, or 16 hex digits over everything that changes the vectors:
-            weights in every file, configuration, tokenizer.
+        revision: the hub's commit, or 16 hex digits over everything that changes the vectors of
+            documents: weights in every file, configuration, tokenizer. Empty where queries alone
+            are encoded and nothing says which documents go with them: `query_side` tells then.
         tokenizer: the first 16 hex digits of the tokenizer file's SHA-256.
         vocabulary: number of terms.
         activation: "log1p" is log(1 + relu(x)), "log1p_log1p" is log(1 + log(1 + relu(x))).
@@ -50,6 +52,8 @@ class EncoderSpec:
         document_prompt: put before every document.
         truncation_side: where a text loses what is beyond `max_length`.
         max_active_dims: most terms of a vector, the heaviest; None for all.
+        query_side: 16 hex digits over everything that changes a query's vector, where queries are
+            encoded in another way than documents; None where both are alike.
     """
 
     model: str
@@ -66,10 +70,15 @@ class EncoderSpec:
     document_prompt: str = ""
     truncation_side: Side = "right"
     max_active_dims: int | None = None
+    query_side: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the inverse of `EncoderSpec(**…)`."""
-        return asdict(self)
+        made = asdict(self)
+        if self.query_side is None:
+            # As it was before there were sides: what was made of it stays the same.
+            del made["query_side"]
+        return made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +113,11 @@ class ModelFolder:
 
 
 def read_folder(
-    folder: Path, *, name: str | None = None, revision: str | None = None
+    folder: Path,
+    *,
+    name: str | None = None,
+    revision: str | None = None,
+    task: Task = "document",
 ) -> ModelFolder:
     """Read a model folder, in the layout of transformers or sentence-transformers.
 
@@ -112,20 +125,21 @@ def read_folder(
         folder: the folder.
         name: of the model; None takes the folder's.
         revision: of the model; None makes one of the content.
+        task: whose model, where documents and queries have their own.
 
     Raises:
-        ModelError: when the folder holds no SPLADE model: no tokenizer, another architecture,
-            an inference-free or dense model; the message says what it is.
+        ModelError: when the folder holds no SPLADE model for this task: no tokenizer, another
+            architecture, a static or dense model; the message says what it is.
     """
     if not folder.is_dir():
         raise ModelError(f"there is no model folder {folder}")
     if (folder / RECORD_FILE).is_file():
-        _refuse_without_tokenizer(folder)
+        refuse_without_tokenizer(folder)
         return _recorded(folder)
     label = name or folder.resolve().name
     # First of all: models of other kinds may keep their tokenizer elsewhere.
-    recipe = read_recipe(folder, label)
-    _refuse_without_tokenizer(recipe.folder)
+    recipe = read_recipe(folder, label, task)
+    refuse_without_tokenizer(recipe.folder)
     config = read_settings(recipe.folder / "config.json")
     _refuse_other_architectures(label, config)
     _refuse_adapters(recipe.folder, config)
@@ -134,7 +148,7 @@ def read_folder(
     return ModelFolder(
         root=folder,
         model=recipe.folder,
-        spec=_spec(folder, recipe, config, positions, label, revision),
+        spec=_spec(folder, recipe, config, positions, label, revision, task),
         positions=positions,
         lowercase=recipe.lowercase,
     )
@@ -152,6 +166,7 @@ def _spec(
     positions: int,
     label: str,
     revision: str | None,
+    task: Task,
 ) -> EncoderSpec:
     tokenizer = read_tokenizer(recipe.folder)
     # sentence-transformers takes its own length without comparing it with the tokenizer's.
@@ -163,7 +178,7 @@ def _spec(
         raise ModelError(f"config.json of {label} does not say its vocab_size")
     return EncoderSpec(
         model=label,
-        revision=revision or revision_of(folder, recipe.folder),
+        revision=revision or revision_of(folder, recipe.folder, task),
         tokenizer=file_hash(recipe.folder / TOKENIZER_FILE),
         vocabulary=vocabulary,
         activation=recipe.activation,
@@ -176,13 +191,22 @@ def _spec(
     )
 
 
-def _recorded(folder: Path) -> ModelFolder:
-    record = read_settings(folder / RECORD_FILE)
-    raw = record.section("spec")
+def recorded_spec(folder: Path) -> EncoderSpec:
+    """What the record in a folder of this package says.
+
+    Raises:
+        ModelError: when it says no such thing.
+    """
+    raw = read_settings(folder / RECORD_FILE).section("spec")
     try:
-        spec = EncoderSpec(**_checked(raw))
+        return EncoderSpec(**_checked(raw))
     except TypeError as error:
         raise ModelError(f"{folder / RECORD_FILE} is no record of an export: {error}") from error
+
+
+def _recorded(folder: Path) -> ModelFolder:
+    record = read_settings(folder / RECORD_FILE)
+    spec = recorded_spec(folder)
     positions = record.integer("positions", _POSITIONS)
     assert positions is not None
     return ModelFolder(root=folder, model=folder, spec=spec, positions=positions, recorded=True)
@@ -212,7 +236,12 @@ def _checked(raw: Settings) -> dict[str, Any]:
     return found
 
 
-def _refuse_without_tokenizer(folder: Path) -> None:
+def refuse_without_tokenizer(folder: Path) -> None:
+    """Refuse a folder without tokenizer.json.
+
+    Raises:
+        ModelError: saying what writes one.
+    """
     if not (folder / TOKENIZER_FILE).is_file():
         raise ModelError(
             f"the model folder {folder} has no tokenizer.json; save it there with "

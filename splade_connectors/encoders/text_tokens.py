@@ -151,6 +151,25 @@ class TextTokens:
         stats.tokens += sum(len(passage) for passage in passages)
         return passages, owners
 
+    def without_special(self, prompt: str, text: str, cut: Cut) -> list[int]:
+        """The ids of one text that are kept, without the special tokens around it.
+
+        The tokenizer is asked as directly as possible: for whoever does nothing else with a text.
+        """
+        if not isinstance(text, str):
+            raise ConfigurationError(not_a_text(text))
+        whole = prompt + text
+        if len(whole) > cut.first_look:
+            (body,) = self._cut([_looked_at(whole, cut)], cut)
+            kept: list[int] = self._parts(body, cut)[0].tolist()
+            return kept
+        with as_model_error(self._fails):
+            found: list[int] = self._tokenizer.encode(_clean(whole), add_special_tokens=False).ids
+        room = self._room(cut)
+        if len(found) <= room:
+            return found
+        return found[-room:] if cut.side == "left" else found[:room]
+
     def _special(self) -> tuple[Tokens, Tokens]:
         """The special tokens before and after every text."""
         with as_model_error(self._fails):
@@ -201,6 +220,11 @@ class TextTokens:
         with as_model_error(self._fails):
             found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [np.asarray(encoding.ids, np.int64) for encoding in found]
+
+
+def not_a_text(given: object) -> str:
+    """What is wrong with something that should be a text."""
+    return f"a text to encode must be a string, not {type(given).__name__}"
 
 
 def _looked_at(text: str, cut: Cut) -> str:

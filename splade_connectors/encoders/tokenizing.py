@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from splade_connectors.encoders.base import EncodeStats, SparseEncoder
 from splade_connectors.encoders.batching import Tokens, ahead, pad, plan_batches, slices_by_size
-from splade_connectors.encoders.normalization import Normalization
+from splade_connectors.encoders.naming import NamingEncoder
 from splade_connectors.encoders.query_cache import QueryCache
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.encoders.text_tokens import (
@@ -22,6 +21,7 @@ from splade_connectors.encoders.text_tokens import (
     MOST_CHARACTERS_OF_A_QUERY,
     Cut,
     TextTokens,
+    not_a_text,
 )
 from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.errors import ConfigurationError
@@ -39,7 +39,7 @@ from splade_connectors.vectors import SparseBatch, SparseVector
 _TOKENIZER_CHARACTERS = 250_000
 
 
-class TokenizingEncoder(SparseEncoder):
+class TokenizingEncoder(NamingEncoder):
     """An encoder with a Hugging Face tokenizer and a forward pass over token ids.
 
     A subclass implements `forward`; batching, order, passages, counts and progress are here.
@@ -98,43 +98,12 @@ class TokenizingEncoder(SparseEncoder):
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         """One row per text. As `SparseEncoder.encode_queries`."""
-        _refuse_one_text(texts)
+        refuse_one_text(texts)
         return self._queries.encode(texts, self._encode_queries)
 
     def _encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         _, cut = self._cuts(self.spec)
         return self._encode(texts, self.spec.query_prompt, cut, EncodeStats(), None)
-
-    def tokens(self, ids: Iterable[int]) -> list[str]:
-        """The vocabulary's spelling, never the decoder's, which merges ids."""
-        # Heads are padded beyond the vocabulary, for the hardware: those terms have no spelling.
-        return [self._texts.token(int(index)) or f"[{index}]" for index in ids]
-
-    def readable(self, ids: Iterable[int]) -> list[str]:
-        """As `SparseEncoder.readable`."""
-        return [self._texts.readable(token) for token in self.tokens(ids)]
-
-    @property
-    def normalization(self) -> Normalization:
-        """As `SparseEncoder.normalization`."""
-        return self._texts.normalization
-
-    def token_id(self, token: str) -> int | None:
-        """The id of a token, or of what `tokens` calls a term without one."""
-        known = self._vocabulary.get(token)
-        return self._unnamed(token) if known is None else known
-
-    def _unnamed(self, token: str) -> int | None:
-        number = token[1:-1]
-        if token != f"[{number}]" or not (number.isascii() and number.isdecimal()):
-            return None
-        at = int(number)
-        named = at >= self.spec.vocabulary or self._texts.token(at) is not None
-        return None if named or str(at) != number else at
-
-    def own_terms(self, text: str) -> set[int]:
-        """Ids of the text's tokens, of as much of it as a document may have."""
-        return set(self._texts.all_of(text, MOST_CHARACTERS).tolist())
 
     def fitted(
         self,
@@ -180,10 +149,6 @@ class TokenizingEncoder(SparseEncoder):
             self._texts.check(cut)
         return document, query
 
-    @cached_property
-    def _vocabulary(self) -> dict[str, int]:
-        return self._texts.vocabulary()
-
     def _encode(
         self,
         texts: Sequence[str],
@@ -192,7 +157,7 @@ class TokenizingEncoder(SparseEncoder):
         stats: EncodeStats,
         on_progress: OnProgress | None,
     ) -> SparseBatch:
-        _refuse_one_text(texts)
+        refuse_one_text(texts)
         rows: list[SparseVector] = []
         # Only so much of each text is looked at, at first.
         sizes = [min(_length(text), cut.first_look) for text in texts]
@@ -250,12 +215,17 @@ def _maximum(left: SparseVector, right: SparseVector) -> SparseVector:
     return SparseVector(indices, values)
 
 
-def _refuse_one_text(texts: Sequence[str]) -> None:
+def refuse_one_text(texts: Sequence[str]) -> None:
+    """Refuse a string where a list of them is needed.
+
+    Raises:
+        ConfigurationError: saying how to pass one text.
+    """
     if isinstance(texts, str):
         raise ConfigurationError("expected a list of texts, got one string: pass [text]")
 
 
 def _length(text: str) -> int:
     if not isinstance(text, str):
-        raise ConfigurationError(f"a text to encode must be a string, not {type(text).__name__}")
+        raise ConfigurationError(not_a_text(text))
     return len(text)

@@ -154,11 +154,14 @@ class Session:
         Raises:
             MissingDependency: when the index has a precision that needs what is not installed.
             NotSupported: when the store does not tell the encoder's terms apart.
+            ConfigurationError: when the encoder is for queries only, and documents are to follow.
         """
         check_vocabulary(seen.capabilities, self.encoder, self.backend.location)
         stored = seen.manifest
         prune = self._prune or PruneOptions()
         encoder = self.encoder()
+        if not for_queries:
+            encoder.check_documents()
         if stored is not None:
             precision = encoder.spec.precision if for_queries else stored.precision
             encoder = _fitted(encoder, stored, precision)
@@ -178,6 +181,7 @@ class Session:
             prune_max_ratio=prune.max_ratio,
             key_style=seen.capabilities.key_style,
             text_fields=tuple(text_fields),
+            query_side=spec.query_side,
             tuning=stored.tuning if stored is not None and stored.outdated else None,
         )
         return Recipe(manifest=manifest, encoder=encoder, prune=prune)

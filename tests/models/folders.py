@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from splade_connectors.encoders.load import BUNDLED
+from splade_connectors.encoders.places import BUNDLED
 
 TOKENIZER = (
     Path(__file__).parent.parent.parent

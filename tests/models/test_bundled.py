@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from splade_connectors import EncodeOptions, SparseEncoder, load_encoder
-from splade_connectors.encoders.load import BUNDLED
 from splade_connectors.encoders.model_files import file_hash
+from splade_connectors.encoders.places import BUNDLED
 from splade_connectors.errors import ConfigurationError, ModelError
 from tests.models.compare import assert_same, dense
 

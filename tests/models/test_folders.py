@@ -313,8 +313,7 @@ def dense_layout(folder: Path) -> None:
     write_json(folder / "modules.json", modules)
 
 
-def inference_free(folder: Path) -> None:
-    """The tokenizers of these lie in the folders of their routes."""
+def router_without_routes(folder: Path) -> None:
     save(folder / "document_0_MLMTransformer", random_model())
     kind = "sentence_transformers.models.Router"
     write_json(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": kind}])
@@ -396,7 +395,7 @@ def pickled_weights(folder: Path) -> None:
     [
         (without_head, "theirs is BertModel, not a masked-language model (…ForMaskedLM)"),
         (dense_layout, "theirs is a sentence-transformers model of Transformer + Pooling, not a"),
-        (inference_free, "theirs is an inference-free model (Router); this version encodes models"),
+        (router_without_routes, "theirs has no router_config.json"),
         (summing, "theirs pools by 'sum'; only the maximum over tokens is known"),
         (unknown_activation, "theirs has the activation 'gelu'; known are relu, log1p_relu"),
         (without_tokenizer, "theirs has no tokenizer.json; save it there with AutoTokenizer"),

@@ -349,33 +349,6 @@ def test_mobilebert_is_computed_though_its_head_has_two_parts(folder: Path) -> N
     assert_like_the_peer(folder, load_encoder(folder))
 
 
-def router(folder: Path, query: str) -> None:
-    """What sentence-transformers saves of a Router of two routes."""
-    kinds = {"query_0_x": query, "document_0_MLMTransformer": f"{PACKAGE}.MLMTransformer"}
-    routes = {"query": ["query_0_x"], "document": ["document_0_MLMTransformer"]}
-    for name in ("tokenizer.json", "tokenizer_config.json", "config.json", "model.safetensors"):
-        (folder / name).unlink()
-    kind = "sentence_transformers.models.Router"
-    write(folder / "modules.json", [{"idx": 0, "name": "0", "path": "", "type": kind}])
-    write(folder / "router_config.json", {"types": kinds, "structure": routes, "parameters": {}})
-
-
-@pytest.mark.parametrize(
-    ("query", "sentence"),
-    [
-        (
-            f"{PACKAGE}.MLMTransformer",
-            "theirs is a Router with an encoder for each of document, query (MLMTransformer)",
-        ),
-        (f"{PACKAGE}.SparseStaticEmbedding", "theirs is an inference-free model (Router)"),
-    ],
-)
-def test_a_router_has_the_right_words(folder: Path, query: str, sentence: str) -> None:
-    router(folder, query)
-    with pytest.raises(ModelError, match=re.escape(sentence)):
-        load_encoder(folder)
-
-
 def test_an_adapter_is_refused(folder: Path) -> None:
     write(folder / "adapter_config.json", {"base_model_name_or_path": "x"})
     with pytest.raises(ModelError, match=r"holds an adapter \(adapter_config.json\): merge it"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, EncodeOptions, SparseEncoder, load_encoder
-from splade_connectors.encoders import kernels, load
+from splade_connectors.encoders import kernels, places, sources
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.encoders.engines.int8 import Int8Encoder
 from splade_connectors.encoders.engines.onnx import OnnxEncoder
@@ -37,7 +37,7 @@ from splade_connectors.vectors import SparseBatch, SparseVector
 
 pytest.importorskip("splade_kernels", reason="`make kernels` builds splade_kernels (needs cargo)")
 
-FOLDER = load._MODELS / load.BUNDLED
+FOLDER = places._MODELS / places.BUNDLED
 TEXTS = calibration_texts()
 
 
@@ -345,7 +345,7 @@ def test_a_loss_beyond_the_bound_is_fp32_unless_forced(
 ) -> None:
     from splade_connectors.encoders.export import folder as exporting
 
-    def measured(source: load.Source, out: Path, force: bool) -> PrecisionRecord:
+    def measured(source: sources.Source, out: Path, force: bool) -> PrecisionRecord:
         shutil.copy(copied / WEIGHTS_FILE, out)
         precision = "int8" if force else "fp32"
         return PrecisionRecord(

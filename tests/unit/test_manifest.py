@@ -62,7 +62,7 @@ OTHERS: list[tuple[str, Any, bool]] = [
 
 def test_the_table_of_settings_is_complete() -> None:
     known = {field.name for field in dataclasses.fields(IndexManifest)}
-    assert known == {name for name, _, _ in OTHERS} | {"format", "tuning"}
+    assert known == {name for name, _, _ in OTHERS} | {"format", "tuning", "query_side"}
 
 
 def test_a_tuning_is_no_setting_of_the_vectors() -> None:

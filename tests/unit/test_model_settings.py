@@ -135,20 +135,43 @@ def test_modules_of_another_shape(folder: Path, value: Any) -> None:
         read_folder(folder)
 
 
-@pytest.mark.parametrize("kinds", [[], ["Router", "Normalize"], ["SpladePooling"], ["Nobody"]])
+@pytest.mark.parametrize(
+    "kinds", [[], ["SpladePooling", "Router"], ["SpladePooling"], ["SparseStaticEmbedding"]]
+)
 def test_other_modules_are_named(folder: Path, kinds: list[str]) -> None:
     modules = [{"path": "", "type": f"{PACKAGE}.{kind}"} for kind in kinds]
     write(folder / "modules.json", modules)
-    with pytest.raises(ModelError, match=r"not a SPLADE|inference-free"):
+    with pytest.raises(ModelError, match=r"not a SPLADE model|has a Router behind"):
         read_folder(folder)
 
 
-@pytest.mark.parametrize("section", ["types", "structure"])
+@pytest.mark.parametrize("section", ["types", "structure", "parameters"])
 @pytest.mark.parametrize("value", [3, "x", [1]])
 def test_a_router_of_another_shape(folder: Path, section: str, value: Any) -> None:
     write(folder / "modules.json", [{"path": "", "type": f"{PACKAGE}.Router"}])
     write(folder / "router_config.json", {"types": {"a": "x.MLMTransformer"}} | {section: value})
     with pytest.raises(ModelError, match=rf"router_config.json has {section} .*, not a JSON obj"):
+        read_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"structure": {"text": ["a"]}}, r"has the routes text; a route 'document' and a route 'q"),
+        ({"structure": {}}, r"has the routes none; a route 'document'"),
+        ({"structure": {"document": ["b"]}}, r"router_config.json has no type of the module 'b'"),
+        ({"structure": {"document": 3}}, r"has document 3, not a list of strings"),
+        ({"parameters": {"route_mappings": {"x": "y"}}}, r"has route_mappings .*not supported"),
+        ({"types": {"../a": "x.Y"}, "structure": {"document": ["../a"]}}, r"'../a', which is out"),
+        ({"more": 1}, r"router_config.json has more 1, which is not supported"),
+    ],
+    ids=str,
+)
+def test_routes_that_are_not_known(folder: Path, changes: dict[str, Any], sentence: str) -> None:
+    write(folder / "modules.json", [{"path": "", "type": f"{PACKAGE}.Router"}])
+    routes = {"types": {"a": "x.MLMTransformer"}, "structure": {"document": ["a"]}}
+    write(folder / "router_config.json", routes | changes)
+    with pytest.raises(ModelError, match=sentence):
         read_folder(folder)
 
 

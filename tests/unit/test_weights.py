@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from splade_connectors.encoders.export.weights import read_weights
+from splade_connectors.encoders.weights import read_weights
 from splade_connectors.errors import ModelError
 
 NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "uint16": "BF16", "int64": "I64"}

@@ -10,8 +10,8 @@ from pathlib import Path
 from splade_connectors.encoders.engines.int8 import Int8Encoder
 from splade_connectors.encoders.export.int8 import BOUND, compare, recorded, write_int8
 from splade_connectors.encoders.export.onnx_graph import write_about, write_tokenizer
-from splade_connectors.encoders.load import Source, find_model
 from splade_connectors.encoders.onnx_files import data_files
+from splade_connectors.encoders.places import locate
 from splade_connectors.encoders.precision import (
     WEIGHTS_FILE,
     PrecisionRecord,
@@ -20,7 +20,17 @@ from splade_connectors.encoders.precision import (
     read_record,
     recorded_weights,
 )
+from splade_connectors.encoders.query_side import (
+    ModelSide,
+    QuerySide,
+    StaticSide,
+    read_query_side,
+)
+from splade_connectors.encoders.routes import IDF_FILE
 from splade_connectors.encoders.sentence_transformers import Activation
+from splade_connectors.encoders.sources import Source, source_at
+from splade_connectors.encoders.spec import EncoderSpec
+from splade_connectors.encoders.static_weights import write_idf
 from splade_connectors.encoders.tokenizer_settings import TOKENIZER_FILE
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.options import EncodeOptions
@@ -56,8 +66,11 @@ def export_model(
         MissingDependency: with the pip line for what is not installed.
     """
     check_precision(precision)
-    _refuse_what_is_there(out)
-    source = find_model(model, options or EncodeOptions(), activation, revision)
+    refuse_what_is_there(out)
+    place = locate(model, revision)
+    queries = read_query_side(place.folder, name=place.name, revision=place.revision)
+    _refuse_two_models(queries)
+    source = source_at(place, options or EncodeOptions(), activation)
     # Its own name: another process may be exporting to the same place.
     unfinished = out.with_name(f"{out.name}.{os.getpid()}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -67,7 +80,7 @@ def export_model(
         record.write(unfinished)
         folder = source.folder
         write_tokenizer(folder.tokenizer().tokenizer, folder.model / TOKENIZER_FILE, unfinished)
-        write_about(replace(source.spec, precision="fp32"), folder.positions, unfinished)
+        write_about(_write_queries(source, queries, unfinished), folder.positions, unfinished)
         if out.is_dir():
             out.rmdir()
         unfinished.rename(out)
@@ -76,7 +89,35 @@ def export_model(
     return record
 
 
-def _refuse_what_is_there(out: Path) -> None:
+def _refuse_two_models(queries: QuerySide | None) -> None:
+    if isinstance(queries, ModelSide):
+        raise ConfigurationError(
+            f"{queries.folder.spec.model} has a model for queries beside that for documents, and "
+            "an exported folder holds one: export each of its routes as a model of its own"
+        )
+
+
+def _write_queries(source: Source, queries: QuerySide | None, out: Path) -> EncoderSpec:
+    """The weights of queries, where they have their own; and the spec with them."""
+    spec = replace(source.spec, precision="fp32")
+    if not isinstance(queries, StaticSide):
+        return spec
+    write_idf(queries.weights, queries.tokenizer, out / IDF_FILE)
+    own = queries.spec
+    return replace(
+        spec,
+        query_prompt=own.query_prompt,
+        query_max_length=own.query_max_length,
+        query_side=own.query_side,
+    )
+
+
+def refuse_what_is_there(out: Path) -> None:
+    """Refuse to write into a folder that is not empty.
+
+    Raises:
+        ConfigurationError: naming it.
+    """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise ConfigurationError(f"{out} is there already: name a folder that is not, or empty it")
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from splade_connectors.encoders.base import SparseEncoder
-from splade_connectors.encoders.export.weights import read_weights
 from splade_connectors.encoders.kernels import require_kernels
 from splade_connectors.encoders.model_files import file_hash
 from splade_connectors.encoders.precision import WEIGHTS_FILE, PrecisionRecord
+from splade_connectors.encoders.weights import read_weights
 from splade_connectors.errors import ModelError
 from splade_connectors.vectors import SparseVector, dot
 

@@ -19,6 +19,7 @@ from splade_connectors.encoders.export.pooled import load_masked_lm, pooled_modu
 from splade_connectors.encoders.model_files import RECORD_FILE, file_hash, has_weights, onnx_file
 from splade_connectors.encoders.onnx_files import data_files
 from splade_connectors.encoders.reference_tokenizer import check_alike
+from splade_connectors.encoders.routes import IDF_FILE
 from splade_connectors.encoders.sentence_transformers import Activation
 from splade_connectors.encoders.spec import EncoderSpec, ModelFolder
 from splade_connectors.encoders.tokenizer_settings import TOKENIZER_FILE
@@ -79,9 +80,10 @@ def _write_graph(folder: ModelFolder, spec: EncoderSpec, out: Path, largest_id: 
 
 
 def write_about(spec: EncoderSpec, positions: int, out: Path) -> None:
-    """What a folder of ours says of its model, and of the ONNX files in it."""
-    graph = out / GRAPH_FILE
+    """What a folder of ours says of its model, and of the files in it."""
+    graph, weights = out / GRAPH_FILE, out / IDF_FILE
     files = [graph, *data_files(graph, out)] if graph.is_file() else []
+    files += [weights] if weights.is_file() else []
     hashes = {path.name: file_hash(path) for path in files}
     record = {"spec": spec.to_json(), "positions": positions, "files": hashes}
     (out / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,144 @@
+"""An encoder with two sides: queries are encoded in another way than documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.encoders.normalization import Normalization
+from splade_connectors.encoders.spec import EncoderSpec
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.options import LongText, OnProgress, Precision
+from splade_connectors.vectors import SparseBatch
+
+
+class _NamedBy(SparseEncoder):
+    """An encoder whose terms are those of another.
+
+    Args:
+        names: names them.
+    """
+
+    def __init__(self, names: SparseEncoder) -> None:
+        self._names = names
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """The vocabulary's spelling."""
+        return self._names.tokens(ids)
+
+    def readable(self, ids: Iterable[int]) -> list[str]:
+        """As `SparseEncoder.readable`."""
+        return self._names.readable(ids)
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """As `SparseEncoder.normalization`."""
+        return self._names.normalization
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a token."""
+        return self._names.token_id(token)
+
+    def own_terms(self, text: str) -> set[int]:
+        """Ids of the text's tokens."""
+        return self._names.own_terms(text)
+
+
+class TwoSidedEncoder(_NamedBy):
+    """Documents by one encoder, queries by another over the same vocabulary.
+
+    Args:
+        queries: encodes queries, and names terms.
+        documents: encodes documents; its spec is the whole's.
+    """
+
+    def __init__(self, queries: SparseEncoder, documents: SparseEncoder) -> None:
+        super().__init__(documents)
+        self._queries = queries
+        self._documents = documents
+        self.spec = replace(
+            documents.spec,
+            query_max_length=queries.spec.query_max_length or queries.spec.max_length,
+            query_prompt=queries.spec.query_prompt,
+            query_side=queries.spec.query_side,
+        )
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """By the side of the documents."""
+        return self._documents.encode_documents(texts, stats=stats, on_progress=on_progress)
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
+        """By the side of the queries."""
+        return self._queries.encode_queries(texts)
+
+    def fitted(
+        self,
+        max_length: int,
+        long_text: LongText,
+        passage_overlap: int | None = None,
+        precision: Precision | None = None,
+    ) -> SparseEncoder:
+        """Documents cut so; queries stay. As `SparseEncoder.fitted`."""
+        documents = self._documents.fitted(max_length, long_text, passage_overlap, precision)
+        return self if documents is self._documents else TwoSidedEncoder(self._queries, documents)
+
+
+class QueriesOnly(_NamedBy):
+    """The queries of an encoder that is there for more.
+
+    Args:
+        encoder: encodes them.
+        refusal: what to say to documents.
+        spec: where it is not the encoder's.
+    """
+
+    def __init__(
+        self, encoder: SparseEncoder, refusal: str, spec: EncoderSpec | None = None
+    ) -> None:
+        super().__init__(encoder)
+        self._encoder = encoder
+        self._refusal = refusal
+        self._own_spec = spec
+        self.spec = spec or encoder.spec
+
+    def check_documents(self) -> None:
+        """Refuse them. As `SparseEncoder.check_documents`."""
+        raise ConfigurationError(self._refusal)
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """Refused.
+
+        Raises:
+            ConfigurationError: saying which encoder takes documents.
+        """
+        raise ConfigurationError(self._refusal)
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
+        """As the encoder's own."""
+        return self._encoder.encode_queries(texts)
+
+    def fitted(
+        self,
+        max_length: int,
+        long_text: LongText,
+        passage_overlap: int | None = None,
+        precision: Precision | None = None,
+    ) -> SparseEncoder:
+        """Cut as the index's texts, unless these queries have a side of their own."""
+        if self._own_spec is not None:
+            return self
+        fitted = self._encoder.fitted(max_length, long_text, passage_overlap, precision)
+        return self if fitted is self._encoder else QueriesOnly(fitted, self._refusal)
