@@ -9,6 +9,7 @@ import logging as _logging
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 if _TYPE_CHECKING:
+    from splade_connectors import filters
     from splade_connectors.async_store import AsyncStore
     from splade_connectors.documents import Document, Explanation, Hit, StoredDocument
     from splade_connectors.encoders import EncodeStats, SparseEncoder, load_encoder
@@ -88,6 +89,7 @@ _HOMES = {
     "WriteOptions": "options",
     "aconnect": "opening",
     "connect": "opening",
+    "filters": "filters",
     "load_encoder": "encoders",
 }
 
@@ -129,6 +131,7 @@ __all__ = [
     "WriteOptions",
     "aconnect",
     "connect",
+    "filters",
     "load_encoder",
 ]
 
@@ -140,7 +143,9 @@ def __getattr__(name: str) -> object:
     """A public name, when it is first asked for (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    home = _importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    # One name is a module itself.
+    value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value
 

@@ -171,7 +171,8 @@ class SearchOptions:
     Attributes:
         limit: most hits.
         offset: hits to skip.
-        filter: a condition in the store's own language, passed through.
+        filter: a condition of the one filter language (`splade_connectors.filters`), or one in the
+            store's own.
         with_payload: return the stored fields of each hit.
         max_query_terms: most terms of the query that are sent, the heaviest; None takes what
             the server's clause limit allows.

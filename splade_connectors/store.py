@@ -138,7 +138,8 @@ class Store(Verbs):
                 index's tuning (`save_tuning`) where that is for these legs, else `Rrf()`.
             limit: most hits.
             offset: hits to skip; `limit + offset` must fit into every leg's window.
-            filter: a condition in the store's own language, for every leg.
+            filter: a condition (`splade_connectors.filters`), or one in the store's own language,
+                for every leg.
             with_payload: return the stored fields.
             max_query_terms: most terms sent, the heaviest.
             with_legs: obtain each leg's rank and score also where the server fuses.

@@ -70,7 +70,7 @@ def leg_searches(query: HybridQuery, server: Server, keys: Keys) -> list[dict[st
     for leg in query.legs:
         body = window_of(leg)
         if leg.kind == "dense" and not leg.exact:
-            body["knn"] = _knn(leg)
+            body["knn"] = _knn(leg, server)
         else:
             body["query"] = _leg_query(leg, server, keys)
         found.append(body)
@@ -130,7 +130,7 @@ def _retriever_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
 
 def _retriever(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
     if leg.kind == "dense" and not leg.exact:
-        return {"knn": _knn(leg)}
+        return {"knn": _knn(leg, server)}
     return {"standard": {"query": _leg_query(leg, server, keys)}}
 
 
@@ -161,7 +161,7 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
     for leg, weight, scale in zip(query.legs, weights, scales, strict=True):
         factor = weight / scale
         if leg.kind == "dense":
-            beside = {"knn": {**_knn(leg), "boost": factor}}
+            beside = {"knn": {**_knn(leg, server), "boost": factor}}
         else:
             # A leg of weight 0 stays: its documents are found, and an empty `should` would match
             # all documents with a score of 1 [9.3.2].
@@ -180,7 +180,7 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
     )
 
 
-def _knn(leg: ResolvedLeg) -> dict[str, Any]:
+def _knn(leg: ResolvedLeg, server: Server) -> dict[str, Any]:
     assert leg.candidates is not None
     breadth = max(leg.candidates, leg.breadth or 2 * leg.candidates)
     body: dict[str, Any] = {
@@ -189,10 +189,10 @@ def _knn(leg: ResolvedLeg) -> dict[str, Any]:
         "k": leg.candidates,
         "num_candidates": min(breadth, MOST_CANDIDATES),
     }
-    return body | ({"filter": conditions(leg)} if leg.filters else {})
+    return body | ({"filter": conditions(leg, server)} if leg.filters else {})
 
 
 def _leg_query(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
     if leg.kind == "dense":
-        return exact_similarity(leg, "params.field")
+        return exact_similarity(leg, "params.field", server)
     return sparse_or_text_query(leg, server, keys)

@@ -20,6 +20,7 @@ from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
 from splade_lucene.attach.attaching import LuceneAttaching
 from splade_lucene.bulk import index_lines, outcomes
+from splade_lucene.compile.filters import Fields
 from splade_lucene.compile.search import compile_search
 from splade_lucene.documents import attached_fields, source
 from splade_lucene.fetch import deleted, fetched, present
@@ -160,6 +161,7 @@ class LuceneBackend:
             query,
             options,
             schema.hidden,
+            Fields.of(schema.mapping, self._address),
         )
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:

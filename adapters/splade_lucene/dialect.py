@@ -41,6 +41,8 @@ class Dialect:
             them out unless asked, updates keep those that `_source` excludes, and may move
             cosine ones in their last digits; None when no version does.
         tells_privileges: whether the server says which privileges a user lacks.
+        lists_long: whether a document lists the fields (in `_ignored`) of which a text was too
+            long for the index.
         point_in_time: whether an index is read by point in time; else by scroll.
     """
 
@@ -61,6 +63,7 @@ class Dialect:
     first_knn: Version = ()
     vectors_apart: Version | None = None
     tells_privileges: bool = False
+    lists_long: bool = True
     point_in_time: bool = False
 
     def keeps_vectors_apart(self, version: Version) -> bool:

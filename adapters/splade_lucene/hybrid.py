@@ -17,6 +17,7 @@ from splade_connectors.runtime.effects import Steps
 from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
 from splade_lucene.bulk import reason
+from splade_lucene.compile.filters import Fields
 from splade_lucene.compile.legs import msearch_lines
 from splade_lucene.hits import hits_of
 from splade_lucene.look import there
@@ -93,6 +94,7 @@ class LuceneHybrid:
             "field": schema.field,
             "kind": schema.kind or self._address.dialect.kinds[0],
             "hidden_fields": schema.hidden,
+            "fields": Fields.of(schema.mapping, self._address),
         }
         return (yield from self.fusing.server(schema, place))
 

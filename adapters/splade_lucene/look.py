@@ -13,6 +13,7 @@ from splade_connectors.manifest import parse_manifest
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
+from splade_lucene.compile.filters import Fields
 from splade_lucene.dialect import Version
 from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import Schema, parse_index
@@ -40,7 +41,13 @@ def look(address: IndexAddress, remembered: Remembered) -> Steps[Description]:
         found = replace(found, key_style=manifest.key_style)
     elif schema.kind:
         found = yield from _with_terms(found, address, schema)
-    return Description(capabilities=found, manifest=manifest, vector=schema.field, schema=schema)
+    return Description(
+        capabilities=found,
+        manifest=manifest,
+        vector=schema.field,
+        schema=schema,
+        knows=Fields.of(schema.mapping, address).knows,
+    )
 
 
 def there(seen: Description, address: IndexAddress) -> Schema:

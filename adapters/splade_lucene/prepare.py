@@ -18,6 +18,9 @@ from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import Schema, choose_kind, merged_meta, properties
 from splade_lucene.server import Remembered
 
+# By itself the server would keep fractions to seven digits, and filter by those.
+_FRACTIONS = {"fractions": {"match_mapping_type": "double", "mapping": {"type": "double"}}}
+
 
 def created(
     address: IndexAddress,
@@ -115,6 +118,7 @@ def _new_index(
         "mappings": {
             "_meta": made_by_us(merged_meta({}, field, manifest.to_json())),
             "properties": {**texts, **ours},
+            "dynamic_templates": [_FRACTIONS],
         }
     }
     if dense and dialect.dense_settings:

@@ -185,12 +185,12 @@ def _leg_query(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
     if leg.kind != "dense":
         return sparse_or_text_query(leg, server, keys)
     if leg.exact:
-        return exact_similarity(leg, "doc[params.field]")
+        return exact_similarity(leg, "doc[params.field]", server)
     assert leg.field is not None
     search: dict[str, Any] = {"vector": list(leg.dense or ()), "k": leg.candidates}
     if leg.filters:
         # One query: 3.6 takes no list here.
-        search["filter"] = {"bool": {"filter": conditions(leg)}}
+        search["filter"] = {"bool": {"filter": conditions(leg, server)}}
     if leg.breadth is not None and server.version >= (2, 16):
         search["method_parameters"] = {"ef_search": max(leg.breadth, leg.candidates or 1)}
     return {"knn": {leg.field: search}}

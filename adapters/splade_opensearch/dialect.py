@@ -47,4 +47,5 @@ OPENSEARCH = Dialect(
     # Of the k-NN plugin; where it is missing, the setting is refused. It cannot be added later.
     dense_settings={"index.knn": True},
     first_knn=(1, 0),
+    lists_long=False,  # 3.6
 )

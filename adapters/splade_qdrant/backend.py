@@ -145,8 +145,10 @@ class QdrantBackend:
 
     def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
         """One sparse query."""
-        most = schema_of(seen, self.address).limits.get("max_query_limit")
-        return compile_search(self.address.collection, seen.vector, query, options, most)
+        schema = schema_of(seen, self.address)
+        most = schema.limits.get("max_query_limit")
+        collection, filterable = self.address.collection, schema.filterable
+        return compile_search(collection, seen.vector, query, options, most, filterable)
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
         """Send the query; more only where equal scores lie across the page's ends."""

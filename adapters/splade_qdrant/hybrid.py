@@ -43,6 +43,7 @@ class QdrantHybrid:
             vector=seen.vector,
             version=schema.server,
             distances=schema.distances,
+            filterable=schema.filterable,
         )
         return compile_hybrid(query, collection, path)
 
@@ -71,14 +72,15 @@ class QdrantHybrid:
 
     def search_legs(self, seen: Description, query: HybridQuery) -> Steps[list[LegRanking]]:
         """One batch of queries; dense scores become similarities from 0 to 1."""
-        distances = schema_of(seen, self._address).distances
-        answers = yield self._address.request("batch_query", batch_body(query, seen.vector))
+        schema = schema_of(seen, self._address)
+        body = batch_body(query, seen.vector, schema.filterable)
+        answers = yield self._address.request("batch_query", body)
         rankings = []
         for leg, answer in zip(query.legs, answers, strict=True):
             ids = [original_id(found) for found in answer]
             scores = [float(found["score"]) for found in answer]
             if leg.kind == "dense":
-                distance = distances[leg.field or ""]
+                distance = schema.distances[leg.field or ""]
                 scores = [similarity(score, distance) for score in scores]
             rankings.append(leg_ranking(leg.name, ids, scores))
         return rankings

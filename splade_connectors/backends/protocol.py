@@ -111,6 +111,10 @@ class Plan:
         return json.dumps(self.body, indent=2, ensure_ascii=False)
 
 
+def _needs_nothing(path: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
     """What one look at the server told.
@@ -124,12 +128,15 @@ class Description:
         vector: the vector or field that our name stands for; another one than was asked for after
             the model was replaced.
         schema: the adapter's own view of the collection or index, None when it does not exist.
+        knows: whether the look has what a condition on a path needs to know of the field; where it
+            has not, the field may have come since.
     """
 
     capabilities: Capabilities
     manifest: IndexManifest | None
     vector: str
     schema: Any = None
+    knows: Callable[[str], bool] = field(default=_needs_nothing, repr=False, compare=False)
 
 
 class Backend(Protocol):

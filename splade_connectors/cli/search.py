@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from splade_connectors import filters
 from splade_connectors.cli import common, hybrid, parameters, printing
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import ConfigurationError
@@ -27,11 +28,12 @@ _TEXT_SHOWN = 160
 
 
 def _condition(filter: str) -> Any:
-    """A filter that is written as JSON."""
+    """A filter that is written as JSON: a condition of ours, or one in the store's own language."""
     try:
-        return jsonlib.loads(filter)
+        given = jsonlib.loads(filter)
     except ValueError as error:
         raise ConfigurationError(f"--filter is not JSON: {error}") from error
+    return filters.from_json(given) if filters.is_condition(given) else given
 
 
 Searching = Annotated[

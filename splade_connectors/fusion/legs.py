@@ -30,7 +30,7 @@ class SparseLeg:
         candidates: the window: best documents that take part in the fusion. None is every
             matching document, which only some fusions on some servers can do. Left away, it is
             200, or the window of the index's tuning where that gives the fusion.
-        filter: for this leg, beside the search's own, in the store's language.
+        filter: for this leg, beside the search's own.
         name: of the leg, in plans, explanations and weights by name.
     """
 

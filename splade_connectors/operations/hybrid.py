@@ -209,7 +209,8 @@ class Hybrid:
 
     def _resolve(self, text: str, settings: Settings | None = None) -> Steps[_Resolved]:
         """Every leg with its query; those that have none are left out, with their weights."""
-        seen = yield from self._session.look()
+        filters = [self._options.filter, *(leg.filter for leg in self._legs)]
+        seen = yield from self._session.look_for(filters)
         check_exists(self._session, seen)
         settings = settings or self._given or self._tuned(seen)
         resolved: list[ResolvedLeg | None] = []

@@ -103,7 +103,7 @@ def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, in
 def _planned(
     session: Session, query: Query, options: SearchOptions
 ) -> Steps[tuple[SparseVector, Plan]]:
-    seen = yield from session.look()
+    seen = yield from session.look_for([options.filter])
     vector, warnings = yield from query_terms(session, seen, query, options)
     if not len(vector):
         return vector, _no_terms(warnings)

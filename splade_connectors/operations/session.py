@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Backend, Capabilities, Description
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import ManifestMismatch, NotFound, NotSupported
+from splade_connectors.filters import Condition, paths_of
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import Precision, PruneOptions
 from splade_connectors.runtime.effects import Steps
@@ -103,6 +104,15 @@ class Session:
         if seen is None or not seen.capabilities.has_field:
             return (yield from self.look_again())
         return seen
+
+    def look_for(self, filters: Iterable[Any]) -> Steps[Description]:
+        """The same; what the server tells now, where a condition names a field that came since."""
+        seen = yield from self.look()
+        paths = [path for one in filters if isinstance(one, Condition) for path in paths_of(one)]
+        if all(map(seen.knows, paths)):
+            return seen
+        # Whoever wrote documents since may have brought the field.
+        return (yield from self.look_again())
 
     def look_again(self) -> Steps[Description]:
         """What the server tells now."""

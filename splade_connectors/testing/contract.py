@@ -38,6 +38,7 @@ from splade_connectors.fusion.tuning import Against, Tuning
 from splade_connectors.options import WriteOptions
 from splade_connectors.store import Store
 from splade_connectors.testing.encoder import HashEncoder
+from splade_connectors.testing.filtering import assert_filters_generated
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
 from splade_connectors.testing.requests import counted
 from splade_connectors.vectors import SparseVector
@@ -193,6 +194,9 @@ class StoreContract(ABC):
         scores = self.exact(encoder, "water and salt")
         exact: dict[DocumentId, float] = {id: scores[id] for id in odd}
         assert_same_ranking([(str(hit.id), hit.score) for hit in hits], exact, limit=100)
+
+    def test_conditions_mean_what_they_mean_on_every_store(self, store: Store) -> None:
+        assert_filters_generated(store, rounds=4, at_once=25, same=True)
 
     def test_a_filter_of_another_kind_is_refused(self, filled: Store) -> None:
         with pytest.raises(ConfigurationError):

@@ -43,6 +43,7 @@ from splade_connectors.documents import (
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.load import load_encoder
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.filters import Condition, matches
 from splade_connectors.manifest import MANIFEST_KEY, IndexManifest, parse_manifest
 from splade_connectors.operations.session import Session
 from splade_connectors.options import PruneOptions, RetryOptions, SearchOptions
@@ -217,9 +218,12 @@ class MemoryBackend:
         yield from ()
 
     def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
-        """As `Backend.plan`; a filter maps payload fields to the values they must have."""
-        if options.filter is not None and not isinstance(options.filter, Mapping):
-            raise ConfigurationError("a filter of the memory store maps fields to values")
+        """As `Backend.plan`; a filter of its own maps fields to the values they must have."""
+        if not isinstance(options.filter, Mapping | Condition | None):
+            raise ConfigurationError(
+                "a filter of the memory store is a condition of splade_connectors.filters, or maps "
+                f"fields to values; it is no {type(options.filter).__name__}"
+            )
         return Plan(
             path="memory",
             reason="exact dot product in numpy",
@@ -232,12 +236,11 @@ class MemoryBackend:
         """As `Backend.search`."""
         yield from ()
         options: SearchOptions = plan.body["options"]
-        wanted = (options.filter or {}).items()
         made = self._address.vectors
         found = {
             id: payload
             for id, payload in self.collection.payloads.items()
-            if id in made and all(payload.get(key) == value for key, value in wanted)
+            if id in made and _fits(payload, options.filter)
         }
         vectors = SparseBatch.from_vectors(made[id].vector for id in found)
         scores = exact_scores(plan.body["query"], vectors)
@@ -282,6 +285,12 @@ class MemoryBackend:
         """As `Backend.count`."""
         yield from ()
         return len(self._address.vectors)
+
+
+def _fits(payload: Mapping[str, Any], filter: Mapping[str, Any] | Condition | None) -> bool:
+    if isinstance(filter, Condition):
+        return matches(filter, payload)
+    return all(payload.get(key) == value for key, value in (filter or {}).items())
 
 
 class MemoryAttaching:

@@ -22,6 +22,7 @@ from splade_connectors.fusion import DistributionBased, Rrf, WeightedSum
 from splade_connectors.fusion.request import HybridQuery, ResolvedLeg
 from splade_elasticsearch.compile import Server
 from splade_elasticsearch.compile import compile_hybrid as compile_elasticsearch
+from splade_lucene.compile.filters import Fields
 from splade_lucene.schema import Kind
 from splade_qdrant.compile.hybrid import Collection
 from splade_qdrant.compile.hybrid import compile_hybrid as compile_qdrant
@@ -80,6 +81,7 @@ def elasticsearch(version: str, license: str, kind: Kind) -> Callable[[HybridQue
         field="splade",
         kind=kind,
         hidden_fields=("splade", "splade_marker", "dense"),
+        fields=Fields({}, ""),
     )
     return lambda query: compile_elasticsearch(query, server, Keys(Vocabulary), "auto")
 

@@ -19,6 +19,7 @@ from splade_connectors.backends.feature_names import Keys
 from splade_connectors.errors import NotSupported
 from splade_connectors.fusion import DistributionBased, Rrf, WeightedSum
 from splade_connectors.fusion.request import HybridQuery, ResolvedLeg
+from splade_lucene.compile.filters import Fields
 from splade_opensearch.compile import Server, compile_hybrid
 
 FILES = Path(__file__).parent / "hybrid"
@@ -82,6 +83,7 @@ BASE = Server(
     field="splade",
     kind="rank_features",
     hidden_fields=("splade", "splade_marker", "dense"),
+    fields=Fields({}, ""),
     shards=1,
     plugins=PLUGINS,
     engines={"dense": "lucene"},

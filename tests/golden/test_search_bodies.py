@@ -9,15 +9,17 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from splade_connectors import SparseVector
+from splade_connectors import SparseVector, filters
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.options import SearchOptions
+from splade_lucene.compile.filters import Fields
 from splade_lucene.compile.search import compile_search as compile_elasticsearch
 from splade_lucene.schema import Kind
 from splade_qdrant.compile.search import compile_search as compile_qdrant
@@ -40,12 +42,45 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Case:
-    """A search; filters are in the language of the store, so each backend has its own."""
+    """A search; filters in the language of the store are another one for each backend."""
 
     weights: dict[int, float]
     options: dict[str, Any] = field(default_factory=dict)
     elasticsearch_filter: Any = None
     qdrant_filter: Any = None
+    condition: filters.Condition | None = None
+
+
+# What Elasticsearch maps by itself, and what its owner has mapped.
+TEXT = {"type": "text", "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}}
+MAPPING = {
+    "properties": {
+        "lang": {"type": "keyword"},
+        "year": {"type": "long"},
+        "price": {"type": "double"},
+        "open": {"type": "boolean"},
+        "when": {"type": "date"},
+        "tags": TEXT,
+        "author": {"properties": {"name": TEXT}},
+        "reviews": {"type": "nested", "properties": {"stars": {"type": "byte"}}},
+    }
+}
+LEAVES = (
+    filters.Equals("lang", "en"),
+    filters.Equals("open", True),
+    filters.Equals("year", 2024.0),
+    filters.Equals("price", 0),
+    filters.Equals("when", date(2024, 2, 29)),
+    filters.Equals("author.name", "Ada"),
+    filters.Equals("not.mapped", "x"),
+    filters.AnyOf("tags", ["a", "b"]),
+    filters.AnyOf("lang", []),
+    filters.Range("year", gt=2020.5, lte=1e30),
+    filters.Range("price", gte=0, lt=9.99),
+    filters.Range("when", gt=date(2023, 12, 31), lte="2024-05-17T08:30:00.125+02:00"),
+    filters.Range("reviews.stars", gte=4),
+    filters.Exists("tags"),
+)
 
 
 # 1.1 is no float32: the file shows that weights of queries are sent as float32, never rounded more.
@@ -57,6 +92,12 @@ CASES = {
         elasticsearch_filter={"bool": {"must_not": [{"term": {"lang": "en"}}]}},
         qdrant_filter={"must_not": [{"key": "lang", "match": {"value": "en"}}]},
     ),
+    "conditions": Case(FEW_TERMS, condition=filters.All(*LEAVES)),
+    "conditions-within-each-other": Case(
+        FEW_TERMS,
+        condition=(filters.Equals("lang", "en") | filters.Equals("lang", "de"))
+        & ~(filters.Exists("author.name") | ~filters.Equals("lang", "fr")),
+    ),
     "offset": Case(FEW_TERMS, {"limit": 5, "offset": 20}),
     "no-payload": Case(FEW_TERMS, {"with_payload": False}),
     "tokens-that-need-escaping": Case({index: 1.0 + index for index in range(len(TOKENS))}),
@@ -66,17 +107,20 @@ CASES = {
 def elasticsearch(kind: Kind) -> Callable[[Case], Plan]:
     def compiled(case: Case) -> Plan:
         vector, _ = SparseVector.from_pairs(case.weights)
-        options = SearchOptions(**case.options, filter=case.elasticsearch_filter)
+        options = SearchOptions(**case.options, filter=case.condition or case.elasticsearch_filter)
         hidden = ["splade", "splade_marker", "dense"]
         keys = Keys(Vocabulary)
-        return compile_elasticsearch("articles", "splade", kind, keys, vector, options, hidden)
+        fields = Fields(MAPPING, "elasticsearch://localhost/articles")
+        return compile_elasticsearch(
+            "articles", "splade", kind, keys, vector, options, hidden, fields
+        )
 
     return compiled
 
 
 def qdrant(case: Case) -> Plan:
     vector, _ = SparseVector.from_pairs(case.weights)
-    options = SearchOptions(**case.options, filter=case.qdrant_filter)
+    options = SearchOptions(**case.options, filter=case.condition or case.qdrant_filter)
     return compile_qdrant("articles", "splade", vector, options)
 
 

@@ -11,6 +11,7 @@ from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.errors import NotSupported
 from splade_connectors.fusion.request import ELSE_THE_CLIENT, FusionPath, HybridQuery, ResolvedLeg
+from splade_lucene.compile.filters import Fields
 from splade_lucene.compile.search import filter_json, rank_feature_clauses, sparse_vector_clause
 from splade_lucene.dialect import Kind, Version
 
@@ -28,6 +29,7 @@ class Searched:
         field: the sparse field.
         kind: its type.
         hidden_fields: left out of payloads.
+        fields: which conditions are about.
     """
 
     version: Version
@@ -35,6 +37,7 @@ class Searched:
     field: str
     kind: Kind
     hidden_fields: Sequence[str]
+    fields: Fields
 
 
 def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> dict[str, Any]:
@@ -50,28 +53,29 @@ def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> di
         if searched.kind == "sparse_vector":
             clauses = [sparse_vector_clause(searched.field, weights)]
         condition = {"should": clauses, "minimum_should_match": 1}
-    return {"bool": condition | ({"filter": conditions(leg)} if leg.filters else {})}
+    return {"bool": condition | ({"filter": conditions(leg, searched)} if leg.filters else {})}
 
 
-def exact_similarity(leg: ResolvedLeg, field: str) -> dict[str, Any]:
+def exact_similarity(leg: ResolvedLeg, field: str, searched: Searched) -> dict[str, Any]:
     """Every vector compared: (1 + cosine) / 2, by a script.
 
     Args:
         leg: a dense one.
         field: how the script names the field.
+        searched: the index.
     """
     present = {"exists": {"field": leg.field}}
     script = {
         "source": f"(1 + cosineSimilarity(params.vector, {field})) / 2",
         "params": {"vector": list(leg.dense or ()), "field": leg.field},
     }
-    inner = {"bool": {"filter": [present, *conditions(leg)]}}
+    inner = {"bool": {"filter": [present, *conditions(leg, searched)]}}
     return {"script_score": {"query": inner, "script": script}}
 
 
-def conditions(leg: ResolvedLeg) -> list[Mapping[str, Any]]:
+def conditions(leg: ResolvedLeg, searched: Searched) -> list[Mapping[str, Any]]:
     """The leg's filters as JSON."""
-    return [filter_json(given) for given in leg.filters]
+    return [filter_json(given, searched.fields) for given in leg.filters]
 
 
 def window_of(leg: ResolvedLeg) -> dict[str, Any]:

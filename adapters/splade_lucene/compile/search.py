@@ -9,8 +9,10 @@ from urllib.parse import quote
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.filters import Condition
 from splade_connectors.options import SearchOptions
 from splade_connectors.vectors import SparseVector
+from splade_lucene.compile.filters import Fields
 from splade_lucene.dialect import Kind
 
 _REASONS = {
@@ -33,6 +35,7 @@ def compile_search(
     query: SparseVector,
     options: SearchOptions,
     hidden_fields: Sequence[str],
+    fields: Fields,
 ) -> Plan:
     """The request for the best documents by dot product.
 
@@ -44,6 +47,7 @@ def compile_search(
         query: at least one term.
         options: limit, offset, filter.
         hidden_fields: left out of the payload: vectors and our marker.
+        fields: of the index, which conditions are about.
     """
     names = keys.names(query.indices.tolist())
     weights = dict(zip(names, query.values.tolist(), strict=True))
@@ -52,7 +56,7 @@ def compile_search(
         clauses = [sparse_vector_clause(field, weights)]
     condition: dict[str, Any] = {"should": clauses, "minimum_should_match": 1}
     if options.filter is not None:
-        condition["filter"] = [filter_json(options.filter)]
+        condition["filter"] = [filter_json(options.filter, fields)]
     body: dict[str, Any] = {
         "query": {"bool": condition},
         "size": options.limit,
@@ -85,17 +89,19 @@ def sparse_vector_clause(field: str, weights: Mapping[str, float]) -> dict[str, 
     }
 
 
-def filter_json(given: Any) -> Mapping[str, Any]:
-    """A filter in Elasticsearch's query language, as JSON; objects of its DSL module too.
+def filter_json(given: Any, fields: Fields) -> Mapping[str, Any]:
+    """A filter as a query: a condition of ours, or Elasticsearch's JSON or DSL objects as they are.
 
     Raises:
         ConfigurationError: for anything else.
     """
+    if isinstance(given, Condition):
+        return fields.query(given)
     if hasattr(given, "to_dict"):
         given = given.to_dict()
     if not isinstance(given, Mapping) or len(given) != 1 or set(given) & _NOT_A_QUERY:
         raise ConfigurationError(
-            'a filter is one Elasticsearch query, {"term": {"lang": "en"}} or {"bool": {…}}, '
-            f"not {given!r}"
+            "a filter is a condition of splade_connectors.filters, or one Elasticsearch query, "
+            f'{{"term": {{"lang": "en"}}}} or {{"bool": {{…}}}}, not {given!r}'
         )
     return given

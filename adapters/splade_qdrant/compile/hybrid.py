@@ -7,7 +7,7 @@ that is fused by rank or distribution is wrapped into a fusion of one leg, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -45,12 +45,14 @@ class Collection:
         vector: name of the sparse vector.
         version: the server's.
         distances: dense vector name -> distance.
+        filterable: as in `Schema`.
     """
 
     name: str
     vector: str
     version: Version
     distances: Mapping[str, str]
+    filterable: Sequence[str] = ()
 
 
 def compile_hybrid(query: HybridQuery, collection: Collection, path: FusionPath) -> Plan:
@@ -66,7 +68,7 @@ def compile_hybrid(query: HybridQuery, collection: Collection, path: FusionPath)
             reason="one query fuses; ranks and weights mean what they mean on every store",
             method="POST",
             url_path=_url_path(collection, "query"),
-            body=server_body(query, collection.vector),
+            body=server_body(query, collection.vector, collection.filterable),
             fused_by="server",
         )
     if path == "client":
@@ -82,7 +84,7 @@ def compile_hybrid(query: HybridQuery, collection: Collection, path: FusionPath)
         reason="the definition itself, over the windows of the legs",
         method="POST",
         url_path=_url_path(collection, "query/batch"),
-        body=batch_body(query, collection.vector),
+        body=batch_body(query, collection.vector, collection.filterable),
         fused_by="client",
         not_taken=(f"one query with a formula: {refusal}",),
     )
@@ -105,9 +107,11 @@ def server_refusal(query: HybridQuery, collection: Collection) -> str | None:
     return _similarity_refusal(query, collection.distances)
 
 
-def server_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
+def server_body(
+    query: HybridQuery, vector_name: str, filterable: Sequence[str] = ()
+) -> dict[str, Any]:
     """The body of the one request; `server_refusal` must have been None."""
-    legs = [leg_body(leg, vector_name) for leg in query.legs]
+    legs = [leg_body(leg, vector_name, filterable) for leg in query.legs]
     return {
         "prefetch": [_wrapped(leg, query) for leg in legs],
         "query": _formula(query),
@@ -118,14 +122,19 @@ def server_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
     }
 
 
-def batch_body(query: HybridQuery, vector_name: str) -> dict[str, Any]:
+def batch_body(
+    query: HybridQuery, vector_name: str, filterable: Sequence[str] = ()
+) -> dict[str, Any]:
     """One batch with a query per leg, to be fused by the client."""
     return {
-        "searches": [{**leg_body(leg, vector_name), "with_payload": [ID_KEY]} for leg in query.legs]
+        "searches": [
+            {**leg_body(leg, vector_name, filterable), "with_payload": [ID_KEY]}
+            for leg in query.legs
+        ]
     }
 
 
-def leg_body(leg: ResolvedLeg, vector_name: str) -> dict[str, Any]:
+def leg_body(leg: ResolvedLeg, vector_name: str, filterable: Sequence[str] = ()) -> dict[str, Any]:
     """One leg as a query, or as a prefetch."""
     body: dict[str, Any] = {"limit": leg.candidates}
     if leg.kind == "sparse":
@@ -139,7 +148,7 @@ def leg_body(leg: ResolvedLeg, vector_name: str) -> dict[str, Any]:
         body |= {"query": list(leg.dense), "using": leg.field or ""}
         params = {"exact": True} if leg.exact else {}
         body["params"] = params | ({"hnsw_ef": leg.breadth} if leg.breadth else {})
-    conditions = [filter_json(given) for given in leg.filters]
+    conditions = [filter_json(given, filterable) for given in leg.filters]
     if conditions:
         body["filter"] = conditions[0] if len(conditions) == 1 else {"must": conditions}
     return body

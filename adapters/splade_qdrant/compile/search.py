@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.filters import Condition
 from splade_connectors.options import SearchOptions
 from splade_connectors.vectors import SparseVector
+from splade_qdrant.compile.filters import filter_of
 from splade_qdrant.documents import ID_KEY, sparse_json
 
 
@@ -40,6 +42,7 @@ def compile_search(
     query: SparseVector,
     options: SearchOptions,
     most: int | None = None,
+    filterable: Sequence[str] = (),
 ) -> SearchPlan:
     """The request for the best points by dot product."""
     before, asked = (1, options.limit + 2) if options.offset else (0, options.limit + 1)
@@ -54,7 +57,7 @@ def compile_search(
     if options.offset > before:
         body["offset"] = options.offset - before
     if options.filter is not None:
-        body["filter"] = filter_json(options.filter)
+        body["filter"] = filter_json(options.filter, filterable)
     return SearchPlan(
         path="sparse query",
         reason="Qdrant scores sparse vectors by their dot product, exactly",
@@ -69,17 +72,24 @@ def compile_search(
     )
 
 
-def filter_json(given: Any) -> Mapping[str, Any]:
-    """A filter as JSON, from a dict or from qdrant-client's `models.Filter`.
+def filter_json(given: Any, filterable: Sequence[str] = ()) -> Mapping[str, Any]:
+    """A filter as JSON: of a condition of ours, a dict, or qdrant-client's `models.Filter`.
+
+    Args:
+        given: as the caller has it.
+        filterable: as in `Schema`.
 
     Raises:
         ConfigurationError: for anything else, or JSON that is no Qdrant filter.
     """
+    if isinstance(given, Condition):
+        return filter_of(given, filterable)
     if hasattr(given, "model_dump"):
         given = given.model_dump(mode="json", exclude_none=True, by_alias=True)
     if not isinstance(given, Mapping):
         raise ConfigurationError(
-            f"a Qdrant filter is a models.Filter or its JSON, not {type(given).__name__}"
+            "a Qdrant filter is a models.Filter or its JSON, or a condition of "
+            f"splade_connectors.filters, not {type(given).__name__}"
         )
     unknown = sorted(set(given) - {"must", "should", "must_not", "min_should"})
     if unknown:

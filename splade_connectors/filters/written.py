@@ -1,0 +1,141 @@
+"""Conditions as JSON, for command lines, files and services.
+
+Each is an object with one key: {"equals": {"path": "lang", "value": "en"}}, {"any_of": {"path": …,
+"values": […]}}, {"range": {"path": …, "gte": …}}, {"exists": {"path": …}}, {"all": […]}, {"any":
+[…]}, {"not": {…}}. Dates are text in a range, and {"date": "2024-05-17"} elsewhere.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.filters.conditions import (
+    All,
+    Any,
+    AnyOf,
+    Condition,
+    Equals,
+    Exists,
+    Not,
+    Range,
+    date_in,
+)
+from splade_connectors.shown import quoted
+
+_KEYS: dict[str, set[str]] = {
+    "equals": {"path", "value"},
+    "any_of": {"path", "values"},
+    "range": {"path", "gt", "gte", "lt", "lte"},
+    "exists": {"path"},
+}
+_LISTS: dict[str, type[All] | type[Any]] = {"all": All, "any": Any}
+
+
+def is_condition(given: typing.Any) -> bool:
+    """Whether JSON is meant as a condition of ours, rather than in a store's own language.
+
+    Elasticsearch's `range` and `exists` have no path in them, and no store has the other names.
+    """
+    if not isinstance(given, Mapping) or len(given) != 1:
+        return False
+    ((name, body),) = given.items()
+    if name in ("equals", "any_of", "not", *_LISTS):
+        return True
+    return name in _KEYS and isinstance(body, Mapping) and isinstance(body.get("path"), str)
+
+
+def from_json(given: typing.Any) -> Condition:
+    """The condition in a JSON object.
+
+    Raises:
+        ConfigurationError: saying what in it is none.
+    """
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise ConfigurationError(
+            f"a condition is an object with one of {', '.join((*_KEYS, *_LISTS, 'not'))}, "
+            f"not {quoted(given)}"
+        )
+    ((name, body),) = given.items()
+    if name in _LISTS:
+        if not isinstance(body, Sequence) or isinstance(body, str):
+            raise ConfigurationError(f"{name!r} has a list of conditions, not {quoted(body)}")
+        return _LISTS[name](*map(from_json, body))
+    if name == "not":
+        return Not(from_json(body))
+    if name not in _KEYS:
+        raise ConfigurationError(
+            f"there is no condition {quoted(name)}: it is one of "
+            f"{', '.join((*_KEYS, *_LISTS, 'not'))}"
+        )
+    return _leaf(name, _body(name, body))
+
+
+def to_json(condition: Condition) -> dict[str, typing.Any]:
+    """A condition as JSON; `from_json` reads it back."""
+    match condition:
+        case All(conditions=inner):
+            return {"all": [to_json(one) for one in inner]}
+        case Any(conditions=inner):
+            return {"any": [to_json(one) for one in inner]}
+        case Not(condition=one):
+            return {"not": to_json(one)}
+        case Exists(path=path):
+            return {"exists": {"path": path}}
+        case Equals(path=path, value=value):
+            return {"equals": {"path": path, "value": _value_json(value)}}
+        case AnyOf(path=path, values=values):
+            return {"any_of": {"path": path, "values": [_value_json(value) for value in values]}}
+        case Range(path=path):
+            bounds = {name: _bound_json(bound) for name, bound in condition.given.items()}
+            return {"range": {"path": path, **bounds}}
+    raise AssertionError(f"no condition of ours: {condition!r}")
+
+
+def _body(name: str, body: typing.Any) -> Mapping[str, typing.Any]:
+    """The object of a leaf, with its path and nothing that it does not have."""
+    needed = {"path", "value", "values"} & _KEYS[name]
+    if not isinstance(body, Mapping) or not needed <= set(body):
+        raise ConfigurationError(
+            f"{name!r} has an object with {' and '.join(sorted(needed))}, not {quoted(body)}"
+        )
+    unknown = sorted(set(body) - _KEYS[name])
+    if unknown:
+        known = ", ".join(sorted(_KEYS[name]))
+        raise ConfigurationError(f"{name!r} has {quoted(unknown[0])}; it takes {known}")
+    return body
+
+
+def _leaf(name: str, body: Mapping[str, typing.Any]) -> Condition:
+    path = body["path"]
+    match name:
+        case "exists":
+            return Exists(path)
+        case "equals":
+            return Equals(path, _value(path, body["value"]))
+        case "any_of":
+            values = body["values"]
+            if not isinstance(values, Sequence) or isinstance(values, str):
+                raise ConfigurationError(f"'any_of' has a list of values, not {quoted(values)}")
+            return AnyOf(path, [_value(path, value) for value in values])
+    return Range(path, **{key: bound for key, bound in body.items() if key != "path"})
+
+
+def _value(path: str, given: typing.Any) -> typing.Any:
+    match given:
+        case {"date": str(text), **rest} if not rest:
+            return date_in(text, path)
+    return given
+
+
+def _value_json(value: typing.Any) -> typing.Any:
+    return {"date": _bound_json(value)} if isinstance(value, date) else value
+
+
+def _bound_json(value: typing.Any) -> typing.Any:
+    """Times to the microsecond, as Python has them; None where there is no fraction to speak of."""
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds" if value.microsecond else "seconds")
+    return value.isoformat() if isinstance(value, date) else value
