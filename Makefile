@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadscope -
 
 INSTALL := PYTHON=$(PYTHON) scripts/install
 
-.PHONY: demo docs docs-links kernels test-kernels test test-full test-models test-faults lint types audit bare wheel bench clean
+.PHONY: demo docs docs-links kernels kernels-wheel kernels-sdist release-check test-kernels test test-full test-models test-faults lint types audit bare wheel bench clean
 
 demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure it.
 	$(BIN)/splade-connectors demo
@@ -17,6 +17,21 @@ demo: $(VENV)/.demo ## Set up, index the sample collection, search it, measure i
 kernels: ## Build the int8 kernels (Rust) into the environment; everything runs without them.
 	$(INSTALL) $(VENV) "maturin>=1.7,<2"
 	cd kernels && VIRTUAL_ENV=$(abspath $(VENV)) $(abspath $(BIN))/maturin develop --release --quiet
+
+# zig links against an old glibc, so that the wheel runs on every Linux since 2014.
+MANYLINUX := $(if $(filter Linux,$(shell uname)),--zig --compatibility manylinux2014)
+MATURIN := cd kernels && PATH=$(abspath $(BIN)):$$PATH $(abspath $(BIN))/maturin
+
+kernels-wheel: ## The kernels' wheel for this platform, in build/kernels: one for every Python from 3.11 on.
+	$(INSTALL) $(VENV) "maturin[zig]>=1.7,<2"
+	$(MATURIN) build --release --quiet $(MANYLINUX) --out $(CURDIR)/build/kernels
+
+kernels-sdist: ## The kernels' source distribution, in build/kernels.
+	$(INSTALL) $(VENV) "maturin>=1.7,<2"
+	$(MATURIN) sdist --quiet --out $(CURDIR)/build/kernels
+
+release-check: ## Whether TAG (v1.2.3) is the version that every file names.
+	$(PYTHON) scripts/release_check.py $(TAG)
 
 test-kernels: kernels $(VENV)/.test ## Every path of this processor against the scalar one and numpy; whole encoders.
 	cd kernels && cargo test --release --quiet

@@ -40,6 +40,7 @@ VALUES = {
     "--precision": "int8",
     "--prune-max-ratio": "0.1",
     "--prune-top-k": "128",
+    "--query": "'why does dough rise'",
     "--report": "tuning.html",
     "--revision": "main",
     "--run-file": "run.trec",
