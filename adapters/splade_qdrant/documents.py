@@ -144,7 +144,8 @@ def original_id(found: Mapping[str, Any]) -> DocumentId:
             return kept
         case {"int": str(digits)} if _INTEGER.fullmatch(digits):
             return int(digits)
-    return found["id"]  # type: ignore[no-any-return]
+    own = found["id"]
+    return own if isinstance(own, int) else str(own)
 
 
 def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Mapping[str, Any]]:

@@ -13,7 +13,13 @@ from typing import Literal
 from splade_connectors.encoders import cache as kept_models
 from splade_connectors.encoders.devices import cuda_number, on_gpu
 from splade_connectors.encoders.kernels import kernels, say_what_is_slower
-from splade_connectors.encoders.model_files import RECORD_FILE, file_hash, onnx_file, state_of
+from splade_connectors.encoders.model_files import (
+    RECORD_FILE,
+    file_hash,
+    has_weights,
+    onnx_file,
+    state_of,
+)
 from splade_connectors.encoders.onnx_files import data_files
 from splade_connectors.encoders.places import Place
 from splade_connectors.encoders.precision import (
@@ -72,8 +78,10 @@ class Source:
     options: EncodeOptions
 
     def in_precision(self, precision: Precision) -> TokenizingEncoder:
-        """On the first engine that is installed."""
+        """On the first engine that is installed and finds what it reads in the folder."""
         fitting = [name for name, its in ENGINES.items() if precision in its]
+        if not has_weights(self.folder.model) and len(fitting) > 1:
+            fitting.remove("torch")
         modules = {"int8": "splade_kernels", "onnx": "onnxruntime", "torch": "torch"}
         installed = [name for name in fitting if importlib.util.find_spec(modules[name])]
         return self.run((installed or fitting)[0], precision=precision)

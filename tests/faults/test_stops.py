@@ -40,18 +40,15 @@ def test_what_is_in_flight_arrives(world: World, job: Job, tmp_path: Path) -> No
 
 def test_a_second_one_does_not_wait(world: World, job: Job, tmp_path: Path) -> None:
     expected = job.prepare(world, rows(COUNT))
-    with Proxy(world.url, Always(Delay(LONG_S), writes)) as proxy:
+    with Proxy(world.url, Always(Delay(2 * LONG_S), writes)) as proxy:
         process = _child(job, world, tmp_path / "stopped", proxy.url).start()
         _wait(process, lambda: len(proxy.of(Delay)) >= 1)
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert process.poll() is None, "it did not wait for what is in flight"
         process.send_signal(signal.SIGINT)
-        began = time.monotonic()
         shown = _stopped(process)
-        # What was in flight took LONG_S from its beginning.
-        assert time.monotonic() - began < LONG_S / 2
-        assert not _written(proxy)
+        assert not _written(proxy), "it waited for what was in flight"
         assert re.search(r"\b0 documents", shown), shown
         # It still arrives, at a server that nobody waits for any more.
         _wait(None, lambda: len(_written(proxy)) == len(proxy.of(Delay)))

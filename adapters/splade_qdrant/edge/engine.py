@@ -298,14 +298,22 @@ class _Scored(Sequence[Mapping[str, Any]]):
 
     def __init__(self, points: Sequence[Any]) -> None:
         self._points = points
+        self._made: dict[Any, Mapping[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._points)
 
     def __getitem__(self, at: Any) -> Any:
-        point = self._points[at]
-        found = {"id": _id(point.id), "score": point.score, "payload": point.payload}
-        return found if point.vector is None else {**found, "vector": _plain(point.vector)}
+        made = self._made.get(at)
+        if made is None:
+            made = self._made[at] = _scored(self._points[at])
+        return made
+
+
+def _scored(point: Any) -> Mapping[str, Any]:
+    # A UUID stays one until its text is asked for: most documents have an id of their own.
+    found = {"id": point.id, "score": point.score, "payload": point.payload}
+    return found if point.vector is None else {**found, "vector": _plain(point.vector)}
 
 
 def _records(found: Any) -> list[dict[str, Any]]:
