@@ -108,7 +108,7 @@ def _planned(
     if not len(vector):
         return vector, _no_terms(warnings)
     plan = session.backend.plan(seen, vector, options)
-    return vector, replace(plan, warnings=warnings + plan.warnings)
+    return vector, replace(plan, warnings=warnings + plan.warnings) if warnings else plan
 
 
 def _fields(found: Capabilities) -> str:
