@@ -235,8 +235,8 @@ class Peer:
 
 ST = "sentence-transformers"
 PEERS = {
-    "int8": Peer(make=_ours("int8"), needs=("splade_kernels",)),
-    "onnx": Peer(make=_ours("onnx"), needs=("onnxruntime", "onnx", "torch")),
+    "int8": Peer(make=_ours("int8"), needs=("splade_kernels",), prepare="int8"),
+    "onnx": Peer(make=_ours("onnx"), needs=("onnxruntime", "onnx", "torch"), prepare="onnx"),
     "torch": Peer(make=_ours("torch"), needs=("torch", "transformers")),
     ST: Peer(make=sentence_transformers, needs=("sentence_transformers",)),
     f"{ST} ONNX int8": Peer(
@@ -254,7 +254,10 @@ PEERS = {
     ),
 }
 # In the order in which they are made: the second graph is made of the first.
-PREPARATIONS: dict[str, Callable[[Path, Path], None]] = {
+PREPARATIONS: dict[str, Callable[[Path, Path], object]] = {
+    # Loading converts the model into the cache: no part of encoding, nor of its memory.
+    "int8": _ours("int8"),
+    "onnx": _ours("onnx"),
     "logits": prepare_fastembed,
     "ort int8": prepare_onnxruntime_int8,
     f"{ST} ONNX int8": prepare_sentence_transformers_int8,
