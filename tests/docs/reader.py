@@ -16,6 +16,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Reader:
         self._apart = apart
         self._names: dict[str, object] = {"__name__": "__main__"}
         self._printed = ""
+        self._failed = False
         # Names on servers that others use, too.
         suffix = secrets.token_hex(4)
         found = {match[2] for match in _PLACE.finditer(page) if match[2]}
@@ -68,7 +70,10 @@ class Reader:
             case "console":
                 return self._session(block.body)
             case "sh" | "bash":
-                self._printed = "".join(self._command(line) for line in _lines(block.body))
+                self._failed = False
+                done = [self._command(line) for line in _lines(block.body)]
+                assert not self._failed, "".join(done)
+                self._printed = "".join(done)
             case "output":
                 return self._printed
         return block.body
@@ -94,12 +99,17 @@ class Reader:
             name, _, value = words[1].partition("=")
             os.environ[name] = self._real(value)
             return ""
+        if words[0] == "unset":
+            del os.environ[words[1]]
+            return ""
         if words[0] not in _PROGRAMS:
             installing.check(words)
             return ""
         real = self._real(line)
         if words[0] == "splade-connectors" and not self._apart and not _SHELL.search(line):
-            return self._shown(_in_process(shlex.split(real, comments=True)[1:]))
+            text, code = _in_process(shlex.split(real, comments=True)[1:])
+            self._failed |= code != 0
+            return self._shown(text)
         return self._shown(_in_shell(real))
 
     def _real(self, text: str) -> str:
@@ -151,16 +161,19 @@ def _lines(body: str) -> list[str]:
     return body.replace("\\\n", " ").splitlines()
 
 
-def _in_process(arguments: list[str]) -> str:
+def _in_process(arguments: list[str]) -> tuple[str, object]:
+    """What a terminal of 80 columns would show, and the exit code."""
     printed, said = io.StringIO(), io.StringIO()
-    code: object = None
+    code: object = 0
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
         try:
             main(arguments)
         except SystemExit as end:
             code = end.code
-    assert not code, f"{shlex.join(arguments)}: {said.getvalue()}"
-    return printed.getvalue()
+    if code in (0, None):  # remarks on stderr are not the page's subject
+        return printed.getvalue(), 0
+    lines = [textwrap.wrap(line, 80) for line in said.getvalue().splitlines()]
+    return printed.getvalue() + "".join(f"{part}\n" for line in lines for part in line), code
 
 
 def _in_shell(line: str) -> str:

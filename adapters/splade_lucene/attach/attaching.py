@@ -77,8 +77,8 @@ class LuceneAttaching:
         if lacking:
             raise AccessDenied(
                 f"{self._address.location}: vectors are attached to the index behind the alias, "
-                f"{index}, where this user lacks {', '.join(lacking)}; an admin grants what the "
-                "README lists"
+                f"{index}, where this user lacks {', '.join(lacking)}; an admin grants what "
+                "docs/targets.md lists"
             )
 
     def marks(self, seen: Description) -> bool:
