@@ -160,9 +160,11 @@ class AsyncStore(Verbs):
         legs: Sequence[Leg] | None = None,
         fusion: Fusion | None = None,
         filter: Any = None,
+        max_query_terms: int | None = None,
     ) -> HybridExplanation:
         """As `Store.explain_hybrid`."""
-        return await self._run(self._explain_hybrid(query, id, dense, legs, fusion, filter))
+        options = SearchOptions(limit=1, filter=filter, max_query_terms=max_query_terms)
+        return await self._run(self._explain_hybrid(query, id, dense, legs, fusion, options))
 
     async def attach(
         self,
@@ -233,10 +235,11 @@ class AsyncStore(Verbs):
         *,
         dry_run: bool = False,
         former: bool = False,
+        text_index: Sequence[str] = (),
         on_progress: OnProgress | None = None,
     ) -> DetachReport:
         """As `Store.detach`."""
-        return await self._run(self._detach(dry_run, former, on_progress))
+        return await self._run(self._detach(dry_run, former, text_index, on_progress))
 
     async def get(
         self, ids: Sequence[DocumentId], *, with_vectors: bool = False

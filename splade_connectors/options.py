@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.payloads import check_text_fields
@@ -13,6 +13,8 @@ from splade_connectors.payloads import check_text_fields
 _LARGEST = 2**31 - 1
 
 LongText = Literal["truncate", "passages"]
+# Of a text index in Qdrant.
+TextTokenizer = Literal["word", "whitespace", "prefix", "multilingual"]
 # Of a model's products: int8 needs the kernels (`splade_kernels`).
 Precision = Literal["fp32", "int8", "fp16", "bf16"]
 # Tokens that neighbouring passages of a long text share, unless something else is asked for.
@@ -265,6 +267,12 @@ class AttachOptions:
         switch_alias: with `copy_to`: the alias that names the copy when all is verified.
         part: only this part of the documents, the i-th of n (i from 0), for several machines that
             share the work.
+        text_index: give this field an index that BM25 searches, where its store needs one; without
+            text fields nothing is encoded, and that is all that is done.
+        text_tokenizer: how a new text index finds words: word, whitespace, prefix or multilingual;
+            None takes word.
+        rebuild_text_index: build a text index of the owner's anew, so that BM25 can search it; its
+            other settings stay.
         verify: vectors that are read back at the end and compared with fresh encodings.
         write: sizes of chunks and passages, and patience.
     """
@@ -276,6 +284,9 @@ class AttachOptions:
     copy_to: str | None = None
     switch_alias: str | None = None
     part: tuple[int, int] | None = None
+    text_index: tuple[str, ...] = ()
+    text_tokenizer: TextTokenizer | None = None
+    rebuild_text_index: bool = False
     verify: int = 100
     write: WriteOptions = field(default_factory=WriteOptions)
 
@@ -285,6 +296,7 @@ class AttachOptions:
                 f"text_fields are names, such as ('title', 'body'), not {self.text_fields!r}"
             )
         check_text_fields(self.text_fields)
+        self._check_text_index()
         if self.verify < 0:
             raise ConfigurationError(f"verify must be at least 0, not {self.verify!r}")
         if self.part is not None:
@@ -295,6 +307,32 @@ class AttachOptions:
             raise ConfigurationError(
                 "a collection is copied in one run, to a copy that has no vectors yet: leave "
                 "replace_model and part away"
+            )
+
+    @property
+    def is_text_index_alone(self) -> bool:
+        """Whether nothing is to be encoded."""
+        return bool(self.text_index) and not self.text_fields
+
+    def _check_text_index(self) -> None:
+        if isinstance(self.text_index, str):
+            raise ConfigurationError(
+                f"text_index holds names, such as ('body',), not {self.text_index!r}"
+            )
+        check_text_fields(self.text_index)
+        known = get_args(TextTokenizer)
+        if self.text_tokenizer not in (None, *known):
+            raise ConfigurationError(
+                f"text_tokenizer must be one of {', '.join(known)}, not {self.text_tokenizer!r}"
+            )
+        if not self.text_index and (self.text_tokenizer or self.rebuild_text_index):
+            raise ConfigurationError(
+                "text_tokenizer and rebuild_text_index go with text_index (--text-index FIELD)"
+            )
+        if self.text_index and (self.copy_to or self.replace_model or self.part):
+            raise ConfigurationError(
+                "a text index is made in a run of its own: leave copy_to, replace_model and part "
+                "away"
             )
 
 

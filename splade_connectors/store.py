@@ -227,9 +227,11 @@ class Store(Verbs):
         legs: Sequence[Leg] | None = None,
         fusion: Fusion | None = None,
         filter: Any = None,
+        max_query_terms: int | None = None,
     ) -> HybridExplanation:
         """Why a document has its fused score: what each leg adds. Arguments as in `search`."""
-        return self._run(self._explain_hybrid(query, id, dense, legs, fusion, filter))
+        options = SearchOptions(limit=1, filter=filter, max_query_terms=max_query_terms)
+        return self._run(self._explain_hybrid(query, id, dense, legs, fusion, options))
 
     def attach(
         self,
@@ -353,6 +355,7 @@ class Store(Verbs):
         *,
         dry_run: bool = False,
         former: bool = False,
+        text_index: Sequence[str] = (),
         on_progress: OnProgress | None = None,
     ) -> DetachReport:
         """Remove what `attach` added, and only that.
@@ -360,12 +363,13 @@ class Store(Verbs):
         Args:
             dry_run: only say what would be removed, and what would stay.
             former: remove what a replaced model has left, instead.
+            text_index: remove the text indexes of these fields that `attach` made, instead.
             on_progress: called after each page.
 
         Raises:
             NotFound: when there is nothing of ours.
         """
-        return self._run(self._detach(dry_run, former, on_progress))
+        return self._run(self._detach(dry_run, former, text_index, on_progress))
 
     def get(self, ids: Sequence[DocumentId], *, with_vectors: bool = False) -> list[StoredDocument]:
         """Documents by id, in this order; `NotFound` names those that are not there."""

@@ -18,10 +18,11 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.operations.attach.adopt import Adopting, begin_adopting
 from splade_connectors.operations.attach.detach import begin_detaching
-from splade_connectors.operations.attach.plan import AttachPlan
+from splade_connectors.operations.attach.plan import AttachPlan, look_for_attaching
 from splade_connectors.operations.attach.replace import begin_attaching
 from splade_connectors.operations.attach.report import DetachReport, Verification
 from splade_connectors.operations.attach.run import Attaching, attach_options
+from splade_connectors.operations.attach.text_index import remove_text_indexes
 from splade_connectors.operations.attach.verify import verifying
 from splade_connectors.operations.hybrid import hybrid_search
 from splade_connectors.operations.index import Indexing, check_iterable, silent
@@ -88,9 +89,8 @@ class Verbs:
         dense: Any,
         legs: Sequence[Leg] | None,
         fusion: Fusion | None,
-        filter: Any,
+        options: SearchOptions,
     ) -> Steps[HybridExplanation]:
-        options = SearchOptions(limit=1, filter=filter)
         hybrid = hybrid_search(self._session, query, dense, legs, fusion, options, "client", False)
         return hybrid.explain(query, id)
 
@@ -135,8 +135,18 @@ class Verbs:
         return (yield from looking.sample(sample))
 
     def _detach(
-        self, dry_run: bool, former: bool, on_progress: OnProgress | None
+        self,
+        dry_run: bool,
+        former: bool,
+        text_index: Sequence[str],
+        on_progress: OnProgress | None,
     ) -> Steps[DetachReport]:
+        if text_index:
+            seen = yield from look_for_attaching(self._session)
+            removing = remove_text_indexes(self._session, seen, text_index, dry_run=dry_run)
+            report = yield from removing
+            self._session.forget()
+            return report
         detaching = yield from begin_detaching(
             self._session, self._patient, on_progress or silent, former=former
         )

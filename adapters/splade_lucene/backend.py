@@ -34,6 +34,7 @@ from splade_lucene.requests import HttpRequest
 from splade_lucene.routing import needs_routing, routings
 from splade_lucene.schema import merged_meta
 from splade_lucene.server import Remembered
+from splade_lucene.text_indexing import LuceneTextIndexing
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class LuceneBackend:
         self.hybrid = LuceneHybrid(address, self._remembered)
         self.attaching = LuceneAttaching(address, self._remembered, self._at)
         self.copying = None
+        self.text_indexing = LuceneTextIndexing(address, self._remembered)
 
     def describe(self) -> Steps[Description]:
         """Version, once, and mapping. As `Backend.describe`."""

@@ -9,6 +9,7 @@ from typing import Any
 from splade_connectors.backends.attaching import AttachBackend, CopyBackend
 from splade_connectors.backends.metadata import is_marked
 from splade_connectors.backends.protocol import Description, HybridBackend, Plan
+from splade_connectors.backends.text_indexing import TextIndexBackend
 from splade_connectors.documents import (
     DocumentId,
     EncodedDocument,
@@ -32,6 +33,7 @@ from splade_qdrant.hybrid import QdrantHybrid
 from splade_qdrant.look import Server, look, schema_of
 from splade_qdrant.paging import search_page
 from splade_qdrant.prepare import prepare, write_manifest
+from splade_qdrant.text_index import QdrantTextIndexing
 
 # JSON spends about this many bytes on one term: "29871," and "1.2345678901234567,".
 _BYTES_PER_TERM = 28
@@ -53,8 +55,9 @@ class QdrantBackend:
         def at(other: Address) -> QdrantBackend:
             return QdrantBackend(other, server)
 
-        self.hybrid: HybridBackend | None = QdrantHybrid(address)
+        self.hybrid: HybridBackend | None = QdrantHybrid(address, server)
         self.attaching: AttachBackend | None = QdrantAttaching(address, server, self, at)
+        self.text_indexing: TextIndexBackend | None = QdrantTextIndexing(address, server)
         # The embedded engine can add a vector to whatever exists: nothing need be copied.
         self.copying: CopyBackend | None = (
             None if address.is_embedded else QdrantCopying(address, server, at)

@@ -15,6 +15,7 @@ from splade_connectors.errors import (
     SpladeConnectorsError,
 )
 from splade_connectors.extras import require
+from splade_qdrant.compile.hybrid import has_text_query
 from splade_qdrant.errors import from_client, no_qdrant, unquoted
 from splade_qdrant.requests import QdrantRequest
 
@@ -42,8 +43,10 @@ class ClientCalls:
         )
         self._models = require("qdrant_client", "qdrant", "Qdrant").models
         # Local mode is not made for several threads; HTTP and gRPC connections are.
-        is_local = type(getattr(client, "_client", None)).__name__ == "QdrantLocal"
-        self._turn: AbstractContextManager[Any] = threading.Lock() if is_local else nullcontext()
+        kind = type(remote).__name__
+        self._is_local = kind in ("QdrantLocal", "AsyncQdrantLocal")
+        blocking = kind == "QdrantLocal"
+        self._turn: AbstractContextManager[Any] = threading.Lock() if blocking else nullcontext()
 
     def send(self, request: QdrantRequest) -> Any:
         """Execute with a blocking client."""
@@ -117,10 +120,25 @@ class ClientCalls:
                 return [collection.name for collection in result.collections]
             case "aliases":
                 return {alias.alias_name: alias.collection_name for alias in result.aliases}
-            case "schema" | "count":
+            case "schema":
+                return {**_json(result), **self._local_indexes(request)}
+            case "count":
                 return _json(result)
             case _:
                 return None
+
+    def _local_indexes(self, request: QdrantRequest) -> dict[str, Any]:
+        """Local mode keeps the text indexes that score, and shows none of them [1.20.0]."""
+        if not self._is_local:
+            return {}
+        found = self.client._client._get_collection(request.collection or self._collection)
+        indexes = getattr(found, "text_indexes", {})
+        return {
+            "payload_schema": {
+                field: {"data_type": "text", "params": _json(params)}
+                for field, params in indexes.items()
+            }
+        }
 
     def _version(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "info", {}
@@ -183,6 +201,8 @@ class ClientCalls:
     def _query_request(self, body: Mapping[str, Any]) -> Any:
         if "filter" in body:
             self._filter(body["filter"])  # a sentence for a filter that is none
+        if not hasattr(self._models, "TextQuery") and has_text_query(body):
+            raise _client_too_old()
         return self._models.QueryRequest.model_validate(body)
 
     def _retrieve(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -228,6 +248,9 @@ class ClientCalls:
         }
 
     def _create_payload_index(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        settings = body["index"].get("params") or {}
+        if settings.get("scoring") and "scoring" not in self._models.TextIndexParams.model_fields:
+            raise _client_too_old()
         index = self._models.PayloadIndexInfo.model_validate({**body["index"], "points": 0})
         schema = index.params or index.data_type
         return "create_payload_index", {
@@ -235,6 +258,9 @@ class ClientCalls:
             "field_schema": schema,
             "wait": True,
         }
+
+    def _delete_payload_index(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        return "delete_payload_index", {"field_name": body["field"], "wait": True}
 
     def _aliases(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         return "get_aliases", {}
@@ -287,6 +313,12 @@ class ClientCalls:
             return self._models.Filter.model_validate(condition)
         except ValueError as error:  # pydantic's, with a line for each kind of condition
             raise ConfigurationError(f"this is no Qdrant filter: {dict(condition)!r}") from error
+
+
+def _client_too_old() -> NotSupported:
+    return NotSupported(
+        "this qdrant-client knows no BM25 of payload text: pip install -U 'qdrant-client>=1.20'"
+    )
 
 
 def _is_of_pydantic(error: Exception) -> bool:

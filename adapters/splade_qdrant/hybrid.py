@@ -14,8 +14,9 @@ from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
 from splade_qdrant.compile.hybrid import Collection, batch_body, compile_hybrid, similarity
 from splade_qdrant.documents import original_id, page_of, payload_of
-from splade_qdrant.look import schema_of
+from splade_qdrant.look import Server, look, schema_of
 from splade_qdrant.schema import Schema
+from splade_qdrant.text_index import search_refusal
 
 
 class QdrantHybrid:
@@ -23,10 +24,12 @@ class QdrantHybrid:
 
     Args:
         address: which.
+        server: what is known of the server.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, server: Server) -> None:
         self._address = address
+        self._server = server
 
     def dense_field(self, seen: Description, asked: str | None) -> str:
         """As `HybridBackend.dense_field`."""
@@ -35,17 +38,40 @@ class QdrantHybrid:
 
     def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """One query with prefetches and a formula, else a batch and fusion here."""
-        yield from ()
         schema = schema_of(seen, self._address)
-        _check_legs(query, schema, self._address.location)
-        collection = Collection(
+        _check_dense(query, schema, self._address.location)
+        for leg in query.legs:
+            if leg.kind == "text":
+                yield from self._check_text(leg, schema)
+        return compile_hybrid(query, self._collection(seen), path)
+
+    def _collection(self, seen: Description) -> Collection:
+        schema = schema_of(seen, self._address)
+        return Collection(
             name=self._address.collection,
             vector=seen.vector,
             version=schema.server,
             distances=schema.distances,
             filterable=schema.filterable,
+            idf=frozenset(name for name, modifier in schema.sparse.items() if modifier == "idf"),
         )
-        return compile_hybrid(query, collection, path)
+
+    def _check_text(self, leg: ResolvedLeg, schema: Schema) -> Steps[None]:
+        """Refuse words that nothing can score."""
+        where = self._address.location
+        if len(leg.fields) != 1:
+            names = ", ".join(map(repr, leg.fields))
+            raise ConfigurationError(
+                f"a text leg searches one field on Qdrant, not {len(leg.fields)} ({names}): give "
+                "each of them a TextLeg of its own, with a name"
+            )
+        field = leg.fields[0]
+        if schema.sparse.get(field) == "idf" or not search_refusal(schema, field, where):
+            return
+        # Its index may have been made since the last look: by attach, or by its owner.
+        now = schema_of((yield from look(self._address, self._server)), self._address)
+        if refusal := search_refusal(now, field, where):
+            raise ConfigurationError(f"{refusal}; {_with_idf(schema)}")
 
     def search_fused(self, seen: Description, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
         """Send the one query, put ties in order, and read the payload of the page."""
@@ -72,24 +98,22 @@ class QdrantHybrid:
 
     def search_legs(self, seen: Description, query: HybridQuery) -> Steps[list[LegRanking]]:
         """One batch of queries; dense scores become similarities from 0 to 1."""
-        schema = schema_of(seen, self._address)
-        body = batch_body(query, seen.vector, schema.filterable)
+        distances = schema_of(seen, self._address).distances
+        body = batch_body(query, self._collection(seen))
         answers = yield self._address.request("batch_query", body)
         rankings = []
         for leg, answer in zip(query.legs, answers, strict=True):
             ids = [original_id(found) for found in answer]
             scores = [float(found["score"]) for found in answer]
             if leg.kind == "dense":
-                distance = schema.distances[leg.field or ""]
+                distance = distances[leg.field or ""]
                 scores = [similarity(score, distance) for score in scores]
             rankings.append(leg_ranking(leg.name, ids, scores))
         return rankings
 
 
-def _check_legs(query: HybridQuery, schema: Schema, where: str) -> None:
+def _check_dense(query: HybridQuery, schema: Schema, where: str) -> None:
     for leg in query.legs:
-        if leg.kind == "text":
-            _check_text(leg, schema, where)
         if leg.dense is not None:
             name = leg.field or ""
             check_dense_query(
@@ -101,14 +125,8 @@ def _check_legs(query: HybridQuery, schema: Schema, where: str) -> None:
             )
 
 
-def _check_text(leg: ResolvedLeg, schema: Schema, where: str) -> None:
-    """Qdrant's text leg is a sparse vector of BM25 weights, completed by IDF at search."""
-    if len(leg.fields) == 1 and schema.sparse.get(leg.fields[0]) == "idf":
-        return
-    names = [repr(name) for name, modifier in schema.sparse.items() if modifier == "idf"]
-    found = "none: search without a text leg"
-    if names:
-        found = f"{', '.join(sorted(names))}: TextLeg(fields=('NAME',)) (--text-field NAME)"
-    raise ConfigurationError(
-        f"a text leg needs a sparse vector with the IDF modifier on Qdrant; {where} has {found}"
-    )
+def _with_idf(schema: Schema) -> str:
+    """The other form of a text leg: a sparse vector of BM25 weights, completed by IDF at search."""
+    names = sorted(repr(name) for name, modifier in schema.sparse.items() if modifier == "idf")
+    found = ", ".join(names) or "none"
+    return f"sparse vectors with the IDF modifier, which a text leg searches as well: {found}"

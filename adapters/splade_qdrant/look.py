@@ -78,6 +78,7 @@ def description(address: Address, told: Mapping[str, str], schema: Schema) -> De
             "vector": vector,
             "sparse_fields": sorted(schema.sparse),
             "dense_fields": dict(sorted(schema.dense.items())),
+            "text_fields": sorted(name for name, index in schema.indexes.items() if index.scores),
         },
     )
     manifest = _manifest(address, vector, metadata)

@@ -22,6 +22,7 @@ Operation = Literal[
     "collections",
     "create_like",
     "create_payload_index",
+    "delete_payload_index",
     "aliases",
     "switch_alias",
     "delete",

@@ -17,6 +17,7 @@ STATE_KEY = f"{MANIFEST_KEY}_state"
 
 # Beside the states of vectors: none of them can have a slash in its name.
 _COLLECTION = "/collection"
+_TEXT_INDEXES = "/text indexes"
 
 Metadata = Mapping[str, Any]
 
@@ -56,6 +57,26 @@ def is_created(metadata: Metadata) -> bool:
 def created(metadata: Metadata) -> dict[str, Any]:
     """The metadata in which that is so."""
     return _with_states(metadata, {**_states(metadata), _COLLECTION: {"created": True}})
+
+
+def text_indexes_of(metadata: Metadata) -> Mapping[str, Any]:
+    """Fields whose text index this package made, and what each index was before; None for none."""
+    return _state(metadata, _TEXT_INDEXES)
+
+
+def with_text_index(
+    metadata: Metadata, field: str, former: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """The metadata in which this field's text index is ours; what was first known of it stays."""
+    made = {field: former, **text_indexes_of(metadata)}
+    return _with_states(metadata, {**_states(metadata), _TEXT_INDEXES: made})
+
+
+def without_text_index(metadata: Metadata, field: str) -> dict[str, Any]:
+    """The metadata in which nothing of ours is said of this field's text index."""
+    made = {name: was for name, was in text_indexes_of(metadata).items() if name != field}
+    states = {name: state for name, state in _states(metadata).items() if name != _TEXT_INDEXES}
+    return _with_states(metadata, {**states, **({_TEXT_INDEXES: made} if made else {})})
 
 
 def without_vector(metadata: Metadata, vector: str) -> dict[str, Any]:

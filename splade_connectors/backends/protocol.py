@@ -31,6 +31,7 @@ from splade_connectors.vectors import SparseVector
 
 if TYPE_CHECKING:
     from splade_connectors.backends.attaching import AttachBackend, CopyBackend
+    from splade_connectors.backends.text_indexing import TextIndexBackend
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,6 +161,10 @@ class Backend(Protocol):
     @property
     def copying(self) -> CopyBackend | None:
         """The verbs of copying a collection, None when the store cannot."""
+
+    @property
+    def text_indexing(self) -> TextIndexBackend | None:
+        """The verbs of text indexes for BM25, None when the store has none."""
 
     def describe(self) -> Steps[Description]:
         """Read version, schema and manifest.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "attach qdrant://localhost/articles --text title --text body --dry-run",
-    "attach 'elasticsearch://localhost/articles?field=splade' --text body",
+    "attach qdrant://localhost/articles --text-index body",
 )
 
 
@@ -41,6 +41,9 @@ Attaching = Annotated[
         part=Flag(kind=str, read=_part, more="Written I/N, such as 0/4."),
         copy_to=Flag(),
         switch_alias=Flag(),
+        text_index=Flag("--text-index", more="May be repeated."),
+        text_tokenizer=Flag(kind=str),
+        rebuild_text_index=Flag("--rebuild-text-index"),
         verify=Flag(minimum=0),
     ),
 ]
@@ -72,9 +75,10 @@ def command(
     is in flight; the same command again goes on from there, and encodes what has changed since.
     """
     common.check_outputs(letters.dead_letters, connection=connection)
+    used = None if options.is_text_index_alone else model
     with (
         output.stopped() as begins,
-        common.open_store(target, connection, model, encode=encode, prune=prune) as store,
+        common.open_store(target, connection, used, encode=encode, prune=prune) as store,
     ):
         if dry_run:
             _show_plan(store.plan_attach(options=options), output.json)
@@ -89,7 +93,9 @@ def command(
             )
         output.report(report)
         if not output.json:
-            print_report(report, target, options)
+            if not options.is_text_index_alone:
+                print_report(report, target, options)
+            print_text_indexes(report, target, options)
             printing.print_rejections(report.rejected, report.rejected_count, kept)
     if report.rejected_count or not _is_complete(report):
         raise typer.Exit(1)
@@ -118,19 +124,14 @@ def print_plan(plan: AttachPlan) -> None:
     rows = {
         "target": plan.target,
         "server": f"{plan.backend} {plan.version}".strip(),
-        "sparse vectors in": plan.vector,
-        "text": ", ".join(plan.text_fields),
-        "fields with text": ", ".join(plan.present) or "none",
+        **(_shown_vectors(plan) if plan.text_fields else {}),
+        "text for BM25": ", ".join(plan.text_index),
         "documents": f"{plan.documents:,}",
-        "to do": f"{plan.to_do:,}",
-        "without text": f"{plan.without_text:.0f}% of a sample" if plan.without_text else "none",
-        "terms there": f"named by {plan.key_style}" if plan.key_style else "none",
-        "model": plan.model,
-        "time": shown_seconds(plan.seconds),
-        "storage": f"about {shown_bytes(plan.bytes)} more ({plan.terms:.0f} terms a document)",
+        **(_shown_costs(plan) if plan.text_fields else {}),
     }
     for name, value in rows.items():
-        table.row(name, value)
+        if value:
+            table.row(name, value)
     printing.print_table(table)
     for title, lines in (("would add", plan.changes), ("to know", plan.notes)):
         for line in lines:
@@ -139,6 +140,25 @@ def print_plan(plan: AttachPlan) -> None:
         printing.say("[bold]in the way: {}[/bold]", line)
     if not plan.refusals:
         printing.say("Nothing is in the way. Nothing was written.")
+
+
+def _shown_vectors(plan: AttachPlan) -> dict[str, str]:
+    return {
+        "sparse vectors in": plan.vector,
+        "text": ", ".join(plan.text_fields),
+        "fields with text": ", ".join(plan.present) or "none",
+    }
+
+
+def _shown_costs(plan: AttachPlan) -> dict[str, str]:
+    return {
+        "to do": f"{plan.to_do:,}",
+        "without text": f"{plan.without_text:.0f}% of a sample" if plan.without_text else "none",
+        "terms there": f"named by {plan.key_style}" if plan.key_style else "none",
+        "model": plan.model,
+        "time": shown_seconds(plan.seconds),
+        "storage": f"about {shown_bytes(plan.bytes)} more ({plan.terms:.0f} terms a document)",
+    }
 
 
 def print_report(report: AttachReport, target: str, options: AttachOptions) -> None:
@@ -175,6 +195,19 @@ def print_report(report: AttachReport, target: str, options: AttachOptions) -> N
             print_remedy(report.verification, target)
     if options.part is None and _is_complete(report):
         printing.say("\nNext: {}", printing.search_line(target), wrap=False)
+
+
+def print_text_indexes(report: AttachReport, target: str, options: AttachOptions) -> None:
+    """Which were made, and a search that goes through them."""
+    for field in options.text_index:
+        made = field in report.text_index
+        printing.say("  BM25 searches {!r}{}", field, " now" if made else ", as it did before")
+    if options.is_text_index_alone:
+        more = [part for field in options.text_index[:1] for part in ("--text-field", field)]
+        line = printing.command_line(
+            "search", shown_target(target), "your own words", "--no-sparse", *more
+        )
+        printing.say("\nNext: {}", line, wrap=False)
 
 
 def print_verification(found: Verification) -> None:

@@ -30,18 +30,23 @@ def command(
     former: Annotated[
         bool, typer.Option("--former", help="Remove what a replaced model has left, instead.")
     ] = False,
+    text_index: Annotated[
+        list[str] | None,
+        typer.Option(help="Remove the text index of this field, instead. May be repeated."),
+    ] = None,
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
     """Remove what attach added, and only that, after showing it."""
     with common.open_store(target, connection) as store:
-        report = store.detach(dry_run=True, former=former)
+        fields = tuple(text_index or ())
+        report = store.detach(dry_run=True, former=former, text_index=fields)
         if not json:
             _print_plan(report)
         if not dry_run:
             _ask(yes)
             with progress.progress_bar("detaching") as show:
-                report = store.detach(former=former, on_progress=show)
+                report = store.detach(former=former, text_index=fields, on_progress=show)
     if json:
         printing.print_json(report.to_json())
     elif not dry_run:
@@ -59,14 +64,20 @@ def _ask(yes: bool) -> None:
 
 
 def _print_plan(report: DetachReport) -> None:
-    vectors = f"the vectors {report.vector!r} of {report.documents:,} documents"
-    for line in (vectors, *report.removes):
+    removed = list(report.removes)
+    if report.vector:
+        removed.insert(0, f"the vectors {report.vector!r} of {report.documents:,} documents")
+    for line in removed:
         printing.say("would remove: {}", line, stderr=True)
     for line in report.remains:
         printing.say("to know: {}", line, stderr=True)
 
 
 def _print_report(report: DetachReport) -> None:
+    if not report.vector:
+        for line in report.removes:
+            printing.say("{} is gone", line)
+        return
     printing.say("[bold]{:,}[/bold] documents have no {!r} any more", report.cleared, report.vector)
     for item in report.rejected[:10]:
         printing.say("  id {}: {}", quoted(item.id), item.reason)

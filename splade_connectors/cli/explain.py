@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from splade_connectors.cli import common, parameters, printing
+from splade_connectors.cli import common, hybrid, parameters, printing
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import NotFound
 from splade_connectors.options import SearchOptions
 from splade_connectors.shown import quoted
 
 if TYPE_CHECKING:
-    from splade_connectors.documents import Explanation
-    from splade_connectors.store import Store
+    from splade_connectors.documents import DocumentId, Explanation, HybridExplanation
+
+T = TypeVar("T")
 
 EXAMPLES = (
     "explain edge:articles 'why does dough rise' bread-gluten-kneading",
-    "explain qdrant://localhost/articles 'why does dough rise' 42 --json",
+    "explain qdrant://localhost/articles 'why does dough rise' 42 --text-field body",
 )
 
 Explaining = Annotated[SearchOptions, Group(None, max_query_terms=Flag(minimum=1))]
@@ -30,27 +32,78 @@ def command(
     id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
     *,
     options: Explaining,
+    fusion: hybrid.FusionOption = None,
+    legs: parameters.Legs,
     model: parameters.Model,
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """Why a document has its score: each shared term, its weights, and what it adds."""
-    with common.open_store(target, connection, model, queries_only=True) as store:
-        explanation = _explain(store, query, id, options.max_query_terms)
+    """Why a document has its score: each shared term, its weights, and what it adds.
+
+    With several legs: what each of them adds, and the terms of the sparse one.
+    """
+    several = hybrid.fusing(fusion, legs)
+    most = options.max_query_terms
+    used = model if legs.sparse else None
+    with common.open_store(target, connection, used, queries_only=True) as store:
+        if several:
+            several |= {"max_query_terms": most}
+            whole = _of(id, lambda given: store.explain_hybrid(query, given, **several))
+            printing.print_json(legs_as_json(whole)) if json else print_legs(whole)
+            return
+        explanation = _of(id, lambda given: store.explain(query, given, max_query_terms=most))
     if json:
         printing.print_json(as_json(explanation))
     else:
         print_explanation(explanation)
 
 
-def _explain(store: Store, query: str, id: str, most: int | None) -> Explanation:
+def _of(id: str, explain: Callable[[DocumentId], T]) -> T:
     """Integer ids look like text on a command line: both are tried."""
     try:
-        return store.explain(query, id, max_query_terms=most)
+        return explain(id)
     except NotFound:
         if not id.removeprefix("-").isdecimal():
             raise
-        return store.explain(query, int(id), max_query_terms=most)
+        return explain(int(id))
+
+
+def legs_as_json(whole: HybridExplanation) -> dict[str, Any]:
+    """A JSON object."""
+    return {
+        "id": whole.id,
+        "query": whole.query,
+        "score": whole.score,
+        "legs": [
+            {
+                "leg": part.leg,
+                "rank": part.rank,
+                "score": part.score,
+                "contribution": part.contribution,
+            }
+            for part in whole.legs
+        ],
+        "sparse": None if whole.sparse is None else as_json(whole.sparse),
+    }
+
+
+def print_legs(whole: HybridExplanation) -> None:
+    """A table of the legs, and one of the sparse leg's terms."""
+    from splade_connectors.cli.screen import Table
+
+    table = Table()
+    table.column("leg", style="bold")
+    for name in ("rank", "score", "adds"):
+        table.column(name, number=True)
+    for part in whole.legs:
+        found = part.rank is not None
+        score = "-" if part.score is None else f"{part.score:.4f}"
+        rank = part.rank if found else "-"
+        table.row(part.leg, rank, score, f"{part.contribution:.5f}")
+    printing.print_table(table)
+    printing.say("fused score {:.5f}", whole.score)
+    if whole.sparse is not None:
+        print_explanation(whole.sparse)
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from splade_connectors.cli import parameters
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.extras import require
 
@@ -20,18 +23,51 @@ if TYPE_CHECKING:
 
 FUSION_HELP = "rrf, rrf:k=60,weights=2:1, sum:weights=1:2,scale=20:1, sum:normalize=minmax, dbsf"
 
+FusionOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How several legs become one: {FUSION_HELP}.", rich_help_panel=parameters.HYBRID
+    ),
+]
+
 
 def make_legs(options: LegOptions, dense: Any) -> list[Leg]:
     """The sparse leg, and those that the options add: dense, text. Weights go in this order."""
     from splade_connectors.fusion.legs import DEFAULT_CANDIDATES, DenseLeg, SparseLeg, TextLeg
 
     window = DEFAULT_CANDIDATES if options.candidates is None else options.candidates
-    legs: list[Leg] = [SparseLeg(candidates=window)]
+    legs: list[Leg] = [SparseLeg(candidates=window)] if options.sparse else []
     if dense is not None:
         legs.append(DenseLeg(vector=dense, field=options.dense_field, candidates=window))
     if options.text_fields:
         legs.append(TextLeg(fields=options.text_fields, candidates=window))
     return legs
+
+
+def fusing(fusion: str | None, legs: LegOptions, **given: Any) -> dict[str, Any]:
+    """The legs and the fusion that the options name; nothing where they name the sparse leg alone.
+
+    Raises:
+        ConfigurationError: for options that only several legs have, `given` among them.
+    """
+    dense = dense_encoder(legs.dense_model)
+    if dense is None and not legs.text_fields:
+        options = {
+            "--fusion": fusion,
+            "--candidates": legs.candidates,
+            "--dense-field": legs.dense_field,
+            "--no-sparse": None if legs.sparse else "",
+            **{f"--{name}": value for name, value in given.items()},
+        }
+        for option, value in options.items():
+            if value is not None:
+                raise ConfigurationError(
+                    f"{option} is for several legs: add --dense-model or --text-field"
+                )
+        return {}
+    made = make_legs(legs, dense)
+    (chosen,) = parse_fusions([fusion], made) if fusion is not None else (None,)
+    return {"legs": made, "fusion": chosen}
 
 
 def judged_legs(options: LegOptions, judged: Judged) -> list[Leg]:

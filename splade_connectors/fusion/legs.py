@@ -75,8 +75,9 @@ class TextLeg:
     """The query's words against text fields, by BM25, as the server's analyzers see them.
 
     Attributes:
-        fields: text fields to match; on Qdrant the one sparse vector that holds BM25 weights (made
-            by Qdrant's own BM25, with the IDF modifier).
+        fields: text fields to match; on Qdrant one payload field with a text index that scores
+            (`attach --text-index FIELD` makes one; server 1.20), or the one sparse vector that
+            holds BM25 weights (made by Qdrant's own BM25, with the IDF modifier).
         text: other words than the query's.
         candidates: as in `SparseLeg`.
         filter: as in `SparseLeg`.

@@ -91,6 +91,7 @@ class _Resolved:
     query: HybridQuery
     warnings: tuple[str, ...]
     note: str
+    max_query_terms: int | None
 
 
 class Hybrid:
@@ -179,6 +180,8 @@ class Hybrid:
         query = resolved.query
         rankings: list[LegRanking] = []
         if query.legs:
+            # Refuses what cannot be searched, as a search would.
+            yield from self._backend.plan(resolved.seen, query, "client")
             rankings = yield from self._backend.search_legs(resolved.seen, query)
         parts = contributions(query.fusion, rankings) if rankings else []
         legs = tuple(
@@ -187,7 +190,7 @@ class Hybrid:
         )
         sparse = None
         if any(isinstance(leg, SparseLeg) for leg in self._legs):
-            sparse = yield from explain(self._session, text, id)
+            sparse = yield from explain(self._session, text, id, resolved.max_query_terms)
         else:
             yield from get(self._session, [id], with_vectors=False)  # refuses what is not there
         return HybridExplanation(
@@ -234,7 +237,13 @@ class Hybrid:
             offset=options.offset,
             with_payload=options.with_payload,
         )
-        return _Resolved(seen=seen, query=query, warnings=warnings, note=settings.note)
+        return _Resolved(
+            seen=seen,
+            query=query,
+            warnings=warnings,
+            note=settings.note,
+            max_query_terms=options.max_query_terms,
+        )
 
     def _resolved(
         self, seen: Description, leg: Leg, text: str, options: SearchOptions

@@ -28,6 +28,7 @@ from splade_connectors.errors import (
     AttachRefused,
     ConfigurationError,
     ManifestMismatch,
+    NotFound,
     WouldReplace,
 )
 from splade_connectors.operations.attach import AttachOptions
@@ -117,6 +118,20 @@ class Meddling(HashEncoder):
         if meddle:
             meddle()
         return super().encode_documents(texts, stats=stats, on_progress=on_progress)
+
+
+class Unable(HashEncoder):
+    """Encodes nothing: whoever asks has made a mistake."""
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """Never."""
+        raise AssertionError("nothing is to be encoded")
 
 
 def looked(store: Store) -> Description:
@@ -344,6 +359,49 @@ class AttachContract(UnchangedContract):
             mended = store.attach(options=AttachOptions(recheck=True))
             assert mended.attached == len(moons)
             assert store.verify(everything=True, recheck=True).complete
+
+    def test_text_is_indexed_for_bm25_without_a_model_and_nothing_is_changed(
+        self, owner: Owner
+    ) -> None:
+        before: Mapping[str, Any] | None = None
+        order = AttachOptions(text_index=("title",))
+        with self.make_store(Unable()) as store:
+            store.inspect()
+            before = owner.documents()
+            plan = store.plan_attach(options=order)
+            assert (plan.documents, plan.text_index, plan.refusals) == (
+                len(FOREIGN),
+                ("title",),
+                (),
+            )
+            assert "title" in " ".join((*plan.changes, *plan.notes))
+            made = store.attach(options=order)
+            # Where text fields are searched as they are, nothing is made.
+            assert made.text_index == (("title",) if plan.changes else ())
+            assert (made.attached, made.encoded, made.verification) == (0, 0, None)
+            assert store.attach(options=order).text_index == ()
+            assert owner.documents() == before
+            assert not store.inspect().capabilities.has_field
+            with pytest.raises(AttachRefused, match="'nowhere'"):
+                store.attach(options=AttachOptions(text_index=("nowhere",)))
+            if made.text_index:
+                assert store.detach(text_index=["title"]).done
+            with pytest.raises(NotFound, match=r"no text index of ours on 'title'"):
+                store.detach(text_index=["title"])
+            assert owner.documents() == before
+
+    def test_vectors_and_a_text_index_come_in_one_run(self, foreign: Store, owner: Owner) -> None:
+        before = owner.documents()
+        plan = foreign.plan_attach(FIELDS, options=AttachOptions(text_index=("title",)))
+        report = foreign.attach(FIELDS, options=AttachOptions(text_index=("title",)))
+        assert (report.attached, report.rejected_count) == (len(FOREIGN), 0)
+        assert report.text_index in ((), ("title",))
+        assert any("title" in line for line in (*plan.changes, *plan.notes))
+        self.assert_attached(foreign)
+        assert owner.documents() == before
+        assert foreign.detach().done
+        if report.text_index:
+            assert foreign.detach(text_index=["title"]).done
 
     def test_parts_together_are_all(self, foreign: Store) -> None:
         parts = [AttachOptions(part=(number, 3)) for number in range(3)]

@@ -50,6 +50,7 @@ from splade_connectors.options import PruneOptions, RetryOptions, SearchOptions
 from splade_connectors.payloads import text_paths
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
+from splade_connectors.testing.memory_text_index import MemoryTextIndexing
 from splade_connectors.testing.oracle import exact_ranking, exact_scores
 from splade_connectors.vectors import SparseBatch, SparseVector
 
@@ -78,6 +79,7 @@ class Collection:
         vectors: by the name of the vector, those of the documents that have one.
         metadata: manifests, and what the names of vectors stand for.
         max_vocabulary: most terms that it tells apart; None for any number.
+        text_indexes: field -> tokenizer.
     """
 
     exists: bool = False
@@ -86,6 +88,7 @@ class Collection:
     vectors: dict[str, dict[DocumentId, Made]] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     max_vocabulary: int | None = None
+    text_indexes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,9 @@ class MemoryBackend:
         self._address = address or Address(collection or Collection())
         self.collection = self._address.collection
         self.attaching = MemoryAttaching(self, self._address)
+        self.text_indexing = MemoryTextIndexing(
+            self.collection.text_indexes, self.collection.payloads, self.describe
+        )
 
     def describe(self) -> Steps[Description]:
         """As `Backend.describe`."""

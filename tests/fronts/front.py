@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -16,6 +17,8 @@ T = TypeVar("T")
 # The first servers with collection metadata, and with vectors added to a collection that exists.
 _METADATA = (1, 16)
 _ADD_VECTOR = (1, 18)
+# The first one that scores BM25 over text indexes.
+_TEXT_SCORING = (1, 20)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Front:
 
     Args:
         version: what it says it is. Below 1.16 it knows no collection metadata, below 1.18 it
-            cannot add a vector to a collection.
+            cannot add a vector to a collection, below 1.20 it knows no BM25 of payload text.
         api_key: asked of every request when set.
         read_only_key: allows reading only.
 
@@ -205,6 +208,8 @@ class Engine:
         self.client = QdrantClient(":memory:")
         # Local mode has none; what is set here is shown, and may be enforced by tests.
         self.strict_mode: models.StrictModeConfigOutput | None = None
+        # Collection -> field -> its index. Local mode shows none, and keeps only those that score.
+        self._indexes: dict[str, dict[str, models.PayloadIndexInfo]] = {}
         self._version = version
         self._lock = threading.Lock()
 
@@ -232,7 +237,32 @@ class Engine:
         found = self.client.get_collection(name)
         if self.strict_mode is not None:
             found.config.strict_mode_config = self.strict_mode
+        found.payload_schema = self._indexes.get(name, {})
         return found
+
+    def create_index(self, name: str, asked: models.CreateFieldIndex) -> models.UpdateResult:
+        """Index a payload field; a new index takes the place of the old one."""
+        self._find(name)
+        schema = asked.field_schema
+        if isinstance(schema, models.TextIndexParams) and not self._at_least(_TEXT_SCORING):
+            schema = schema.model_copy(update={"scoring": None})  # an unknown field is ignored
+        if schema is None:
+            raise Refused(400, "Wrong input: cannot auto-detect field type")
+        kind = schema if isinstance(schema, models.PayloadSchemaType) else schema.type.value
+        self._indexes.setdefault(name, {})[asked.field_name] = models.PayloadIndexInfo(
+            data_type=models.PayloadSchemaType(kind),
+            params=None if isinstance(schema, models.PayloadSchemaType) else schema,
+            points=0,
+        )
+        with warnings.catch_warnings(action="ignore"):  # of indexes that local mode does not keep
+            return self.client.create_payload_index(name, asked.field_name, schema)
+
+    def delete_index(self, name: str, field: str) -> models.UpdateResult:
+        """Remove the index of a payload field, if there is one."""
+        self._find(name)
+        self._indexes.get(name, {}).pop(field, None)
+        with warnings.catch_warnings(action="ignore"):
+            return self.client.delete_payload_index(name, field)
 
     def create(self, name: str, asked: models.CreateCollection) -> bool:
         """Create a collection."""
@@ -271,6 +301,7 @@ class Engine:
     def query(self, name: str, asked: models.QueryRequest) -> models.QueryResponse:
         """Search."""
         self._find(name)
+        self._check_text(name, asked)
         return self.client.query_points(
             name,
             query=asked.query,
@@ -282,6 +313,10 @@ class Engine:
             with_payload=False if asked.with_payload is None else asked.with_payload,
             with_vectors=False if asked.with_vector is None else asked.with_vector,
         )
+
+    def queries(self, name: str, asked: models.QueryRequestBatch) -> list[models.QueryResponse]:
+        """Several searches."""
+        return [self.query(name, search) for search in asked.searches]
 
     def retrieve(self, name: str, asked: models.PointRequest) -> list[models.Record]:
         """Points by id."""
@@ -361,6 +396,33 @@ class Engine:
         """Count points."""
         self._find(name)
         return self.client.count(name, count_filter=asked.filter, exact=asked.exact is not False)
+
+    def _check_text(self, name: str, asked: models.QueryRequest | models.Prefetch) -> None:
+        """Refuse BM25 where a server does; in the words of the engine [edge 0.9.0]."""
+        prefetches = asked.prefetch if isinstance(asked.prefetch, list) else [asked.prefetch]
+        for prefetch in filter(None, prefetches):
+            self._check_text(name, prefetch)
+        if not isinstance(asked.query, models.TextQuery):
+            return
+        if not self._at_least(_TEXT_SCORING):
+            raise Refused(
+                400,
+                "Format error in JSON body: data did not match any variant of untagged enum "
+                "QueryInterface",
+            )
+        index = self._indexes.get(name, {}).get(asked.using or "")
+        if index is None:
+            reason = f"BM25 requires a text index on field {asked.using}, which has none"
+            raise Refused(400, f"Wrong input: {reason}")
+        if not isinstance(index.params, models.TextIndexParams):
+            kind = index.data_type.value.capitalize()
+            reason = (
+                f"BM25 requires a text index on field {asked.using}, which is indexed as {kind}"
+            )
+            raise Refused(400, f"Wrong input: {reason}")
+        if not index.params.scoring:
+            reason = f"The text index on `{asked.using}` does not score"
+            raise Refused(400, f"Wrong input: {reason}: set `scoring` on it to query it")
 
     def _find(self, name: str) -> None:
         if not self.exists(name):

@@ -38,6 +38,7 @@ _READS = (
     "CollectionExists",
     "Get",
     "Query",
+    "QueryBatch",
     "Count",
     "Scroll",
     "List",
@@ -173,6 +174,19 @@ class _Points(_Servicer, grpc.PointsServicer):
             self.engine.delete_vector_name(request.collection_name, request.vector_name)
         )
 
+    def CreateFieldIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        field = request.field_name
+        if request.HasField("field_index_params"):
+            given = GrpcToRest.convert_payload_schema_params(request.field_index_params)
+        else:
+            named = grpc.FieldType.Name(request.field_type).removeprefix("FieldType")
+            given = models.PayloadSchemaType(named.lower())
+        asked = models.CreateFieldIndex(field_name=field, field_schema=given)
+        return _updated(self.engine.create_index(request.collection_name, asked))
+
+    def DeleteFieldIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return _updated(self.engine.delete_index(request.collection_name, request.field_name))
+
     def Upsert(self, request: Any, context: Any) -> Any:  # noqa: N802
         points = [GrpcToRest.convert_point_struct(point) for point in request.points]
         return _updated(
@@ -184,6 +198,18 @@ class _Points(_Servicer, grpc.PointsServicer):
         found = self.engine.query(request.collection_name, asked).points
         result = [RestToGrpc.convert_scored_point(point) for point in found]
         return grpc.QueryResponse(result=result)
+
+    def QueryBatch(self, request: Any, context: Any) -> Any:  # noqa: N802
+        asked = [GrpcToRest.convert_query_points(item) for item in request.query_points]
+        batch = models.QueryRequestBatch(searches=asked)
+        answers = self.engine.queries(request.collection_name, batch)
+        results = [
+            grpc.BatchResult(
+                result=[RestToGrpc.convert_scored_point(point) for point in answer.points]
+            )
+            for answer in answers
+        ]
+        return grpc.QueryBatchResponse(result=results)
 
     def Get(self, request: Any, context: Any) -> Any:  # noqa: N802
         asked = models.PointRequest(

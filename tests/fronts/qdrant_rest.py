@@ -116,8 +116,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
+_READING = ("/points", "/query", "/query/batch", "/count", "/scroll")
+
+
 def _reads(method: str, path: str) -> bool:
-    asks = method == "POST" and path.endswith(("/points", "/query", "/count", "/scroll"))
+    asks = method == "POST" and path.endswith(_READING)
     return asks or method == "GET"
 
 
@@ -164,6 +167,8 @@ _ROUTES: list[tuple[str, str, Any, Callable[..., Any]]] = [
     ("DELETE", _COLLECTION, None, Engine.drop),
     ("PUT", f"{_COLLECTION}/vectors/([^/]+)", models.VectorNameConfig, Engine.add_vector),
     ("DELETE", f"{_COLLECTION}/vectors/([^/]+)", None, Engine.delete_vector_name),
+    ("PUT", f"{_COLLECTION}/index", models.CreateFieldIndex, Engine.create_index),
+    ("DELETE", f"{_COLLECTION}/index/([^/]+)", None, Engine.delete_index),
     ("GET", "/collections", None, Engine.collections),
     ("GET", "/aliases", None, Engine.aliases),
     ("POST", "/collections/aliases", models.ChangeAliasesOperation, Engine.change_aliases),
@@ -174,6 +179,7 @@ _ROUTES: list[tuple[str, str, Any, Callable[..., Any]]] = [
     ("PUT", f"{_COLLECTION}/points", models.PointsList, Engine.upsert),
     ("POST", f"{_COLLECTION}/points", models.PointRequest, Engine.retrieve),
     ("POST", f"{_COLLECTION}/points/query", models.QueryRequest, Engine.query),
+    ("POST", f"{_COLLECTION}/points/query/batch", models.QueryRequestBatch, Engine.queries),
     ("POST", f"{_COLLECTION}/points/count", models.CountRequest, Engine.count),
     ("POST", f"{_COLLECTION}/points/delete", models.PointsSelector, Engine.delete),
     ("POST", f"{_COLLECTION}/points/payload", models.SetPayload, Engine.set_payload),

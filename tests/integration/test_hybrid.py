@@ -196,7 +196,7 @@ def test_a_text_leg_on_qdrant_is_a_sparse_vector_with_idf(
     path = tmp_path / "shard"
     with connect(f"edge:{path}", encoder=encoder) as store:
         store.index(collection.documents)
-        with pytest.raises(ConfigurationError, match=r"IDF modifier on Qdrant; .* has none"):
+        with pytest.raises(ConfigurationError, match=r"bm25 makes one; .* IDF .*: none"):
             store.search("dough", legs=[SparseLeg(), TextLeg(fields=("bm25",))])
     _add_bm25(path, collection)
     with hybrid_places.edge(path, encoder) as place:

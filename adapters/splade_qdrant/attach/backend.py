@@ -15,7 +15,13 @@ from splade_connectors.backends.attaching import (
     Selection,
     Survey,
 )
-from splade_connectors.backends.metadata import former_of, is_marked, switched, without_vector
+from splade_connectors.backends.metadata import (
+    former_of,
+    is_marked,
+    switched,
+    text_indexes_of,
+    without_vector,
+)
 from splade_connectors.backends.protocol import Backend, Description
 from splade_connectors.backends.versions import version_text
 from splade_connectors.documents import DocumentId, Stamp
@@ -140,11 +146,16 @@ class QdrantAttaching:
         removes = [f"the manifest of {vector!r} in the collection's metadata"]
         if is_marked(schema.metadata, vector):
             removes.append(f"the payload key {marker_key(vector)!r}")
+        stay = tuple(
+            f"the text index of {field!r} stays: detach --text-index {field} removes it"
+            for field in text_indexes_of(schema.metadata)
+        )
         if schema.server >= ADD_VECTOR:
-            return (f"the sparse vector {vector!r}", *removes), ()
+            return (f"the sparse vector {vector!r}", *removes), stay
         return tuple(removes), (
             f"the sparse vector {vector!r} stays, empty: Qdrant {version_text(schema.server)} "
             "cannot remove one (1.18 and later can)",
+            *stay,
         )
 
     def withdraw(self, seen: Description) -> Steps[None]:

@@ -46,6 +46,7 @@ class Collection:
         version: the server's.
         distances: dense vector name -> distance.
         filterable: as in `Schema`.
+        idf: names of the sparse vectors with the IDF modifier.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Collection:
     version: Version
     distances: Mapping[str, str]
     filterable: Sequence[str] = ()
+    idf: frozenset[str] = frozenset()
 
 
 def compile_hybrid(query: HybridQuery, collection: Collection, path: FusionPath) -> Plan:
@@ -65,10 +67,11 @@ def compile_hybrid(query: HybridQuery, collection: Collection, path: FusionPath)
     if path != "client" and refusal is None:
         return Plan(
             path="prefetch + formula",
-            reason="one query fuses; ranks and weights mean what they mean on every store",
+            reason="one query fuses; ranks and weights mean what they mean on every store"
+            + _text_remark(query, collection),
             method="POST",
             url_path=_url_path(collection, "query"),
-            body=server_body(query, collection.vector, collection.filterable),
+            body=server_body(query, collection),
             fused_by="server",
         )
     if path == "client":
@@ -81,10 +84,11 @@ def compile_hybrid(query: HybridQuery, collection: Collection, path: FusionPath)
         raise NotSupported(f"Qdrant needs a window for every leg: {refusal}")
     return Plan(
         path="batch query, fused by the client",
-        reason="the definition itself, over the windows of the legs",
+        reason="the definition itself, over the windows of the legs"
+        + _text_remark(query, collection),
         method="POST",
         url_path=_url_path(collection, "query/batch"),
-        body=batch_body(query, collection.vector, collection.filterable),
+        body=batch_body(query, collection),
         fused_by="client",
         not_taken=(f"one query with a formula: {refusal}",),
     )
@@ -107,11 +111,9 @@ def server_refusal(query: HybridQuery, collection: Collection) -> str | None:
     return _similarity_refusal(query, collection.distances)
 
 
-def server_body(
-    query: HybridQuery, vector_name: str, filterable: Sequence[str] = ()
-) -> dict[str, Any]:
+def server_body(query: HybridQuery, collection: Collection) -> dict[str, Any]:
     """The body of the one request; `server_refusal` must have been None."""
-    legs = [leg_body(leg, vector_name, filterable) for leg in query.legs]
+    legs = [leg_body(leg, collection) for leg in query.legs]
     return {
         "prefetch": [_wrapped(leg, query) for leg in legs],
         "query": _formula(query),
@@ -122,24 +124,22 @@ def server_body(
     }
 
 
-def batch_body(
-    query: HybridQuery, vector_name: str, filterable: Sequence[str] = ()
-) -> dict[str, Any]:
+def batch_body(query: HybridQuery, collection: Collection) -> dict[str, Any]:
     """One batch with a query per leg, to be fused by the client."""
     return {
-        "searches": [
-            {**leg_body(leg, vector_name, filterable), "with_payload": [ID_KEY]}
-            for leg in query.legs
-        ]
+        "searches": [{**leg_body(leg, collection), "with_payload": [ID_KEY]} for leg in query.legs]
     }
 
 
-def leg_body(leg: ResolvedLeg, vector_name: str, filterable: Sequence[str] = ()) -> dict[str, Any]:
+def leg_body(leg: ResolvedLeg, collection: Collection) -> dict[str, Any]:
     """One leg as a query, or as a prefetch."""
     body: dict[str, Any] = {"limit": leg.candidates}
     if leg.kind == "sparse":
         assert leg.sparse is not None
-        body |= {"query": sparse_json(leg.sparse), "using": vector_name}
+        body |= {"query": sparse_json(leg.sparse), "using": collection.vector}
+    elif leg.kind == "text" and leg.fields[0] not in collection.idf:
+        # The engine's own BM25 of the payload field, over its text index.
+        body |= {"query": {"text": leg.text}, "using": leg.fields[0]}
     elif leg.kind == "text":
         # Words instead of a vector: the server (from 1.15.3 on) and the engine have BM25 built in.
         body |= {"query": {"text": leg.text, "model": BM25}, "using": leg.fields[0]}
@@ -148,10 +148,18 @@ def leg_body(leg: ResolvedLeg, vector_name: str, filterable: Sequence[str] = ())
         body |= {"query": list(leg.dense), "using": leg.field or ""}
         params = {"exact": True} if leg.exact else {}
         body["params"] = params | ({"hnsw_ef": leg.breadth} if leg.breadth else {})
-    conditions = [filter_json(given, filterable) for given in leg.filters]
+    conditions = [filter_json(given, collection.filterable) for given in leg.filters]
     if conditions:
         body["filter"] = conditions[0] if len(conditions) == 1 else {"must": conditions}
     return body
+
+
+def has_text_query(body: Mapping[str, Any]) -> bool:
+    """Whether a query, or one of its prefetches, asks for BM25 of payload text."""
+    query = body.get("query")
+    if isinstance(query, Mapping) and "text" in query and "model" not in query:
+        return True
+    return any(map(has_text_query, body.get("prefetch", [])))
 
 
 def similarity(score: float, distance: str) -> float:
@@ -163,6 +171,18 @@ def similarity(score: float, distance: str) -> float:
     if distance in _ANGULAR:
         return (1 + score) / 2
     return 1 / (1 + score * score) if distance == "Euclid" else 1 / (1 + score)
+
+
+def _text_remark(query: HybridQuery, collection: Collection) -> str:
+    """What each text leg searches."""
+    remarks = [
+        f"; the {leg.name} leg is the sparse vector {leg.fields[0]!r} with IDF"
+        if leg.fields[0] in collection.idf
+        else f"; the {leg.name} leg is BM25 of the payload field {leg.fields[0]!r}"
+        for leg in query.legs
+        if leg.kind == "text"
+    ]
+    return "".join(remarks)
 
 
 def _wrapped(leg: dict[str, Any], query: HybridQuery) -> dict[str, Any]:

@@ -29,12 +29,14 @@ from splade_connectors.extras import require
 from splade_connectors.files.json_files import read_json_object, write_json_object
 from splade_qdrant.edge.filter import edge_filter
 from splade_qdrant.edge.folder import CONFIG_FILE, METADATA_FILE, ShardFolder
+from splade_qdrant.edge.payload_index import index_json, text_index_params
 from splade_qdrant.edge.query import edge_query, selected
 from splade_qdrant.errors import from_engine, unquoted
 from splade_qdrant.requests import QdrantRequest
 
-# What the engine can do, in terms of server versions: metadata (here) and added vectors.
-_LIKE_SERVER = "1.18.0"
+# What the engine [0.9.0] can do, in terms of server versions: metadata (here), added vectors, and
+# BM25 of payload text.
+_LIKE_SERVER = "1.20.0"
 
 
 class EdgeEngine:
@@ -115,12 +117,13 @@ class EdgeEngine:
 
     def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """In the form of GET /collections/NAME."""
-        self._open()  # from now on no other process changes what is read here
+        shard = self._open()  # from now on no other process changes what is read here
         path = self._folder.path
         config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
         params = {"vectors": config.get("vectors"), "sparse_vectors": config.get("sparse_vectors")}
         metadata = read_json_object(path / METADATA_FILE)
-        return {"config": {"params": params, "metadata": metadata}}
+        indexes = {name: index_json(found) for name, found in shard.info().payload_schema.items()}
+        return {"config": {"params": params, "metadata": metadata}, "payload_schema": indexes}
 
     def _create(self, body: Mapping[str, Any]) -> None:
         folder, engine = self._folder, self._engine
@@ -185,6 +188,15 @@ class EdgeEngine:
 
     def _add_sparse_vector(self, body: Mapping[str, Any]) -> None:
         self._update(self._engine.UpdateOperation.create_sparse_vector(body["name"]))
+        self._flush(body)
+
+    def _create_payload_index(self, body: Mapping[str, Any]) -> None:
+        params = text_index_params(body["index"]["params"])
+        self._update(self._engine.UpdateOperation.create_field_index(body["field"], params))
+        self._flush(body)
+
+    def _delete_payload_index(self, body: Mapping[str, Any]) -> None:
+        self._update(self._engine.UpdateOperation.delete_field_index(body["field"]))
         self._flush(body)
 
     def _set_metadata(self, body: Mapping[str, Any]) -> None:

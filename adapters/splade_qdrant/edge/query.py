@@ -53,6 +53,8 @@ def _query(body: Json) -> Any:
             return engine.Query.Nearest(engine.SparseVector(indices, values), using=body["using"])
         case {"text": text, "model": _}:
             return engine.Query.Nearest(engine.Bm25().embed_query(text), using=body["using"])
+        case {"text": text}:
+            return engine.TextQuery(body["using"], text)
         case list(vector):
             return engine.Query.Nearest(vector, using=body["using"])
         case {"sample": "random"}:

@@ -10,6 +10,7 @@ from typing import Any
 from splade_connectors.backends.attaching import Selection, Survey, attach_backend
 from splade_connectors.backends.feature_names import detect_style
 from splade_connectors.backends.protocol import Description
+from splade_connectors.backends.text_indexing import TextIndexSurvey
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import (
     ConfigurationError,
@@ -17,6 +18,7 @@ from splade_connectors.errors import (
     NotFound,
 )
 from splade_connectors.manifest import KeyStyle
+from splade_connectors.operations.attach.text_index import survey_text_indexes
 from splade_connectors.operations.encode import encode_texts
 from splade_connectors.operations.session import Session
 from splade_connectors.options import AttachOptions
@@ -35,7 +37,8 @@ class AttachPlan:
         backend: "qdrant", "elasticsearch", …
         version: of the server.
         vector: name of the vector or field that the sparse vectors go to.
-        text_fields: what the text is made of.
+        text_fields: what the text is made of; () where nothing is encoded.
+        text_index: fields that BM25 is to search.
         documents: in the collection or index.
         to_do: documents that get a vector; of those that have one, the ones whose text has changed
             are found while the run reads.
@@ -56,6 +59,7 @@ class AttachPlan:
     version: str
     vector: str
     text_fields: tuple[str, ...]
+    text_index: tuple[str, ...]
     documents: int
     to_do: int
     without_text: float
@@ -77,6 +81,7 @@ class AttachPlan:
             "version": self.version,
             "vector": self.vector,
             "text_fields": list(self.text_fields),
+            "text_index": list(self.text_index),
             "documents": self.documents,
             "to_do": self.to_do,
             "without_text_percent": round(self.without_text, 1),
@@ -99,6 +104,9 @@ class Planner:
         session: of the store.
         options: of the run.
         seen: of the collection or index.
+
+    Attributes:
+        indexing: what would become of text indexes, once the plan was made.
     """
 
     def __init__(self, session: Session, options: AttachOptions, seen: Description) -> None:
@@ -106,6 +114,7 @@ class Planner:
         self._options = options
         self._backend = attach_backend(session.backend)
         self.seen = seen
+        self.indexing = TextIndexSurvey()
         self.recipe = session.recipe(seen, self._text_fields())
 
     def plan(self, *, measured: bool) -> Steps[AttachPlan]:
@@ -116,7 +125,8 @@ class Planner:
         """
         found, selection = self.seen.capabilities, self.selection(self.seen)
         survey = yield from self._backend.survey(self.seen, selection)
-        refusals = [*survey.refusals, *self._refusals(survey)]
+        self.indexing = yield from survey_text_indexes(self._session, self.seen, self._options)
+        refusals = [*survey.refusals, *self._refusals(survey), *self.indexing.refusals]
         texts = [text_of(item.payload, selection.fields) for item in survey.sample]
         seconds, terms = (yield from self._measure(texts)) if measured else (0.0, 0.0)
         blank = [text for text in texts if not text.strip()]
@@ -126,6 +136,7 @@ class Planner:
             version=found.version_text,
             vector=self.seen.vector,
             text_fields=selection.fields,
+            text_index=self._options.text_index,
             documents=survey.counts.documents,
             to_do=survey.counts.missing,
             without_text=100 * len(blank) / len(texts) if texts else 0.0,
@@ -135,8 +146,8 @@ class Planner:
             seconds=seconds * survey.counts.missing if measured else None,
             terms=terms,
             bytes=round(terms * survey.bytes_per_term * survey.counts.missing),
-            changes=survey.changes,
-            notes=survey.notes,
+            changes=(*survey.changes, *self.indexing.changes),
+            notes=(*survey.notes, *self.indexing.notes),
             refusals=tuple(refusals),
         )
 

@@ -12,6 +12,7 @@ from splade_connectors.operations.attach.copy import Copying
 from splade_connectors.operations.attach.plan import AttachPlan, look_for_attaching, pinned
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.run import Attaching
+from splade_connectors.operations.attach.text_index_alone import IndexingText
 from splade_connectors.operations.session import Session
 from splade_connectors.options import AttachOptions, OnProgress, RetryOptions
 from splade_connectors.runtime.effects import Steps
@@ -32,6 +33,8 @@ def begin_attaching(
     if options.copy_to:
         return Copying(session, options.copy_to, options, retry, on_progress, dead_letters)
     session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
+    if options.is_text_index_alone:
+        return IndexingText(session, seen, options, retry, on_progress, dead_letters)
     if not options.replace_model:
         return Attaching(session, seen, options, retry, on_progress, dead_letters)
     stored = seen.manifest

@@ -88,6 +88,7 @@ class AttachReport:
             for other runs.
         copy: of a run that copies the collection first.
         alias: that names the copy now; "" without one.
+        text_index: fields whose text index was made or built anew.
     """
 
     attached: int = 0
@@ -108,6 +109,7 @@ class AttachReport:
     switched: bool | None = None
     copy: CopyReport | None = None
     alias: str = ""
+    text_index: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -138,6 +140,7 @@ class AttachReport:
             "seconds": round(self.seconds, 3),
             "interrupted": self.interrupted,
             "verification": self.verification.to_json() if self.verification else None,
+            "text_index": list(self.text_index),
             **({} if self.switched is None else {"switched": self.switched}),
             **({"copy": self.copy.to_json(), "alias": self.alias} if self.copy else {}),
         }

@@ -30,6 +30,7 @@ from splade_connectors.errors import (
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.attach.plan import AttachPlan, Planner, look_for_attaching
 from splade_connectors.operations.attach.report import AttachReport
+from splade_connectors.operations.attach.text_index import create_text_indexes
 from splade_connectors.operations.attach.verify import Verifying, is_same_vector
 from splade_connectors.operations.encode import encode_texts
 from splade_connectors.operations.session import Recipe, Session
@@ -153,8 +154,11 @@ class Attaching(Interruptible[AttachReport]):
                 f"nothing was written to {plan.target}: {'; '.join(plan.refusals)}",
                 refusals=plan.refusals,
             )
+        creating = create_text_indexes(self._session, planner.seen, self._options)
+        seen = yield from self._patiently(creating)
+        self.report.text_index = planner.indexing.lacking
         seen = yield from self._backend.ensure(
-            planner.seen,
+            seen,
             planner.recipe.manifest,
             write_manifest=planner.seen.manifest is None,
             mark=self._options.mark,

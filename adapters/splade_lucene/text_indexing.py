@@ -1,0 +1,59 @@
+"""Text fields, which BM25 searches as they are mapped: there is no index to be made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from splade_connectors.backends.protocol import Description
+from splade_connectors.backends.text_indexing import TextIndexOrder, TextIndexSurvey
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.fusion.request import ResolvedLeg
+from splade_connectors.runtime.effects import Steps
+from splade_lucene.address import IndexAddress
+from splade_lucene.server import Remembered
+from splade_lucene.text_fields import check_text_fields
+
+
+class LuceneTextIndexing:
+    """As `TextIndexBackend`.
+
+    Args:
+        address: of the index.
+        remembered: of the server.
+    """
+
+    def __init__(self, address: IndexAddress, remembered: Remembered) -> None:
+        self._address = address
+        self._remembered = remembered
+
+    def survey(self, seen: Description, order: TextIndexOrder) -> Steps[TextIndexSurvey]:
+        """Refuses fields that are not there, and other words than those of the mapping."""
+        refusals, notes = [], []
+        if order.tokenizer is not None:
+            refusals.append(
+                f"the analyzers of {self._address.location} are those of its mapping: leave "
+                "--text-tokenizer away"
+            )
+        for field in order.fields:
+            leg = ResolvedLeg(name="text", kind="text", fields=(field,))
+            try:
+                yield from check_text_fields(leg, self._address, self._remembered.text_fields)
+            except ConfigurationError as error:
+                refusals.append(str(error))
+            else:
+                notes.append(f"BM25 searches {field!r} as it is mapped: no index is made")
+        return TextIndexSurvey(notes=tuple(notes), refusals=tuple(refusals))
+
+    def create(self, seen: Description, order: TextIndexOrder) -> Steps[Description]:
+        """Nothing to do."""
+        yield from ()
+        return seen
+
+    def made(self, seen: Description) -> Sequence[str]:
+        """None."""
+        return ()
+
+    def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
+        """None is ours."""
+        yield from ()
+        return seen
