@@ -90,6 +90,8 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     for key, item in value.items():
         if not isinstance(key, str):  # JSON would make text of numbers, and two keys one
             raise _Refused(f"has the key {quoted(key)}; keys are strings")
+        if not key.strip():  # Elasticsearch refuses it, and no filter can name it
+            raise _Refused(f"has the key {quoted(key)}; every field needs a name")
         try:
             name = _text(key)
             kept = _value(item, depth)

@@ -234,6 +234,29 @@ class StoreContract(ABC):
         assert "bread" in {hit.id for hit in filled.search("cats")}
         assert "bread" not in {hit.id for hit in filled.search("flour")}
 
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"": 1}, id="empty key"),
+            pytest.param({7: 1}, id="number as a key"),
+            pytest.param({("a", "b"): 1}, id="tuple as a key"),
+            pytest.param({"a": {None: 1}}, id="no string as a key below"),
+            pytest.param({"a": [{" ": 1}]}, id="blank key below"),
+            pytest.param({"n": float("nan"), "": 1}, id="missing value beside an empty key"),
+            pytest.param({"a": "\ud800"}, id="half of a surrogate pair"),
+            pytest.param({"a": object()}, id="object"),
+        ],
+    )
+    def test_an_update_is_refused_whole_if_it_cannot_be_indexed(
+        self, filled: Store, changes: Any
+    ) -> None:
+        before = filled.get(["bread"], with_vectors=True)
+        report = filled.index([Document(id="new", text="Cats sleep.", payload=changes)])
+        assert (report.written, report.rejected_count) == (0, 1)
+        with pytest.raises(InvalidDocument, match="payload"):
+            filled.update("bread", text="Cats sleep.", payload=changes)
+        assert filled.get(["bread"], with_vectors=True) == before
+
     def test_updating_what_is_not_there(self, filled: Store) -> None:
         with pytest.raises(NotFound, match="nobody"):
             filled.update("nobody", text="x")
