@@ -85,7 +85,10 @@ class LetterFile:
 
     def _opened(self) -> IO[str]:
         if self.named:
-            return opened_in_place(self.path, mode=0o600)
+            try:
+                return opened_in_place(self.path, mode=0o600)
+            except BlockingIOError:
+                self._elsewhere = f"another run is writing to {self.path}"
         self.path, file = opened_as_new(self.path)
         if self._elsewhere:
             log.warning("dead letters go to %s: %s", self.path, self._elsewhere)

@@ -18,6 +18,11 @@ from typing import IO
 
 from splade_connectors.errors import ConfigurationError
 
+try:
+    import fcntl
+except ImportError:  # Windows: there, nobody can replace a file that is open
+    fcntl = None  # type: ignore[assignment]
+
 # A disk, a quota or a file's largest size.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -76,6 +81,7 @@ def opened_in_place(path: Path, *, mode: int) -> IO[str]:
         mode: of a file that was not there.
 
     Raises:
+        BlockingIOError: when another process is writing the file in this way.
         OSError: when it cannot be written.
     """
     if _is_written_to(path):
@@ -83,7 +89,10 @@ def opened_in_place(path: Path, *, mode: int) -> IO[str]:
     place = _place(path)
     unfinished, file = _unfinished(place, mode, by_line=True)
     try:
-        unfinished.replace(place)
+        with _alone_in(place.parent):
+            _refuse_held(place)
+            _hold(file)
+            unfinished.replace(place)
     except BaseException:
         file.close()
         unfinished.unlink(missing_ok=True)
@@ -104,6 +113,44 @@ def opened_as_new(path: Path, mode: int = 0o600) -> tuple[Path, IO[str]]:
         with suppress(FileExistsError):
             return name, _text(os.open(name, _NEW, mode), by_line=True)
     raise AssertionError  # pragma: no cover  # there is always a next number
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Others who look whether a file of this folder is held wait until the block has ended."""
+    number = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
+    try:
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        if number >= 0:
+            os.close(number)
+
+
+def _hold(file: IO[str]) -> None:
+    """Until it is closed, or the process ends."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _refuse_held(place: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        number = os.open(place, os.O_RDONLY)
+    except OSError:  # not there, or not ours to read
+        return
+    try:
+        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return
+    finally:
+        os.close(number)
 
 
 def whole_or_not(file: IO[str], line: str) -> None:

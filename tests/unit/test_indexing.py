@@ -339,12 +339,20 @@ def test_the_text_is_stored_where_the_payload_does_not_have_it(
     assert bench.documents()[1].payload == kept
 
 
-@pytest.mark.parametrize("key", [1, None, ""])
-def test_a_payload_key_that_is_no_text_is_reported(bench: Bench, key: Any) -> None:
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (1, "keys are strings"),
+        (None, "keys are strings"),
+        ("", "every field needs a name"),
+        ("\t ", "every field needs a name"),
+    ],
+)
+def test_a_payload_key_that_is_no_name_is_reported(bench: Bench, key: Any, why: str) -> None:
     rows = [Document(id=1, text="x", payload={key: 1}), Document(id=2, text="y")]
     report = bench.store().index(rows)
     assert report.written == 1
-    assert f"has the key {key!r}; keys are strings" in report.rejected[0].reason
+    assert f"has the key {key!r}; {why}" in report.rejected[0].reason
 
 
 def test_what_others_made_and_left_empty_is_ours(bench: Bench) -> None:
