@@ -26,6 +26,7 @@ from splade_connectors.operations.attach.report import AttachReport, DetachRepor
 from splade_connectors.operations.attach.run import attach_options, say_how_far_attached
 from splade_connectors.operations.edit import count, delete, get, known, update
 from splade_connectors.operations.explain import explain
+from splade_connectors.operations.export import Exporting
 from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
     say_how_far,
@@ -242,14 +243,25 @@ class AsyncStore(Verbs):
         return await self._run(self._detach(dry_run, former, text_index, on_progress))
 
     async def get(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool = False
+        self, ids: Sequence[DocumentId], *, with_vectors: bool = False, absent_ok: bool = False
     ) -> list[StoredDocument]:
         """As `Store.get`."""
-        return await self._run(get(self._session, ids, with_vectors=with_vectors))
+        return await self._run(
+            get(self._session, ids, with_vectors=with_vectors, absent_ok=absent_ok)
+        )
 
-    async def known(self, ids: Sequence[DocumentId]) -> list[DocumentId]:
+    async def known(
+        self, ids: Sequence[DocumentId], *, absent_ok: bool = False
+    ) -> list[DocumentId]:
         """As `Store.known`."""
-        return await self._run(known(self._session, ids))
+        return await self._run(known(self._session, ids, absent_ok))
+
+    async def export(self, *, with_vectors: bool = False) -> AsyncIterator[StoredDocument]:
+        """As `Store.export`; iterate over it with `async for`."""
+        exporting = Exporting(self._session, with_vectors)
+        while not exporting.done:
+            for document in await self._run(exporting.page()):
+                yield document
 
     async def update(
         self,

@@ -80,11 +80,14 @@ class StoredDocument:
         id: the id it was indexed under.
         payload: its fields, without vectors.
         vector: its sparse vector as stored (rounded where the store rounds), None if it has none.
+        dense: its dense vectors by name, where an export with vectors read it; an unnamed one
+            has the name ''.
     """
 
     id: DocumentId
     payload: Mapping[str, Any]
     vector: SparseVector | None = None
+    dense: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

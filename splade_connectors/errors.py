@@ -7,6 +7,7 @@ program may want are attributes with defaults, so that each error survives pickl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class SpladeConnectorsError(Exception):
@@ -105,6 +106,18 @@ class AttachRefused(SpladeConnectorsError):
 
 class WouldReplace(SpladeConnectorsError):
     """Documents of others have these ids, and indexing would replace them whole."""
+
+
+class DeletionRefused(SpladeConnectorsError):
+    """The source seems to have lost too many documents, so none was deleted; the rest was written.
+
+    Attributes:
+        report: the `IndexReport` of the run.
+    """
+
+    def __init__(self, message: str, *, report: Any = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class RequestRejected(SpladeConnectorsError):

@@ -139,6 +139,10 @@ class WriteOptions:
             payload has changed, the stored sparse vector goes on.
         mark: with `skip_unchanged`, on Qdrant: keep that hash in the payload of points of a
             collection that others made; in one of ours it is kept anyway.
+        delete_missing: after all was written, delete the documents that were written before and
+            that are not among those of this run.
+        most_deleted: the largest share of the documents that `delete_missing` may delete, from 0
+            to 1; if more are missing, none is deleted.
         retry: when a failed write is sent again; None takes the store's `retry`, or, where none
             was given, waits up to 15 minutes: a long run outlives the restart of a server.
     """
@@ -152,6 +156,8 @@ class WriteOptions:
     max_in_flight: int = 4
     skip_unchanged: bool = False
     mark: bool = False
+    delete_missing: bool = False
+    most_deleted: float = 0.2
     retry: RetryOptions | None = None
 
     def __post_init__(self) -> None:
@@ -162,6 +168,8 @@ class WriteOptions:
             max_chunk_bytes=self.max_chunk_bytes,
             max_in_flight=self.max_in_flight,
         )
+        if not 0.0 <= self.most_deleted <= 1.0:
+            raise ConfigurationError(f"most_deleted must lie in [0, 1], not {self.most_deleted!r}")
         if not self.text_fields:
             raise ConfigurationError("text_fields must name at least one field, e.g. ('text',)")
 
@@ -207,6 +215,7 @@ class Progress:
         retries: requests that were sent again so far.
         in_flight: documents that have been sent, and not been acknowledged yet.
         stopping: the run was interrupted, and waits for what is in flight.
+        missing: documents that the source no longer has, which are deleted from now on.
     """
 
     done: int
@@ -216,6 +225,7 @@ class Progress:
     retries: int = 0
     in_flight: int = 0
     stopping: bool = False
+    missing: int = 0
 
 
 OnProgress = Callable[[Progress], None]

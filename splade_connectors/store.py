@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -35,6 +35,7 @@ from splade_connectors.operations.attach.run import (
 )
 from splade_connectors.operations.edit import count, delete, get, known, update
 from splade_connectors.operations.explain import explain
+from splade_connectors.operations.export import Exporting
 from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
     how_far,
@@ -371,13 +372,41 @@ class Store(Verbs):
         """
         return self._run(self._detach(dry_run, former, text_index, on_progress))
 
-    def get(self, ids: Sequence[DocumentId], *, with_vectors: bool = False) -> list[StoredDocument]:
-        """Documents by id, in this order; `NotFound` names those that are not there."""
-        return self._run(get(self._session, ids, with_vectors=with_vectors))
+    def get(
+        self, ids: Sequence[DocumentId], *, with_vectors: bool = False, absent_ok: bool = False
+    ) -> list[StoredDocument]:
+        """Documents by id, in this order.
 
-    def known(self, ids: Sequence[DocumentId]) -> list[DocumentId]:
-        """Those of the ids that are in the store."""
-        return self._run(known(self._session, ids))
+        Args:
+            ids: of the documents.
+            with_vectors: the sparse vectors, too.
+            absent_ok: leave out those that are not there, instead of raising `NotFound`; of a
+                collection or index that does not exist, all of them.
+        """
+        return self._run(get(self._session, ids, with_vectors=with_vectors, absent_ok=absent_ok))
+
+    def known(self, ids: Sequence[DocumentId], *, absent_ok: bool = False) -> list[DocumentId]:
+        """Those of the ids that are in the store.
+
+        Args:
+            ids: of documents.
+            absent_ok: none of them is in a collection or index that does not exist, instead of
+                raising `NotFound`.
+        """
+        return self._run(known(self._session, ids, absent_ok))
+
+    def export(self, *, with_vectors: bool = False) -> Iterator[StoredDocument]:
+        """Every document, whoever wrote it, read a page at a time while they are asked for.
+
+        Args:
+            with_vectors: sparse and dense vectors, too.
+
+        Raises:
+            Unavailable: when the server was restarted meanwhile: the export is to begin again.
+        """
+        exporting = Exporting(self._session, with_vectors)
+        while not exporting.done:
+            yield from self._run(exporting.page())
 
     def update(
         self,

@@ -184,6 +184,13 @@ def payload_of(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def dense_of(found: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The dense vectors in a point that was read with vectors; an unnamed one is called ''."""
+    vectors = found.get("vector")
+    named = vectors if isinstance(vectors, Mapping) else {"": vectors}
+    return {name: list(values) for name, values in named.items() if isinstance(values, list)}
+
+
 def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
     """The document in a retrieved point."""
     vectors = found.get("vector")

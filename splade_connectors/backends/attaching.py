@@ -35,6 +35,7 @@ class Selection:
         size: most documents of a page.
         part: as in `AttachOptions`.
         mark: whether documents carry a marker, or are to.
+        whole: the whole payload is read, whatever `fields` says, and dense vectors with the sparse.
     """
 
     which: Which
@@ -44,6 +45,7 @@ class Selection:
     size: int = 512
     part: tuple[int, int] | None = None
     mark: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +57,7 @@ class Found:
         payload: the selected fields.
         marker: what its vector was made of, as it is marked; None where it is not.
         vector: the stored sparse vector, None where it was not asked for or is not there.
+        dense: its dense vectors by name, where the whole document was asked for with vectors.
         handle: what the backend needs to write to exactly this version of it.
     """
 
@@ -62,6 +65,7 @@ class Found:
     payload: Mapping[str, Any]
     marker: str | None = None
     vector: SparseVector | None = None
+    dense: Mapping[str, Sequence[float]] = field(default_factory=dict)
     handle: Any = field(default=None, repr=False)
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+
+from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from splade_connectors.cli.parameters import ModelOptions
+    from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.options import ConnectOptions, EncodeOptions, PruneOptions
     from splade_connectors.store import Store
+    from splade_connectors.vectors import SparseVector
 
 
 def open_store(
@@ -21,6 +27,7 @@ def open_store(
     encode: EncodeOptions | None = None,
     prune: PruneOptions | None = None,
     queries_only: bool = False,
+    encoder: SparseEncoder | None = None,
 ) -> Store:
     """The store that the options name, to be closed; its encoder is loaded where a model is.
 
@@ -31,12 +38,15 @@ def open_store(
         encode: how texts become vectors.
         prune: of documents.
         queries_only: whether no documents are encoded.
+        encoder: of that model, where it is loaded already.
     """
     from splade_connectors.opening import connect
 
+    if encoder is None and model:
+        encoder = model.load(encode, queries_only=queries_only)
     return connect(
         target,
-        encoder=model.load(encode, queries_only=queries_only) if model else None,
+        encoder=encoder,
         options=connection,
         prune=prune,
         override_manifest=bool(model and model.override_manifest),
@@ -51,3 +61,26 @@ def check_outputs(
 
     manifest = Path(connection.manifest_file) if connection.manifest_file else None
     check_outputs(*paths, inputs=[*inputs, manifest])
+
+
+def terms(encoder: SparseEncoder, vector: SparseVector, *, ids: bool = False) -> dict[str, float]:
+    """Token (or term id) -> weight."""
+    indices = vector.indices.tolist()
+    names = list(map(str, indices)) if ids else encoder.tokens(indices)
+    # The shortest decimal that reads back as the same float32.
+    return {name: float(str(value)) for name, value in zip(names, vector.values, strict=True)}
+
+
+@contextmanager
+def written(output: Path | None) -> Iterator[IO[str]]:
+    """Standard output, or a file that appears when it is complete."""
+    from splade_connectors.files.outputs import reason_of, replacing
+
+    if output is None:
+        yield sys.stdout
+        return
+    try:
+        with replacing(output) as file:
+            yield file
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {output}: {reason_of(error)}") from error

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import parameters, printing, progress
+from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -18,7 +15,6 @@ if TYPE_CHECKING:
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.readers import FileReader
     from splade_connectors.options import PruneOptions
-    from splade_connectors.vectors import SparseVector
 
 EXAMPLES = (
     "encode --query 'why does dough rise'",
@@ -69,7 +65,7 @@ def command(
         return
     with (
         rows.open(file or "-") as reader,
-        _opened(output) as out,
+        common.written(output) as out,
         progress.progress_bar("encoding", lambda: reader.fraction) as show,
     ):
         rejected = _encode_file(encoder, reader, out, ids, json, show, prune)
@@ -89,7 +85,7 @@ def _encode_query(
     vector = whole.prune(PruneOptions(top_k=most))
     warn_of_many_terms(encoder.spec.model, [vector], "a query")
     if json:
-        printing.print_json({"query": query, "terms": _terms(encoder, vector, ids)})
+        printing.print_json({"query": query, "terms": common.terms(encoder, vector, ids=ids)})
         return
     from splade_connectors.cli.screen import Table
 
@@ -131,32 +127,10 @@ def _encode_file(
         rejected += [row for row in portion if not isinstance(row, Document)]
         vectors = document_vectors(encoder, documents, EncodeStats(), prune=prune)
         for document, vector in zip(documents, vectors, strict=True):
-            record = {"id": document.id, "terms": _terms(encoder, vector, ids)}
+            record = {"id": document.id, "terms": common.terms(encoder, vector, ids=ids)}
             line = printing.json_text(record, stream=out)
             out.write((",\n" if done else "") + line if json else f"{line}\n")
             done += 1
         show(Progress(done=done, rejected=len(rejected)))
     out.write("]\n" if json else "")
     return rejected
-
-
-def _terms(encoder: SparseEncoder, vector: SparseVector, ids: bool) -> dict[str, float]:
-    indices = vector.indices.tolist()
-    names = list(map(str, indices)) if ids else encoder.tokens(indices)
-    # The shortest decimal that reads back as the same float32.
-    return {name: float(str(value)) for name, value in zip(names, vector.values, strict=True)}
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that appears when it is complete."""
-    from splade_connectors.files.outputs import reason_of, replacing
-
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        with replacing(output) as file:
-            yield file
-    except OSError as error:
-        raise ConfigurationError(f"cannot write {output}: {reason_of(error)}") from error

@@ -11,18 +11,21 @@ import typer
 
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.cli.parameters import RowOptions
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, DeletionRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from splade_connectors.files.dead_letters import Letters
+    from splade_connectors.cli.parameters import ReportOptions
+    from splade_connectors.files.dead_letters import DeadLetters, Letters
     from splade_connectors.files.readers import FileReader
+    from splade_connectors.options import OnProgress, Progress, WriteOptions
     from splade_connectors.store import Store
     from splade_connectors.writing.report import IndexReport
 
 EXAMPLES = (
     "index corpus.jsonl edge:articles",
+    "index corpus.jsonl edge:articles --skip-unchanged --delete-missing",
     "index rows.csv elasticsearch://localhost/articles --text title --text body",
 )
 
@@ -57,7 +60,12 @@ def command(
     others are never replaced unless --replace says so: attach keeps what they hold. Rows that
     cannot be indexed are reported with line and reason, and the rest goes on (exit code 1). Ctrl-C,
     SIGTERM and SIGHUP wait for what is in flight; the same command again completes the index.
+    A nightly job is one line: --skip-unchanged --delete-missing makes the index what the file is.
     """
+    if from_dead_letters and writing.delete_missing:
+        raise ConfigurationError(
+            "dead letters are only a part of the source: leave --delete-missing away"
+        )
     common.check_outputs(letters.dead_letters, connection=connection, inputs=[Path(file)])
     with output.stopped() as begins:
         with (
@@ -69,14 +77,51 @@ def command(
             fields = reader.text_fields or _stored_fields(store)
             options = replace(writing, text_fields=fields)
             begins()
-            report = store.index(reader, options=options, on_progress=show, dead_letters=kept)
+            told = _telling(show, output)
+            report, refusal = _indexed(store, reader, options, told, kept)
         output.report(report)
         if not output.json:
             print_report(report)
             printing.print_rejections(report.rejected, report.rejected_count, kept, report.reasons)
             printing.print_again(kept, target)
+    if refusal:
+        raise refusal
     if report.rejected_count:
         raise typer.Exit(1)
+
+
+def _indexed(
+    store: Store,
+    reader: FileReader | Letters,
+    options: WriteOptions,
+    on_progress: OnProgress,
+    kept: DeadLetters,
+) -> tuple[IndexReport, DeletionRefused | None]:
+    """The report, and why documents were not deleted that are missing."""
+    try:
+        return store.index(
+            reader, options=options, on_progress=on_progress, dead_letters=kept
+        ), None
+    except DeletionRefused as refusal:
+        return refusal.report, refusal
+
+
+def _telling(show: OnProgress, output: ReportOptions) -> OnProgress:
+    """What shows progress, and says how many documents are deleted before any is."""
+    said = False
+
+    def told(step: Progress) -> None:
+        nonlocal said
+        show(step)
+        if step.missing and not said:
+            said = True
+            if output.log_json:
+                progress.log_json("deleting", missing=step.missing)
+            else:
+                message = "{:,} documents are no longer in the source: deleting them"
+                printing.say(message, step.missing, stderr=True)
+
+    return told
 
 
 @contextmanager
@@ -113,6 +158,8 @@ def print_report(report: IndexReport) -> None:
         terms,
     )
     notes = [
+        (report.unchanged, "unchanged: neither encoded nor sent"),
+        (report.deleted, "deleted: the source no longer has them"),
         (report.replaced, "took the place of one with the same id"),
         (report.truncated, "longer than the model's maximum: their end is not encoded"),
         (report.split, "longer than the model's maximum: encoded in passages"),

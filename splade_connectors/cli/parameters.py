@@ -36,6 +36,7 @@ ENCODER = "Encoder"
 HYBRID = "Hybrid search"
 INPUT = "Input"
 OUTPUT = "Output"
+WRITING = "Writing"
 
 TargetArgument = Annotated[
     str,
@@ -164,7 +165,17 @@ DenseRows = Annotated[
 ]
 
 
-Writing = Annotated[WriteOptions, Group(INPUT, replace=Flag("--replace"))]
+Writing = Annotated[
+    WriteOptions,
+    Group(
+        WRITING,
+        replace=Flag("--replace"),
+        skip_unchanged=Flag("--skip-unchanged"),
+        mark=Flag("--mark"),
+        delete_missing=Flag("--delete-missing"),
+        most_deleted=Flag(more="1 deletes whatever is missing."),
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,18 +20,20 @@ _FETCHED_AT_ONCE = 200
 
 
 def get(
-    session: Session, ids: Sequence[DocumentId], *, with_vectors: bool
+    session: Session, ids: Sequence[DocumentId], *, with_vectors: bool, absent_ok: bool = False
 ) -> Steps[list[StoredDocument]]:
     """These documents, in this order.
 
     Raises:
-        NotFound: naming the ids that are not there.
+        NotFound: naming the ids that are not there, unless that is no error.
     """
     ids = _checked(ids)
     seen = yield from session.look()
+    if absent_ok and not seen.capabilities.exists:
+        return []
     check_exists(session, seen)
     documents = yield from session.backend.fetch(seen, ids, with_vectors=with_vectors)
-    if len(documents) < len(ids):
+    if len(documents) < len(ids) and not absent_ok:
         key = session.backend.key_of
         present = {key(document.id) for document in documents}
         missing = listed([id for id in ids if key(id) not in present])
@@ -39,18 +41,23 @@ def get(
     return documents
 
 
-def known(session: Session, ids: Sequence[DocumentId]) -> Steps[list[DocumentId]]:
+def known(
+    session: Session, ids: Sequence[DocumentId], absent_ok: bool = False
+) -> Steps[list[DocumentId]]:
     """Those of the ids that are there, asked for in portions."""
     ids = _checked(ids)
     seen = yield from session.look()
+    if absent_ok and not seen.capabilities.exists:
+        return []
     check_exists(session, seen)
+    key = session.backend.key_of
     found: list[DocumentId] = []
     for start in range(0, len(ids), _FETCHED_AT_ONCE):
         portion = ids[start : start + _FETCHED_AT_ONCE]
         documents = yield from session.backend.fetch(seen, portion, with_vectors=False)
-        present = {session.backend.key_of(document.id) for document in documents}
+        present = {key(document.id) for document in documents}
         # As they were asked for: the store may spell a UUID in another way.
-        found += [id for id in portion if session.backend.key_of(id) in present]
+        found += [id for id in portion if key(id) in present]
     return found
 
 

@@ -20,12 +20,14 @@ from splade_connectors.documents import (
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import (
     ConfigurationError,
+    DeletionRefused,
     InvalidDocument,
     ManifestMismatch,
     WouldReplace,
 )
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.encode import document_vectors
+from splade_connectors.operations.missing import Source, check_mirroring, delete_missing
 from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.operations.unchanged import (
     Comparison,
@@ -37,13 +39,12 @@ from splade_connectors.operations.unchanged import (
 )
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import values_at
-from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.runtime.effects import Compute, Join, Spawn, Steps
 from splade_connectors.shown import quoted
 from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.chunks import PortionSize
 from splade_connectors.writing.report import IndexReport
-from splade_connectors.writing.seen_ids import SeenIds
 from splade_connectors.writing.send import Interruptible, Sender
 
 
@@ -90,6 +91,7 @@ class Indexing(Interruptible[IndexReport]):
         self.portion_size = PortionSize(options.portion_documents)
         self._session = session
         self._options = options
+        self._retry = retry
         self._on_progress = on_progress
         self._dead_letters = dead_letters
         self._sender: Sender[EncodedDocument] = Sender(
@@ -97,7 +99,7 @@ class Indexing(Interruptible[IndexReport]):
         )
         self._began = time.perf_counter()
         self._prepared: Prepared | None = None
-        self._seen = SeenIds()
+        self._source = Source(session.backend.key_of)
         # A collection that this run has made holds nothing that could be replaced.
         self._is_new = False
         # Ids on their way that a document had before.
@@ -141,7 +143,25 @@ class Indexing(Interruptible[IndexReport]):
         yield from self._sender.drain()
         if self._prepared is not None:
             yield from self._session.backend.refresh()
+        if self._options.delete_missing:
+            yield from self._delete_missing()
         return self._closed()
+
+    def _delete_missing(self) -> Steps[None]:
+        session, prepared = self._session, self._prepared
+        if prepared is None:
+            # Nothing was written: every document that is there is missing.
+            seen = yield from session.look_again()
+            check_mirroring(session, seen, self._options)
+        else:
+            seen = prepared.seen
+        if seen.capabilities.exists and not self._is_new:
+            options, report = self._options, self.report
+            deleting = delete_missing(
+                session.backend, seen, self._source, options, report, self._tell
+            )
+            # Long reads are patient, as writes are.
+            yield Join((yield Spawn(deleting, self._retry)))
 
     def _closed(self) -> IndexReport:
         self.report.retries = self._sender.retries
@@ -155,6 +175,8 @@ class Indexing(Interruptible[IndexReport]):
         self._is_new = not before.capabilities.exists
         if self._options.skip_unchanged:
             check_stamping(self._session, before, self._options)
+        if self._options.delete_missing:
+            check_mirroring(self._session, before, self._options)
         # Before a field or a manifest is added, too: a run that is refused leaves nothing behind.
         yield from self._look_for_others(before, documents)
         before = yield from self._ours_if_empty(before)
@@ -224,7 +246,7 @@ class Indexing(Interruptible[IndexReport]):
         return drafted(document, item.payload, self._prepared.recipe)
 
     def _refusal(self, document: Document, found: Capabilities) -> str | None:
-        if not self._seen.add(self._session.backend.key_of(document.id)):
+        if not self._source.add(document.id):
             return f"the id {quoted(document.id)} was given to an earlier document of this run"
         if has_nothing(document) and not found.empty_vectors:
             return "the text is empty, and this store needs at least one term"
@@ -293,6 +315,7 @@ class Indexing(Interruptible[IndexReport]):
 
     def _note_rejection(self, rejected: Rejected, document: Document | None) -> None:
         self.report.reject(rejected)
+        self._source.reject(rejected.id)
         if self._dead_letters is not None:
             self._dead_letters.add(rejected, document)
 
@@ -306,6 +329,7 @@ class Indexing(Interruptible[IndexReport]):
                 retries=self._sender.retries,
                 in_flight=self._sender.in_flight,
                 stopping=self._stopping,
+                missing=self.report.missing,
             )
         )
 
@@ -406,7 +430,8 @@ def check_iterable(documents: object, dead_letters: DeadLetters | None = None) -
 
 def say_how_far(error: BaseException, indexing: Indexing) -> None:
     """Add to an error what was written before it."""
-    if indexing.report.written:
+    # Where only deleting was refused, the run is complete otherwise.
+    if indexing.report.written and not isinstance(error, DeletionRefused):
         error.add_note(how_far(indexing))
 
 

@@ -38,6 +38,7 @@ from splade_connectors.runtime.effects import Steps
 from splade_connectors.store import Store
 from splade_connectors.testing.contract import TEXTS
 from splade_connectors.testing.encoder import HashEncoder
+from splade_connectors.testing.mirror_contract import MIRROR, MirrorContract
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
 from splade_connectors.testing.requests import counted
 from splade_connectors.testing.unchanged_contract import CountingEncoder, UnchangedContract
@@ -139,8 +140,8 @@ def looked(store: Store) -> Description:
     return store._run(store._session.look_again())
 
 
-class AttachContract(UnchangedContract):
-    """What every store must do that attaches; `UnchangedContract` included.
+class AttachContract(UnchangedContract, MirrorContract):
+    """What every store must do that attaches; `UnchangedContract` and `MirrorContract` included.
 
     Attributes:
         most_attach_requests: that attaching in a single page and request sends in all.
@@ -297,6 +298,16 @@ class AttachContract(UnchangedContract):
         report = mirror.index(self.documents(), skip_unchanged=not unseen)
         assert report.encoded == (len(TEXTS) if unseen else 1)
         assert mirror.verify(everything=True).complete
+
+    def test_documents_of_others_are_not_deleted(self, owner: Owner, foreign: Store) -> None:
+        mine = [Document(id=100, text="a cat")]
+        with pytest.raises(ConfigurationError, match=r"not made by this package.*delete_missing"):
+            foreign.index(mine, options=replace(MIRROR, skip_unchanged=False))
+        assert len(owner.documents()) == len(FOREIGN)
+        options = replace(MIRROR, skip_unchanged=False, replace=True, most_deleted=1)
+        # What never had a vector of ours was not in any source of ours.
+        assert foreign.index(mine, options=options).deleted == 0
+        assert len(foreign.known([*FOREIGN, 100])) == len(FOREIGN) + 1
 
     def test_a_hash_in_documents_of_others_is_asked_for(
         self, owner: Owner, counting: CountingEncoder

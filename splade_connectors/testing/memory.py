@@ -77,6 +77,7 @@ class Collection:
         created: whether it was created by indexing.
         payloads: of each document; a change puts another object in the place of the old one.
         vectors: by the name of the vector, those of the documents that have one.
+        dense: the dense vectors of the documents that have some; nothing searches them.
         metadata: manifests, and what the names of vectors stand for.
         max_vocabulary: most terms that it tells apart; None for any number.
         text_indexes: field -> tokenizer.
@@ -86,6 +87,7 @@ class Collection:
     created: bool = False
     payloads: dict[DocumentId, Mapping[str, Any]] = field(default_factory=dict)
     vectors: dict[str, dict[DocumentId, Made]] = field(default_factory=dict)
+    dense: dict[DocumentId, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     max_vocabulary: int | None = None
     text_indexes: dict[str, str] = field(default_factory=dict)
@@ -203,6 +205,7 @@ class MemoryBackend:
             stamp = document.stamp
             made = Made(document.vector, stamp.marker, stamp.content)
             self._address.vectors[document.id] = made
+            self.collection.dense[document.id] = document.document.dense_vectors()
         return [Written(id=document.id) for document in documents]
 
     def update(
@@ -279,6 +282,7 @@ class MemoryBackend:
         yield from ()
         for id in ids:
             self.collection.payloads.pop(id, None)
+            self.collection.dense.pop(id, None)
             for vectors in self.collection.vectors.values():
                 vectors.pop(id, None)
 
@@ -467,6 +471,7 @@ class MemoryAttaching:
             # Owners mark nothing.
             marker=(made.marker or None) if made else None,
             vector=made.vector if made else None,
+            dense=self._collection.dense.get(id, {}),
             handle=payload,  # the version that was read
         )
 

@@ -23,6 +23,8 @@ class IndexReport:
         reasons: how many were rejected for each of the first 1,000 different reasons.
         unchanged: documents that were stored as they are already: nothing of them was sent.
         encoded: documents whose text was encoded, rejected ones included.
+        missing: documents that the source no longer had; 0 where nobody asked.
+        deleted: those among them that were deleted.
         empty: documents without text, stored with an empty vector.
         truncated: documents longer than the model's maximum, whose end was not encoded.
         split: documents longer than the maximum, encoded in passages.
@@ -41,6 +43,8 @@ class IndexReport:
     reasons: dict[str, int] = field(default_factory=dict)
     unchanged: int = 0
     encoded: int = 0
+    missing: int = 0
+    deleted: int = 0
     empty: int = 0
     truncated: int = 0
     split: int = 0
@@ -76,6 +80,8 @@ class IndexReport:
             "reasons": self.reasons,
             "unchanged": self.unchanged,
             "encoded": self.encoded,
+            "missing": self.missing,
+            "deleted": self.deleted,
             "empty": self.empty,
             "truncated": self.truncated,
             "split": self.split,

@@ -25,11 +25,15 @@ class SeenIds:
         self._recent: set[int] = set()
         self._sorted: list[NDArray[np.uint64]] = []
 
+    def __contains__(self, id: DocumentId) -> bool:
+        digest = _digest(id)
+        return digest in self._recent or any(_holds(known, digest) for known in self._sorted)
+
     def add(self, id: DocumentId) -> bool:
         """Remember an id; whether it is new."""
-        digest = _digest(id)
-        if digest in self._recent or any(_holds(known, digest) for known in self._sorted):
+        if id in self:
             return False
+        digest = _digest(id)
         self._recent.add(digest)
         if len(self._recent) >= _RECENT:
             self._move()

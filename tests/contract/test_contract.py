@@ -162,6 +162,8 @@ class TestSparseVector(ElasticsearchContract):
 @pytest.mark.servers
 class TestRankFeatures(ElasticsearchContract):
     kind = "rank_features"
+    # The server at hand is a build without them.
+    has_dense = False
 
     @pytest.fixture
     def _server(self, rank_features_url: str) -> None:

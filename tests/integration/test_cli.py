@@ -27,7 +27,17 @@ from tests.integration.command_line import (
     target,
 )
 
-COMMANDS = ["demo", "encode", "index", "search", "explain", "inspect", "evaluate"]
+COMMANDS = [
+    "demo",
+    "encode",
+    "index",
+    "search",
+    "explain",
+    "export",
+    "delete",
+    "inspect",
+    "evaluate",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -31,6 +31,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "ManifestMismatch": {"differences": {"model": ("a", "b")}},
     "Unavailable": {"retry_after_s": 2.5},
     "RequestRejected": {"status": 413, "detail": "Preview of the value"},
+    "DeletionRefused": {"report": "a report"},
     "IndexingInterrupted": {
         "report": IndexReport(written=3, rejected=[Rejected(id=7, reason="no", line=2)])
     },

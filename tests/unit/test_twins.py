@@ -6,13 +6,13 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, get_type_hints
 
 import pytest
 
 from splade_connectors import AsyncStore, Store, aconnect, connect
-from splade_connectors.documents import Row
+from splade_connectors.documents import Row, StoredDocument
 from splade_connectors.verbs import Verbs
 
 # How Python spells the same thing for the two of them.
@@ -32,6 +32,8 @@ def without_awaiting(annotation: Any) -> Any:
     """The same annotation of the blocking twin."""
     if annotation == Iterable[Row] | AsyncIterable[Row]:
         return Iterable[Row]
+    if annotation == AsyncIterator[StoredDocument]:
+        return Iterator[StoredDocument]
     return annotation
 
 
@@ -60,7 +62,12 @@ def test_a_verb_has_the_same_types(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", sorted(BLOCKING))
+def test_what_streams_is_iterated_over() -> None:
+    assert inspect.isasyncgenfunction(AsyncStore.export)
+    assert inspect.isgeneratorfunction(Store.export)
+
+
+@pytest.mark.parametrize("name", sorted(BLOCKING - {"export"}))
 def test_the_awaited_verb_is_a_coroutine_and_the_blocking_one_is_not(name: str) -> None:
     assert inspect.iscoroutinefunction(twin(name))
     assert not inspect.iscoroutinefunction(getattr(Store, name))
@@ -91,7 +98,7 @@ def statements(function: Callable[..., Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(BLOCKING - set(AWAITED) - {"index", "attach", "adopt", "close"})
+    "name", sorted(BLOCKING - set(AWAITED) - {"index", "attach", "adopt", "close", "export"})
 )
 def test_what_a_verb_does_stands_once(name: str) -> None:
     """A body hands its arguments on: whatever is decided, is decided in what both of them call."""

@@ -29,11 +29,12 @@ def fields_of(
     selection: Selection, schema: Schema, dialect: Dialect, version: Version
 ) -> dict[str, Any]:
     """What is read of each `_source`."""
-    names = [*selection.fields, schema.marker_field]
-    if not selection.with_vectors:
-        return {"includes": names}
-    source: dict[str, Any] = {"includes": [*names, schema.field]}
-    if dialect.keeps_vectors_apart(version):
+    source: dict[str, Any] = {"includes": [*selection.fields, schema.marker_field]}
+    if selection.whole:
+        source = {} if selection.with_vectors else {"excludes": schema.hidden}
+    elif selection.with_vectors:
+        source["includes"].append(schema.field)
+    if selection.with_vectors and dialect.keeps_vectors_apart(version):
         source["exclude_vectors"] = False
     return source
 
@@ -54,8 +55,11 @@ def _found(hit: Mapping[str, Any], schema: Schema, keys: Keys) -> Found:
     }
     return Found(
         id=document.id,
-        payload=document.payload,
+        payload={
+            name: value for name, value in document.payload.items() if name not in schema.hidden
+        },
         marker=marker_of(source, schema.field),
         vector=document.vector,
+        dense={name: source[name] for name in schema.dense if isinstance(source.get(name), list)},
         handle=handle,
     )

@@ -13,6 +13,7 @@ from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
 from splade_qdrant.documents import (
     ID_KEY,
+    dense_of,
     marker_key,
     payload_selector,
     point_id,
@@ -156,11 +157,14 @@ def found_of(record: Mapping[str, Any], vector: str) -> Found:
         payload=document.payload,
         marker=stamp.marker or None,
         vector=document.vector,
+        dense=dense_of(record),
         handle=record["id"],
     )
 
 
 def _parts(selection: Selection, vector: str) -> dict[str, Any]:
+    if selection.whole:
+        return {"with_payload": True, "with_vector": selection.with_vectors}
     return {
         "with_payload": payload_keys(selection.fields, vector),
         "with_vector": [vector] if selection.with_vectors else False,

@@ -1,0 +1,182 @@
+"""A night over documents that have not changed, against the run that wrote them.
+
+    python benchmarks/night.py TARGET… [--documents 100000] [--output FILE]
+
+The documents are the abstracts of SciFact, repeated under other ids. So that a first run of 100,000
+takes minutes and not half an hour, each distinct abstract is encoded once and its vector is kept:
+the first run is then an encoding of some 5,000 texts and a writing of all documents. What it would
+take if every text were encoded is computed from that, and printed apart. The nights encode nothing
+that is kept: what they encode is new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from common import beir_folder, machine, save
+
+from splade_connectors import (
+    Document,
+    IndexReport,
+    SparseBatch,
+    SparseEncoder,
+    WriteOptions,
+    connect,
+    load_encoder,
+)
+from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.options import OnProgress
+from splade_connectors.vectors import SparseVector
+
+NIGHTLY = WriteOptions(skip_unchanged=True, delete_missing=True)
+CHANGED, GONE = 10, 5
+
+
+class KeepingEncoder(SparseEncoder):
+    """Encodes a text once, and counts what it encoded.
+
+    Args:
+        encoder: what encodes.
+    """
+
+    def __init__(self, encoder: SparseEncoder) -> None:
+        self.spec = encoder.spec
+        self.encoded = 0
+        self.seconds = 0.0
+        self._encoder = encoder
+        self._kept: dict[str, SparseVector] = {}
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """Vectors that are kept, and those of new texts."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._kept))
+        if new:
+            began = time.perf_counter()
+            made = self._encoder.encode_documents(new, stats=stats, on_progress=on_progress)
+            self.seconds += time.perf_counter() - began
+            self.encoded += len(new)
+            self._kept.update(zip(new, made, strict=True))
+        return SparseBatch.from_vectors(self._kept[text] for text in texts)
+
+    def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
+        """As the encoder does."""
+        return self._encoder.encode_queries(texts)
+
+    def tokens(self, ids: Iterable[int]) -> list[str]:
+        """As the encoder does."""
+        return self._encoder.tokens(ids)
+
+    def token_id(self, token: str) -> int | None:
+        """As the encoder does."""
+        return self._encoder.token_id(token)
+
+    def own_terms(self, text: str) -> set[int]:
+        """As the encoder does."""
+        return self._encoder.own_terms(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """A run and what it took."""
+
+    report: IndexReport
+    wall_s: float
+    cpu_s: float
+
+    def to_json(self) -> dict[str, object]:
+        """Times, and the counts that tell what was done."""
+        names = ("written", "unchanged", "encoded", "missing", "deleted", "rejected_count")
+        counts = {name: getattr(self.report, name) for name in names}
+        return {"seconds": round(self.wall_s, 1), "cpu_s": round(self.cpu_s, 1), **counts}
+
+
+def main() -> None:
+    """Measure each target."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("targets", nargs="+", help="of empty collections or indices")
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    encoder = KeepingEncoder(load_encoder())
+    results = {}
+    for target in given.targets:
+        scheme = target.partition(":")[0]
+        results[scheme] = measured(target, encoder, given.documents)
+        print(json.dumps({scheme: results[scheme]}, indent=2), flush=True)
+    if given.output:
+        save(given.output, {"machine": machine(), "results": results})
+
+
+def measured(target: str, encoder: KeepingEncoder, count: int) -> dict[str, object]:
+    """The first run, an unchanged night, and one with a few changes."""
+    encoded, seconds = encoder.encoded, encoder.seconds
+    first = run(target, encoder, documents(count))
+    distinct, took = encoder.encoded - encoded, encoder.seconds - seconds
+    night = run(target, encoder, documents(count))
+    encoded = encoder.encoded
+    changes = run(target, encoder, tonight(count))
+    assert first.report.written == count, first.report
+    assert (night.report.written, night.report.unchanged) == (0, count), night.report
+    texts_encoded = encoder.encoded - encoded
+    assert (texts_encoded, changes.report.encoded) == (CHANGED, CHANGED), changes.report
+    assert (changes.report.written, changes.report.deleted) == (CHANGED + 1, GONE)
+    whole = first.wall_s
+    if distinct:
+        whole += took * (count / distinct - 1)
+    return {
+        "documents": count,
+        "first run": first.to_json(),
+        "texts encoded in it": distinct,
+        "seconds spent encoding them": round(took, 1),
+        "first run, if every text were encoded (computed)": round(whole, 1) if distinct else None,
+        "unchanged night": night.to_json(),
+        "share of the first run": round(night.wall_s / first.wall_s, 3),
+        "night with changes": changes.to_json(),
+    }
+
+
+def run(target: str, encoder: SparseEncoder, rows: Iterator[Document]) -> Timed:
+    """One run, with a store of its own, as a job has it."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    with connect(target, encoder=encoder) as store:
+        report = store.index(rows, options=NIGHTLY)
+    return Timed(report=report, wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)
+
+
+def documents(count: int) -> Iterator[Document]:
+    """The abstracts, over and over again."""
+    with (beir_folder() / "corpus.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    for n in range(count):
+        row = rows[n % len(rows)]
+        yield Document(
+            id=f"{row['_id']}-{n}",
+            text=f"{row['title']} {row['text']}",
+            payload={"title": row["title"], "copy": n // len(rows)},
+        )
+
+
+def tonight(count: int) -> Iterator[Document]:
+    """Ten texts changed, five documents gone, one payload changed."""
+    for n, document in enumerate(documents(count - GONE)):
+        if n < CHANGED:
+            yield replace(document, text=f"Changed tonight: {document.text}")
+        elif n == CHANGED:
+            yield replace(document, payload={**document.payload, "copy": -1})
+        else:
+            yield document
+
+
+if __name__ == "__main__":
+    sys.exit(main())

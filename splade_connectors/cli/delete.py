@@ -1,0 +1,57 @@
+"""`splade-connectors delete TARGET ID…`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splade_connectors.cli import common, parameters, printing
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import listed
+
+EXAMPLES = (
+    "delete edge:articles bread-gluten-kneading 42",
+    "delete qdrant://localhost/articles --file gone.txt",
+)
+_AT_ONCE = 500
+
+
+def command(
+    target: parameters.TargetArgument,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Ids of documents.", show_default=False),
+    ] = None,
+    *,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Ids, one a line: as typed, or as JSON (rows with an id); - for stdin.",
+            rich_help_panel=parameters.INPUT,
+        ),
+    ] = None,
+    connection: parameters.Connection,
+    json: parameters.Json = False,
+) -> None:
+    """Delete documents by their ids, whole; ids that are not there are no error.
+
+    A number is looked for as a number and as a text. To delete what a source no longer has, see
+    index --delete-missing; to remove sparse vectors alone, see detach.
+    """
+    from splade_connectors.cli.ids import ids_in, meant
+
+    if bool(ids) == (file is not None):
+        raise ConfigurationError("give either ids or --file FILE")
+    given = ids_in(file) if file is not None else list(ids or ())
+    with common.open_store(target, connection) as store:
+        found, absent = meant(store, given)
+        for start in range(0, len(found), _AT_ONCE):
+            store.delete(found[start : start + _AT_ONCE])
+    if json:
+        printing.print_json({"deleted": len(found), "absent": absent})
+        return
+    printing.say("[bold]{:,}[/bold] documents deleted", len(found))
+    if absent:
+        printing.say("  {:,} are not there: {}", len(absent), listed(absent, most=10))

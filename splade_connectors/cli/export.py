@@ -1,0 +1,83 @@
+"""`splade-connectors export TARGET`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from splade_connectors.cli import common, parameters, printing, progress
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import quoted
+
+if TYPE_CHECKING:
+    from splade_connectors.documents import StoredDocument
+    from splade_connectors.encoders.base import SparseEncoder
+
+EXAMPLES = (
+    "export edge:articles --output articles.jsonl",
+    "export qdrant://localhost/articles --vectors",
+)
+
+
+def command(
+    target: parameters.TargetArgument,
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")
+    ] = None,
+    vectors: Annotated[
+        bool, typer.Option("--vectors", help="Sparse and dense vectors, too.")
+    ] = False,
+    id_field: Annotated[str, typer.Option(help="Field for the id.")] = "_id",
+    model: parameters.Model,
+    connection: parameters.Connection,
+    json: parameters.Json = False,
+) -> None:
+    """Every document as JSON, one a line, streamed; index reads it back.
+
+    A line has the id and the fields of the payload; with --vectors, the sparse vector under
+    "terms" (token: weight, as encode writes it) and the dense one under "dense" (several: by name).
+    --json makes one array of the lines.
+    """
+    from splade_connectors.options import Progress
+
+    common.check_outputs(output, connection=connection)
+    encoder = model.load() if vectors else None
+    count = 0
+    with (
+        common.open_store(target, connection, model, encoder=encoder) as store,
+        common.written(output) as out,
+        progress.progress_bar("exporting") as show,
+    ):
+        out.write("[" if json else "")
+        for document in store.export(with_vectors=vectors):
+            line = printing.json_text(_row(document, id_field, encoder), stream=out)
+            _write(out, line, json, first=not count)
+            count += 1
+            show(Progress(done=count))
+        out.write("]\n" if json else "")
+    if output:
+        printing.say("[bold]{:,}[/bold] documents in {}", count, output, stderr=True)
+
+
+def _write(out: IO[str], line: str, json: bool, *, first: bool) -> None:
+    out.write(("" if first else ",\n") + line if json else f"{line}\n")
+
+
+def _row(document: StoredDocument, id_field: str, encoder: SparseEncoder | None) -> dict[str, Any]:
+    ours: dict[str, Any] = {id_field: document.id}
+    if encoder and document.vector is not None:
+        ours["terms"] = common.terms(encoder, document.vector)
+    if document.dense:
+        alone = len(document.dense) == 1
+        ours["dense"] = next(iter(document.dense.values())) if alone else dict(document.dense)
+    taken = ours.keys() & document.payload.keys()
+    if taken:
+        raise ConfigurationError(
+            f"document {quoted(document.id)} has a field {quoted(min(taken))} of its own, where "
+            "the export would write: name another field for the id (--id-field), or leave "
+            "--vectors away"
+        )
+    return {**ours, **document.payload}

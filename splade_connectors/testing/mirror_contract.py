@@ -1,0 +1,141 @@
+"""What every store must do that mirrors a source: delete what is gone, give back what is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splade_connectors.documents import Document, DocumentId, Rejected, Row
+from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.errors import DeletionRefused, NotFound, NotSupported
+from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.options import Progress, WriteOptions
+from splade_connectors.store import Store
+from splade_connectors.testing.contract import TEXTS, StoreContract
+
+MIRROR = WriteOptions(skip_unchanged=True, delete_missing=True, most_deleted=0.5)
+
+
+class MirrorContract(StoreContract):
+    """What every store must do whose documents can be listed; `StoreContract` included.
+
+    Attributes:
+        has_dense: whether it keeps dense vectors.
+    """
+
+    has_dense: bool = True
+
+    def kept(self, count: int) -> list[Document]:
+        """The source of another night: the first documents."""
+        return self.documents()[:count]
+
+    def test_what_the_source_no_longer_has_is_deleted(self, filled: Store) -> None:
+        told: list[Progress] = []
+        report = filled.index(self.kept(4), options=MIRROR, on_progress=told.append)
+        assert (report.missing, report.deleted) == (3, 3)
+        assert {str(id) for id in filled.known(list(TEXTS))} == {str(id) for id in list(TEXTS)[:4]}
+        assert filled.count() == 4
+        # Before anything is deleted, it is said how many.
+        first = next(step for step in told if step.missing)
+        assert (first.missing, first.done) == (3, 4)
+        again = filled.index(self.kept(4), options=MIRROR)
+        assert (again.missing, again.deleted) == (0, 0)
+
+    def test_who_is_told_may_stop_it(self, filled: Store) -> None:
+        def stop(step: Progress) -> None:
+            if step.missing:
+                raise RuntimeError("not today")
+
+        with pytest.raises(RuntimeError, match="not today"):
+            filled.index(self.kept(4), options=MIRROR, on_progress=stop)
+        assert filled.count() == len(TEXTS)
+
+    @pytest.mark.parametrize("count", [0, 2])
+    def test_a_source_that_lost_too_much_deletes_nothing(self, filled: Store, count: int) -> None:
+        with pytest.raises(
+            DeletionRefused, match=r"\d of 7 documents \(\d+%\).*--most-deleted 1"
+        ) as caught:
+            filled.index(self.kept(count), options=replace(MIRROR, skip_unchanged=False))
+        report: Any = caught.value.report
+        assert (report.written, report.missing, report.deleted) == (count, 7 - count, 0)
+        assert filled.count() == len(TEXTS)
+        assert filled.index(self.kept(count), options=replace(MIRROR, most_deleted=1)).deleted
+        assert filled.count() == count
+
+    def test_rejected_documents_are_not_missing(self, filled: Store, tmp_path: Path) -> None:
+        first, second, third, *rest = self.documents()
+        rows: list[Row] = [
+            replace(first, payload={"n": object()}),
+            Rejected(id=second.id, reason="no text"),
+            *rest,
+        ]
+        with DeadLetters(tmp_path / "letters.jsonl") as letters:
+            report = filled.index(rows, options=MIRROR, dead_letters=letters)
+        assert (report.rejected_count, report.deleted) == (2, 1)
+        assert filled.known([first.id, second.id, third.id]) == [first.id, second.id]
+
+    def test_with_a_row_that_has_no_id_nothing_is_deleted(self, filled: Store) -> None:
+        rows: list[Row] = [*self.kept(5), Rejected(id=None, reason="it has no id")]
+        with pytest.raises(DeletionRefused, match="1 rows of the source have no id"):
+            filled.index(rows, options=MIRROR)
+        assert filled.count() == len(TEXTS)
+
+    def test_a_first_run_has_nothing_to_delete(self, store: Store) -> None:
+        report = store.index(self.documents(), options=MIRROR)
+        assert (report.written, report.missing) == (len(TEXTS), 0)
+
+    def test_an_export_has_every_document(self, filled: Store, encoder: SparseEncoder) -> None:
+        exported = {str(document.id): document for document in filled.export()}
+        known = {str(document.id): document for document in filled.get(list(TEXTS))}
+        assert exported == known
+        vectors = {str(document.id): document for document in filled.export(with_vectors=True)}
+        for document in filled.get(list(TEXTS), with_vectors=True):
+            found = vectors[str(document.id)]
+            assert (found.payload, found.vector) == (document.payload, document.vector)
+
+    def test_an_export_is_read_page_by_page(self, store: Store) -> None:
+        documents = [Document(id=number, text=f"cat {number}") for number in range(1, 1202)]
+        store.index(documents)
+        exporting = store.export()
+        assert next(exporting).payload["text"].startswith("cat ")
+        ids: set[DocumentId] = {str(document.id) for document in exporting}
+        assert len(ids) == len(documents) - 1
+
+    def test_dense_vectors_are_exported_on_demand(self, store: Store) -> None:
+        document = Document(id=1, text="cat", dense=[0.6, 0.8], payload={"n": 1})
+        if not self.has_dense:
+            with pytest.raises(NotSupported, match="dense"):
+                store.index([document])
+            return
+        store.index([document])
+        (plain,) = store.export()
+        assert (plain.payload, plain.vector, plain.dense) == ({"n": 1, "text": "cat"}, None, {})
+        (whole,) = store.export(with_vectors=True)
+        assert whole.payload == plain.payload
+        assert whole.vector is not None
+        (values,) = whole.dense.values()
+        assert values == pytest.approx([0.6, 0.8])
+        # It can be written back as it is.
+        again = Document(
+            id=1, text="cat", payload=whole.payload, vector=whole.vector, dense=whole.dense
+        )
+        assert store.index([again]).written == 1
+        (after,) = store.export(with_vectors=True)
+        assert (after.payload, after.vector) == (whole.payload, whole.vector)
+
+    def test_absent_documents_are_no_error_on_request(self, filled: Store) -> None:
+        assert filled.get(["nobody"], absent_ok=True) == []
+        (found,) = filled.get(["nobody", "bread"], absent_ok=True)
+        assert found.id == "bread"
+        assert filled.known(["nobody", "bread"]) == ["bread"]
+
+    def test_nor_is_an_absent_collection(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            store.known(["bread"])
+        assert store.known(["bread"], absent_ok=True) == []
+        assert store.get(["bread"], absent_ok=True) == []
+        with pytest.raises(NotFound):
+            list(store.export())

@@ -1,0 +1,197 @@
+"""A job that runs every night: what changed is sent, what is gone is deleted, the rest is left."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from splade_connectors import Document, Store, WriteOptions, connect
+from splade_connectors.testing.requests import counted
+from splade_connectors.testing.unchanged_contract import CountingEncoder
+from tests.integration.command_line import ROWS, Run, jsonl, one_document, target
+
+NIGHTLY = WriteOptions(skip_unchanged=True, delete_missing=True)
+COUNT = 400
+
+
+@pytest.fixture
+def encoder() -> CountingEncoder:
+    return CountingEncoder()
+
+
+@pytest.fixture(params=["edge", "elasticsearch", "rank_features", "opensearch"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, encoder: CountingEncoder
+) -> Iterator[Store]:
+    name = f"splade-test-{uuid.uuid4().hex}"
+    if request.param == "edge":
+        place = target(tmp_path)
+    else:
+        url = request.getfixturevalue(f"{request.param}_url")
+        scheme = "opensearch" if request.param == "opensearch" else "elasticsearch"
+        place = f"{scheme}://{url.removeprefix('http://').rstrip('/')}/{name}"
+    with connect(place, encoder=encoder) as store:
+        yield store
+        store.delete([document.id for document in store.export()])
+
+
+def source() -> list[Document]:
+    return [
+        Document(id=f"d{n}", text=f"Document {n} of the night, on tides.", payload={"n": n})
+        for n in range(COUNT)
+    ]
+
+
+def test_ten_changed_five_gone_one_payload_changed(store: Store, encoder: CountingEncoder) -> None:
+    first = store.index(source(), options=NIGHTLY)
+    assert (first.written, first.encoded, first.missing) == (COUNT, COUNT, 0)
+    encoder.texts.clear()
+    documents = source()
+    for n in range(0, 100, 10):
+        documents[n] = replace(documents[n], text=f"Document {n} is another one now.")
+    documents[200] = replace(documents[200], payload={"n": -200})
+    tonight = documents[:-5]
+    report = store.index(tonight, options=NIGHTLY)
+    assert (report.encoded, report.written, report.deleted) == (10, 11, 5)
+    assert report.unchanged == COUNT - 16
+    assert len(encoder.texts) == 10
+    stored = {document.id: document.payload for document in store.export()}
+    assert stored == {
+        document.id: {**document.payload, "text": document.text} for document in tonight
+    }
+    exact = encoder.encode_documents([document.text for document in tonight])
+    vectors = {document.id: document.vector for document in store.export(with_vectors=True)}
+    for document, vector in zip(tonight, exact, strict=True):
+        found = vectors[document.id]
+        assert found is not None
+        assert found.indices.tolist() == vector.indices.tolist()
+
+
+def test_an_unchanged_night_sends_nothing(store: Store, encoder: CountingEncoder) -> None:
+    store.index(source(), options=NIGHTLY)
+    encoder.texts.clear()
+    with counted(store) as sent:
+        report = store.index(source(), options=NIGHTLY)
+    assert (report.unchanged, report.written, report.missing) == (COUNT, 0, 0)
+    assert sent.writes == []
+    assert encoder.texts == []
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    return target(tmp_path)
+
+
+def nightly(run: Run, rows: list[Any], place: str, *more: str) -> Any:
+    file = jsonl(Path("corpus.jsonl"), rows)
+    return run("index", file, place, "--skip-unchanged", "--delete-missing", *more)
+
+
+def test_a_nightly_job_is_one_line(run: Run, place: str) -> None:
+    assert nightly(run, ROWS, place, "--json").json["written"] == 4
+    changed = [{**ROWS[0], "lang": "fr"}, {**ROWS[1], "text": "Blood."}, *ROWS[2:]]
+    report = nightly(run, changed, place, "--json").json
+    numbers = ("written", "encoded", "unchanged", "missing", "deleted")
+    assert [report[name] for name in numbers] == [2, 1, 2, 0, 0]
+    done = nightly(run, changed[:3], place, "--most-deleted", "0.25")
+    assert done.code == 0
+    assert "3 unchanged: neither encoded nor sent" in done.out
+    assert "1 deleted: the source no longer has them" in done.out
+    assert "1 documents are no longer in the source: deleting them" in done.err
+
+
+def test_too_many_missing_documents_are_refused_after_the_rest(run: Run, place: str) -> None:
+    nightly(run, ROWS, place)
+    done = nightly(run, [{**ROWS[0], "lang": "fr"}], place)
+    assert done.code == 2
+    assert "1 documents written" in done.out
+    assert "3 of 4 documents (75%) are not in the source" in done.err
+    assert "--most-deleted 1" in done.err
+    report = nightly(run, ROWS[:1], place, "--json")
+    assert (report.code, report.json["missing"], report.json["deleted"]) == (2, 3, 0)
+    done = nightly(run, ROWS[:1], place, "--most-deleted", "1", "--log-json", "--json")
+    assert (done.code, done.json["deleted"]) == (0, 3)
+    events = [json.loads(line) for line in done.err.splitlines()]
+    assert {"deleting", "report"} <= {event["event"] for event in events}
+
+
+def test_dead_letters_are_no_whole_source(run: Run, place: str) -> None:
+    done = nightly(run, ROWS, place, "--from-dead-letters")
+    assert (done.code, "only a part of the source" in done.err) == (2, True)
+
+
+def test_deleting_by_id(run: Run, place: str, tmp_path: Path) -> None:
+    run("index", jsonl(tmp_path / "corpus.jsonl", ROWS), place)
+    done = run("delete", place, "1", "4", "nobody")
+    assert (done.code, done.err) == (0, "")
+    assert "2 documents deleted" in done.out
+    assert "1 are not there: 'nobody'" in done.out
+    file = tmp_path / "gone.txt"
+    file.write_text('2\n{"_id": "3"}\n\n"4"\n', encoding="utf-8")
+    assert one_document(run("delete", place, "--file", file, "--json").out) == {
+        "deleted": 2,
+        "absent": ["4"],
+    }
+    assert run("inspect", place, "--json").json["documents"] == 0
+
+
+def test_a_number_that_names_two_documents_is_asked_about(run: Run, place: str) -> None:
+    rows = [{"_id": 7, "text": "Salt."}, {"_id": "7", "text": "Water."}]
+    run("index", jsonl(Path("corpus.jsonl"), rows), place)
+    done = run("delete", place, "7")
+    assert (done.code, "there are two documents, '7' and 7" in done.err) == (2, True)
+    Path("one.txt").write_text('{"id": 7}\n', encoding="utf-8")
+    assert "1 documents deleted" in run("delete", place, "--file", "one.txt").out
+    assert [json.loads(line)["_id"] for line in run("export", place).out.splitlines()] == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "give either ids or --file FILE"),
+        (["1", "--file", "x"], "give either ids or --file FILE"),
+        (["--file", "nowhere.txt"], "cannot read nowhere.txt"),
+        (["--file", "bad.txt"], "line 1 has no id"),
+    ],
+)
+def test_what_is_no_list_of_ids_is_refused(
+    run: Run, place: str, arguments: list[str], reason: str
+) -> None:
+    Path("bad.txt").write_text('{"name": 7}\n', encoding="utf-8")
+    done = run("delete", place, *arguments)
+    assert (done.code, reason in done.err) == (2, True), done.err
+
+
+def test_what_is_exported_is_indexed_again(run: Run, place: str) -> None:
+    run("index", jsonl(Path("corpus.jsonl"), ROWS), place)
+    assert run("export", place, "--output", "copy.jsonl").code == 0
+    copied = [json.loads(line) for line in Path("copy.jsonl").read_text().splitlines()]
+    assert sorted(copied, key=str) == sorted(ROWS, key=str)
+    assert run("index", "copy.jsonl", f"{place}-copy").code == 0
+    query = ["--json", "vaccines and bread"]
+    assert run("search", f"{place}-copy", *query).json == run("search", place, *query).json
+
+
+def test_vectors_are_exported_as_encode_writes_them(run: Run, place: str) -> None:
+    file = jsonl(Path("corpus.jsonl"), ROWS)
+    run("index", file, place)
+    encoded = [json.loads(line) for line in run("encode", file).out.splitlines()]
+    exported = run("export", place, "--vectors", "--json").json
+    terms = {row["_id"]: row["terms"] for row in exported}
+    assert terms == {row["id"]: row["terms"] for row in encoded}
+
+
+def test_an_export_never_writes_over_a_field(run: Run, place: str) -> None:
+    rows = [{**ROWS[0], "id": "mine", "terms": ["a"]}]
+    run("index", jsonl(Path("corpus.jsonl"), rows), place)
+    assert run("export", place).code == 0
+    for options in (["--id-field", "id"], ["--vectors"]):
+        done = run("export", place, *options)
+        assert (done.code, "has a field" in done.err) == (2, True), options
