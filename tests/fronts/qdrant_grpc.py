@@ -176,6 +176,7 @@ class _Points(_Servicer, grpc.PointsServicer):
 
     def CreateFieldIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
         field = request.field_name
+        given: Any
         if request.HasField("field_index_params"):
             given = GrpcToRest.convert_payload_schema_params(request.field_index_params)
         else:
