@@ -93,6 +93,7 @@ class AsyncStore(Verbs):
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
+        group_by: str | None = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
         with_legs: bool = False,
@@ -103,6 +104,7 @@ class AsyncStore(Verbs):
             limit=limit,
             offset=offset,
             filter=filter,
+            group_by=group_by,
             with_payload=with_payload,
             max_query_terms=max_query_terms,
         )
@@ -119,6 +121,7 @@ class AsyncStore(Verbs):
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
+        group_by: str | None = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
         path: FusionPath = "auto",
@@ -128,6 +131,7 @@ class AsyncStore(Verbs):
             limit=limit,
             offset=offset,
             filter=filter,
+            group_by=group_by,
             with_payload=with_payload,
             max_query_terms=max_query_terms,
         )

@@ -109,12 +109,17 @@ class Hit:
         payload: the stored fields; empty when `with_payload` was off.
         legs: for a hybrid search, the places in the legs that have the document; empty where the
             server fused and its answer does not say.
+        group: with `group_by`, the value of that field; this is the best document that has it.
+        more: with `group_by`, how many further documents found have this value; counted up to
+            10,000.
     """
 
     id: DocumentId
     score: float
     payload: Mapping[str, Any] = field(default_factory=dict)
     legs: Mapping[str, LegScore] = field(default_factory=dict)
+    group: Any = None
+    more: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -183,6 +183,8 @@ class SearchOptions:
         offset: hits to skip.
         filter: a condition of the one filter language (`splade_connectors.filters`), or one in the
             store's own.
+        group_by: a field with one value for each document, whose best hit alone is returned for
+            each value.
         with_payload: return the stored fields of each hit.
         max_query_terms: most terms of the query that are sent, the heaviest; None takes what
             the server's clause limit allows.
@@ -191,10 +193,15 @@ class SearchOptions:
     limit: int = 10
     offset: int = 0
     filter: Any = None
+    group_by: str | None = None
     with_payload: bool = True
     max_query_terms: int | None = None
 
     def __post_init__(self) -> None:
+        if self.group_by is not None and (
+            not isinstance(self.group_by, str) or not all(self.group_by.split("."))
+        ):
+            raise ConfigurationError(f"group_by names a field, not {self.group_by!r}")
         for name in ("limit", "offset"):
             value = getattr(self, name)
             if not isinstance(value, int) or value > _LARGEST:

@@ -124,6 +124,7 @@ class Store(Verbs):
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
+        group_by: str | None = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
         with_legs: bool = False,
@@ -141,6 +142,9 @@ class Store(Verbs):
             offset: hits to skip; `limit + offset` must fit into every leg's window.
             filter: a condition (`splade_connectors.filters`), or one in the store's own language,
                 for every leg.
+            group_by: a field with one value for each document, such as the id of the text that a
+                passage is from: only the best hit of each value is returned, with the number of
+                `more`. Documents without a value are left out.
             with_payload: return the stored fields.
             max_query_terms: most terms sent, the heaviest.
             with_legs: obtain each leg's rank and score also where the server fuses.
@@ -153,6 +157,7 @@ class Store(Verbs):
             limit=limit,
             offset=offset,
             filter=filter,
+            group_by=group_by,
             with_payload=with_payload,
             max_query_terms=max_query_terms,
         )
@@ -169,6 +174,7 @@ class Store(Verbs):
         limit: int = 10,
         offset: int = 0,
         filter: Any = None,
+        group_by: str | None = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
         path: FusionPath = "auto",
@@ -178,6 +184,7 @@ class Store(Verbs):
             limit=limit,
             offset=offset,
             filter=filter,
+            group_by=group_by,
             with_payload=with_payload,
             max_query_terms=max_query_terms,
         )

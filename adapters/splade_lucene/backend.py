@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from splade_connectors.backends.protocol import Description, Plan
 from splade_connectors.documents import DocumentId, EncodedDocument, Hit, Outcome, StoredDocument
-from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
+from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import SearchOptions
 from splade_connectors.runtime.effects import Steps
@@ -169,13 +169,26 @@ class LuceneBackend:
     def search(self, plan: Plan) -> Steps[list[Hit]]:
         """Send the request of a plan."""
         request = HttpRequest(plan.method, plan.url_path, plan.body)
-        return asked(request, hits_of, self._address)
+        try:
+            return (yield from asked(request, hits_of, self._address))
+        except RequestRejected as error:
+            if "collapse" in plan.body and "single valued" in str(error):
+                raise ConfigurationError(
+                    f"{self.location}: group_by takes a field with one value for each document, "
+                    f"and a document has several of {plan.body['collapse']['field']!r}"
+                ) from error
+            raise
 
     def fetch(
-        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
+        self,
+        seen: Description,
+        ids: Sequence[DocumentId],
+        *,
+        with_vectors: bool,
+        fields: Sequence[str] | None = None,
     ) -> Steps[list[StoredDocument]]:
         """Multi-get, which sees what has not been refreshed yet."""
-        return fetched(self._address, seen, ids, with_vectors)
+        return fetched(self._address, seen, ids, with_vectors, fields)
 
     def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
         """Multi-get without `_source`."""

@@ -20,12 +20,19 @@ from splade_lucene.routing import needs_routing, not_found, routings
 
 
 def fetched(
-    address: IndexAddress, seen: Description, ids: Sequence[DocumentId], with_vectors: bool
+    address: IndexAddress,
+    seen: Description,
+    ids: Sequence[DocumentId],
+    with_vectors: bool,
+    fields: Sequence[str] | None = None,
 ) -> Steps[list[StoredDocument]]:
     """Multi-get, which sees what has not been refreshed yet."""
     schema = there(seen, address)
     hidden = [name for name in schema.hidden if name != schema.field or not with_vectors]
-    asking = _Getting(address, seen, {"_source_excludes": ",".join(hidden)}, with_vectors)
+    params = {"_source_excludes": ",".join(hidden)}
+    if fields is not None:
+        params["_source_includes"] = ",".join([*fields, *([schema.field] if with_vectors else [])])
+    asking = _Getting(address, seen, params, with_vectors)
     found = yield from asking.get({"ids": [str(id) for id in ids]})
     absent = [str(id) for id in ids if str(id) not in found]
     elsewhere = dict((yield from routings(address, absent)))

@@ -6,10 +6,30 @@ from typing import Any
 
 from splade_connectors.documents import Hit
 
+# What the documents of a value are called in the request that counts them.
+GROUP = "group"
+
 
 def hits_of(answer: Any) -> list[Hit]:
     """The hits in the answer of a search, with their scores."""
     return [
-        Hit(id=str(hit["_id"]), score=float(hit["_score"]), payload=hit.get("_source") or {})
+        Hit(
+            id=str(hit["_id"]),
+            score=float(hit["_score"]),
+            payload=hit.get("_source") or {},
+            group=_group(hit),
+            more=_more(hit),
+        )
         for hit in answer["hits"]["hits"]
     ]
+
+
+def _group(hit: Any) -> Any:
+    """The value that hits are collapsed by, None where they are not."""
+    found = list((hit.get("fields") or {}).values())
+    return found[0][0] if found else None
+
+
+def _more(hit: Any) -> int:
+    found = (hit.get("inner_hits") or {}).get(GROUP)
+    return int(found["hits"]["total"]["value"]) - 1 if found else 0

@@ -21,14 +21,24 @@ from splade_connectors.documents import (
 from splade_connectors.errors import InvalidDocument
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import SearchOptions
+from splade_connectors.payloads import top_level
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
 from splade_qdrant.address import Address
 from splade_qdrant.attach.backend import QdrantAttaching
 from splade_qdrant.attach.copy import QdrantCopying
 from splade_qdrant.checks import changes_reason, document_reason, terms_reason
-from splade_qdrant.compile.search import SearchPlan, compile_search
-from splade_qdrant.documents import changed_json, marker_key, point, point_id, stored
+from splade_qdrant.compile.search import GroupedPlan, SearchPlan, compile_groups, compile_search
+from splade_qdrant.documents import (
+    ID_KEY,
+    changed_json,
+    marker_key,
+    payload_selector,
+    point,
+    point_id,
+    stored,
+)
+from splade_qdrant.grouping import search_groups
 from splade_qdrant.hybrid import QdrantHybrid
 from splade_qdrant.look import Server, look, schema_of
 from splade_qdrant.paging import search_page
@@ -151,22 +161,30 @@ class QdrantBackend:
         schema = schema_of(seen, self.address)
         most = schema.limits.get("max_query_limit")
         collection, filterable = self.address.collection, schema.filterable
-        return compile_search(collection, seen.vector, query, options, most, filterable)
+        compiled = compile_groups if options.group_by else compile_search
+        return compiled(collection, seen.vector, query, options, most, filterable)
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the query; more only where equal scores lie across the page's ends."""
+        """Send the query; more for groups, or where equal scores lie across the page's ends."""
+        if isinstance(plan, GroupedPlan):
+            return (yield from search_groups(self.address, plan))
         assert isinstance(plan, SearchPlan)
         return (yield from search_page(self.address, plan))
 
     def fetch(
-        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
+        self,
+        seen: Description,
+        ids: Sequence[DocumentId],
+        *,
+        with_vectors: bool,
+        fields: Sequence[str] | None = None,
     ) -> Steps[list[StoredDocument]]:
         """Retrieve by point id."""
         schema_of(seen, self.address)
         points = [point_id(id) for id in ids]
         body = {
             "ids": points,
-            "with_payload": True,
+            "with_payload": fields is None or payload_selector([ID_KEY, *top_level(fields)]),
             "with_vector": [seen.vector] if with_vectors else False,
         }
         answer = yield self.address.request("retrieve", body)

@@ -23,6 +23,7 @@ VALUES = {
     "--folds": "5",
     "--format": "csv",
     "--fusion": "rrf:k=60,weights=2:1",
+    "--group-by": "book",
     "--id-field": "sku",
     "--ids": "ids.txt",
     "--interval": "30",

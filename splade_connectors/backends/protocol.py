@@ -234,9 +234,21 @@ class Backend(Protocol):
         """Send the request of a plan."""
 
     def fetch(
-        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
+        self,
+        seen: Description,
+        ids: Sequence[DocumentId],
+        *,
+        with_vectors: bool,
+        fields: Sequence[str] | None = None,
     ) -> Steps[list[StoredDocument]]:
-        """The documents with these ids that exist, in the order of `ids`."""
+        """The documents with these ids that exist, in the order of `ids`.
+
+        Args:
+            seen: of `describe`.
+            ids: of the documents.
+            with_vectors: with their sparse vectors.
+            fields: paths that are needed of the payload, if not all of it; there may be more.
+        """
 
     def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
         """Those of the ids that a document has; nothing else of it is read."""

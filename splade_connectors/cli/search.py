@@ -42,6 +42,7 @@ Searching = Annotated[
         limit=Flag(minimum=1),
         offset=Flag(minimum=0),
         filter=Flag(kind=str, read=_condition, more="Written as JSON."),
+        group_by=Flag(),
         with_payload=Flag("--payload/--no-payload"),
         max_query_terms=Flag(minimum=1),
     ),
@@ -84,7 +85,8 @@ def command(
     for warning in hits.plan.warnings:
         printing.warn(warning)
     if json:
-        printing.print_json([_as_json(hit, with_legs) for hit in hits])
+        grouped = options.group_by is not None
+        printing.print_json([_as_json(hit, with_legs, grouped) for hit in hits])
     else:
         print_hits(hits, options.offset)
 
@@ -100,9 +102,14 @@ def print_hits(hits: Hits, offset: int = 0) -> None:
     table.column("#", number=True, style="dim")
     table.column("score", number=True)
     table.column("id", style="bold")
+    grouped = any(hit.group is not None for hit in hits)
+    if grouped:
+        table.column("group", style="bold")
+        table.column("more", number=True)
     table.column("text")
     for rank, hit in enumerate(hits, start=offset + 1):
-        table.row(rank, f"{hit.score:.3f}", hit.id, excerpt(hit.payload))
+        group = (hit.group, hit.more) if grouped else ()
+        table.row(rank, f"{hit.score:.3f}", hit.id, *group, excerpt(hit.payload))
     printing.print_table(table)
 
 
@@ -163,8 +170,10 @@ def _check_path(path: str | None) -> None:
         raise ConfigurationError(f"--path is auto, server or client, not {path!r}")
 
 
-def _as_json(hit: Hit, with_legs: bool) -> dict[str, Any]:
+def _as_json(hit: Hit, with_legs: bool, grouped: bool = False) -> dict[str, Any]:
     found: dict[str, Any] = {"id": hit.id, "score": hit.score, "payload": dict(hit.payload)}
+    if grouped:
+        found |= {"group": hit.group, "more": hit.more}
     if with_legs:
         found["legs"] = {
             name: {"rank": leg.rank, "score": leg.score} for name, leg in hit.legs.items()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from splade_connectors.backends.grouping import Best, best_of_each, value_in
 from splade_connectors.backends.protocol import Description, HybridBackend, Plan
 from splade_connectors.documents import DocumentId, Hit, HybridExplanation
 from splade_connectors.errors import (
@@ -26,17 +27,18 @@ from splade_connectors.fusion.legs import (
     makes_vectors,
 )
 from splade_connectors.fusion.reference import (
+    FusedHit,
     LegRanking,
     contributions,
     fuse,
     leg_ranking,
 )
-from splade_connectors.fusion.request import FusionPath, HybridQuery, ResolvedLeg
+from splade_connectors.fusion.request import ELSE_THE_CLIENT, FusionPath, HybridQuery, ResolvedLeg
 from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
 from splade_connectors.fusion.tuning import Settings, tuned
 from splade_connectors.operations.edit import get
 from splade_connectors.operations.explain import explain, leg_contribution
-from splade_connectors.operations.search import Hits, Query, plan, query_terms, search
+from splade_connectors.operations.search import Hits, Query, asked_of, plan, query_terms, search
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.operations.tuning import tuning_in
 from splade_connectors.options import SearchOptions
@@ -117,6 +119,11 @@ class Hybrid:
     ) -> None:
         if path not in ("auto", "server", "client"):
             raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
+        if options.group_by and path == "server":
+            raise NotSupported(
+                f"group_by={options.group_by!r} of several legs takes the whole fused ranking, "
+                f"which no server gives in one request. {ELSE_THE_CLIENT}"
+            )
         self._session = session
         self._legs = legs
         self._given: Settings | None = None
@@ -126,7 +133,7 @@ class Hybrid:
             check_page(legs, options.limit, options.offset)
             self._given = Settings(fusion=given, legs=legs, max_query_terms=options.max_query_terms)
         self._options = options
-        self._path: FusionPath = path
+        self._path: FusionPath = "client" if options.group_by else path
         self._with_legs = with_legs
 
     def plan(self, text: str) -> Steps[Plan]:
@@ -212,7 +219,7 @@ class Hybrid:
 
     def _resolve(self, text: str, settings: Settings | None = None) -> Steps[_Resolved]:
         """Every leg with its query; those that have none are left out, with their weights."""
-        filters = [self._options.filter, *(leg.filter for leg in self._legs)]
+        filters = [*asked_of(self._options), *(leg.filter for leg in self._legs)]
         seen = yield from self._session.look_for(filters)
         check_exists(self._session, seen)
         settings = settings or self._given or self._tuned(seen)
@@ -286,6 +293,8 @@ class Hybrid:
             )
         plan = yield from self._backend.plan(resolved.seen, resolved.query, self._path)
         reason = f"{plan.reason}; {resolved.note}" if resolved.note else plan.reason
+        if self._options.group_by:
+            reason += f"; then the best of each {self._options.group_by!r}, of the whole ranking"
         graphs = tuple(
             leg.name for leg in resolved.query.legs if leg.kind == "dense" and not leg.exact
         )
@@ -295,17 +304,45 @@ class Hybrid:
     def _fused_here(self, resolved: _Resolved) -> Steps[list[Hit]]:
         query = resolved.query
         rankings = yield from self._backend.search_legs(resolved.seen, query)
-        page = fuse(query.fusion, rankings, offset=query.offset, limit=query.limit)
-        payloads: dict[str, Any] = {}
+        if self._options.group_by:
+            fused = fuse(query.fusion, rankings)
+            best = yield from self._grouped(resolved.seen, fused, self._options.group_by)
+            page = best[query.offset : query.offset + query.limit]
+        else:
+            fused = fuse(query.fusion, rankings, offset=query.offset, limit=query.limit)
+            page = [Best(hit.id, hit.score, None) for hit in fused]
+        payloads: dict[DocumentId, Any] = {}
         if query.with_payload and page:
-            ids = [hit.id for hit in page]
-            backend = self._session.backend
-            documents = yield from backend.fetch(resolved.seen, ids, with_vectors=False)
-            payloads = {str(document.id): document.payload for document in documents}
+            payloads = yield from self._payloads(resolved.seen, [hit.id for hit in page])
+        places = {hit.id: hit.legs for hit in fused}
         return [
-            Hit(id=hit.id, score=hit.score, payload=payloads.get(str(hit.id), {}), legs=hit.legs)
+            Hit(
+                id=hit.id,
+                score=hit.score,
+                payload=payloads.get(hit.id, {}),
+                legs=places[hit.id],
+                group=hit.value,
+                more=hit.more,
+            )
             for hit in page
         ]
+
+    def _grouped(
+        self, seen: Description, fused: Sequence[FusedHit], path: str
+    ) -> Steps[list[Best]]:
+        """The best of each value, of all documents in the legs' windows."""
+        payloads = yield from self._payloads(seen, [hit.id for hit in fused], [path])
+        values = {id: value_in(payload, path, id) for id, payload in payloads.items()}
+        return best_of_each([(hit.id, hit.score) for hit in fused], values)
+
+    def _payloads(
+        self, seen: Description, ids: Sequence[DocumentId], fields: Sequence[str] | None = None
+    ) -> Steps[dict[DocumentId, Mapping[str, Any]]]:
+        """By the ids as they were given; documents that were deleted meanwhile have none."""
+        backend = self._session.backend
+        given = {str(id): id for id in ids}
+        found = yield from backend.fetch(seen, ids, with_vectors=False, fields=fields)
+        return {given[str(document.id)]: document.payload for document in found}
 
     @property
     def _backend(self) -> HybridBackend:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from splade_connectors.backends.protocol import Capabilities, Description, Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError, NotFound
+from splade_connectors.filters import Exists
 from splade_connectors.operations.many_terms import warn_of_many_terms
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.options import PruneOptions, SearchOptions
@@ -103,12 +105,18 @@ def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, in
 def _planned(
     session: Session, query: Query, options: SearchOptions
 ) -> Steps[tuple[SparseVector, Plan]]:
-    seen = yield from session.look_for([options.filter])
+    seen = yield from session.look_for(asked_of(options))
     vector, warnings = yield from query_terms(session, seen, query, options)
     if not len(vector):
         return vector, _no_terms(warnings)
     plan = session.backend.plan(seen, vector, options)
     return vector, replace(plan, warnings=warnings + plan.warnings) if warnings else plan
+
+
+def asked_of(options: SearchOptions) -> list[Any]:
+    """What a search has to know of the index for its options: filters."""
+    grouped = [Exists(options.group_by)] if options.group_by else []
+    return [options.filter, *grouped]
 
 
 def _fields(found: Capabilities) -> str:

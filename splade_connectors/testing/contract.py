@@ -23,6 +23,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from splade_connectors import filters
 from splade_connectors.backends.rounding import Rounding
 from splade_connectors.documents import Document, DocumentId
 from splade_connectors.encoders.base import SparseEncoder
@@ -39,6 +40,7 @@ from splade_connectors.options import WriteOptions
 from splade_connectors.store import Store
 from splade_connectors.testing.encoder import HashEncoder
 from splade_connectors.testing.filtering import assert_filters_generated
+from splade_connectors.testing.grouping import assert_best_of_groups
 from splade_connectors.testing.oracle import assert_same_ranking, exact_scores
 from splade_connectors.testing.requests import counted
 from splade_connectors.vectors import SparseVector
@@ -197,6 +199,38 @@ class StoreContract(ABC):
 
     def test_conditions_mean_what_they_mean_on_every_store(self, store: Store) -> None:
         assert_filters_generated(store, rounds=4, at_once=25, same=True)
+
+    def passages(self) -> list[Document]:
+        """Of books, with scores that differ and scores that are equal; some are of no book."""
+        words = ["salt", "salt salt time", "mountain", "flour and water"]
+        found = []
+        for n in range(60):
+            payload: dict[str, Any] = {"n": n, "shelf": {"no": n % 4}}
+            if n % 7:
+                payload["book"] = f"book {n * n % 11}" if n % 5 else [f"book {n % 3}"]
+            text = f"water {words[n % 4]} {'cat ' * (n % 3)}"
+            found.append(Document(id=f"passage-{n}", text=text, payload=payload))
+        return found
+
+    @pytest.mark.parametrize("path", ["book", "shelf.no"])
+    def test_groups_are_the_best_of_each_value(self, store: Store, path: str) -> None:
+        store.index(self.passages())
+        for query in ("water", "salt and cats", "time on a mountain"):
+            ranking = store.search(query, limit=100)
+            for offset, limit in ((0, 2), (0, 3), (2, 5), (0, 50), (8, 50), (50, 5)):
+                hits = store.search(query, group_by=path, offset=offset, limit=limit)
+                assert_best_of_groups(hits, ranking, path, offset=offset, limit=limit)
+
+    def test_groups_of_what_a_filter_leaves(self, store: Store) -> None:
+        store.index(self.passages())
+        few = filters.Range("n", lt=20)
+        hits = store.search("water", filter=few, group_by="book", limit=3)
+        assert_best_of_groups(
+            hits, store.search("water", filter=few, limit=100), "book", offset=0, limit=3
+        )
+        assert hits[0].payload["n"] < 20
+        without = store.search("water", group_by="book", with_payload=False)
+        assert [hit.payload for hit in without] == [{}] * len(without)
 
     def test_a_filter_of_another_kind_is_refused(self, filled: Store) -> None:
         with pytest.raises(ConfigurationError):

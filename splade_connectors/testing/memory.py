@@ -23,6 +23,7 @@ from splade_connectors.backends.attaching import (
     Selection,
     Survey,
 )
+from splade_connectors.backends.grouping import Best, best_of_each, value_in
 from splade_connectors.backends.metadata import (
     former_of,
     manifests_of,
@@ -253,14 +254,28 @@ class MemoryBackend:
         }
         vectors = SparseBatch.from_vectors(made[id].vector for id in found)
         scores = exact_scores(plan.body["query"], vectors)
-        ranking = exact_ranking(list(found), scores, options.offset + options.limit)
+        ranking = exact_ranking(list(found), scores, len(found))
+        best = [Best(id, score, None) for id, score in ranking]
+        if path := options.group_by:
+            best = best_of_each(ranking, {id: value_in(found[id], path, id) for id in found})
         return [
-            Hit(id=id, score=score, payload=found[id] if options.with_payload else {})
-            for id, score in ranking[options.offset :]
+            Hit(
+                id=hit.id,
+                score=hit.score,
+                payload=found[hit.id] if options.with_payload else {},
+                group=hit.value,
+                more=hit.more,
+            )
+            for hit in best[options.offset : options.offset + options.limit]
         ]
 
     def fetch(
-        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
+        self,
+        seen: Description,
+        ids: Sequence[DocumentId],
+        *,
+        with_vectors: bool,
+        fields: Sequence[str] | None = None,
     ) -> Steps[list[StoredDocument]]:
         """As `Backend.fetch`."""
         yield from ()

@@ -22,6 +22,7 @@ from splade_connectors.options import SearchOptions
 from splade_lucene.compile.filters import Fields
 from splade_lucene.compile.search import compile_search as compile_elasticsearch
 from splade_lucene.schema import Kind
+from splade_qdrant.compile.search import compile_groups
 from splade_qdrant.compile.search import compile_search as compile_qdrant
 
 FILES = Path(__file__).parent / "search"
@@ -98,6 +99,9 @@ CASES = {
         condition=(filters.Equals("lang", "en") | filters.Equals("lang", "de"))
         & ~(filters.Exists("author.name") | ~filters.Equals("lang", "fr")),
     ),
+    "groups": Case(
+        FEW_TERMS, {"limit": 5, "group_by": "author.name"}, condition=filters.Equals("lang", "en")
+    ),
     "offset": Case(FEW_TERMS, {"limit": 5, "offset": 20}),
     "no-payload": Case(FEW_TERMS, {"with_payload": False}),
     "tokens-that-need-escaping": Case({index: 1.0 + index for index in range(len(TOKENS))}),
@@ -121,7 +125,8 @@ def elasticsearch(kind: Kind) -> Callable[[Case], Plan]:
 def qdrant(case: Case) -> Plan:
     vector, _ = SparseVector.from_pairs(case.weights)
     options = SearchOptions(**case.options, filter=case.condition or case.qdrant_filter)
-    return compile_qdrant("articles", "splade", vector, options)
+    compiled = compile_groups if options.group_by else compile_qdrant
+    return compiled("articles", "splade", vector, options)
 
 
 BACKENDS: dict[str, Callable[[Case], Plan]] = {

@@ -51,6 +51,21 @@ class Fields:
         found = field_at(self.mapping, path)
         return found.state != "unmapped" or bool(found.beside)
 
+    def grouped(self, path: str) -> str:
+        """The field that hits are collapsed by.
+
+        Raises:
+            ConfigurationError: when the values of this one cannot be told apart.
+        """
+        found = field_at(self.mapping, path)
+        whole = found.whole if found.type in TEXTS | {"keyword"} else None
+        if found.nested is None and whole and whole[1]["type"] == "keyword":
+            return whole[0]
+        if found.nested or found.type not in INTEGERS:
+            what = "nested" if found.nested else found.type or "not mapped"
+            self._refuse(found, f"{what}: group_by takes a keyword field or one of whole numbers")
+        return found.path
+
     def query(self, condition: Condition) -> Query:
         """The query for the documents that meet a condition.
 

@@ -14,6 +14,7 @@ from splade_connectors.options import SearchOptions
 from splade_connectors.vectors import SparseVector
 from splade_lucene.compile.filters import Fields
 from splade_lucene.dialect import Kind
+from splade_lucene.hits import GROUP
 
 _REASONS = {
     "rank_features": (
@@ -55,8 +56,13 @@ def compile_search(
     if kind == "sparse_vector":
         clauses = [sparse_vector_clause(field, weights)]
     condition: dict[str, Any] = {"should": clauses, "minimum_should_match": 1}
-    if options.filter is not None:
-        condition["filter"] = [filter_json(options.filter, fields)]
+    group = fields.grouped(options.group_by) if options.group_by else None
+    restricted = [filter_json(options.filter, fields)] if options.filter is not None else []
+    if group:
+        # Else all documents without a value would be one more group.
+        restricted.append({"exists": {"field": group}})
+    if restricted:
+        condition["filter"] = restricted
     body: dict[str, Any] = {
         "query": {"bool": condition},
         "size": options.limit,
@@ -65,6 +71,9 @@ def compile_search(
     }
     if options.offset:
         body["from"] = options.offset
+    if group:
+        counted = {"name": GROUP, "size": 0, "_source": False}
+        body["collapse"] = {"field": group, "inner_hits": counted}
     return Plan(
         path=kind,
         reason=_REASONS[kind],

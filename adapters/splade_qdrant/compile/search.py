@@ -9,11 +9,12 @@ from urllib.parse import quote
 
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.filters import Condition
+from splade_connectors.filters import Condition, Exists
 from splade_connectors.options import SearchOptions
+from splade_connectors.payloads import top_level
 from splade_connectors.vectors import SparseVector
 from splade_qdrant.compile.filters import filter_of
-from splade_qdrant.documents import ID_KEY, sparse_json
+from splade_qdrant.documents import ID_KEY, payload_selector, sparse_json
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +35,63 @@ class SearchPlan(Plan):
     limit: int
     before: int
     most: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupedPlan(SearchPlan):
+    """A search for the best point of each value of a field: its first request.
+
+    Attributes:
+        group_by: path of the field.
+        with_payload: whether the payload of the hits is wanted.
+        own_filter: of the caller, as JSON; None without one.
+        filterable: as in `Schema`.
+    """
+
+    group_by: str
+    with_payload: bool
+    own_filter: Mapping[str, Any] | None
+    filterable: Sequence[str]
+
+
+# So many points are looked at for each hit at first, when hits are grouped.
+_POINTS_A_GROUP = 4
+
+
+def compile_groups(
+    collection: str,
+    vector_name: str,
+    query: SparseVector,
+    options: SearchOptions,
+    most: int | None = None,
+    filterable: Sequence[str] = (),
+) -> GroupedPlan:
+    """The first request for the best point of each value; the others say what they leave out."""
+    assert options.group_by is not None
+    own = None if options.filter is None else filter_json(options.filter, filterable)
+    there = filter_of(Exists(options.group_by), filterable)
+    limit = _POINTS_A_GROUP * (options.offset + options.limit)
+    return GroupedPlan(
+        path="sparse query, grouped by the client",
+        reason="the best point of each value, and how many there are; Qdrant's groups do not count",
+        method="POST",
+        url_path=_url_path(collection),
+        body={
+            "query": sparse_json(query),
+            "using": vector_name,
+            "limit": min(limit, most or limit),
+            "with_payload": payload_selector([ID_KEY, *top_level([options.group_by])]),
+            "filter": {"must": [*([own] if own is not None else []), there]},
+        },
+        offset=options.offset,
+        limit=options.limit,
+        before=0,
+        most=most,
+        group_by=options.group_by,
+        with_payload=options.with_payload,
+        own_filter=own,
+        filterable=filterable,
+    )
 
 
 def compile_search(
@@ -62,14 +120,18 @@ def compile_search(
         path="sparse query",
         reason="Qdrant scores sparse vectors by their dot product, exactly",
         method="POST",
-        # The embedded engine has no names: what is shown is for a server's collection.
-        url_path=f"/collections/{quote(collection, safe='') or 'COLLECTION'}/points/query",
+        url_path=_url_path(collection),
         body=body,
         offset=options.offset,
         limit=options.limit,
         before=before,
         most=most,
     )
+
+
+def _url_path(collection: str) -> str:
+    # The embedded engine has no names: what is shown is for a server's collection.
+    return f"/collections/{quote(collection, safe='') or 'COLLECTION'}/points/query"
 
 
 def filter_json(given: Any, filterable: Sequence[str] = ()) -> Mapping[str, Any]:
