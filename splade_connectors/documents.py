@@ -30,6 +30,7 @@ class Document:
         dense: a dense vector for the store's unnamed or only one, or name -> vector.
         vector: an already encoded sparse vector; then `text` is stored, but not encoded.
         line: where the document came from (1-based line of a file), for reports.
+        file: that file, where several were read.
 
     Raises:
         InvalidDocument: for an id or a text of another type, or NaN in a dense vector.
@@ -41,6 +42,7 @@ class Document:
     dense: Dense | None = None
     vector: SparseVector | None = None
     line: int | None = None
+    file: str | None = None
 
     def __post_init__(self) -> None:
         check_id(self.id)
@@ -311,6 +313,7 @@ class Rejected:
         reason: why, in one sentence that quotes nothing of the document but its id and the names
             of its fields: it is printed and logged.
         line: where it came from (1-based line of a file), when known.
+        file: that file, where several were read.
         retryable: the store was too busy (429): sending it again may succeed.
         final: the same document again can only fail, or do harm: an id that an earlier document
             of the run has taken, a payload that is no JSON, a row that is no document.
@@ -322,6 +325,7 @@ class Rejected:
     id: DocumentId | None
     reason: str
     line: int | None = None
+    file: str | None = None
     retryable: bool = False
     final: bool = False
     detail: str = field(default="", repr=False)

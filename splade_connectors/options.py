@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -11,6 +11,8 @@ from splade_connectors.payloads import check_text_fields
 
 # The largest limit and offset that all stores take.
 _LARGEST = 2**31 - 1
+
+Format = Literal["jsonl", "csv", "tsv", "parquet", "json"]
 
 LongText = Literal["truncate", "passages"]
 # Of a text index in Qdrant.
@@ -172,6 +174,61 @@ class WriteOptions:
             raise ConfigurationError(f"most_deleted must lie in [0, 1], not {self.most_deleted!r}")
         if not self.text_fields:
             raise ConfigurationError("text_fields must name at least one field, e.g. ('text',)")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadOptions:
+    """What the rows of a file mean.
+
+    Columns are renamed first: every other option names them as they are called then.
+
+    Attributes:
+        text_fields: text field, several are joined; empty takes title and text.
+        id_field: id field; None takes _id or id.
+        dense_field: field with a dense vector, stored as one.
+        format: format of the file, jsonl, json, csv, tsv or parquet; None takes that of the
+            file's name.
+        delimiter: of CSV, one character or "tab"; None takes the comma, or what else the header
+            is certainly separated by.
+        encoding: of text, such as windows-1252; None takes UTF-8, or what the file begins with.
+        types: of columns, text, int, float, bool or json; None leaves them as they are read.
+        infer_types: make numbers and true/false of columns of CSV that hold nothing else in the
+            first 1,000 rows.
+        include: field to store, beside the texts; empty takes all.
+        exclude: field not to store.
+        rename: fields, from the file's name to the stored one; None renames none.
+        strip_html: take the markup out of the text fields, as they are encoded and stored.
+    """
+
+    text_fields: tuple[str, ...] = ()
+    id_field: str | None = None
+    dense_field: str | None = None
+    format: Format | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    types: Mapping[str, str] | None = None
+    infer_types: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    rename: Mapping[str, str] | None = None
+    strip_html: bool = False
+
+    def __post_init__(self) -> None:
+        known = get_args(Format)
+        if self.format is not None and self.format not in known:
+            raise ConfigurationError(
+                f"the format {self.format!r} is not known; known are {', '.join(known)}"
+            )
+        if self.delimiter is not None and (
+            self.delimiter != "tab" and (len(self.delimiter) != 1 or self.delimiter in '"\r\n')
+        ):
+            raise ConfigurationError(
+                f"a delimiter (--delimiter) is one character, or tab, not {self.delimiter!r}"
+            )
+        check_text_fields(self.text_fields)
+        new = list((self.rename or {}).values())
+        if len(set(new)) < len(new):
+            raise ConfigurationError("two fields get the same name (--rename): name each once")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,11 +48,11 @@ class Unreadable:
     """A value that its file has and Python cannot hold, such as a date beyond the year 9999.
 
     Args:
-        kind: what the file says it is.
+        what: the rest of a sentence that begins with the field.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, what: str) -> None:
+        self.what = what
 
 
 def stored_payload(payload: Mapping[Any, Any]) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _scalar(value: Any) -> Any:
         if isinstance(value, kinds):
             return made(value)
     if isinstance(value, Unreadable):
-        raise _Refused(f"is a {value.kind} that is out of range")
+        raise _Refused(value.what)
     raise _Refused(f"is of type {_type_name(value)}, which no store keeps")
 
 

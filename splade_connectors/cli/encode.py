@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from splade_connectors.documents import Rejected
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.readers import FileReader
+    from splade_connectors.files.sources import FilesReader
     from splade_connectors.options import PruneOptions
 
 EXAMPLES = (
@@ -24,9 +25,13 @@ _PORTION = 512
 
 
 def command(
-    file: Annotated[
-        str | None,
-        typer.Argument(help="JSONL, CSV, TSV or Parquet, or - for JSONL on stdin."),
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE...]",
+            show_default=False,
+            help="JSON, CSV, TSV or Parquet, packed or not; folders and patterns; - is stdin.",
+        ),
     ] = None,
     *,
     query: Annotated[str | None, typer.Option(help="Encode this one query instead.")] = None,
@@ -50,11 +55,11 @@ def command(
     """
     from splade_connectors.files.outputs import check_outputs
 
-    if (file is None) == (query is None):
+    if (not files) == (query is None):
         raise ConfigurationError("give either a FILE or --query TEXT")
     if query is not None and output:
         raise ConfigurationError("--output is for a FILE: the terms of a query go to stdout")
-    check_outputs(output, inputs=[Path(file)] if file else ())
+    check_outputs(output, inputs=map(Path, files or ()))
     if query is None and max_query_terms is not None:
         raise ConfigurationError("--max-query-terms is for --query; of a FILE: --prune-top-k")
     if query is not None and prune is not None:
@@ -64,13 +69,14 @@ def command(
         _encode_query(encoder, query, max_query_terms, ids, json)
         return
     with (
-        rows.open(file or "-") as reader,
+        parameters.open_files(files or [], rows) as reader,
         common.written(output) as out,
         progress.progress_bar("encoding", lambda: reader.fraction) as show,
     ):
         rejected = _encode_file(encoder, reader, out, ids, json, show, prune)
     for item in rejected:
-        printing.warn(f"line {item.line}: {item.reason}")
+        where = f"{item.file}, " if item.file else ""
+        printing.warn(f"{where}line {item.line}: {item.reason}")
     if rejected:
         raise typer.Exit(1)
 
@@ -106,7 +112,7 @@ def _encode_query(
 
 def _encode_file(
     encoder: SparseEncoder,
-    reader: FileReader,
+    reader: FileReader | FilesReader,
     out: IO[str],
     ids: bool,
     json: bool,

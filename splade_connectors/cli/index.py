@@ -1,4 +1,4 @@
-"""`splade-connectors index FILE TARGET`."""
+"""`splade-connectors index FILE… TARGET`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_connectors.cli import common, parameters, printing, progress
-from splade_connectors.cli.parameters import RowOptions
 from splade_connectors.errors import ConfigurationError, DeletionRefused
+from splade_connectors.options import ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from splade_connectors.cli.parameters import ReportOptions
     from splade_connectors.files.dead_letters import DeadLetters, Letters
     from splade_connectors.files.readers import FileReader
+    from splade_connectors.files.sources import FilesReader
     from splade_connectors.options import OnProgress, Progress, WriteOptions
     from splade_connectors.store import Store
     from splade_connectors.writing.report import IndexReport
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "index corpus.jsonl edge:articles",
     "index corpus.jsonl edge:articles --skip-unchanged --delete-missing",
-    "index rows.csv elasticsearch://localhost/articles --text title --text body",
+    "index 'exports/*.csv.gz' elasticsearch://localhost/articles --text body --type price=float",
 )
 
 
 def command(
-    file: Annotated[
-        str,
-        typer.Argument(help="JSONL, CSV, TSV or Parquet (.gz allowed), or - for JSONL on stdin."),
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            show_default=False,
+            help="JSON, CSV, TSV or Parquet, packed or not; folders and patterns; - is stdin.",
+        ),
     ],
     target: parameters.TargetArgument,
     *,
@@ -54,7 +59,7 @@ def command(
     letters: parameters.Letters,
     output: parameters.Reporting,
 ) -> None:
-    """Encode the rows of a file and write them to a store.
+    """Encode the rows of files and write them to a store.
 
     The collection or index is created when it is absent; nothing is ever dropped. Documents of
     others are never replaced unless --replace says so: attach keeps what they hold. Rows that
@@ -66,10 +71,11 @@ def command(
         raise ConfigurationError(
             "dead letters are only a part of the source: leave --delete-missing away"
         )
-    common.check_outputs(letters.dead_letters, connection=connection, inputs=[Path(file)])
+    inputs = map(Path, files)
+    common.check_outputs(letters.dead_letters, connection=connection, inputs=inputs)
     with output.stopped() as begins:
         with (
-            _reader(file, rows, from_dead_letters) as reader,
+            _reader(files, rows, from_dead_letters) as reader,
             common.open_store(target, connection, model, encode=encode, prune=prune) as store,
             letters.open() as kept,
             progress.showing("indexing", output.log_json, lambda: reader.fraction) as show,
@@ -92,7 +98,7 @@ def command(
 
 def _indexed(
     store: Store,
-    reader: FileReader | Letters,
+    reader: FileReader | FilesReader | Letters,
     options: WriteOptions,
     on_progress: OnProgress,
     kept: DeadLetters,
@@ -125,19 +131,23 @@ def _telling(show: OnProgress, output: ReportOptions) -> OnProgress:
 
 
 @contextmanager
-def _reader(file: str, rows: RowOptions, from_dead_letters: bool) -> Iterator[FileReader | Letters]:
+def _reader(
+    files: list[str], rows: ReadOptions, from_dead_letters: bool
+) -> Iterator[FileReader | FilesReader | Letters]:
     from splade_connectors.files.dead_letters import Letters
 
     if not from_dead_letters:
-        with rows.open(file) as reader:
+        with parameters.open_files(files, rows) as reader:
             yield reader
         return
-    if rows != RowOptions():
+    if rows != ReadOptions():
         raise ConfigurationError(
-            "dead letters know their fields: leave --format, --id-field, --text and "
-            "--dense-field away"
+            "dead letters know their fields: leave the options of rows away, such as --format, "
+            "--id-field, --text and --dense-field"
         )
-    yield Letters(file)
+    if len(files) > 1:
+        raise ConfigurationError("dead letters are read from one FILE at a time")
+    yield Letters(files[0])
 
 
 def _stored_fields(store: Store) -> tuple[str, ...]:

@@ -15,10 +15,12 @@ import typer
 
 from splade_connectors.cli import printing, progress
 from splade_connectors.cli.groups import Flag, Group
+from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import (
     ConnectOptions,
     EncodeOptions,
     PruneOptions,
+    ReadOptions,
     WriteOptions,
 )
 from splade_connectors.runtime import signals
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.dead_letters import DeadLetters
     from splade_connectors.files.readers import FileReader
+    from splade_connectors.files.sources import FilesReader
     from splade_connectors.operations.attach import AdoptReport, AttachReport
     from splade_connectors.writing.report import IndexReport
 
@@ -127,42 +130,47 @@ ModelAlone = Annotated[ModelOptions, Group(ENCODER, **_MODEL)]
 Model = Annotated[ModelOptions, Group(ENCODER, **_MODEL, override_manifest=Flag())]
 
 
-@dataclass(frozen=True, kw_only=True)
-class RowOptions:
-    """What the rows of a file mean.
-
-    Attributes:
-        text_fields: text field, several are joined; empty takes title and text.
-        id_field: id field; None takes _id or id.
-        dense_field: field with a dense vector, stored as one.
-        format: format of the file, jsonl, csv, tsv or parquet; None takes that of the file's name.
-    """
-
-    text_fields: tuple[str, ...] = ()
-    id_field: str | None = None
-    dense_field: str | None = None
-    format: str | None = None
-
-    def open(self, file: str) -> FileReader:
-        """The rows of a file, or of stdin."""
-        from splade_connectors.files.readers import FileReader
-
-        format: Any = self.format  # an unknown one is refused there
-        return FileReader(
-            file,
-            format=format,
-            id_field=self.id_field,
-            text_fields=self.text_fields,
-            dense_field=self.dense_field,
-        )
+def _pairs(given: list[str]) -> dict[str, str]:
+    """What `NAME=VALUE` options say."""
+    pairs = [text.partition("=") for text in given]
+    for text, (name, sign, value) in zip(given, pairs, strict=True):
+        if not (name and sign and value):
+            raise ConfigurationError(f"NAME=VALUE is expected, not {text!r}")
+    return {name: value for name, _, value in pairs}
 
 
-_TEXT = Flag("--text", more="May be repeated.")
-Rows = Annotated[RowOptions, Group(INPUT, text_fields=_TEXT, id_field=Flag(), format=Flag())]
-DenseRows = Annotated[
-    RowOptions,
-    Group(INPUT, text_fields=_TEXT, id_field=Flag(), dense_field=Flag(), format=Flag()),
-]
+def _reading(**more: Flag) -> Group:
+    return Group(
+        INPUT,
+        text_fields=Flag("--text", more="May be repeated."),
+        id_field=Flag(),
+        **more,
+        # A word that is none is refused by the dataclass, with a sentence.
+        format=Flag(kind=str),
+        delimiter=Flag(),
+        encoding=Flag(),
+        types=Flag("--type", kind=list[str], read=_pairs, more="NAME=TYPE, may be repeated."),
+        infer_types=Flag("--infer-types"),
+        include=Flag("--include", more="May be repeated."),
+        exclude=Flag("--exclude", more="May be repeated."),
+        rename=Flag(kind=list[str], read=_pairs, more="OLD=NEW, may be repeated."),
+        strip_html=Flag("--strip-html"),
+    )
+
+
+Rows = Annotated[ReadOptions, _reading()]
+DenseRows = Annotated[ReadOptions, _reading(dense_field=Flag())]
+
+
+def open_files(files: list[str], options: ReadOptions) -> FileReader | FilesReader:
+    """The rows of files, of folders, or of stdin."""
+    from splade_connectors.files.readers import FileReader
+    from splade_connectors.files.sources import FilesReader
+
+    one = files[0] if len(files) == 1 else ""
+    if one == "-" or Path(one).is_file():  # which takes options for its own format only
+        return FileReader(one, options)
+    return FilesReader(files, options)
 
 
 Writing = Annotated[

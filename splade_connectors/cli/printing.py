@@ -132,6 +132,7 @@ def print_rejections(
 def _place(item: Rejected) -> str:
     """Where a rejected document came from, and its id."""
     where = f"line {item.line}" if item.line else "-"
+    where += f" of {item.file}" if item.file else ""
     return f"{where} id {quoted(item.id)}" if item.id is not None else where
 
 

@@ -16,7 +16,7 @@ from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 
 # What a letter tells without the document, and of one that is not sent again.
-_BARE = {"id", "reason", "line"}
+_BARE = {"id", "reason", "line", "file"}
 _FINAL = {"again": False}
 
 
@@ -80,6 +80,7 @@ class DeadLetters:
             "id": rejected.id,
             "reason": rejected.reason,
             "line": rejected.line,
+            **({} if rejected.file is None else {"file": rejected.file}),
             "again": whole and not rejected.final,
         }
         if text is not None:
@@ -113,6 +114,7 @@ class Letters:
 
     Attributes:
         path: the file.
+        paths: that one.
         text_fields: it names none.
         fraction: how much of it has been read is not known.
 
@@ -125,6 +127,7 @@ class Letters:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.paths = (self.path,)
 
     def __iter__(self) -> Iterator[Document | Rejected]:
         try:
@@ -162,6 +165,7 @@ def _letter(line: str, number: int, path: Path) -> Document | Rejected:
             dense=body.get("dense"),
             vector=_vector(body.get("vector")),
             line=_line_of(letter),
+            file=_file_of(letter),
         )
     except (ConfigurationError, KeyError, TypeError, AttributeError) as error:
         return _not_again(letter, f"line {number} of {path} holds no document: {error}")
@@ -175,6 +179,11 @@ def _not_again(letter: Mapping[str, Any], reason: str) -> Rejected:
 def _line_of(letter: Mapping[str, Any]) -> int | None:
     line = letter.get("line")
     return line if isinstance(line, int) else None
+
+
+def _file_of(letter: Mapping[str, Any]) -> str | None:
+    file = letter.get("file")
+    return file if isinstance(file, str) else None
 
 
 def _vector(raw: Mapping[str, Any] | None) -> SparseVector | None:

@@ -1,4 +1,4 @@
-"""Files to documents, as a stream: JSONL, CSV, TSV and Parquet.
+"""Files to documents, as a stream: JSON, CSV, TSV and Parquet.
 
 A row that cannot be a document becomes a `Rejected` with its line and the reason, and the rest
 goes on. Nothing is held in memory but the row at hand (of Parquet, a batch of rows).
@@ -6,39 +6,43 @@ goes on. Nothing is held in memory but the row at hand (of Parquet, a batch of r
 
 from __future__ import annotations
 
-import gzip
+import io
 import sys
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, Literal, Self, cast
+from typing import IO, Any, Self, cast
 
 from splade_connectors.documents import Document, DocumentId, Rejected, Row
 from splade_connectors.errors import ConfigurationError, InvalidDocument
-from splade_connectors.files.rows import (
-    KINDS,
-    NumberedRow,
-    csv_rows,
-    json_rows,
-    parquet_rows,
-    tsv_rows,
-)
-from splade_connectors.payloads import check_text_fields, text_of, values_at
+from splade_connectors.files import archives
+from splade_connectors.files.cells import LOOKED_AT, check_types
+from splade_connectors.files.columns import Columns, html_stripped
+from splade_connectors.files.encodings import as_utf8, check_encoding
+from splade_connectors.files.json_rows import KINDS, json_rows, line_rows
+from splade_connectors.files.limits import NumberedRow
+from splade_connectors.files.parquet import parquet_rows
+from splade_connectors.files.tables import csv_rows, tsv_rows
+from splade_connectors.options import Format, ReadOptions
+from splade_connectors.payloads import text_of, values_at
 from splade_connectors.shown import listed, quoted
 from splade_connectors.values import stored_payload
 
-Format = Literal["jsonl", "csv", "tsv", "parquet"]
-
-_FORMATS: dict[str, Format] = {
+FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".json": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
+TABLES: tuple[Format, ...] = ("csv", "tsv")
 _ID_FIELDS = ("_id", "id")
+
+
+class NoRows(ConfigurationError):
+    """A file has no row: of several, others may have some."""
 
 
 class FileReader:
@@ -47,12 +51,11 @@ class FileReader:
     Usable as a context manager, which closes the file.
 
     Args:
-        path: a file, or "-" for JSONL on the standard input.
-        format: None goes by the file's ending; ".gz" may follow it.
-        id_field: None takes "_id" or "id", whichever the first row has.
-        text_fields: joined by a space; None takes "title" and "text", those that the first row
-            has. They stay in the payload.
-        dense_field: a field with a dense vector, which leaves the payload.
+        path: a file, or "-" for the standard input (JSON, unless the format is given); packed ones
+            are unpacked: .gz, .bz2, .xz and .zst.
+        options: which columns mean what.
+        label: what documents say that they came from, beside their lines; None for nothing.
+        **fields: those of `ReadOptions`, instead.
 
     Attributes:
         path: the file.
@@ -66,24 +69,23 @@ class FileReader:
     def __init__(
         self,
         path: str | Path,
+        options: ReadOptions | None = None,
         *,
-        format: Format | None = None,
-        id_field: str | None = None,
-        text_fields: Sequence[str] = (),
-        dense_field: str | None = None,
+        label: str | None = None,
+        **fields: Any,
     ) -> None:
         self.path = Path(path)
+        self._label = label
+        self._options = options = options or ReadOptions(**fields)
+        check_types(options.types or {})
         self._is_input = str(path) == "-"
         self._name = "the standard input" if self._is_input else str(path)
         self._file: IO[bytes] | None = None
-        self._dense_field = dense_field
-        self._format = _format_of(self.path, self._is_input) if format is None else format
-        if self._format not in _FORMATS.values():
-            known = ", ".join(dict.fromkeys(_FORMATS.values()))
-            raise ConfigurationError(f"the format {format!r} is not known; known are {known}")
-        self._rows = _guarded(self._open(self._format), self._name)
+        self._format = options.format or format_of(self.path)
+        self._columns = Columns(options, self._name)
+        self._rows = _guarded(self._open(), self._name)
         try:
-            self._begin(id_field, text_fields)
+            self._begin()
         except BaseException:
             self.close()
             raise
@@ -96,9 +98,18 @@ class FileReader:
         size = self.path.stat().st_size
         return self._file.tell() / size if size else None
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        return (self.path,)
+
     def __iter__(self) -> Iterator[Row]:
         for line, row in self._rows:
-            yield row if isinstance(row, Rejected) else self._document(line, row)
+            if isinstance(row, Rejected):
+                yield replace(row, file=self._label) if self._label else row
+            else:
+                yield self._row(line, row)
+        self._columns.say_what_was_not_there()
 
     def close(self) -> None:
         """Close the file."""
@@ -111,15 +122,24 @@ class FileReader:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _open(self, format: Format) -> Iterator[NumberedRow]:
+    def _open(self) -> Iterator[NumberedRow]:
+        """The rows; nothing is opened before the first of them is asked for."""
+        options = self._options
+        _check_for(self._format, options, self._name)
         self._file = self._opened()
-        if format == "parquet":
-            return parquet_rows(self._file, self._name)
-        packed = self.path.suffix == ".gz"
-        data = cast(IO[bytes], gzip.open(self._file)) if packed else self._file  # noqa: SIM115
-        if format == "jsonl":
-            return json_rows(data)
-        return (tsv_rows if format == "tsv" else csv_rows)(data, self._name)
+        if self._format == "parquet":
+            yield from parquet_rows(self._file, self._name)
+            return
+        data = as_utf8(self._unpacked(self._file), options.encoding, self._name)
+        yield from self._text_rows(data)
+
+    def _text_rows(self, data: IO[bytes]) -> Iterator[NumberedRow]:
+        if self._format == "jsonl":
+            return line_rows(data)
+        if self._format == "json":
+            return json_rows(data, self._name)
+        delimiter = "\t" if self._options.delimiter == "tab" else self._options.delimiter
+        return (tsv_rows if self._format == "tsv" else csv_rows)(data, self._name, delimiter)
 
     def _opened(self) -> IO[bytes]:
         if self._is_input:
@@ -132,20 +152,40 @@ class FileReader:
             reason = error.strerror or type(error).__name__
             raise ConfigurationError(f"cannot read {self.path}: {reason}") from error
 
-    def _begin(self, id_field: str | None, text_fields: Sequence[str]) -> None:
+    def _unpacked(self, file: IO[bytes]) -> IO[bytes]:
+        packing = archives.packing_of(self.path)
+        if self._is_input:  # which has no name that would say it
+            beginning = file.read(archives.LONGEST_BEGINNING)
+            packing = archives.packing_in(beginning)
+            file = cast(IO[bytes], io.BufferedReader(archives.Beginning(beginning, file)))
+        return archives.unpacked(file, packing) if packing else file
+
+    def _begin(self) -> None:
         """Find the fields in the first row that can be read."""
         first = self._first_rows()
-        sample = next((row for _, row in first if isinstance(row, Mapping)), None)
-        if sample is None:
-            raise ConfigurationError(f"{self._name} has no readable row: {_first_reason(first)}")
-        ids = (id_field,) if id_field else _ID_FIELDS
+        raw = next((row for _, row in first if isinstance(row, Mapping)), None)
+        if raw is None:
+            sort = ConfigurationError if first else NoRows
+            raise sort(f"{self._name} has no readable row: {_first_reason(first)}")
+        sample, options = self._columns.renamed(raw), self._options
+        ids = (options.id_field,) if options.id_field else _ID_FIELDS
         self._id_field = _found(ids, sample, "id", "--id-field", self._name)
-        check_text_fields(text_fields)
-        if text_fields:
-            _found(text_fields, sample, "text", "--text", self._name)
-        if self._dense_field:
-            _found((self._dense_field,), sample, "dense vector", "--dense-field", self._name)
-        self.text_fields = tuple(text_fields) or _default_text_fields(sample, self._name)
+        if options.text_fields:
+            _found(options.text_fields, sample, "text", "--text", self._name)
+        if options.dense_field:
+            _found((options.dense_field,), sample, "dense vector", "--dense-field", self._name)
+        self.text_fields = options.text_fields or _default_text_fields(sample, self._name)
+        self._columns.settle(self._id_field, self.text_fields)
+        if self._format not in ("jsonl", "json"):
+            self._columns.check(sample)
+        self._rows = chain(first, self._rows)
+        if options.infer_types:
+            self._look_at_types()
+
+    def _look_at_types(self) -> None:
+        first = list(islice(self._rows, LOOKED_AT))
+        tables = [row for _, row in first if isinstance(row, Mapping)]
+        self._columns.look_at(tables, without=(self._id_field,))
         self._rows = chain(first, self._rows)
 
     def _first_rows(self) -> list[NumberedRow]:
@@ -157,32 +197,38 @@ class FileReader:
                 break
         return found
 
-    def _document(self, line: int, row: Mapping[str, Any]) -> Row:
-        fields = dict(row)
-        dense = fields.pop(self._dense_field, None) if self._dense_field else None
+    def _row(self, line: int, row: Mapping[str, Any]) -> Row:
+        fields: dict[str, Any] = {}
         try:
-            fields = stored_payload(fields)
-        except InvalidDocument as error:
-            return Rejected(
-                id=_known(row.get(self._id_field)), line=line, reason=str(error), final=True
-            )
-        if self._format != "jsonl":
+            fields = self._columns.renamed(row)
+            return self._document(line, fields)
+        except (InvalidDocument, TypeError, RecursionError) as error:  # nested too deep
+            id = _known(fields.get(self._id_field))
+            return Rejected(id=id, line=line, file=self._label, reason=str(error), final=True)
+
+    def _document(self, line: int, row: Mapping[str, Any]) -> Document:
+        """Raises `InvalidDocument` for what is none."""
+        dense_field = self._options.dense_field
+        fields = stored_payload({name: row[name] for name in row if name != dense_field})
+        fields |= {name: row[name] for name in row if name == dense_field}
+        self._columns.typed(fields)
+        dense = fields.pop(dense_field, None) if dense_field else None
+        if self._format not in ("jsonl", "json"):
             # A cell without a value is no field. JSON can say null, and is taken at its word.
             fields = {name: value for name, value in fields.items() if value is not None}
         id = fields.pop(self._id_field, None)
         if id is None:
-            reason = f"the row has no id ({quoted(self._id_field)})"
-            return Rejected(id=None, line=line, reason=reason, final=True)
-        try:
-            return Document(
-                id=id,
-                text=_text(fields, self.text_fields),
-                dense=dense,
-                payload=fields,
-                line=line,
-            )
-        except (InvalidDocument, TypeError, RecursionError) as error:  # nested too deep
-            return Rejected(id=_known(id), line=line, reason=str(error), final=True)
+            raise InvalidDocument(f"the row has no id ({quoted(self._id_field)})")
+        if self._options.strip_html:
+            html_stripped(fields, self.text_fields)
+        return Document(
+            id=id,
+            text=_text(fields, self.text_fields),
+            dense=dense,
+            payload=self._columns.chosen(fields),
+            line=line,
+            file=self._label,
+        )
 
 
 def _known(id: Any) -> DocumentId | None:
@@ -190,23 +236,49 @@ def _known(id: Any) -> DocumentId | None:
     return id if isinstance(id, str | int) and not isinstance(id, bool) else None
 
 
+def format_of(path: Path) -> Format:
+    """The format that a file's name says; of the standard input, JSON.
+
+    Raises:
+        ConfigurationError: when it says none.
+    """
+    if str(path) == "-":
+        return "json"
+    ending = archives.without_packing(path).suffix.lower()
+    if ending in FORMATS:
+        return FORMATS[ending]
+    raise ConfigurationError(
+        f"the format of {path} is not known from its name; say it: --format jsonl|csv|tsv|parquet"
+    )
+
+
+def _check_for(format: Format, options: ReadOptions, name: str) -> None:
+    """Refuse options that a file of this format has no use for.
+
+    Raises:
+        ConfigurationError: naming the option.
+    """
+    if format not in TABLES:
+        for option, given in (
+            ("--delimiter", options.delimiter),
+            ("--infer-types", options.infer_types),
+        ):
+            if given:
+                raise ConfigurationError(
+                    f"{option} is for CSV and TSV, and {name} is read as {format}"
+                )
+    if options.encoding:
+        if format == "parquet":
+            raise ConfigurationError(f"--encoding is for text, and {name} is read as parquet")
+        check_encoding(options.encoding)
+
+
 def _guarded(rows: Iterator[NumberedRow], name: str) -> Iterator[NumberedRow]:
     """The rows; a file that cannot be read to its end is named."""
     try:
         yield from rows
-    except (OSError, EOFError, zlib.error) as error:
+    except archives.DAMAGED as error:
         raise ConfigurationError(f"{name} cannot be read to its end: {error}") from error
-
-
-def _format_of(path: Path, is_input: bool) -> Format:
-    if is_input:
-        return "jsonl"
-    endings = [ending for ending in path.suffixes if ending != ".gz"]
-    if endings and endings[-1].lower() in _FORMATS:
-        return _FORMATS[endings[-1].lower()]
-    raise ConfigurationError(
-        f"the format of {path} is not known from its name; say it: --format jsonl|csv|tsv|parquet"
-    )
 
 
 def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -309,7 +309,12 @@ class Indexing(Interruptible[IndexReport]):
         self, document: Document, reason: str, detail: str = "", *, final: bool = False
     ) -> None:
         rejected = Rejected(
-            id=document.id, reason=reason, line=document.line, final=final, detail=detail
+            id=document.id,
+            reason=reason,
+            line=document.line,
+            file=document.file,
+            final=final,
+            detail=detail,
         )
         self._note_rejection(rejected, document)
 
@@ -417,11 +422,11 @@ def silent(progress: Progress) -> None:
 
 def check_iterable(documents: object, dead_letters: DeadLetters | None = None) -> None:
     """Refuse one document where many are expected, and a file that would replace itself."""
-    file = getattr(documents, "path", None)
-    if dead_letters is not None and isinstance(file, Path) and dead_letters.replaces(file):
-        raise ConfigurationError(
-            f"{file} is read from, so rejected documents cannot go there: --dead-letters FILE"
-        )
+    for file in getattr(documents, "paths", ()):
+        if dead_letters is not None and isinstance(file, Path) and dead_letters.replaces(file):
+            raise ConfigurationError(
+                f"{file} is read from, so rejected documents cannot go there: --dead-letters FILE"
+            )
     if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
         raise ConfigurationError(
             f"index takes several documents, not one {type(documents).__name__}: pass [document]"

@@ -75,7 +75,8 @@ class IndexReport:
             "replaced": self.replaced,
             "rejected": self.rejected_count,
             "rejections": [
-                {"id": item.id, "line": item.line, "reason": item.reason} for item in self.rejected
+                {"id": item.id, "line": item.line, "reason": item.reason, **_file(item)}
+                for item in self.rejected
             ],
             "reasons": self.reasons,
             "unchanged": self.unchanged,
@@ -92,3 +93,7 @@ class IndexReport:
             "retries": self.retries,
             "interrupted": self.interrupted,
         }
+
+
+def _file(item: Rejected) -> dict[str, str]:
+    return {} if item.file is None else {"file": item.file}

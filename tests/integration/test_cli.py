@@ -566,3 +566,48 @@ def test_the_demo_touches_no_other_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     assert "exists and is no Qdrant shard" in refusal(run("demo", "--path", tmp_path))
     assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
+
+
+# Files as people have them
+
+
+def test_several_files_with_types_and_names(run: Run, tmp_path: Path) -> None:
+    exports = tmp_path / "exports"
+    exports.mkdir()
+    lines = "key;title;body;price;internal\n1;Bread;<p>Flour &#38 water</p>;9.90;x\n"
+    (exports / "a.csv").write_text(lines)
+    (exports / "b.csv.gz").write_bytes(gzip.compress(lines.replace("1;Bread", "2;Salt").encode()))
+    (exports / "c.csv").write_text("key;title;body;price;internal\n3;Time;bad;cheap;x\n")
+    done = run(
+        *("index", f"{exports}/*.csv*", target(tmp_path), "--type", "price=float"),
+        *("--rename", "body=text", "--id-field", "key", "--exclude", "internal", "--strip-html"),
+        *("--dead-letters", tmp_path / "letters.jsonl"),
+    )
+    assert done.code == 1
+    assert "2 documents written" in done.out
+    place = f"line 2 of {exports / 'c.csv'} id '3'"
+    reason = "the field 'price' is no float: --type price=text keeps it as it is"
+    assert f"  {place}: {reason}" in " ".join(done.err.split("\n"))
+    hits = run("search", target(tmp_path), "water", "--json").json
+    assert {hit["id"]: hit["payload"] for hit in hits} == {
+        "1": {"title": "Bread", "text": "Flour & water", "price": 9.9},
+        "2": {"title": "Salt", "text": "Flour & water", "price": 9.9},
+    }
+
+
+def test_pairs_that_are_none(run: Run, corpus: Path, tmp_path: Path) -> None:
+    for option in ("--type", "--rename"):
+        for pair in ("price", "=float", "price="):
+            sentence = refusal(run("index", corpus, target(tmp_path), option, pair))
+            assert f"NAME=VALUE is expected, not {pair!r}" in sentence
+
+
+def test_encoding_files_of_a_folder(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    jsonl(folder / "a.jsonl", ROWS[:2])
+    jsonl(folder / "b.jsonl", [*ROWS[2:], {"_id": 5}])
+    done = run("encode", folder)
+    assert done.code == 1
+    assert [json.loads(line)["id"] for line in done.out.splitlines()] == ["1", "2", "3", 4]
+    assert f"warning: {folder}/b.jsonl, line 3: the row has no" in done.err

@@ -140,7 +140,7 @@ def test_packed_lines(tmp_path: Path, read: Read, name: str) -> None:
 
 
 def standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BufferedReader(io.BytesIO(data))))
 
 
 def test_the_standard_input_is_lines_of_json(monkeypatch: pytest.MonkeyPatch, read: Read) -> None:
@@ -369,7 +369,7 @@ def test_a_table_that_is_no_utf8_is_named_with_the_line(write: Write) -> None:
     reader = FileReader(write("x.csv", data))
     with pytest.raises(
         ConfigurationError,
-        match=r"x\.csv is not UTF-8 after line \d+ \(invalid .*\): save it as UTF-8",
+        match=r"x\.csv is not UTF-8 after line \d+ \(invalid .*\): save it as UTF-8, or name",
     ):
         list(reader)
     reader.close()

@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 from splade_connectors import Document
 from splade_connectors.documents import Rejected
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.files import rows as rows_module
+from splade_connectors.files import limits
+from splade_connectors.files.json_rows import line_rows
 from splade_connectors.files.readers import FileReader
-from splade_connectors.files.rows import json_rows, tsv_rows
+from splade_connectors.files.tables import tsv_rows
 from splade_connectors.values import stored_payload
 
 CELL = st.text(st.characters(exclude_characters="\t\r\n", exclude_categories=("Cs",)), max_size=8)
@@ -65,9 +66,8 @@ HEADERS = [
     ("x.tsv", "id\ttext\tid", "columns 1 and 3 of .* are both named 'id'"),
     ("x.csv", "id,text,", "column 3 of .* has no name: name it, or leave it out"),
     ("x.csv", ",id,text", "column 1 of .* has no name"),
-    ("x.csv", "id;title;text", "is one column, 'id;title;text': its fields are separated by ';'"),
-    ("x.csv", "id|text", r"separated by '\|', not by ','; save it with ','"),
-    ("x.csv", "id\ttext", r"separated by '\\t', not by ','; --format tsv"),
+    ("x.csv", "id;title|text", "is one column, 'id;title|text': .* by ';'.*; --delimiter ';'"),
+    ("x.csv", "id\ttext", r"separated by '\\t', not by ','; --format tsv, or --delimiter tab"),
     ("x.tsv", "id,text", r"separated by ',', not by '\\t'; --format csv"),
 ]
 
@@ -170,9 +170,9 @@ def test_an_archive_of_one_endless_line_is_a_sentence(tmp_path: Path, name: str)
 
 
 def test_a_line_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows_module, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(limits, "LONGEST_LINE", 1000)
     data = b'{"id": 1}\n' + b"x" * 5_000_000 + b'\n{"id": 2}\n' + b" " * 999 + b"\n" + b"y" * 2000
-    found = list(json_rows(io.BytesIO(data)))
+    found = list(line_rows(io.BytesIO(data)))
     assert [line for line, _ in found] == [1, 2, 3, 5]
     assert [isinstance(row, Rejected) for _, row in found] == [False, True, False, True]
 
@@ -181,7 +181,7 @@ def test_a_cell_that_is_never_closed_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = csv.field_size_limit(2000)
-    monkeypatch.setattr(rows_module, "LONGEST_LINE", 2000)
+    monkeypatch.setattr(limits, "LONGEST_LINE", 2000)
     try:
         with pytest.raises(
             ConfigurationError, match=r"after line .* field larger than field limit"

@@ -1,0 +1,145 @@
+"""Which columns of a file become which fields of a document: renamed, typed, chosen."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from splade_connectors.errors import ConfigurationError, InvalidDocument
+from splade_connectors.files.cells import found_types, typed
+from splade_connectors.files.html_text import text_of_html
+from splade_connectors.options import ReadOptions
+from splade_connectors.payloads import top_level
+from splade_connectors.shown import listed, quoted
+
+_log = logging.getLogger(__name__)
+
+
+class Columns:
+    """What the options say of a file's columns.
+
+    They are renamed first: every other option names them as they are called then.
+
+    Args:
+        options: as given.
+        name: of the file.
+    """
+
+    def __init__(self, options: ReadOptions, name: str) -> None:
+        self._options = options
+        self._name = name
+        self._rename = dict(options.rename or {})
+        self._types = dict(options.types or {})
+        self._options_of = _named(options)
+        self._unseen = dict(self._options_of)
+        self._kept: set[str] = set()
+
+    def renamed(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a row, renamed.
+
+        Raises:
+            InvalidDocument: when a field would take the place of another.
+        """
+        fields = {self._rename.get(name, name): value for name, value in row.items()}
+        if len(fields) < len(row):
+            old = next(old for old, new in self._rename.items() if old in row and new in row)
+            raise InvalidDocument(
+                f"the row has {quoted(old)} and {quoted(self._rename[old])} (--rename): one of "
+                "them would be lost"
+            )
+        return fields
+
+    def typed(self, fields: dict[str, Any]) -> None:
+        """Make the fields what their types say.
+
+        Raises:
+            InvalidDocument: naming the field that cannot be that.
+        """
+        for name in [name for name in self._unseen if name in fields]:
+            del self._unseen[name]
+        typed(fields, self._types)
+
+    def chosen(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that are stored: all texts, and what is included and not excluded."""
+        include, exclude = self._options.include, self._options.exclude
+        if not include and not exclude:
+            return dict(fields)
+        return {
+            name: value
+            for name, value in fields.items()
+            if name in self._kept or (name not in exclude and (not include or name in include))
+        }
+
+    def settle(self, id_field: str, text_fields: Iterable[str]) -> None:
+        """What the id and the texts are called is known now.
+
+        Raises:
+            ConfigurationError: when one of them is to be left out.
+        """
+        self._kept = set(top_level(list(text_fields)))
+        for name in self._options.exclude:
+            if name == id_field or name in self._kept:
+                raise ConfigurationError(
+                    f"{quoted(name)} is what documents are told apart by or encoded from: it "
+                    "cannot be left out (--exclude)"
+                )
+
+    def look_at(self, rows: Iterable[Mapping[str, Any]], without: Iterable[str]) -> None:
+        """Find out the types of the other columns."""
+        known = {*self._types, *without, *top_level(list(self._kept))}
+        self._types = found_types(map(self.renamed, rows), known) | self._types
+
+    def check(self, sample: Mapping[str, Any]) -> None:
+        """Refuse names that no column has.
+
+        Raises:
+            ConfigurationError: naming the first of them.
+        """
+        missing = [name for name in self._options_of if name not in sample]
+        if missing:
+            raise ConfigurationError(
+                f"{self._name} has no column {quoted(missing[0])} ({self._options_of[missing[0]]})"
+                f"; it has {listed(list(sample))}"
+            )
+
+    def say_what_was_not_there(self) -> None:
+        """At the end of a file whose rows may have different fields."""
+        for name, option in self._unseen.items():
+            _log.warning("no row of %s has the field %s (%s)", self._name, quoted(name), option)
+
+
+def html_stripped(fields: dict[str, Any], names: Iterable[str]) -> None:
+    """The texts without markup, in their places: what is stored is what is encoded."""
+    for name in names:
+        _change(fields, name.split("."), text_of_html)
+
+
+def _change(value: Any, path: list[str], change: Callable[[str], str]) -> Any:
+    """The value with its texts at a path changed; objects and lists on the way are changed."""
+    if isinstance(value, list):
+        value[:] = [_change(item, path, change) for item in value]
+    elif isinstance(value, dict):
+        for length in range(1, len(path) + 1):
+            name = ".".join(path[:length])
+            if name in value:
+                value[name] = _change(value[name], path[length:], change)
+    elif isinstance(value, str) and not path:
+        return change(value)
+    return value
+
+
+def _named(options: ReadOptions) -> dict[str, str]:
+    """The columns that options name, as they are called after renaming."""
+    return {
+        **dict.fromkeys((options.rename or {}).values(), "--rename"),
+        **dict.fromkeys(options.types or {}, "--type"),
+        **dict.fromkeys(options.include, "--include"),
+        **dict.fromkeys(options.exclude, "--exclude"),
+    }
+
+
+def with_fields(options: ReadOptions, text_fields: tuple[str, ...]) -> ReadOptions:
+    """The options of a later file: its texts are those of the first."""
+    return replace(options, text_fields=text_fields)

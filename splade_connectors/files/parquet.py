@@ -1,0 +1,137 @@
+"""Parquet to rows, in memory that the file cannot decide about.
+
+A megabyte may unpack to terabytes: pages are packed, values stand in dictionaries, nulls are
+counted. Headers of pages are read before the pages (`pages`), batches are as small as the pages
+ask for, and a value of a dictionary is one object however often it occurs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import IO, Any
+
+from splade_connectors.documents import Rejected
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.extras import require
+from splade_connectors.files import limits
+from splade_connectors.files.arrow_values import python_values
+from splade_connectors.files.limits import NumberedRow, rejected
+from splade_connectors.files.pages import Page, TooLarge, pages_of
+from splade_connectors.files.tables import check_columns
+
+_MOST_ROWS = 1024
+_BATCH_BYTES = 16_000_000
+_BUFFER_BYTES = 1 << 20
+# Texts and bytes may be read as dictionaries; decimals and JSON may be kept in bytes as well.
+_IN_DICTIONARIES = {"NONE", "STRING", "ENUM"}
+
+
+def parquet_rows(file: IO[bytes], name: str) -> Iterator[NumberedRow]:
+    """The rows of Parquet, their values as Python has them.
+
+    Raises:
+        ConfigurationError: when the file cannot be read, or asks for too much memory.
+    """
+    arrow = require("pyarrow", "parquet", "reading Parquet")
+    table = _opened(file, name)
+    check_columns(table.schema_arrow.names, name)
+    number = 0
+    for group in range(table.num_row_groups):
+        batches = _batches(table, file, group)
+        while True:
+            try:
+                batch = next(batches, None)
+                rows = [] if batch is None else _rows(batch, arrow)
+            except TooLarge as error:
+                raise ConfigurationError(f"row group {group} of {name} {error}") from error
+            except Exception as error:  # pyarrow's error classes come with pyarrow
+                where = f"after row {number}"
+                raise ConfigurationError(f"{name} cannot be read {where}: {error}") from error
+            if batch is None:
+                break
+            for row in rows:
+                number += 1
+                yield number, _bounded(number, row)
+
+
+def _opened(file: IO[bytes], name: str) -> Any:
+    parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
+    if not file.seekable():
+        raise ConfigurationError(
+            "Parquet is read from its end, which the standard input does not have: name a file"
+        )
+    try:
+        return parquet.ParquetFile(
+            file,
+            read_dictionary=_in_dictionaries(parquet.read_metadata(file)),
+            buffer_size=_BUFFER_BYTES,
+            pre_buffer=False,
+            # As nanoseconds, dates like 9999-12-31 would become others.
+            coerce_int96_timestamp_unit="us",
+        )
+    except Exception as error:
+        raise ConfigurationError(f"{name} is no Parquet file: {error}") from error
+
+
+def _in_dictionaries(metadata: Any) -> list[str]:
+    """The columns whose texts occur many times in few bytes."""
+    leaves = [metadata.schema.column(at) for at in range(metadata.num_columns)]
+    return [
+        leaf.path
+        for at, leaf in enumerate(leaves)
+        if leaf.physical_type == "BYTE_ARRAY"
+        and leaf.logical_type.type in _IN_DICTIONARIES
+        and any(
+            metadata.row_group(group).column(at).has_dictionary_page
+            for group in range(metadata.num_row_groups)
+        )
+    ]
+
+
+def _batches(table: Any, file: IO[bytes], group: int) -> Iterator[Any]:
+    """The batches of a row group, each with about as many rows as memory is meant for."""
+    found = table.metadata.row_group(group)
+    weights = [
+        _row_bytes(table.schema.column(at), pages_of(file, found.column(at)), found.num_rows)
+        for at in range(found.num_columns)
+    ]
+    rows = max(1, min(_MOST_ROWS, int(_BATCH_BYTES / max(1.0, sum(weights)))))
+    yield from table.iter_batches(batch_size=rows, row_groups=[group])
+
+
+def _row_bytes(leaf: Any, pages: list[Page], rows: int) -> float:
+    """About how many bytes of this column a row takes, where its rows are largest.
+
+    Raises:
+        TooLarge: when a row has more values than any store takes.
+    """
+    values = sum(page.values for page in pages)
+    a_row = values / max(1, rows)
+    if a_row * limits.SMALLEST_VALUE > limits.LONGEST_LINE:
+        raise TooLarge(f"has {a_row:,.0f} values a row in {leaf.path!r}")
+    largest = max((page.size / max(1, page.values) for page in pages), default=0.0)
+    return max(a_row, 1.0) * max(largest, float(leaf.length), 8.0)
+
+
+def _rows(batch: Any, arrow: ModuleType) -> Iterator[dict[str, Any]]:
+    columns = [python_values(column, arrow) for column in batch.columns]
+    names = batch.schema.names
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
+
+
+def _bounded(number: int, row: Mapping[str, Any]) -> Mapping[str, Any] | Rejected:
+    if _weight(row) <= limits.LONGEST_LINE:
+        return row
+    return rejected(number, f"row {number} is longer than {limits.LONGEST_LINE:,} bytes")
+
+
+def _weight(value: Any) -> int:
+    """The length of all texts; numbers are bounded where they are read."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values()))
+    if isinstance(value, list) and value and not isinstance(value[0], int | float):
+        return sum(map(_weight, value))
+    return 0
