@@ -28,8 +28,11 @@ exclude_patterns = ["README.md"]
 # their documentation is on the network, which a build does not use.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(numpy|np|scipy|collections|typing|pathlib|types|dataclasses)\..*"),
-    ("py:.*", r"(csr_matrix|int64|n|T|R|(tuple|dict)\[.*|EncoderLike)"),
+    (
+        "py:.*",
+        r"(numpy|np|scipy|collections|typing|pathlib|types|dataclasses|datetime|decimal|uuid)\..*",
+    ),
+    ("py:.*", r"(csr_matrix|T|R|(tuple|dict)\[.*|EncoderLike)"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]

@@ -12,7 +12,9 @@ def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("builder-inited", _write_commands)
     app.connect("source-read", _name_other_guides)
-    app.connect("autodoc-process-docstring", names.mark)
+    app.connect("autodoc-process-docstring", names.mark, priority=400)
+    # Napoleon's own is between them.
+    app.connect("autodoc-process-docstring", names.join, priority=600)
     app.connect("autodoc-process-signature", names.without_constructor)
     app.connect("missing-reference", names.resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -17,6 +17,15 @@ def mark(app: Any, what: str, name: str, subject: Any, options: Any, lines: list
     lines[:] = [_NAME.sub(_marked, line) for line in lines]
 
 
+def join(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
+    """Undo what napoleon does to a property: it takes "This and that: …" for a type and a text."""
+    if what in ("property", "attribute") and lines:
+        types = [line for line in lines if line.startswith(":type: ")]
+        lines[:] = [line for line in lines if line not in types]
+        for line in types:
+            lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
+
+
 def without_constructor(
     app: Any, what: str, name: str, subject: Any, options: Any, signature: str, returned: str
 ) -> tuple[str, str] | None:

@@ -1,0 +1,348 @@
+"""An adapter of your own: SQLite as an inverted index, with exact scores, in 300 lines.
+
+docs/writing-an-adapter.md explains it; `tests/docs/test_adapter.py` lets the contract suite loose
+on it. It holds one collection per file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from splade_connectors import (
+    ConfigurationError,
+    Document,
+    SparseEncoder,
+    SparseVector,
+    Store,
+    Unavailable,
+    load_encoder,
+)
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Capabilities, Description, Opened, Plan
+from splade_connectors.backends.targets import Target
+from splade_connectors.documents import (
+    DocumentId,
+    EncodedDocument,
+    Hit,
+    Outcome,
+    StoredDocument,
+    Written,
+)
+from splade_connectors.filters import Condition, matches
+from splade_connectors.manifest import IndexManifest, parse_manifest
+from splade_connectors.operations.session import Session
+from splade_connectors.options import ConnectOptions, SearchOptions
+from splade_connectors.runtime.effects import Request, Steps
+
+TABLES = """
+    create table if not exists documents (id text primary key, payload text not null);
+    create table if not exists postings (term integer, id text, weight real,
+        primary key (term, id)) without rowid;
+    create index if not exists by_document on postings (id);
+    create table if not exists manifests (name text primary key, content text not null);
+"""
+SEARCH = """
+    with query as (select cast(key as integer) as term, value from json_each(?))
+    select documents.id, sum(weight * value) as score, payload
+    from query join postings using (term) join documents using (id)
+    where fits(payload) group by documents.id order by score desc, documents.id limit ? offset ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements(Request):
+    """What is sent: statements, executed in one transaction; the answer is the rows of the last.
+
+    Attributes:
+        statements: SQL with its values.
+        written: whether documents are in it.
+        filter: what `fits` in the SQL stands for.
+    """
+
+    statements: tuple[tuple[str, tuple[Any, ...]], ...]
+    written: bool = False
+    filter: Condition | None = None
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether documents are sent: no error may quote them then."""
+        return self.written
+
+
+def ask(sql: str, *values: Any) -> Steps[list[tuple[Any, ...]]]:
+    """One statement, as a step."""
+    rows: list[tuple[Any, ...]] = yield Statements(((sql, values),))
+    return rows
+
+
+class SqliteBackend:
+    """The verbs, as steps: they know what to ask, and neither how it is sent nor who waits."""
+
+    hybrid = attaching = copying = None
+
+    def __init__(self, location: str) -> None:
+        self.location = location
+
+    def describe(self) -> Steps[Description]:
+        """Look once."""
+        tables = yield from ask("select 1 from sqlite_master where name = 'manifests'")
+        rows = (yield from ask("select content from manifests")) if tables else []
+        manifest = parse_manifest(json.loads(rows[0][0]), self.location) if rows else None
+        return Description(
+            capabilities=Capabilities(
+                backend="sqlite", exists=bool(tables), has_field=bool(rows), created_by_us=True
+            ),
+            manifest=manifest,
+            vector="splade",
+        )
+
+    def prepare(
+        self,
+        seen: Description,
+        manifest: IndexManifest,
+        dense_sizes: Mapping[str, int],
+        *,
+        write_manifest: bool,
+    ) -> Steps[Description]:
+        """Create what is absent."""
+        if seen.capabilities.exists and not write_manifest:
+            return seen
+        create = (line for line in TABLES.split(";") if line.strip())
+        yield Statements(tuple((line, ()) for line in create))
+        return (yield from self.write_manifest(manifest))
+
+    def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
+        """Keep the manifest with the vectors, so that nobody mixes models."""
+        content = json.dumps(manifest.to_json())
+        yield from ask("insert or replace into manifests values ('splade', ?)", content)
+        return (yield from self.describe())
+
+    def check(self, seen: Description, document: EncodedDocument) -> str | None:
+        """SQLite takes every document."""
+        return None
+
+    def key_of(self, id: DocumentId) -> DocumentId:
+        """A number and its digits are one document."""
+        return str(id)
+
+    def size(self, document: EncodedDocument) -> int:
+        """Sixteen bytes a term, and the text."""
+        return 16 * len(document.vector.indices) + len(document.document.text)
+
+    def write(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
+        """Replace each document whole."""
+        statements = [
+            statement
+            for document in documents
+            for statement in (
+                *_removal(document.id),
+                _row(document.id, document.payload),
+                *_postings(document.id, document.vector),
+            )
+        ]
+        yield Statements(tuple(statements), written=True)
+        return [Written(id=document.id) for document in documents]
+
+    def update(
+        self,
+        seen: Description,
+        id: DocumentId,
+        payload: Mapping[str, Any],
+        vector: SparseVector | None,
+        marker: str,
+    ) -> Steps[None]:
+        """Merge fields; a vector replaces the one that is there."""
+        (stored,) = yield from self.fetch(seen, [id], with_vectors=False)
+        statements = [_row(id, {**stored.payload, **payload})]
+        if vector is not None:
+            statements = [_removal(id)[1], *statements, *_postings(id, vector)]
+        yield Statements(tuple(statements), written=True)
+
+    def refresh(self) -> Steps[None]:
+        """A transaction is visible when it ends."""
+        yield from ()
+
+    def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
+        """The request of a search. Pure: nothing is sent."""
+        if not isinstance(options.filter, Condition | None):
+            raise ConfigurationError(
+                "a filter of SQLite is a condition of splade_connectors.filters"
+            )
+        return Plan(
+            path="sql",
+            reason="a dot product is a sum over postings",
+            method="SELECT",
+            url_path="",
+            body={"query": query, "options": options},
+        )
+
+    def search(self, plan: Plan) -> Steps[list[Hit]]:
+        """Send it: the database multiplies and adds."""
+        query, options = plan.body["query"], plan.body["options"]
+        weights = dict(zip(query.indices.tolist(), query.values.tolist(), strict=True))
+        values = (json.dumps(weights), options.limit, options.offset)
+        rows = yield Statements(((SEARCH, values),), filter=options.filter)
+        return [
+            Hit(id=id, score=score, payload=json.loads(payload) if options.with_payload else {})
+            for id, score, payload in rows
+        ]
+
+    def fetch(
+        self, seen: Description, ids: Sequence[DocumentId], *, with_vectors: bool
+    ) -> Steps[list[StoredDocument]]:
+        """Documents in the order asked for."""
+        names = json.dumps([str(id) for id in ids])
+        rows = yield from ask(
+            """select id, payload, (select json_group_array(json_array(term, weight))
+               from postings where postings.id = documents.id)
+               from documents where id in (select value from json_each(?))""",
+            names,
+        )
+        found = {id: (json.loads(payload), json.loads(terms)) for id, payload, terms in rows}
+        return [
+            StoredDocument(
+                id=str(id),
+                payload=found[str(id)][0],
+                vector=SparseVector.from_pairs(found[str(id)][1])[0] if with_vectors else None,
+            )
+            for id in ids
+            if str(id) in found
+        ]
+
+    def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
+        """Those that are there."""
+        found = yield from self.fetch(seen, ids, with_vectors=False)
+        there = {document.id for document in found}
+        return {id for id in ids if str(id) in there}
+
+    def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
+        """Remove documents; absent ones are not an error."""
+        yield Statements(tuple(statement for id in ids for statement in _removal(id)))
+
+    def documents(self, seen: Description) -> Steps[int]:
+        """How many there are."""
+        return int((yield from ask("select count(*) from documents"))[0][0])
+
+    def count(self, seen: Description) -> Steps[int]:
+        """Every document here has a vector, if only an empty one."""
+        return (yield from self.documents(seen))
+
+
+class SqliteClient:
+    """What sends: one connection to one file, for one thread at a time.
+
+    Args:
+        path: of the file, which is made when it is absent.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, check_same_thread=False)
+        self._turn = threading.Lock()
+
+    def send(self, request: Statements) -> list[tuple[Any, ...]]:
+        """Execute a request, and wait for it."""
+
+        def fits(payload: str) -> bool:
+            return request.filter is None or matches(request.filter, json.loads(payload))
+
+        rows: list[tuple[Any, ...]] = []
+        try:
+            with self._turn, self._connection:
+                self._connection.create_function("fits", 1, fits)
+                for sql, values in request.statements:
+                    rows = self._connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:  # locked, or busy: it will be sent again
+            raise Unavailable(f"SQLite is not available: {error}") from error
+        return rows
+
+    async def asend(self, request: Statements) -> list[tuple[Any, ...]]:
+        """The same, awaited."""
+        return await asyncio.to_thread(self.send, request)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    async def aclose(self) -> None:
+        """The same, awaited."""
+        self.close()
+
+
+class SqliteAdapter:
+    """What the entry point names: `sqlite = "sqlite_adapter:SqliteAdapter"`."""
+
+    client_modules = ("sqlite3",)
+
+    @staticmethod
+    def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
+        """Open "sqlite:PATH"."""
+        client = SqliteClient(target.path)
+        return Opened(
+            backend=SqliteBackend(str(target)),
+            send=client.asend if asynchronous else client.send,
+            close=client.aclose if asynchronous else client.close,
+        )
+
+    @staticmethod
+    def wrap(
+        client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
+    ) -> Opened:
+        """A connection is a file: open that instead."""
+        raise ConfigurationError("name the file instead of passing a connection: 'sqlite:PATH'")
+
+
+def open_store(path: str, encoder: SparseEncoder) -> Store:
+    """What `connect("sqlite:PATH")` does once the entry point is installed."""
+    target = Target(scheme="sqlite", path=path)
+    options = ConnectOptions()
+    opened = SqliteAdapter.open(target, Keys(lambda: encoder), options, asynchronous=False)
+    return Store(Session(opened.backend, lambda: encoder, None, False), opened, None)
+
+
+def _removal(id: DocumentId) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    return (
+        ("delete from documents where id = ?", (str(id),)),
+        ("delete from postings where id = ?", (str(id),)),
+    )
+
+
+def _row(id: DocumentId, payload: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]]:
+    return "insert or replace into documents values (?, ?)", (str(id), json.dumps(payload))
+
+
+def _postings(id: DocumentId, vector: SparseVector) -> list[tuple[str, tuple[Any, ...]]]:
+    terms = json.dumps(list(zip(vector.indices.tolist(), vector.values.tolist(), strict=True)))
+    sql = """insert into postings
+        select json_extract(value, '$[0]'), ?, json_extract(value, '$[1]') from json_each(?)"""
+    return [(sql, (str(id), terms))]
+
+
+def main(path: str) -> None:
+    """Index, search, explain."""
+    with open_store(path, load_encoder()) as store:
+        store.index(
+            [
+                Document(id="moon", text="The Moon turns once while it goes round the Earth."),
+                Document(id="bread", text="Yeast makes dough rise by giving off gas."),
+            ]
+        )
+        for hit in store.search("lunar orbit"):
+            print(f"{hit.score:.2f}", hit.id, hit.payload["text"])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(sys.argv[1])
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            main(f"{folder}/articles.db")
