@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import random_models
 from tests.docs.blocks import ROOT, blocks, needs, pages
 from tests.docs.reader import Reader, at, differences
 from tests.docs.servers import KnownServers
 from tests.servers.fixtures import skip_when_unavailable
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# Examples of a kind of model: what makes a small one of random weights, in its layout.
+_OF_RANDOM_WEIGHTS: dict[str, Callable[[Path], Path]] = {
+    "bert_model": random_models.bert,
+    "distilbert_model": random_models.distilbert,
+    "multilingual_model": random_models.xlm_roberta,
+}
 
 
 # Those that are run, those that are data, and what Sphinx itself does.
@@ -88,12 +96,18 @@ def test_the_figures_of_the_benchmark_are_those_of_its_results(page: str) -> Non
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_run(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    arguments = []
+    arguments: list[object] = []
+    precision = "fp32"
     if path.stem.startswith("elasticsearch"):
         arguments = [request.getfixturevalue("elasticsearch_url")]
+    if make := _OF_RANDOM_WEIGHTS.get(path.stem):
+        # Without them it takes torch, which CI has not.
+        pytest.importorskip("splade_kernels", reason="`make kernels` builds them (needs cargo)")
+        arguments, precision = [make(tmp_path / "model")], "int8"
     done = subprocess.run(
-        [sys.executable, str(path), *arguments],
+        [sys.executable, str(path), *map(str, arguments)],
         cwd=tmp_path,
+        env=os.environ | {"SPLADE_PRECISION": precision},
         capture_output=True,
         text=True,
         check=False,
