@@ -94,21 +94,35 @@ def _pieces(texts: Iterable[str]) -> dict[str, float]:
     return found
 
 
-def xlm_roberta(folder: Path, vocabulary: int = VOCABULARY, **config: Any) -> Path:
-    """A folder as of XLM-R, with a SentencePiece tokenizer of the texts of this module."""
-    unigram(TEXTS.values(), vocabulary).save(_made(folder / "tokenizer.json"))
+def xlm_roberta(
+    folder: Path,
+    vocabulary: int = VOCABULARY,
+    tokenizer: Tokenizer | None = None,
+    tokenizer_class: str = "PreTrainedTokenizerFast",
+) -> Path:
+    """A folder as of XLM-R.
+
+    Args:
+        folder: is made.
+        vocabulary: number of terms.
+        tokenizer: of so many; None makes a SentencePiece one of the texts of this module.
+        tokenizer_class: that the folder names.
+    """
+    made = tokenizer or unigram(TEXTS.values(), vocabulary)
+    made.save(_made(folder / "tokenizer.json"))
     return _write(
         folder,
-        {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"},
+        {"tokenizer_class": tokenizer_class, "pad_token": "<pad>"},
         {
             "architectures": ["XLMRobertaForMaskedLM"],
             "model_type": "xlm-roberta",
             "max_position_embeddings": POSITIONS + 2,
             "pad_token_id": 1,
+            "bos_token_id": 0,
+            "eos_token_id": 2,
             "type_vocab_size": 1,
             "layer_norm_eps": 1e-5,
             "vocab_size": vocabulary,
-            **config,
         },
     )
 
@@ -141,6 +155,39 @@ def distilbert(folder: Path, **config: Any) -> Path:
         "activation": "gelu",
     }
     return bert(folder, **names, **config)
+
+
+def inference_free(folder: Path) -> Path:
+    """OpenSearch's layout: BERT for documents, and a weight for each token of a query."""
+    bert(folder)
+    tokens = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
+    drawn = np.random.default_rng(7).uniform(0.1, 9, len(tokens)).round(3).tolist()
+    weights = {
+        token: weight for token, weight in zip(tokens, drawn, strict=True) if token[:1] != "["
+    }
+    (folder / "idf.json").write_text(json.dumps(weights), encoding="utf-8")
+    return folder
+
+
+def two_sided(folder: Path) -> Path:
+    """A Router of sentence-transformers: DistilBERT for documents, BERT for queries."""
+    package = "sentence_transformers.sparse_encoder.models"
+    structure, types = {}, {}
+    for side, made in {"query": bert, "document": distilbert}.items():
+        model, pooling = f"{side}_0_MLMTransformer", f"{side}_1_SpladePooling"
+        made(folder / model)
+        _written(folder / pooling / "config.json", {"pooling_strategy": "max"})
+        structure[side] = [model, pooling]
+        types |= {name: f"{package}.{name.rpartition('_')[2]}" for name in structure[side]}
+    router = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Router"}
+    _written(folder / "modules.json", [router])
+    _written(folder / "router_config.json", {"types": types, "structure": structure})
+    _written(folder / "config_sentence_transformers.json", {"model_type": "SparseEncoder"})
+    return folder
+
+
+def _written(path: Path, value: Any) -> None:
+    Path(_made(path)).write_text(json.dumps(value), encoding="utf-8")
 
 
 def _write(folder: Path, tokenizer: dict[str, Any], config: dict[str, Any]) -> Path:

@@ -19,7 +19,9 @@ class Normalization:
     Attributes:
         lower_case: "É" is "é".
         accents_removed: "é" is "e".
-        composed: "é" as one character is "e" with an accent behind it (NFC and NFD).
+        composed: "é" as one character is "e" with an accent behind it (NFC and NFD), in Latin
+            letters and in Hangul: what the tokenizers library takes from SentencePiece does it for
+            the former only.
         wide: full-width letters, ligatures and the like are plain ones (NFKC, NFKD).
     """
 
@@ -41,7 +43,7 @@ class Normalization:
             )
         else:
             parts.append(
-                "composed and decomposed letters are different: bring documents and queries into "
+                "composed and decomposed letters may differ: bring documents and queries into "
                 "one form (NFC) first"
             )
         return "; ".join(parts)

@@ -23,7 +23,9 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 _OF_RANDOM_WEIGHTS: dict[str, Callable[[Path], Path]] = {
     "bert_model": random_models.bert,
     "distilbert_model": random_models.distilbert,
+    "inference_free_model": random_models.inference_free,
     "multilingual_model": random_models.xlm_roberta,
+    "two_sided_model": random_models.two_sided,
 }
 
 
@@ -92,6 +94,20 @@ def test_the_figures_of_the_benchmark_are_those_of_its_results(page: str) -> Non
         speed = here["docs_per_s"] / peer["docs_per_s"]
         time = here["cpu_ms_per_doc"] / peer["cpu_ms_per_doc"]
         assert f"| {row} | {speed:.1f} x | {time:.2f} x |" in text
+
+
+def test_the_costs_of_models_are_those_of_the_results() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    kept = (ROOT / "benchmarks" / "results" / "model-costs.json").read_text(encoding="utf-8")
+    models = json.loads(kept)["models"]
+    assert len(models) >= 9
+    for model in models:
+        name, *figures = (
+            model[key]
+            for key in ("model", "products_g", "document_int8_ms", "document_fp32_ms", "query_ms")
+        )
+        products, int8, fp32, query = figures
+        assert f"| {name} | {products} | {int8} ms | {fp32} ms | {query} ms |" in text
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
