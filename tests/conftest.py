@@ -7,11 +7,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import onnxruntime
 import pytest
 from hypothesis import settings
 
 from splade_connectors import SparseEncoder, load_encoder
+from splade_connectors.encoders.engines.onnx import without_telemetry
 from tests.kept import remembering
 
 # The suite for adapters is a library module: ask pytest for its detailed assertion messages there.
@@ -46,6 +46,7 @@ def pytest_configure() -> None:
 def _one_session() -> Iterator[None]:
     """See `remembering`."""
     with pytest.MonkeyPatch.context() as patch:
+        onnxruntime = without_telemetry()
         patch.setattr(onnxruntime, "InferenceSession", remembering(onnxruntime.InferenceSession))
         yield
 

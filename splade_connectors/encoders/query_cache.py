@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 
+from splade_connectors.forks import renewed_in_children
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 
@@ -21,6 +22,11 @@ class QueryCache:
     def __init__(self, size: int) -> None:
         self.size = size
         self._known: OrderedDict[str, SparseVector] = OrderedDict()
+        self._lock = Lock()
+        renewed_in_children(self)
+
+    def after_fork(self) -> None:
+        """Another thread of the parent may have held the lock."""
         self._lock = Lock()
 
     def encode(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.extras import require
+from splade_connectors.forks import not_destroyed_in_children, renewed_in_children
 from splade_connectors.options import EncodeOptions
 
 # Name of the output of graphs that pool: float32[batch, vocabulary].
@@ -86,32 +88,52 @@ class PooledGraph:
     """
 
     def __init__(self, path: Path, threads: int = 0, cuda: int | None = None) -> None:
-        runtime = require("onnxruntime", "onnx", "the ONNX encoder")
-        settings = runtime.SessionOptions()
-        settings.intra_op_num_threads = threads
-        # Shapes change from batch to batch: remembered memory plans would only pile up.
-        settings.enable_mem_pattern = False
-        settings.log_severity_level = 4
-        self._path = path
-        providers = _providers(runtime, cuda)
-        try:
-            self._session = runtime.InferenceSession(str(path), settings, providers=providers)
-        except Exception as error:  # onnxruntime raises a dozen unrelated classes for a bad file
-            raise ModelError(
-                f"the ONNX file {path} cannot be loaded, it may be truncated or corrupt: "
-                f"{_reason(error)}"
-            ) from error
-        if cuda is not None and self._session.get_providers()[0] != _CUDA:
-            raise ConfigurationError(
-                f"ONNX Runtime cannot use the GPU {cuda}: the driver, or the CUDA and cuDNN "
-                "libraries that this version of onnxruntime-gpu needs, are missing"
-            )
+        self._path, self._threads, self._cuda = path, threads, cuda
+        self._session = self._opened()
+        renewed_in_children(self)
         if OUTPUT not in [output.name for output in self._session.get_outputs()]:
             raise ModelError(f"the ONNX file {path} has no output {OUTPUT!r}: it does not pool")
         self._inputs = {given.name: given.type for given in self._session.get_inputs()}
         for name, kind in self._inputs.items():
             if name not in INPUTS or kind not in _TYPES:
                 raise ModelError(f"the ONNX file {path} has an input {name!r} of {kind}: not known")
+
+    def after_fork(self) -> None:
+        """The parent's session waits for threads that the child does not have: another one."""
+        self._session = None
+
+    def _of_this_process(self) -> Any:
+        if self._session is None:
+            if self._cuda is not None:
+                raise ModelError(
+                    f"the ONNX file {self._path} was loaded on a GPU before this process was "
+                    "forked, and no child can use that: load the encoder in the process that "
+                    "uses it"
+                )
+            self._session = self._opened()
+        return self._session
+
+    def _opened(self) -> Any:
+        runtime = without_telemetry()
+        settings = runtime.SessionOptions()
+        settings.intra_op_num_threads = self._threads
+        # Shapes change from batch to batch: remembered memory plans would only pile up.
+        settings.enable_mem_pattern = False
+        settings.log_severity_level = 4
+        providers = _providers(runtime, self._cuda)
+        try:
+            session = runtime.InferenceSession(str(self._path), settings, providers=providers)
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes for a bad file
+            raise ModelError(
+                f"the ONNX file {self._path} cannot be loaded, it may be truncated or corrupt: "
+                f"{_reason(error)}"
+            ) from error
+        if self._cuda is not None and session.get_providers()[0] != _CUDA:
+            raise ConfigurationError(
+                f"ONNX Runtime cannot use the GPU {self._cuda}: the driver, or the CUDA and cuDNN "
+                "libraries that this version of onnxruntime-gpu needs, are missing"
+            )
+        return not_destroyed_in_children(session)
 
     def run(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
         """Term weights, float32[batch, vocabulary].
@@ -128,8 +150,9 @@ class PooledGraph:
             name: array.astype(_TYPES[self._inputs[name]], copy=False)
             for name, array in filled.items()
         }
+        session = self._of_this_process()
         try:
-            (weights,) = self._session.run([OUTPUT], feed)
+            (weights,) = session.run([OUTPUT], feed)
         except Exception as error:  # onnxruntime's own classes, and their number grows
             texts, tokens = input_ids.shape
             raise ModelError(
@@ -153,6 +176,20 @@ def _providers(runtime: Any, cuda: int | None) -> list[Any]:
         runtime.preload_dlls()
     # Products in TF32 would be rounded to 10 bits.
     return [(_CUDA, {"device_id": cuda, "use_tf32": 0}), "CPUExecutionProvider"]
+
+
+def without_telemetry() -> Any:
+    """onnxruntime, which tells its makers nothing unless the user has it do so.
+
+    On Linux it begins to when it is imported [1.32.0]: it writes a database under the user's cache,
+    looks up names, and leaves a thread that the child of a fork waits for when it ends.
+    ORT_DISABLE_TELEMETRY=0 lets it.
+
+    Raises:
+        MissingDependency: when it is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return require("onnxruntime", "onnx", "the ONNX encoder")
 
 
 def _filled(name: str, input_ids: Tokens, attention_mask: Tokens) -> Tokens:
