@@ -299,7 +299,8 @@ class AsyncStore(Verbs):
 
     async def close(self) -> None:
         """As `Store.close`."""
-        await self._opened.close()
+        if self._is_here:
+            await self._opened.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -313,7 +314,7 @@ class AsyncStore(Verbs):
         await self.close()
 
     async def _run(self, steps: Steps[T]) -> T:
-        return await arun(steps, self._opened.send, self._retry)
+        return await arun(steps, self._opened_here().send, self._retry)
 
 
 async def _aportions(

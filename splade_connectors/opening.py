@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened
 from splade_connectors.backends.registry import (
     adapter_for_client,
-    adapter_for_scheme,
     is_async_client,
 )
 from splade_connectors.backends.targets import Target, parse_target
@@ -19,12 +17,11 @@ from splade_connectors.encoders.load import load_encoder
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.operations.session import Session
 from splade_connectors.options import ConnectOptions, PruneOptions, RetryOptions
+from splade_connectors.origin import EncoderLike, Origin
 from splade_connectors.store import Store
 
 if TYPE_CHECKING:
     from splade_connectors.async_store import AsyncStore
-
-EncoderLike = SparseEncoder | str | Path | None
 
 
 def connect(
@@ -59,10 +56,8 @@ def connect(
         ConfigurationError: for a target or a client that no adapter knows.
         MissingDependency: with the pip line for the database's client.
     """
-    opened, session = _open(
-        target, collection, encoder, prune, options, override_manifest, parameters, False
-    )
-    return Store(session, opened, retry)
+    given = (encoder, prune, retry, options, override_manifest)
+    return Store(*_open(target, collection, parameters, *given, asynchronous=False))
 
 
 async def aconnect(
@@ -77,39 +72,64 @@ async def aconnect(
     **parameters: str,
 ) -> AsyncStore:
     """As `connect`, for `AsyncStore`; takes `AsyncQdrantClient` and `AsyncElasticsearch`."""
-    opened, session = _open(
-        target, collection, encoder, prune, options, override_manifest, parameters, True
-    )
     # A blocking program does without.
     from splade_connectors.async_store import AsyncStore
 
-    return AsyncStore(session, opened, retry)
+    given = (encoder, prune, retry, options, override_manifest)
+    return AsyncStore(*_open(target, collection, parameters, *given, asynchronous=True))
+
+
+def reopened(origin: Origin) -> Store | AsyncStore:
+    """A store that was pickled."""
+    if not origin.asynchronous:
+        return Store(*_by_url(origin))
+    from splade_connectors.async_store import AsyncStore
+
+    return AsyncStore(*_by_url(origin))
+
+
+# What stores are made of.
+_Parts = tuple[Session, Opened, RetryOptions | None, Origin | None]
 
 
 def _open(
     given: Any,
     collection: str | None,
+    parameters: dict[str, str],
     encoder: EncoderLike,
     prune: PruneOptions | None,
+    retry: RetryOptions | None,
     options: ConnectOptions | None,
     override_manifest: bool,
-    parameters: dict[str, str],
+    *,
     asynchronous: bool,
-) -> tuple[Opened, Session]:
-    source = _encoder_source(encoder)
-    keys = Keys(source)
+) -> _Parts:
     options = options or ConnectOptions()
     if isinstance(given, str | Target):
-        target = _with_parameters(given, collection, parameters)
-        adapter = adapter_for_scheme(target.scheme)
-        opened = adapter.open(target, keys, options, asynchronous=asynchronous)
-    else:
-        scheme, adapter = adapter_for_client(given)
-        _check_client(given, collection, asynchronous)
-        target = Target(scheme=scheme, path=collection or "", parameters=parameters)
-        opened = adapter.wrap(given, target, keys, options, asynchronous=asynchronous)
-    session = Session(opened.backend, source, prune, override_manifest)
-    return opened, session
+        origin = Origin(
+            target=_with_parameters(given, collection, parameters),
+            encoder=encoder,
+            prune=prune,
+            retry=retry,
+            options=options,
+            override_manifest=override_manifest,
+            asynchronous=asynchronous,
+            reopened=reopened,
+        )
+        return _by_url(origin)
+    scheme, adapter = adapter_for_client(given)
+    _check_client(given, collection, asynchronous)
+    target = Target(scheme=scheme, path=collection or "", parameters=parameters)
+    source = _encoder_source(encoder)
+    opened = adapter.wrap(given, target, Keys(source), options, asynchronous=asynchronous)
+    return Session(opened.backend, source, prune, override_manifest), opened, retry, None
+
+
+def _by_url(origin: Origin) -> _Parts:
+    source = _encoder_source(origin.encoder)
+    opened = origin.open(Keys(source))
+    session = Session(opened.backend, source, origin.prune, origin.override_manifest)
+    return session, opened, origin.retry, origin
 
 
 def _encoder_source(encoder: EncoderLike) -> Any:

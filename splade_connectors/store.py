@@ -454,7 +454,8 @@ class Store(Verbs):
 
     def close(self) -> None:
         """Release what `connect` opened; a client that was handed in stays open."""
-        self._opened.close()
+        if self._is_here:
+            self._opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -476,4 +477,4 @@ class Store(Verbs):
             return running.stopped()
 
     def _run(self, steps: Steps[T], *, guarded: bool = False) -> T:
-        return run(steps, self._opened.send, self._retry, guarded=guarded)
+        return run(steps, self._opened_here().send, self._retry, guarded=guarded)

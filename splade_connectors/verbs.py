@@ -6,9 +6,11 @@ stores differ in how they execute them, and in what stops them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence, Sized
 from typing import Any
 
+from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened
 from splade_connectors.documents import DocumentId, HybridExplanation
 from splade_connectors.errors import ConfigurationError
@@ -35,6 +37,7 @@ from splade_connectors.options import (
     SearchOptions,
     WriteOptions,
 )
+from splade_connectors.origin import Origin, opened_in_child, refuse_pickling
 from splade_connectors.runtime.effects import Steps
 
 
@@ -45,16 +48,46 @@ class Verbs:
         session: the collection or index, with an encoder.
         opened: the client, and what sends requests by it.
         retry: when failed requests are sent again; None has more patience with writes.
+        origin: what it was opened by; None for a client of the user's.
     """
 
-    def __init__(self, session: Session, opened: Opened, retry: RetryOptions | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        opened: Opened,
+        retry: RetryOptions | None,
+        origin: Origin | None = None,
+    ) -> None:
         self._session = session
         self._opened = opened
+        self._origin = origin
+        self._process = os.getpid()
+        self._is_used = False
         self._retry = retry or RetryOptions()
         self._patient = retry or PATIENT
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._session.backend.location!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its target, without secrets: they come from the environment of who unpickles it."""
+        if self._origin is None:
+            return refuse_pickling(self._session.backend.location)  # type: ignore[no-any-return]
+        return self._origin.reopened, (self._origin.without_secrets(),)
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether this process, and not its parent, has opened it."""
+        return self._process == os.getpid()
+
+    def _opened_here(self) -> Opened:
+        """Client and sender of this process: the child of a fork has its own."""
+        if not self._is_here:
+            keys = Keys(self._session.encoder)
+            self._opened = opened_in_child(self._opened, self._origin, keys, used=self._is_used)
+            self._process = os.getpid()
+        self._is_used = True
+        return self._opened
 
     def _indexing(
         self,

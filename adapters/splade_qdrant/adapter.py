@@ -38,7 +38,7 @@ class EdgeAdapter:
         engine = EdgeEngine(_folder(target), str(target))
         backend = _backend(target, options, collection="")
         if not asynchronous:
-            return Opened(backend=backend, send=engine.send, close=engine.close)
+            return Opened(backend=backend, send=engine.send, close=engine.close, one_process=True)
 
         async def send(request: Any) -> Any:
             return await asyncio.to_thread(engine.send, request)
@@ -46,7 +46,7 @@ class EdgeAdapter:
         async def close() -> None:
             await asyncio.to_thread(engine.close)
 
-        return Opened(backend=backend, send=send, close=close)
+        return Opened(backend=backend, send=send, close=close, one_process=True)
 
     @staticmethod
     def wrap(

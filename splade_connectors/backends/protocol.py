@@ -298,11 +298,14 @@ class Opened:
         backend: the verbs.
         send: executes one request: a function, or a coroutine function when opened for async.
         close: releases what was opened; does nothing for a client that the user handed in.
+        one_process: whether it belongs to the process that opened it: the child of a fork gets no
+            other one, and what the child may do with it is the adapter's to say.
     """
 
     backend: Backend
     send: Send | AsyncSend
     close: Any
+    one_process: bool = False
 
 
 class Adapter(Protocol):

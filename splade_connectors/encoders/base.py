@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from splade_connectors.encoders.normalization import Normalization
+from splade_connectors.encoders.pickled import Loaded, unpickled
 from splade_connectors.encoders.spec import EncoderSpec
 from splade_connectors.options import LongText, OnProgress, Precision
 from splade_connectors.vectors import SparseBatch
@@ -33,6 +35,14 @@ class SparseEncoder(ABC):
     """Text to sparse vectors. Documents and queries are separate verbs: some models differ."""
 
     spec: EncoderSpec
+    # What load_encoder made it of; None for an encoder of others.
+    loaded: Loaded | None = None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """By the name of its model, which is loaded where it is unpickled."""
+        if self.loaded is None:
+            return super().__reduce_ex__(protocol)
+        return unpickled, (self.loaded, self.spec)
 
     @abstractmethod
     def encode_documents(

@@ -9,6 +9,7 @@ from pathlib import Path
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.devices import engine_of_device
 from splade_connectors.encoders.model_files import RECORD_FILE
+from splade_connectors.encoders.pickled import Loaded, named_absolutely
 from splade_connectors.encoders.places import Place, locate
 from splade_connectors.encoders.precision import WantedPrecision, check_precision
 from splade_connectors.encoders.query_side import (
@@ -66,6 +67,30 @@ def load_encoder(
         MissingDependency: with the pip line for what is not installed.
         ConfigurationError: for an option that does not fit.
     """
+    encoder = _load(model, engine, precision, options, activation, device, revision, queries_only)
+    encoder.loaded = Loaded(
+        model=named_absolutely(model),
+        engine=engine,
+        precision=precision,
+        options=options,
+        activation=activation,
+        device=device,
+        revision=revision,
+        queries_only=queries_only,
+    )
+    return encoder
+
+
+def _load(
+    model: str | Path | None,
+    engine: Engine | None,
+    precision: WantedPrecision,
+    options: EncodeOptions | None,
+    activation: Activation | None,
+    device: str | None,
+    revision: str | None,
+    queries_only: bool,
+) -> SparseEncoder:
     chosen = engine or engine_of_device(device)
     wanted = _wanted_precision(chosen, precision)
     if chosen == "int8" and device not in (None, "cpu"):

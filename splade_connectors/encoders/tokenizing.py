@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -114,7 +113,9 @@ class TokenizingEncoder(NamingEncoder):
     ) -> SparseEncoder:
         """Another one over the same model. As `SparseEncoder.fitted`."""
         if precision not in (None, self.spec.precision) and self.in_precision:
-            return self.in_precision(precision).fitted(max_length, long_text, passage_overlap)
+            other = self.in_precision(precision)
+            other.loaded = self.loaded
+            return other.fitted(max_length, long_text, passage_overlap)
         if passage_overlap is None or self.options.passage_overlap is not None:
             passage_overlap = self.spec.passage_overlap
         spec = replace(
@@ -125,11 +126,13 @@ class TokenizingEncoder(NamingEncoder):
         )
         if spec == self.spec:
             return self
-        other = copy.copy(self)
-        other.spec = spec
-        other._queries = QueryCache(self.options.query_cache)
+        # Not by copy.copy, which goes the way of pickles and would load it again.
+        same_model = object.__new__(type(self))
+        vars(same_model).update(vars(self))
+        same_model.spec = spec
+        same_model._queries = QueryCache(self.options.query_cache)
         self._cuts(spec)
-        return other
+        return same_model
 
     def _cuts(self, spec: EncoderSpec) -> tuple[Cut, Cut]:
         """How documents, and queries, are cut."""

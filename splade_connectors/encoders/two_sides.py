@@ -87,7 +87,11 @@ class TwoSidedEncoder(_NamedBy):
     ) -> SparseEncoder:
         """Documents cut so; queries stay. As `SparseEncoder.fitted`."""
         documents = self._documents.fitted(max_length, long_text, passage_overlap, precision)
-        return self if documents is self._documents else TwoSidedEncoder(self._queries, documents)
+        if documents is self._documents:
+            return self
+        fitted = TwoSidedEncoder(self._queries, documents)
+        fitted.loaded = self.loaded
+        return fitted
 
 
 class QueriesOnly(_NamedBy):
@@ -140,5 +144,9 @@ class QueriesOnly(_NamedBy):
         """Cut as the index's texts, unless these queries have a side of their own."""
         if self._own_spec is not None:
             return self
-        fitted = self._encoder.fitted(max_length, long_text, passage_overlap, precision)
-        return self if fitted is self._encoder else QueriesOnly(fitted, self._refusal)
+        encoder = self._encoder.fitted(max_length, long_text, passage_overlap, precision)
+        if encoder is self._encoder:
+            return self
+        fitted = QueriesOnly(encoder, self._refusal)
+        fitted.loaded = self.loaded
+        return fitted

@@ -514,5 +514,7 @@ class MemoryStore(Store):
     ) -> None:
         backend = MemoryBackend(collection)
         session = Session(backend, lambda: encoder or load_encoder(), prune, False)
-        opened = Opened(backend=backend, send=lambda request: None, close=lambda: None)
+        opened = Opened(
+            backend=backend, send=lambda request: None, close=lambda: None, one_process=True
+        )
         super().__init__(session, opened, RetryOptions())

@@ -16,7 +16,8 @@ from tests.faults.worlds import World
 # As patient as the defaults, in smaller steps, for tests' sake.
 QUICK = RetryOptions(attempts=10_000, initial_wait_s=0.01, max_wait_s=0.2, total_s=900.0)
 # Small requests, so that there are many to hit.
-CHUNK = 20
+# Portions begin with 16 documents: so all requests are of one size.
+CHUNK = 16
 BYSTANDERS = 25
 
 OnProgress = Callable[[Progress], None]

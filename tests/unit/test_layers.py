@@ -18,7 +18,7 @@ FLOORS = [
     {"runtime", "encoders", "fusion", "files", "writing"},
     {"backends"},
     {"operations"},
-    {"verbs", "store", "async_store", "opening"},
+    {"origin", "verbs", "store", "async_store", "opening"},
     {"evaluate", "testing", "serve", "train"},
     {"cli", "integrations", "distributed", "__main__"},
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -63,6 +64,7 @@ class TorchEncoder(TokenizingEncoder):
         super().__init__(tokenizer, spec, options, _BATCH_TOKENS_CUDA if on_cuda else _BATCH_TOKENS)
         if options.threads:
             torch.set_num_threads(options.threads)
+        self._process = os.getpid()
         model = load_masked_lm(folder.model, attention="sdpa" if on_cuda else "eager")
         head_terms = _HEAD_TERMS_CUDA if on_cuda else HEAD_TERMS
         module = pooled_module(model, spec.activation, head_terms)
@@ -83,6 +85,7 @@ class TorchEncoder(TokenizingEncoder):
 
     def _pooled(self, input_ids: Tokens, attention_mask: Tokens) -> Any:
         torch = self._torch
+        self._check_process()
         try:
             with torch.inference_mode():
                 ids = torch.from_numpy(input_ids).to(self._device)
@@ -101,6 +104,18 @@ class TorchEncoder(TokenizingEncoder):
                 f"{self.spec.model} has numbers beyond fp16's range: load it with precision='bf16'"
             )
         return pooled
+
+    def _check_process(self) -> None:
+        """Threads that the parent of a fork has begun wait for ever in the child."""
+        if os.getpid() == self._process:
+            return
+        if self._device.type != "cpu":
+            raise ModelError(
+                f"{self.spec.model} was loaded on {self._device} before this process was forked, "
+                "and no child can use that: load the encoder in the process that uses it"
+            )
+        self._torch.set_num_threads(1)
+        self._process = os.getpid()
 
 
 def default_device() -> str:
