@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from splade_connectors.writing.report import IndexReport
 
 EXAMPLES = (
-    "index corpus.jsonl edge:articles",
     "index corpus.jsonl edge:articles --skip-unchanged --delete-missing",
     "index 'exports/*.csv.gz' elasticsearch://localhost/articles --text body --type price=float",
 )

@@ -202,4 +202,4 @@ def test_every_help_ends_with_two_examples_that_can_be_typed(
 
 def test_panels_are_those_of_the_groups() -> None:
     panels = {group.panel for _, _, _, group in used()}
-    assert panels == {None, "Connection", "Encoder", "Hybrid search", "Input", "Output"}
+    assert panels == {None, "Connection", "Encoder", "Hybrid search", "Input", "Output", "Writing"}

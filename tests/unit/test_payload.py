@@ -132,12 +132,14 @@ VALUES = st.recursive(
     | st.datetimes()
     | st.timedeltas()
     | st.uuids(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(min_size=1), inner, max_size=3)
+    ),
     max_leaves=10,
 )
 
 
-@given(st.dictionaries(st.text(), VALUES, max_size=4))
+@given(st.dictionaries(st.text(min_size=1), VALUES, max_size=4))
 def test_what_is_stored_is_json_and_stays_as_it_is(payload: dict[str, Any]) -> None:
     kept = stored_payload(payload)
     json.dumps(kept, allow_nan=False, ensure_ascii=False).encode()
