@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -162,11 +162,7 @@ class IndexManifest:
                 f"and writes the manifest in format {FORMAT}"
             )
         names = self._query_settings(mine) if use == "query" else _WRITE_SETTINGS
-        differences = {
-            name: (getattr(self, name), getattr(mine, name))
-            for name in names
-            if getattr(self, name) != getattr(mine, name)
-        }
+        differences = self._different(mine, names)
         if differences:
             sides = "; ".join(
                 f"{name}: the index has {theirs!r}, you have {ours!r}"
@@ -181,6 +177,24 @@ class IndexManifest:
                 f"override_manifest=True (--override-manifest) to {anyway} them anyway",
                 differences=differences,
             )
+
+    def differences(
+        self, mine: IndexManifest, *, apart: Sequence[str] = ()
+    ) -> dict[str, tuple[Any, Any]]:
+        """The settings of documents that differ, with both values.
+
+        Args:
+            mine: the other one.
+            apart: settings that may differ.
+        """
+        return self._different(mine, [name for name in _WRITE_SETTINGS if name not in apart])
+
+    def _different(self, mine: IndexManifest, names: Sequence[str]) -> dict[str, tuple[Any, Any]]:
+        return {
+            name: (getattr(self, name), getattr(mine, name))
+            for name in names
+            if getattr(self, name) != getattr(mine, name)
+        }
 
     def _query_settings(self, mine: IndexManifest) -> tuple[str, ...]:
         """What has to be the same for queries."""

@@ -26,6 +26,7 @@ from splade_connectors.operations.attach.report import DetachReport, Verificatio
 from splade_connectors.operations.attach.run import Attaching, attach_options
 from splade_connectors.operations.attach.text_index import remove_text_indexes
 from splade_connectors.operations.attach.verify import verifying
+from splade_connectors.operations.encoded import settings_of
 from splade_connectors.operations.hybrid import hybrid_search
 from splade_connectors.operations.index import Indexing, check_iterable, silent
 from splade_connectors.operations.session import Session
@@ -99,7 +100,9 @@ class Verbs:
         check_iterable(documents, dead_letters)
         retry = options.retry or self._patient
         total = len(documents) if isinstance(documents, Sized) else None
-        return Indexing(self._session, options, retry, on_progress or silent, dead_letters, total)
+        made_by = settings_of(documents, self._session)
+        show = on_progress or silent
+        return Indexing(self._session, options, retry, show, dead_letters, total, made_by)
 
     def _windows(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -11,17 +12,41 @@ from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from splade_connectors.documents import Rejected
+    from splade_connectors.documents import Document, Rejected
     from splade_connectors.encoders.base import SparseEncoder
     from splade_connectors.files.readers import FileReader
     from splade_connectors.files.sources import FilesReader
+    from splade_connectors.manifest import KeyStyle
     from splade_connectors.options import PruneOptions
 
 EXAMPLES = (
     "encode --query 'why does dough rise'",
-    "encode corpus.jsonl --output vectors.jsonl --prune-top-k 200",
+    "encode corpus.jsonl --output vectors.jsonl --payload",
 )
 _PORTION = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """How rows are written.
+
+    Attributes:
+        ids: term ids instead of tokens.
+        payload: the rows' fields too.
+        json: one array instead of lines.
+    """
+
+    ids: bool
+    payload: bool
+    json: bool
+
+    def row(self, document: Document, terms: dict[str, float], made_by: Any) -> dict[str, Any]:
+        """One row."""
+        from splade_connectors.files.encoded import encoded_row
+
+        return encoded_row(
+            document.id, terms, made_by, dict(document.payload) if self.payload else None
+        )
 
 
 def command(
@@ -39,6 +64,10 @@ def command(
         Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Term ids instead of tokens.")] = False,
+    payload: Annotated[
+        bool,
+        typer.Option("--payload", help="The rows' fields too, to be indexed with the vectors."),
+    ] = False,
     rows: parameters.Rows,
     model: parameters.ModelAlone,
     encode: parameters.Encoding,
@@ -50,8 +79,8 @@ def command(
 ) -> None:
     """Texts to sparse vectors.
 
-    A file gives one JSON object a line: {"id": …, "terms": {token: weight}}; --json makes one
-    array of them. A query gives a table of its terms.
+    A file gives one JSON object a line: {"id": …, "terms": {token: weight}, "made_by": …}; --json
+    makes one array of them; index reads either. A query gives a table of its terms.
     """
     from splade_connectors.files.outputs import check_outputs
 
@@ -73,7 +102,8 @@ def command(
         common.written(output) as out,
         progress.progress_bar("encoding", lambda: reader.fraction) as show,
     ):
-        rejected = _encode_file(encoder, reader, out, ids, json, show, prune)
+        form = Form(ids=ids, payload=payload, json=json)
+        rejected = _encode_file(encoder, reader, out, form, show, prune)
     for item in rejected:
         where = f"{item.file}, " if item.file else ""
         printing.warn(f"{where}line {item.line}: {item.reason}")
@@ -114,8 +144,7 @@ def _encode_file(
     encoder: SparseEncoder,
     reader: FileReader | FilesReader,
     out: IO[str],
-    ids: bool,
-    json: bool,
+    form: Form,
     show: Any,
     prune: PruneOptions | None,
 ) -> list[Rejected]:
@@ -125,18 +154,36 @@ def _encode_file(
     from splade_connectors.options import Progress
     from splade_connectors.writing.chunks import portions
 
+    if reader.made_by is not None:
+        raise ConfigurationError("what encode wrote is encoded already: index reads it")
+    made_by = _made_by(encoder, reader, prune, form)
     rejected: list[Rejected] = []
     done = 0
-    out.write("[" if json else "")
+    out.write("[" if form.json else "")
     for portion in portions(reader, _PORTION):
         documents = [row for row in portion if isinstance(row, Document)]
         rejected += [row for row in portion if not isinstance(row, Document)]
         vectors = document_vectors(encoder, documents, EncodeStats(), prune=prune)
         for document, vector in zip(documents, vectors, strict=True):
-            record = {"id": document.id, "terms": common.terms(encoder, vector, ids=ids)}
+            record = form.row(document, common.terms(encoder, vector, ids=form.ids), made_by)
             line = printing.json_text(record, stream=out)
-            out.write((",\n" if done else "") + line if json else f"{line}\n")
+            out.write((",\n" if done else "") + line if form.json else f"{line}\n")
             done += 1
         show(Progress(done=done, rejected=len(rejected)))
-    out.write("]\n" if json else "")
+    out.write("]\n" if form.json else "")
     return rejected
+
+
+def _made_by(
+    encoder: SparseEncoder,
+    reader: FileReader | FilesReader,
+    prune: PruneOptions | None,
+    form: Form,
+) -> dict[str, Any]:
+    """The settings of the vectors: an index of others does not take them."""
+    from splade_connectors.operations.session import manifest_of
+    from splade_connectors.options import PruneOptions
+
+    style: KeyStyle = "id" if form.ids else "token"
+    prune = prune or PruneOptions()
+    return manifest_of(encoder, prune, reader.text_fields, style).to_json()

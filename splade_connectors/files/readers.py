@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
 from splade_connectors.documents import Document, DocumentId, Rejected, Row
-from splade_connectors.errors import ConfigurationError, InvalidDocument
+from splade_connectors.errors import ConfigurationError, InvalidDocument, InvalidVector
 from splade_connectors.files import archives
 from splade_connectors.files.cells import LOOKED_AT, check_types
 from splade_connectors.files.columns import Columns, html_stripped
+from splade_connectors.files.encoded import ID, PAYLOAD, Encoded, Vocabulary, is_encoded
 from splade_connectors.files.encodings import as_utf8, check_encoding
 from splade_connectors.files.json_rows import KINDS, json_rows, line_rows
 from splade_connectors.files.limits import NumberedRow
 from splade_connectors.files.parquet import parquet_rows
 from splade_connectors.files.tables import csv_rows, tsv_rows
+from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import Format, ReadOptions
 from splade_connectors.payloads import text_of, values_at
 from splade_connectors.shown import listed, quoted
@@ -60,6 +62,7 @@ class FileReader:
     Attributes:
         path: the file.
         text_fields: as given, or as found in the first row.
+        made_by: of a file that `encode` wrote, what its vectors were made with; None of texts.
 
     Raises:
         ConfigurationError: when the file is missing, empty, of no known format, or its first row
@@ -83,6 +86,7 @@ class FileReader:
         self._file: IO[bytes] | None = None
         self._format = options.format or format_of(self.path)
         self._columns = Columns(options, self._name)
+        self._encoded: Encoded | None = None
         self._rows = _guarded(self._open(), self._name)
         try:
             self._begin()
@@ -97,6 +101,16 @@ class FileReader:
             return None
         size = self.path.stat().st_size
         return self._file.tell() / size if size else None
+
+    @property
+    def made_by(self) -> IndexManifest | None:
+        """Of a file that `encode` wrote: what its vectors were made with."""
+        return None if self._encoded is None else self._encoded.made_by
+
+    def read_with(self, vocabulary: Callable[[], Vocabulary]) -> None:
+        """Whose terms the vectors of an encoded file have."""
+        if self._encoded is not None:
+            self._encoded.vocabulary = vocabulary
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -167,6 +181,14 @@ class FileReader:
         if raw is None:
             sort = ConfigurationError if first else NoRows
             raise sort(f"{self._name} has no readable row: {_first_reason(first)}")
+        self._rows = chain(first, self._rows)
+        if self._format in ("json", "jsonl") and is_encoded(raw):
+            self._encoded = Encoded(raw, self._name)
+            _check_for_encoded(self._options, self._name)
+            self._id_field = ID
+            self.text_fields = self._options.text_fields or self._encoded.made_by.text_fields
+            self._columns.settle("", self.text_fields)
+            return
         sample, options = self._columns.renamed(raw), self._options
         ids = (options.id_field,) if options.id_field else _ID_FIELDS
         self._id_field = _found(ids, sample, "id", "--id-field", self._name)
@@ -178,7 +200,6 @@ class FileReader:
         self._columns.settle(self._id_field, self.text_fields)
         if self._format not in ("jsonl", "json"):
             self._columns.check(sample)
-        self._rows = chain(first, self._rows)
         if options.infer_types:
             self._look_at_types()
 
@@ -200,19 +221,43 @@ class FileReader:
     def _row(self, line: int, row: Mapping[str, Any]) -> Row:
         fields: dict[str, Any] = {}
         try:
+            if self._encoded is not None:
+                fields = dict(row)
+                return self._encoded_document(line, row, self._encoded)
             fields = self._columns.renamed(row)
             return self._document(line, fields)
-        except (InvalidDocument, TypeError, RecursionError) as error:  # nested too deep
+        except (InvalidDocument, InvalidVector, TypeError, RecursionError) as error:
+            # The last of them is nested too deep.
             id = _known(fields.get(self._id_field))
             return Rejected(id=id, line=line, file=self._label, reason=str(error), final=True)
 
-    def _document(self, line: int, row: Mapping[str, Any]) -> Document:
-        """Raises `InvalidDocument` for what is none."""
+    def _values(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """The fields as they are stored, and the dense vector, which is none of them."""
         dense_field = self._options.dense_field
         fields = stored_payload({name: row[name] for name in row if name != dense_field})
         fields |= {name: row[name] for name in row if name == dense_field}
         self._columns.typed(fields)
-        dense = fields.pop(dense_field, None) if dense_field else None
+        return fields, fields.pop(dense_field, None) if dense_field else None
+
+    def _encoded_document(self, line: int, row: Mapping[str, Any], encoded: Encoded) -> Document:
+        """Raises `InvalidDocument` for what is none."""
+        payload = row.get(PAYLOAD) or {}
+        if not isinstance(payload, Mapping):
+            raise InvalidDocument(f"the row's {PAYLOAD} is no object")
+        fields, dense = self._values(self._columns.renamed(payload))
+        return Document(
+            id=row.get(ID),  # type: ignore[arg-type]  # checked there
+            text=text_of(fields, self.text_fields),
+            vector=encoded.vector(row),
+            dense=dense,
+            payload=self._columns.chosen(fields),
+            line=line,
+            file=self._label,
+        )
+
+    def _document(self, line: int, row: Mapping[str, Any]) -> Document:
+        """Raises `InvalidDocument` for what is none."""
+        fields, dense = self._values(row)
         if self._format not in ("jsonl", "json"):
             # A cell without a value is no field. JSON can say null, and is taken at its word.
             fields = {name: value for name, value in fields.items() if value is not None}
@@ -271,6 +316,19 @@ def _check_for(format: Format, options: ReadOptions, name: str) -> None:
         if format == "parquet":
             raise ConfigurationError(f"--encoding is for text, and {name} is read as parquet")
         check_encoding(options.encoding)
+
+
+def _check_for_encoded(options: ReadOptions, name: str) -> None:
+    """Refuse options that come too late for what `encode` wrote.
+
+    Raises:
+        ConfigurationError: naming the option.
+    """
+    for option, given in (("--id-field", options.id_field), ("--strip-html", options.strip_html)):
+        if given:
+            raise ConfigurationError(
+                f"{name} was written by encode, which {option} has to be given to"
+            )
 
 
 def _guarded(rows: Iterator[NumberedRow], name: str) -> Iterator[NumberedRow]:

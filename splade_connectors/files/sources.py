@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,9 @@ from typing import Any, Self
 from splade_connectors.documents import Row
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.archives import without_packing
+from splade_connectors.files.encoded import Vocabulary
 from splade_connectors.files.readers import FORMATS, TABLES, FileReader, NoRows, format_of
+from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import ReadOptions
 from splade_connectors.shown import listed
 
@@ -37,6 +39,7 @@ class FilesReader:
     Attributes:
         paths: the files, in the order in which they are read.
         text_fields: as given, or as found in the first row of the first file.
+        made_by: of files that `encode` wrote, what their vectors were made with; None of texts.
 
     Raises:
         ConfigurationError: when there is no such file, or one of them cannot be read.
@@ -52,6 +55,8 @@ class FilesReader:
         self._is_known = _INPUT not in self.paths
         self._reader: FileReader | None = None
         self._input: FileReader | None = None  # cannot be opened again
+        self._vocabulary: Callable[[], Vocabulary] | None = None
+        self.made_by: IndexManifest | None = None
         self._checked = self._check()
 
     @property
@@ -67,9 +72,15 @@ class FilesReader:
         for path in self._checked:
             with self._opened(path) as reader:
                 self._reader = reader
+                if self._vocabulary is not None:
+                    reader.read_with(self._vocabulary)
                 yield from reader
                 self._reader = None
             self._read += _size(path)
+
+    def read_with(self, vocabulary: Callable[[], Vocabulary]) -> None:
+        """Whose terms the vectors of encoded files have."""
+        self._vocabulary = vocabulary
 
     def close(self) -> None:
         """Close the file that is read."""
@@ -92,6 +103,7 @@ class FilesReader:
             except NoRows as error:
                 empty = error
                 continue
+            self._check_settings(reader, is_first=not checked)
             checked.append(path)
             self._options = replace(self._options, text_fields=reader.text_fields)
             if path == _INPUT:
@@ -102,6 +114,17 @@ class FilesReader:
             raise empty
         self.text_fields = self._options.text_fields
         return checked
+
+    def _check_settings(self, reader: FileReader, *, is_first: bool) -> None:
+        """All files are encoded alike, or none is."""
+        if is_first:
+            self.made_by = reader.made_by
+        elif reader.made_by != self.made_by:
+            reader.close()
+            raise ConfigurationError(
+                f"{reader.path} is not encoded as the files before it: index texts and vectors "
+                "one after the other, and vectors of different settings too"
+            )
 
     def _opened(self, path: Path) -> FileReader:
         if path == _INPUT and self._input is not None:

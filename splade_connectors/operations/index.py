@@ -26,7 +26,9 @@ from splade_connectors.errors import (
     WouldReplace,
 )
 from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.manifest import IndexManifest
 from splade_connectors.operations.encode import document_vectors
+from splade_connectors.operations.encoded import check_made_by
 from splade_connectors.operations.missing import Source, check_mirroring, delete_missing
 from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.operations.unchanged import (
@@ -73,6 +75,7 @@ class Indexing(Interruptible[IndexReport]):
         on_progress: called after each batch and chunk.
         dead_letters: is given every rejected document; None for nobody.
         total: rows in all, where that is known.
+        made_by: what the vectors were made with that the documents bring along, where they do.
 
     Attributes:
         portion_size: of the next portion.
@@ -86,6 +89,7 @@ class Indexing(Interruptible[IndexReport]):
         on_progress: OnProgress,
         dead_letters: DeadLetters | None = None,
         total: int | None = None,
+        made_by: IndexManifest | None = None,
     ) -> None:
         self.report = IndexReport()
         self.portion_size = PortionSize(options.portion_documents)
@@ -107,6 +111,7 @@ class Indexing(Interruptible[IndexReport]):
         self._comparison = Comparison(session.backend)
         self._read = 0
         self._total = total
+        self._made_by = made_by
 
     @property
     def may_replace(self) -> bool:
@@ -177,6 +182,8 @@ class Indexing(Interruptible[IndexReport]):
             check_stamping(self._session, before, self._options)
         if self._options.delete_missing:
             check_mirroring(self._session, before, self._options)
+        if self._made_by is not None:
+            check_made_by(self._session, before, self._made_by, self._options)
         # Before a field or a manifest is added, too: a run that is refused leaves nothing behind.
         yield from self._look_for_others(before, documents)
         before = yield from self._ours_if_empty(before)

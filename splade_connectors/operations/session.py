@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from splade_connectors.backends.feature_names import Keys
@@ -12,7 +12,7 @@ from splade_connectors.backends.protocol import Backend, Capabilities, Descripti
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import ManifestMismatch, NotFound, NotSupported
 from splade_connectors.filters import Condition, paths_of
-from splade_connectors.manifest import IndexManifest
+from splade_connectors.manifest import IndexManifest, KeyStyle
 from splade_connectors.options import Precision, PruneOptions
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
@@ -177,24 +177,33 @@ class Session:
             encoder = _fitted(encoder, stored, precision)
             if self._prune is None:
                 prune = PruneOptions(top_k=stored.prune_top_k, max_ratio=stored.prune_max_ratio)
-        spec = encoder.spec
-        manifest = IndexManifest(
-            model=spec.model,
-            revision=spec.revision,
-            tokenizer=spec.tokenizer,
-            activation=spec.activation,
-            max_length=spec.max_length,
-            long_text=spec.long_text,
-            passage_overlap=spec.passage_overlap if spec.long_text == "passages" else None,
-            precision=spec.precision,
-            prune_top_k=prune.top_k,
-            prune_max_ratio=prune.max_ratio,
-            key_style=seen.capabilities.key_style,
-            text_fields=tuple(text_fields),
-            query_side=spec.query_side,
+        manifest = replace(
+            manifest_of(encoder, prune, text_fields, seen.capabilities.key_style),
             tuning=stored.tuning if stored is not None and stored.outdated else None,
         )
         return Recipe(manifest=manifest, encoder=encoder, prune=prune)
+
+
+def manifest_of(
+    encoder: SparseEncoder, prune: PruneOptions, text_fields: Sequence[str], key_style: KeyStyle
+) -> IndexManifest:
+    """What vectors of this encoder are made with."""
+    spec = encoder.spec
+    return IndexManifest(
+        model=spec.model,
+        revision=spec.revision,
+        tokenizer=spec.tokenizer,
+        activation=spec.activation,
+        max_length=spec.max_length,
+        long_text=spec.long_text,
+        passage_overlap=spec.passage_overlap if spec.long_text == "passages" else None,
+        precision=spec.precision,
+        prune_top_k=prune.top_k,
+        prune_max_ratio=prune.max_ratio,
+        key_style=key_style,
+        text_fields=tuple(text_fields),
+        query_side=spec.query_side,
+    )
 
 
 def check_exists(session: Session, seen: Description) -> None:
