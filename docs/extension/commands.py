@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def _paragraphs(text: str | None) -> str:
 
 def _usage(name: str, command: Any) -> str:
     pieces = command.collect_usage_pieces(_context(name, command))
-    return _code("text", [" ".join([PROGRAM, name, *pieces])])
+    words = (piece.replace("{", "").replace("}", "").upper() for piece in pieces)
+    return _code("text", [" ".join([PROGRAM, name, *words])])
 
 
 def _code(kind: str, lines: list[str]) -> str:
@@ -86,7 +88,9 @@ def _panels(command: Any) -> dict[str, list[Any]]:
 def _entry(name: str, command: Any, parameter: Any) -> str:
     spelling, text = parameter.get_help_record(_context(name, command))
     if parameter.param_type_name == "argument":
-        return f"`{spelling}`\n: {_escaped(text)}"
+        return f"`{spelling.partition(' ')[0].upper()}`\n: {_escaped(text)}"
+    # How many, and from where to where, is in the text.
+    spelling = re.sub(r"<list\[(\w+)\]>|<(\w+) range>", r"<\1\2>", spelling)
     example = example_of(name, parameter)
     # Sphinx wants a comma between the spellings of an option.
     signature = spelling.replace(" / ", ", ")
