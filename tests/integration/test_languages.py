@@ -122,6 +122,32 @@ def test_vectors_and_attached_vectors_come_back(place: Place, multilingual: Nump
     assert (report.attached, report.rejected_count) == (0, 0)
 
 
+def test_commands_name_terms_beyond_16_bits(
+    multilingual_folder: Path, multilingual: NumpyEncoder, run: Run, tmp_path: Path
+) -> None:
+    pytest.importorskip("splade_kernels", reason="`make kernels` builds them (needs cargo)")
+    corpus, model = tmp_path / "corpus.jsonl", ["--model", multilingual_folder, "--engine", "int8"]
+    rows = [json.dumps({"id": name, "text": text}) for name, text in TEXTS.items()]
+    corpus.write_text("\n".join(rows), encoding="utf-8")
+    by_id = run("encode", corpus, *model, "--prune-top-k", TOP_K, "--ids").out.splitlines()
+    by_name = run("encode", corpus, *model, "--prune-top-k", TOP_K).out.splitlines()
+    beyond = 0
+    for numbered, named in zip(map(json.loads, by_id), map(json.loads, by_name), strict=True):
+        ids = list(map(int, numbered["terms"]))
+        assert list(map(multilingual.token_id, named["terms"])) == ids
+        assert list(named["terms"].values()) == list(numbered["terms"].values())
+        beyond += sum(at > 65_535 for at in ids)
+    assert beyond > 100
+    target = f"edge:{tmp_path / 'shard'}"
+    assert run("index", corpus, target, *model, "--prune-top-k", TOP_K).code == 0
+    most = ["--max-query-terms", QUERY_TERMS]
+    (hit,) = run("search", target, QUERIES["zh"], *model, *most, "--limit", 1, "--json").json
+    told = run("explain", target, QUERIES["zh"], hit["id"], *model, *most, "--json").json
+    assert (hit["id"], told["query_terms"]) == ("zh", QUERY_TERMS)
+    assert told["score"] == pytest.approx(hit["score"], rel=1e-5)
+    assert any(term["token"] != term["text"] for term in told["terms"])
+
+
 def test_opensearch_says_why_its_sparse_vector_is_not_used(multilingual: NumpyEncoder) -> None:
     with pytest.raises(ConfigurationError) as error:
         connect("opensearch://localhost/a?kind=sparse_vector", encoder=multilingual)

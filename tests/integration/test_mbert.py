@@ -16,12 +16,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from splade_connectors import (
     Document,
     PruneOptions,
     SparseBatch,
     SparseEncoder,
+    SparseVector,
     Store,
     connect,
     load_encoder,
@@ -104,11 +106,14 @@ def folder() -> Path:
 
 
 @pytest.fixture(scope="module")
-def mbert(folder: Path) -> SparseEncoder:
+def mbert(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> SparseEncoder:
     """In int8 where the kernels are: an hour of fp32 on two cores else."""
     if kernels() is None:
         pytest.importorskip("torch", reason="needs `make kernels`, or torch")
-    encoder = load_encoder(folder, engine="int8" if kernels() else "onnx")
+    with pytest.MonkeyPatch.context() as patch:
+        # That of the tests: this fixture comes before the one that sets it.
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+        encoder = load_encoder(folder, engine="int8" if kernels() else "onnx")
     assert encoder.spec.vocabulary == VOCABULARY
     return encoder
 
@@ -193,6 +198,27 @@ def _check_explanation(store: Store, query: str, id: str, score: float) -> None:
     for term in found.terms:
         assert not term.text.startswith("##")
         assert term.text.isprintable()
+
+
+def weights(count: int) -> NDArray[np.float32]:
+    return np.linspace(0.5, 3, count).astype(np.float32)
+
+
+def test_every_term_of_the_vocabulary_is_kept(place: Place, mbert: SparseEncoder) -> None:
+    ids = np.arange(VOCABULARY, dtype=np.uint32)
+    parts = np.array_split(ids, 120)
+    documents = [
+        Document(id=str(n), text="", vector=SparseVector(part, weights(len(part))))
+        for n, part in enumerate(parts)
+    ]
+    with connect(place.target, encoder=mbert) as store:
+        assert store.index(documents).rejected == []
+        for n, part in enumerate(parts):
+            (kept,) = store.get([str(n)], with_vectors=True)
+            assert kept.vector is not None
+            assert kept.vector.indices.tolist() == part.tolist()
+            query = SparseVector(part[::40], weights(len(part[::40])))
+            assert [hit.id for hit in store.search(query)] == [str(n)]
 
 
 @pytest.mark.parametrize("name", LANGUAGES)

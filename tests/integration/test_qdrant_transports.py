@@ -114,6 +114,22 @@ async def test_documents_go_in_and_are_found(somewhere: Place, encoder: SparseEn
         assert all(hit.payload == {} for hit in bare)
 
 
+async def test_terms_beyond_16_bits_are_terms_of_their_own(somewhere: Place) -> None:
+    terms = [250_001, 250_001 - 65_536, 250_001 % 65_536, 2**32 - 1]
+    documents = [
+        Document(id=n, text="", vector=SparseVector.from_pairs({term: 1.5})[0])
+        for n, term in enumerate(terms)
+    ]
+    async with somewhere.opened(encoder=HashEncoder("large", vocabulary=2**32 - 1)) as store:
+        assert (await store.index(documents)).rejected == []
+        for n, term in enumerate(terms):
+            (hit,) = await store.search(SparseVector.from_pairs({term: 2.0})[0])
+            assert (hit.id, hit.score) == (n, 3.0)
+            (document,) = await store.get([n], with_vectors=True)
+            assert document.vector is not None
+            assert document.vector.indices.tolist() == [term]
+
+
 async def test_filters(somewhere: Place, encoder: SparseEncoder) -> None:
     as_json = {
         "must": [{"key": "lang", "match": {"value": "en"}}],
