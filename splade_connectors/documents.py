@@ -208,7 +208,7 @@ class HybridExplanation:
 
 
 def _dense_reason(vector: Any) -> str | None:
-    """Why this is no dense vector, None when it is one."""
+    """Why this is not a dense vector, None when it is one."""
     try:
         finite = all(math.isfinite(value) for value in vector)
         length = len(vector)
@@ -238,7 +238,7 @@ def check_id(value: object) -> None:
         raise InvalidDocument("a document id must not be the empty string")
     if not _is_unicode(value):
         raise InvalidDocument(
-            f"the document id {quoted(value)} is no valid Unicode (half a surrogate)"
+            f"the document id {quoted(value)} is not valid Unicode (half a surrogate)"
         )
 
 
@@ -316,7 +316,7 @@ class Rejected:
         file: that file, where several were read.
         retryable: the store was too busy (429): sending it again may succeed.
         final: the same document again can only fail, or do harm: an id that an earlier document
-            of the run has taken, a payload that is no JSON, a row that is no document.
+            of the run has taken, a payload that is not JSON, a row that is not a document.
         detail: the server's own words, which may quote the document; "" where `reason` says all.
             Kept in a file of dead letters that holds the documents as well, and nowhere else.
         letter: the dead letter that it was read from, to be kept as it is.

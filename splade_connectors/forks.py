@@ -1,7 +1,7 @@
 """The child of a fork: threads and connections of its parent are copies there that do not work.
 
 What has threads is never destroyed in a child, because its destructor would wait for threads that
-are not there, for ever. What can be made anew is made anew when the child first uses it.
+are not there, forever. What can be made again is made again when the child first uses it.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class IndexManifest:
         brings it up to date.
 
         Raises:
-            ManifestMismatch: when it is no manifest, or one of a later format.
+            ManifestMismatch: when it is not a manifest, or one of a later format.
         """
         version = raw.get("format", _FIRST_FORMAT)
         if version not in range(_FIRST_FORMAT, FORMAT + 1) or isinstance(version, bool):
@@ -170,7 +170,7 @@ class IndexManifest:
             )
             same = "Use the same ones"
             if differences.keys() <= _GOING_ON:
-                same += " (leave yours away: those of the index go on)"
+                same += " (omit yours: those of the index apply)"
             anyway = "compare" if use == "verify" else "mix"
             raise ManifestMismatch(
                 f"{where} was written with other settings ({sides}). {same}, or "
@@ -254,12 +254,12 @@ def parse_manifest(raw: object, where: str) -> IndexManifest | None:
     """The manifest in what a store returned, None where there is none.
 
     Raises:
-        ManifestMismatch: when something is there that is no manifest.
+        ManifestMismatch: when something is there that is not a manifest.
     """
     if raw is None:
         return None
     if not isinstance(raw, Mapping):
-        raise ManifestMismatch(f"{where} has a manifest that is no JSON object: {quoted(raw)}")
+        raise ManifestMismatch(f"{where} has a manifest that is not a JSON object: {quoted(raw)}")
     try:
         return IndexManifest.from_json(raw)
     except SpladeConnectorsError as error:

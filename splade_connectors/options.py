@@ -345,7 +345,7 @@ class AttachOptions:
             text fields nothing is encoded, and that is all that is done.
         text_tokenizer: how a new text index finds words: word, whitespace, prefix or multilingual;
             None takes word.
-        rebuild_text_index: build a text index of the owner's anew, so that BM25 can search it; its
+        rebuild_text_index: rebuild a text index of the owner's, so that BM25 can search it; its
             other settings stay.
         verify: vectors that are read back at the end and compared with fresh encodings.
         write: sizes of chunks and passages, and patience.

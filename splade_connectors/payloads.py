@@ -9,7 +9,7 @@ from splade_connectors.errors import ConfigurationError
 
 
 def check_text_fields(fields: Sequence[Any]) -> None:
-    """Refuse text fields that are no names, or that are named twice.
+    """Refuse text fields that are not names, or that are named twice.
 
     Raises:
         ConfigurationError: naming the field.
@@ -27,7 +27,7 @@ def check_text_fields(fields: Sequence[Any]) -> None:
 
 
 def text_of(payload: Mapping[str, Any], fields: Sequence[str]) -> str:
-    """The text fields of a payload, joined by a space; what is no text is left out.
+    """The text fields of a payload, joined by a space; what is not text is left out.
 
     Args:
         payload: as the store has it.

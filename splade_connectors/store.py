@@ -263,7 +263,7 @@ class Store(Verbs):
             options: everything else; its `text_fields` are used where the argument is ().
             on_progress: called after each batch and chunk.
             dead_letters: keeps every document whose vector was refused.
-            follow_s: go on for ever, and look for new documents after this many seconds.
+            follow_s: go on forever, and look for new documents after this many seconds.
 
         Returns:
             What was attached, and how the verification went.
@@ -424,7 +424,7 @@ class Store(Verbs):
     ) -> None:
         """Change the text or some fields of a document and keep the rest.
 
-        When a text field changes, the sparse vector is encoded anew from all text fields.
+        When a text field changes, the sparse vector is re-encoded from all text fields.
         """
         self._run(update(self._session, id, text, payload))
 

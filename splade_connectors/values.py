@@ -165,7 +165,7 @@ def _text(value: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise _Refused("is no valid Unicode (half a surrogate)") from None
+            raise _Refused("is not valid Unicode (half a surrogate)") from None
     return value if type(value) is str else str.__str__(value)
 
 

@@ -150,7 +150,7 @@ class Verbs:
         mark: bool,
         on_progress: OnProgress | None,
     ) -> Steps[Adopting]:
-        chosen = attach_options(text_fields, None)  # refuses what is no name
+        chosen = attach_options(text_fields, None)  # refuses what is not a name
         if sample < 1:
             raise ConfigurationError(f"sample must be at least 1, not {sample!r}")
         return begin_adopting(

@@ -17,7 +17,7 @@ from tests.kept import remembering
 # The suite for adapters is a library module: ask pytest for its detailed assertion messages there.
 pytest.register_assert_rewrite("splade_connectors.testing")
 
-# A machine that is busy is no mistake of the code.
+# A machine that is busy is not a mistake of the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 

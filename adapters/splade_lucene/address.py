@@ -15,7 +15,7 @@ from splade_lucene.dialect import Dialect, Kind
 class IndexAddress:
     """An index and the sparse field in it.
 
-    A backend for another index or field is made anew from another address.
+    A backend for another index or field is made again from another address.
 
     Attributes:
         name: of the index, or of an alias of one index, as its user calls it.

@@ -187,7 +187,7 @@ def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> Spl
 
 
 def explanation(body: Any, of_error: Callable[[Any], str] = reason) -> str:
-    """What the server says; of a body that is no error of its own only where that is harmless."""
+    """What the server says; of a body that is not its own error, only what is harmless."""
     if isinstance(body, Mapping) and "error" in body:
         return of_error(body["error"])
     return str(body)[:300] if body and of_error is reason else "no explanation"

@@ -117,7 +117,7 @@ def deleted(address: IndexAddress, ids: Sequence[DocumentId], refresh: Steps[Non
         ids: of the documents.
         refresh: makes visible what was written, so that a search finds what lies elsewhere.
     """
-    # Somebody may have deleted the index since it was looked at: a bulk delete would make it anew.
+    # Somebody may have deleted the index since then: a bulk delete would create it again.
     yield HttpRequest("GET", f"{address.path}/_settings/index.uuid")
     items = yield from _delete(address, [{"_id": str(id)} for id in ids])
     absent = [item["_id"] for item in items if not_found(item)]
@@ -147,5 +147,5 @@ def _delete(
 
 def _deletions(answer: Any) -> list[dict[str, Any]]:
     items = [item["delete"] for item in answer["items"]]
-    # Each is about a document: what has no id is no answer.
+    # Each is about a document: what has no id is not an answer.
     return [{**item, "_id": str(item["_id"])} for item in items]

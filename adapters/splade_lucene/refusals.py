@@ -41,7 +41,7 @@ def check_update(changes: Mapping[str, Any], schema: Schema, location: str) -> N
     if reserved:
         raise InvalidDocument(f"the field {reserved!r} holds vectors here; change the text")
     if not schema.whole_source:
-        # `_update` reads `_source`, changes it and writes all fields anew (7.17 and 9.3.2).
+        # `_update` reads `_source`, changes it and rewrites all fields (7.17 and 9.3.2).
         raise NotSupported(
             f"{location} leaves fields out of _source, and an update would erase them; "
             "index the document again instead"

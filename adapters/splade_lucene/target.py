@@ -74,7 +74,7 @@ def bearer_token(target: Target, options: ConnectOptions, variables: str) -> str
     others = options.api_key or options.username or target.username
     if options.bearer_token and others:
         raise ConfigurationError(
-            "a bearer token goes alone: leave the API key, or user and password, away"
+            "a bearer token goes alone: omit the API key, or user and password"
         )
     token = options.bearer_token
     if token is None and not others:
@@ -92,7 +92,7 @@ def index_address(
     """
     if options.manifest_file:
         raise ConfigurationError(
-            f"{dialect.name} keeps the manifest in the mapping; leave manifest_file away"
+            f"{dialect.name} keeps the manifest in the mapping; omit manifest_file"
         )
     if "vector" in target.parameters:
         raise ConfigurationError(

@@ -1,6 +1,6 @@
 """What every client's connections are held to: whole answers in time, of bounded size, no detours.
 
-The clients' own time limits count anew with every byte that a blocking one receives, so a server
+The clients' own time limits start again with every byte that a blocking one receives, so a server
 that sends a byte a second is never late; they read whatever is sent, into memory; and the awaiting
 ones follow redirects, to any host, with the documents in the body.
 """

@@ -312,12 +312,13 @@ class ClientCalls:
         try:
             return self._models.Filter.model_validate(condition)
         except ValueError as error:  # pydantic's, with a line for each kind of condition
-            raise ConfigurationError(f"this is no Qdrant filter: {dict(condition)!r}") from error
+            raise ConfigurationError(f"this is not a Qdrant filter: {dict(condition)!r}") from error
 
 
 def _client_too_old() -> NotSupported:
     return NotSupported(
-        "this qdrant-client knows no BM25 of payload text: pip install -U 'qdrant-client>=1.20'"
+        "this qdrant-client does not support BM25 on payload text: "
+        "pip install -U 'qdrant-client>=1.20'"
     )
 
 
@@ -373,7 +374,7 @@ def _operation(models: Any, given: Mapping[str, Any]) -> Any:
         case {"update_vectors": change}:
             changed = models.UpdateVectors.model_validate(change)
             return models.UpdateVectorsOperation(update_vectors=changed)
-    raise AssertionError(f"no change of ours: {sorted(given)}")
+    raise AssertionError(f"unknown change: {sorted(given)}")
 
 
 def _scored(point: Any) -> dict[str, Any]:

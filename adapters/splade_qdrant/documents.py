@@ -26,7 +26,7 @@ _UNSAFE = re.compile("[^A-Za-z0-9_-]")
 NO_TERMS = 2**32 - 1
 _LIGHTEST = float(np.finfo(np.float32).tiny)
 
-# Fixed for ever: the point id of a document must be the same in every run and every version.
+# Fixed forever: the point id of a document must be the same in every run and every version.
 _POINT_ID_NAMESPACE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
 
 _INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
@@ -135,7 +135,7 @@ def reserved_key(payload: Mapping[str, Any]) -> str | None:
 
 
 def original_id(found: Mapping[str, Any]) -> DocumentId:
-    """The id of the document in a point: the point's own where what is kept is no id of ours."""
+    """The id of the document in a point: the point's own if what is kept is not ours."""
     payload = found["payload"]
     match payload.get(ID_KEY) if payload else None:
         case bool():
@@ -200,14 +200,14 @@ def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
 
 
 def _sparse(raw: Mapping[str, Any]) -> SparseVector:
-    """The vector without what is no term: weights that others wrote, and our mark for none."""
+    """The vector without what is not a term: weights that others wrote, and our mark for none."""
     indices, values = raw["indices"], raw["values"]
     if len(indices) == 1 and indices[0] == NO_TERMS and values[0] <= _LIGHTEST:
         return SparseVector.empty()
     if len(indices) != len(values):
         raise InvalidVector(
             f"a stored sparse vector has {len(indices)} indices and {len(values)} values: what "
-            "answers is no Qdrant"
+            "answers is not Qdrant"
         )
     pairs = zip(indices, values, strict=True)
     vector, _ = SparseVector.from_pairs((index, value) for index, value in pairs if value > 0)

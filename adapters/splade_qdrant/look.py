@@ -18,7 +18,7 @@ from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
 
 
 class Server:
-    """What a server says of itself, asked for once: it is no schema, and nobody can change it.
+    """What a server says of itself, asked for once: it is not a schema, and nobody can change it.
 
     It is shared by the backends of all collections there, and all that they keep.
     """

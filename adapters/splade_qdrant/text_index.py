@@ -1,7 +1,7 @@
 """Text indexes of payload fields, over which Qdrant scores BM25; from server 1.20 on.
 
 A payload field has one index, and a new one takes the place of the old one: so an index of the
-owner's is built anew only when that is asked for, and what it was is kept in the metadata.
+owner's is rebuilt only when that is asked for, and what it was is kept in the metadata.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class QdrantTextIndexing:
         )
 
     def create(self, seen: Description, order: TextIndexOrder) -> Steps[Description]:
-        """The record first: an index that nobody says is ours would stay for ever."""
+        """The record first: an index that nobody says is ours would stay forever."""
         schema = schema_of(seen, self._address)
         lacking = [field for field in order.fields if _is_lacking(schema, field, order)]
         for field in lacking:
@@ -139,7 +139,7 @@ def search_refusal(schema: Schema, field: str, where: str) -> str:
         return f"{where}: {_other_kind(field, index)}"
     return (
         f"the text index of {field!r} in {where} (tokenizer {index.tokenizer}) does not score; "
-        f"{attach} --rebuild-text-index builds it anew"
+        f"{attach} --rebuild-text-index rebuilds it"
     )
 
 
@@ -159,14 +159,14 @@ def _refusal(field: str, index: PayloadIndex | None, order: TextIndexOrder) -> s
     if not index.scores:
         return (
             f"the text index of {field!r} (tokenizer {index.tokenizer}) is its owner's and does "
-            "not score: --rebuild-text-index builds it anew with scores, and keeps its other "
+            "not score: --rebuild-text-index rebuilds it with scores, and keeps its other "
             "settings; filters on the field are slow meanwhile"
         )
     if order.tokenizer not in (None, index.tokenizer):
         return (
             f"the text index of {field!r} has the tokenizer {index.tokenizer!r}, not "
-            f"{order.tokenizer!r}: leave --text-tokenizer away to search it as it is, or add "
-            "--rebuild-text-index to build it anew"
+            f"{order.tokenizer!r}: omit --text-tokenizer to search it as it is, or add "
+            "--rebuild-text-index to rebuild it"
         )
     return ""
 
@@ -190,7 +190,7 @@ def _change(field: str, index: PayloadIndex | None, order: TextIndexOrder) -> st
     if index is None:
         return f"the payload field {field!r} gets a text index for BM25 (tokenizer {tokenizer})"
     return (
-        f"the text index of {field!r} is built anew for BM25 (tokenizer {tokenizer}); its other "
+        f"the text index of {field!r} is rebuilt for BM25 (tokenizer {tokenizer}); its other "
         "settings stay"
     )
 

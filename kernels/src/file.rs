@@ -63,8 +63,8 @@ impl Tensors {
         let start = usize::try_from(length).ok().and_then(|n| n.checked_add(8)).filter(|s| *s <= bytes.len());
         let start = start.ok_or_else(|| format!("its header of {length} bytes goes beyond its end"))?;
         let header: Value =
-            serde_json::from_slice(&bytes[8..start]).map_err(|e| format!("its header is no JSON ({e})"))?;
-        let header = header.as_object().ok_or("its header is no JSON object")?;
+            serde_json::from_slice(&bytes[8..start]).map_err(|e| format!("its header is not JSON ({e})"))?;
+        let header = header.as_object().ok_or("its header is not a JSON object")?;
         let mut entries = HashMap::new();
         for (name, value) in header.iter().filter(|(name, _)| *name != "__metadata__") {
             let entry = entry(value, start, bytes.len())
@@ -78,7 +78,7 @@ impl Tensors {
         }
         let config = metadata.get("config").and_then(Value::as_str).ok_or("it has no configuration")?;
         let config =
-            serde_json::from_str(config).map_err(|e| format!("its configuration is no JSON ({e})"))?;
+            serde_json::from_str(config).map_err(|e| format!("its configuration is not JSON ({e})"))?;
         Ok(Tensors { bytes: Arc::new(bytes), entries, config })
     }
 

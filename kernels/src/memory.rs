@@ -29,7 +29,7 @@ impl<T: Copy> Aligned<T> {
         Aligned { data, len, layout }
     }
 
-    /// At least `len` elements, keeping what is there or making it anew; nothing is copied.
+    /// At least `len` elements, keeping what is there or initializing it; nothing is copied.
     pub fn reserve(&mut self, len: usize) {
         if len > self.len {
             *self = Aligned::zeroed(len);

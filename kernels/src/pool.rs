@@ -1,4 +1,4 @@
-//! Threads of our own: they sleep when there is nothing to do, and are made anew in a forked child.
+//! Threads of our own: they sleep when there is nothing to do, and are started again in a forked child.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};

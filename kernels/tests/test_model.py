@@ -272,7 +272,7 @@ def damage(data: bytes, how: str) -> bytes:
         ("cut", 'is damaged: the tensor "'),
         ("empty", "is damaged: it has fewer than 8 bytes."),
         ("no header", "is damaged: its header of 1152921504606846976 bytes goes beyond its end."),
-        ("no json", "is damaged: its header is no JSON ("),
+        ("no json", "is damaged: its header is not JSON ("),
         (
             "format",
             'its format is "splade-kernels-9", this version of splade_kernels reads',

@@ -15,7 +15,7 @@ from splade_connectors.vectors import SparseVector
 
 
 class CursorLost(SpladeConnectorsError):
-    """The store has forgotten where a reading stood: it is to begin anew."""
+    """The store has forgotten where a reading stood: it has to start over."""
 
 
 Which = Literal["all", "missing", "attached", "stored"]
@@ -263,7 +263,7 @@ class AttachBackend(Protocol):
         """How many documents there are, and how many lack a vector of these settings."""
 
     def missing(self, seen: Description, selection: Selection) -> Steps[int]:
-        """How many lack a vector of these settings: one request, sent for ever by `--follow`."""
+        """How many lack a vector of these settings: one request, sent forever by `--follow`."""
 
     def attachment_size(self, item: Attachment) -> int:
         """About how many bytes it takes in a request."""

@@ -96,7 +96,7 @@ def _parts(value: str) -> Iterator[str]:
     decoded = _decoded(bare)
     if decoded:
         yield decoded
-        # "USER:PASSWORD", or "ID:KEY": the name alone is no secret.
+        # "USER:PASSWORD", or "ID:KEY": the name alone is not a secret.
         yield decoded.partition(":")[2]
 
 

@@ -19,7 +19,7 @@ class TextIndexOrder:
     Attributes:
         fields: of the documents, as paths.
         tokenizer: of new ones; None takes the store's, and those that are there as they are.
-        rebuild: whether an index of the owner's may be built anew.
+        rebuild: whether an index of the owner's may be rebuilt.
     """
 
     fields: tuple[str, ...]
@@ -32,7 +32,7 @@ class TextIndexSurvey:
     """What would become of an order.
 
     Attributes:
-        lacking: fields whose index has to be made, or built anew.
+        lacking: fields whose index has to be made or rebuilt.
         changes: what is to be created, in sentences.
         notes: what is there already, or needs nothing.
         refusals: what is in the way; empty when nothing is.
@@ -58,7 +58,7 @@ class TextIndexBackend(Protocol):
         """
 
     def made(self, seen: Description) -> Sequence[str]:
-        """Fields whose index `create` made, or built anew."""
+        """Fields whose index `create` made or rebuilt."""
 
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
         """Remove these indexes of ours; one of the owner's becomes what it was.

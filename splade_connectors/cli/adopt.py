@@ -29,7 +29,7 @@ def command(
         ),
     ] = None,
     sample: Annotated[
-        int, typer.Option(min=1, help="Documents drawn at random, which are compared.")
+        int, typer.Option(min=1, help="Number of random documents to compare.")
     ] = 100,
     mark: Annotated[
         bool, typer.Option("--mark", help="On Qdrant: keep a hash of the text in each payload.")

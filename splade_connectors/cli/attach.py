@@ -57,10 +57,13 @@ def command(
         bool, typer.Option("--dry-run", help="Say what would be done, and what is in the way.")
     ] = False,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on: attach to what others write, until Ctrl-C.")
+        bool,
+        typer.Option(
+            "--follow", help="Keep running: attach vectors to what others write, until Ctrl-C."
+        ),
     ] = False,
     interval: Annotated[
-        float, typer.Option(min=0.1, help="With --follow: seconds between two looks.")
+        float, typer.Option(min=0.1, help="With --follow: polling interval in seconds.")
     ] = 10.0,
     model: parameters.Model,
     encode: parameters.Encoding,

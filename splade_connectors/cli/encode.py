@@ -73,7 +73,8 @@ def command(
     encode: parameters.Encoding,
     prune: parameters.Pruning,
     max_query_terms: Annotated[
-        int | None, typer.Option(min=1, help="Most terms of the query, the heaviest.")
+        int | None,
+        typer.Option(min=1, help="Maximum number of query terms; the heaviest are kept."),
     ] = None,
     json: parameters.Json = False,
 ) -> None:

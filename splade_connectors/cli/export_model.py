@@ -29,7 +29,8 @@ def command(
         bool, typer.Option("--force", help="int8 even where it loses more than the bound.")
     ] = False,
     max_length: Annotated[
-        int | None, typer.Option(min=8, help="Most tokens of a text. Default: the model's own.")
+        int | None,
+        typer.Option(min=8, help="Maximum number of tokens per text. Default: the model's own."),
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Of a Hugging Face model.")] = None,
     json: parameters.Json = False,

@@ -30,7 +30,7 @@ class Flag:
 
     Attributes:
         name: the option; None makes one of the field's name, with --no-… where it is a bool.
-        minimum: the smallest number that is no mistake of usage.
+        minimum: the smallest number that is not a mistake of usage.
         kind: what typer reads; None is the field's own type.
         read: what makes the field's value of that.
         more: what only the command line has to say, after the field's own help.

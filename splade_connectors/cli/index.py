@@ -67,9 +67,7 @@ def command(
     A nightly job is one line: --skip-unchanged --delete-missing makes the index what the file is.
     """
     if from_dead_letters and writing.delete_missing:
-        raise ConfigurationError(
-            "dead letters are only a part of the source: leave --delete-missing away"
-        )
+        raise ConfigurationError("dead letters are only part of the source: omit --delete-missing")
     inputs = map(Path, files)
     common.check_outputs(letters.dead_letters, connection=connection, inputs=inputs)
     with output.stopped() as begins:
@@ -141,7 +139,7 @@ def _reader(
         return
     if rows != ReadOptions():
         raise ConfigurationError(
-            "dead letters know their fields: leave the options of rows away, such as --format, "
+            "dead letters carry their own fields: omit the row options, such as --format, "
             "--id-field, --text and --dense-field"
         )
     if len(files) > 1:

@@ -29,7 +29,7 @@ def showing(
 def progress_bar(
     label: str, fraction: Callable[[], float | None] | None = None
 ) -> Iterator[OnProgress]:
-    """A bar on stderr with count, rate and time left; nothing when stderr is no terminal.
+    """A bar on stderr with count, rate and time left; nothing when stderr is not a terminal.
 
     Args:
         label: what is being done.

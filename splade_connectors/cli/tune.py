@@ -29,8 +29,8 @@ def command(
         typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.", show_default=False),
     ] = None,
     split: parameters.Split = "test",
-    folds: Annotated[int, typer.Option(help="Parts of the queries; each is held out once.")] = 2,
-    seed: Annotated[int, typer.Option(help="Of the dealing into folds.")] = 0,
+    folds: Annotated[int, typer.Option(help="Number of folds; each is held out once.")] = 2,
+    seed: Annotated[int, typer.Option(help="Random seed for the fold split.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the tuning here, as JSON.")
     ] = None,

@@ -18,7 +18,7 @@ EXAMPLES = (
 def command(
     target: parameters.TargetArgument,
     *,
-    sample: Annotated[int, typer.Option(min=1, help="Documents drawn at random.")] = 100,
+    sample: Annotated[int, typer.Option(min=1, help="Number of documents drawn at random.")] = 100,
     everything: Annotated[
         bool,
         typer.Option(

@@ -92,7 +92,7 @@ class InferenceFreeEncoder(NamingEncoder):
         ids = self._texts.without_special(self.spec.query_prompt, text, self._cut)
         indices = np.array(sorted(set(ids)), np.uint32)
         if indices.size and indices[-1] >= self._weights.size:
-            # A vocabulary with gaps: what has no weight is no term of a query.
+            # A vocabulary with gaps: what has no weight is not a term of a query.
             indices = indices[indices < self._weights.size]
         values = self._weights[indices]
         if not values.all():

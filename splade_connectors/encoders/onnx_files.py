@@ -45,7 +45,7 @@ def data_files(graph: Path, folder: Path) -> list[Path]:
             Hugging Face hub consists of links to files beside it, which belong to it.
 
     Raises:
-        ModelError: when the file is no ONNX graph, or names data that is absent or elsewhere.
+        ModelError: when the file is not an ONNX graph, or names data that is absent or elsewhere.
     """
     roots = _roots(folder)
     return [_checked(graph, location, roots) for location in locations(graph)]
@@ -55,7 +55,7 @@ def locations(graph: Path) -> list[str]:
     """Where an ONNX file says that its external data is; each file once.
 
     Raises:
-        ModelError: when the file is no ONNX graph.
+        ModelError: when the file is not an ONNX graph.
     """
     try:
         with graph.open("rb") as file:

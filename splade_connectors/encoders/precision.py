@@ -91,7 +91,7 @@ def recorded_weights(folder: Path, record: PrecisionRecord) -> Path:
 
 
 def check_precision(wanted: str) -> None:
-    """Refuse what is no precision.
+    """Refuse what is not a precision.
 
     Raises:
         ConfigurationError: naming those that are.
@@ -104,7 +104,7 @@ def asked_for_by_environment() -> Precision | None:
     """What SPLADE_PRECISION says `auto` means.
 
     Raises:
-        ConfigurationError: when it is no precision.
+        ConfigurationError: when it is not a precision.
     """
     value = os.environ.get(VARIABLE) or "auto"
     if value == "auto":

@@ -97,7 +97,7 @@ def _difference(
         f"tokenizer.json and the tokenizer settings beside it in {folder} disagree: of {text!r} "
         f"transformers ({named}) makes {_shown(ours, expected)}, tokenizer.json "
         f"{_shown(ours, found)}; "
-        "save the tokenizer anew with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
+        "save the tokenizer again with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
     )
 
 

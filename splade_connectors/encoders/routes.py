@@ -62,7 +62,7 @@ def _listed(folder: Path) -> list[Module]:
     try:
         raw = [(str(entry["type"]), str(entry["path"])) for entry in read_json(path)]
     except (KeyError, TypeError) as error:
-        raise ModelError(f"{path} is no list of modules with type and path") from error
+        raise ModelError(f"{path} is not a list of modules with type and path") from error
     return [(_kind(kind), inside(folder, at, path)) for kind, at in raw]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from splade_connectors.errors import ModelError
 
-# More than this are no settings: a tokenizer of 250,000 terms takes 17 MB.
+# More than this are not settings: a tokenizer of 250,000 terms takes 17 MB.
 _LARGEST_FILE = 256 * 2**20
 
 
@@ -115,7 +115,9 @@ def read_json(path: Path) -> Any:
     """
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise ModelError(f"{path} is larger than {_LARGEST_FILE >> 20} MiB: no settings")
+            raise ModelError(
+                f"{path} is larger than {_LARGEST_FILE >> 20} MiB: too large for a settings file"
+            )
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ModelError(f"the model folder {path.parent} has no {path.name}") from error

@@ -201,7 +201,7 @@ def recorded_spec(folder: Path) -> EncoderSpec:
     try:
         return EncoderSpec(**_checked(raw))
     except TypeError as error:
-        raise ModelError(f"{folder / RECORD_FILE} is no record of an export: {error}") from error
+        raise ModelError(f"{folder / RECORD_FILE} is not a record of an export: {error}") from error
 
 
 def _recorded(folder: Path) -> ModelFolder:
@@ -253,7 +253,7 @@ def _refuse_other_architectures(label: str, config: Settings) -> None:
     architectures = config.texts("architectures")
     if not any(architecture.endswith("ForMaskedLM") for architecture in architectures):
         model_type = config.text("model_type", "nameless")
-        what = ", ".join(architectures) or f"a {model_type} without head"
+        what = ", ".join(architectures) or f"a {model_type} without a head"
         raise ModelError(f"{label} is {what}, not a masked-language model (…ForMaskedLM)")
 
 

@@ -114,7 +114,7 @@ def _number(value: Any, token: str, path: Path) -> float:
     number = not isinstance(value, bool) and isinstance(value, int | float)
     if not number or not abs(value) < _LARGEST:
         raise ModelError(
-            f"{path} has {token!r} with the weight {quoted(value)}, which is no number"
+            f"{path} has {token!r} with the weight {quoted(value)}, which is not a number"
         )
     return float(value)
 

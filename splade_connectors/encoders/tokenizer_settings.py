@@ -163,7 +163,7 @@ def _refuse_unsupported(settings: Settings) -> None:
             f"{settings.where} has model_input_names without 'attention_mask': padding would count"
         )
     if settings.section("auto_map").values.get("AutoTokenizer"):
-        raise ModelError(f"{settings.where} names a tokenizer in code of its own, which is not run")
+        raise ModelError(f"{settings.where} names a tokenizer with custom code, which is not run")
 
 
 def _max_length(settings: Settings) -> int | None:
@@ -177,7 +177,7 @@ def _direction(truncation: Any) -> str:
 
 
 def _set_up(tokenizer: Tokenizer, kind: str, settings: Settings) -> bool:
-    """Make the parts that transformers makes anew for this class; whether it is one of these."""
+    """Make the parts that transformers rebuilds for this class; whether it is one of these."""
     family = _family(kind)
     if family in _BERT or family == "MPNet":
         _set_up_bert(tokenizer, kind, settings)
@@ -268,7 +268,9 @@ def _ends(
         token = _content(settings, name, default)
         at = tokenizer.token_to_id(token)
         if at is None:
-            raise ModelError(f"{settings.where} has {name} {token!r}, which tokenizer.json has not")
+            raise ModelError(
+                f"{settings.where} has {name} {token!r}, which tokenizer.json does not have"
+            )
         found.append((token, int(at)))
     return found[0], found[1]
 
@@ -292,7 +294,7 @@ def _set_tokens(tokenizer: Tokenizer, folder: Path, settings: Settings, kind: st
         tokenizer: is changed.
         folder: of the other files.
         settings: tokenizer_config.json.
-        kind: the class whose tokenizer transformers makes anew, "" for tokenizer.json as it is.
+        kind: the class whose tokenizer transformers rebuilds, "" for tokenizer.json as it is.
     """
     listed = settings.section("added_tokens_decoder")
     special = settings
@@ -352,8 +354,8 @@ def _set_special(tokenizer: Tokenizer, settings: Settings, kind: str) -> None:
             continue
         if tokenizer.token_to_id(token.content) is None:
             raise ModelError(
-                f"{settings.where} has {name} {token.content!r}, which tokenizer.json has not: its "
-                "id would be beyond the model's head"
+                f"{settings.where} has {name} {token.content!r}, which tokenizer.json does not "
+                "have: its id would be beyond the model's head"
             )
         _add(tokenizer, token)
         own.add(token.content)

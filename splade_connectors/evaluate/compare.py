@@ -70,7 +70,7 @@ class Comparison:
         rows: the legs, then the fusions.
         best_leg: what the differences are against.
         queries: number of judged queries.
-        unknown_queries: query ids in the judgements that are no queries.
+        unknown_queries: query ids in the judgements that are not queries.
         missing_documents: judged documents (grade above 0) that are not in the store.
         each: row -> query id -> nDCG@10.
         runs: row -> query id -> best 100 documents with their scores.

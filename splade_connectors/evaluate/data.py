@@ -17,7 +17,7 @@ class Judged:
     Attributes:
         queries: query id -> text.
         qrels: query id -> document id -> grade (0 is "not relevant").
-        unknown_queries: query ids in the judgements that are no queries.
+        unknown_queries: query ids in the judgements that are not queries.
     """
 
     queries: Mapping[str, str]
@@ -68,7 +68,7 @@ def _queries(path: Path) -> Iterator[tuple[str, str]]:
             yield str(row["_id"]), str(row["text"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigurationError(
-                f'line {number} of {path} is no query {{"_id": …, "text": …}}: {error}'
+                f'line {number} of {path} is not a query {{"_id": …, "text": …}}: {error}'
             ) from error
 
 
@@ -82,5 +82,5 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, int]]:
             yield query, document, int(grade)
         except ValueError as error:
             raise ConfigurationError(
-                f"line {number} of {path} is no judgement QUERY<tab>DOCUMENT<tab>GRADE: {error}"
+                f"line {number} of {path} is not a judgement QUERY<tab>DOCUMENT<tab>GRADE: {error}"
             ) from error

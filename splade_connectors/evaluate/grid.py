@@ -80,7 +80,7 @@ class Grid:
         self._weights = np.array(weights, np.float64)
 
     def quality(self, fusion: Fusion) -> Values:
-        """float64[queries, settings] for a fusion whose own weights are left away.
+        """float64[queries, settings] for a fusion whose own weights are omitted.
 
         nDCG as trec_eval has it: see `metrics.measure`. Ties go by id, as in `fuse`.
         """

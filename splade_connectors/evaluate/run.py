@@ -25,7 +25,7 @@ class Evaluation:
         queries: number of judged queries.
         p50_ms: median time of a search, encoding included.
         p95_ms: 95th percentile of the same.
-        unknown_queries: query ids in the judgements that are no queries.
+        unknown_queries: query ids in the judgements that are not queries.
         missing_documents: judged documents (grade above 0) that are not in the store.
     """
 

@@ -24,7 +24,7 @@ CANDIDATES = (50, 100, 200)
 QUERY_TERMS = (8, 16, 32, None)
 RRF_K = (10.0, 60.0, 100.0)
 
-# Of two settings this close, the first one is taken: a rounding error is no reason to choose.
+# Of two settings this close, the first one is taken: a rounding error is not a reason to choose.
 _CLOSE = 1e-12
 
 

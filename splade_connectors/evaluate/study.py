@@ -103,7 +103,7 @@ class Study:
         speeds: quality against latency.
         shares: one per leg.
         relevant: relevant documents in the first 10 of the tuned fusion, over all queries.
-        unknown_queries: query ids in the judgements that are no queries.
+        unknown_queries: query ids in the judgements that are not queries.
         missing_documents: judged documents (grade above 0) that are not in the store.
         warnings: what to keep in mind.
     """

@@ -130,7 +130,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Sequence[float]]]:
         bad = ids[~np.isfinite(vectors).all(axis=1)].tolist()
         raise ConfigurationError(
             f"{path}: {len(bad)} of {len(ids)} vectors hold NaN or infinity, for example that of "
-            f"{str(bad[0])!r}: make them anew"
+            f"{str(bad[0])!r}: make them again"
         )
     rows: Any = vectors.tolist()
     yield from zip(map(str, ids.tolist()), rows, strict=True)

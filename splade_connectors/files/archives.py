@@ -129,7 +129,7 @@ class _Unpacked(io.RawIOBase):
                 if not data and not self._began:
                     return 0
                 if not data:
-                    raise EOFError("the archive ends before its end")
+                    raise EOFError("the archive is truncated")
                 self._began = True
             made = self._stream.decompress(data, len(buffer))
             if made:

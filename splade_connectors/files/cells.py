@@ -39,7 +39,7 @@ def check_types(types: Mapping[str, str]) -> None:
 
 
 def typed(fields: dict[str, Any], types: Mapping[str, str]) -> None:
-    """Make the fields what their types say; a cell without a value is no field.
+    """Make the fields what their types say; a cell without a value is not a field.
 
     Raises:
         InvalidDocument: naming the field that is none of that.
@@ -53,7 +53,8 @@ def typed(fields: dict[str, Any], types: Mapping[str, str]) -> None:
             del fields[name]
         elif made is _WRONG:
             raise InvalidDocument(
-                f"the field {quoted(name)} is no {kind}: --type {name}=text keeps it as it is"
+                f"the field {quoted(name)} is not of type {kind}: --type {name}=text keeps it as "
+                "it is"
             )
         else:
             fields[name] = made

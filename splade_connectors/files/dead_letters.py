@@ -119,7 +119,7 @@ class Letters:
         fraction: how much of it has been read is not known.
 
     Raises:
-        ConfigurationError: when the file cannot be read, or a line is no dead letter.
+        ConfigurationError: when the file cannot be read, or a line is not a dead-letter record.
     """
 
     text_fields: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ def _letter(line: str, number: int, path: Path) -> Document | Rejected:
         body, id, reason = letter.get("document"), letter["id"], letter.get("reason")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ConfigurationError(
-            f"line {number} of {path} is no dead letter (id, reason, document): {error}"
+            f"line {number} of {path} is not a dead-letter record (id, reason, document): {error}"
         ) from error
     if letter.get("attach"):
         raise ConfigurationError(
@@ -193,7 +193,7 @@ def _vector(raw: Mapping[str, Any] | None) -> SparseVector | None:
 def _body(document: Document) -> tuple[dict[str, Any] | None, bool]:
     """The document as JSON, and whether that is all of it.
 
-    What is no JSON may be the reason for the rejection: it is sketched, for a reader.
+    What is not JSON may be the reason for the rejection: it is sketched, for a reader.
     """
     try:
         payload, whole = _payload(document.payload)

@@ -20,7 +20,7 @@ _CHUNK = 1 << 16
 
 
 def check_encoding(name: str) -> None:
-    """Refuse what is no encoding of text.
+    """Refuse what is not an encoding of text.
 
     Raises:
         ConfigurationError: naming some.

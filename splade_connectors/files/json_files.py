@@ -24,7 +24,7 @@ def write_manifest_file(path: Path, field: str, manifest: IndexManifest) -> None
     """Add the manifest of a field to a file, keeping those of others.
 
     Raises:
-        ConfigurationError: when the file is no JSON object, or cannot be written.
+        ConfigurationError: when the file is not a JSON object, or cannot be written.
     """
     whole = {**read_json_object(path), field: manifest.to_json()}
     try:
@@ -46,7 +46,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ConfigurationError(f"{path} holds no JSON object")
+        raise ConfigurationError(f"{path} does not hold a JSON object")
     return found
 
 

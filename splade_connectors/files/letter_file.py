@@ -116,7 +116,7 @@ class LetterFile:
                 f"dead letters can be written neither to {instead_of} nor to a folder for "
                 "temporary files: name a file (--dead-letters FILE)"
             )
-        self._elsewhere = f"{instead_of} is no place for files of this user"
+        self._elsewhere = f"{instead_of} is not a folder that this user can write to"
         return folder / _default_name()
 
     def _unwritable(self, error: OSError) -> ConfigurationError:

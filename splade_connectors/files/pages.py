@@ -70,7 +70,7 @@ def _page(header: dict[int, Any], name: str) -> tuple[Page, int]:
     kinds = [header[kind] for kind in (_DATA, _DATA_2, _DICTIONARY) if kind in header]
     size, packed = header.get(_UNPACKED, -1), header.get(_PACKED, -1)
     if size < 0 or packed < 0:
-        raise Damaged("there is no page where one should begin")
+        raise Damaged("no page begins where one should")
     if size > LARGEST_PAGE:
         raise TooLarge(
             f"has a page of {size:,} bytes in {name!r}, and at most {LARGEST_PAGE:,} are read at "
@@ -85,7 +85,7 @@ def _page(header: dict[int, Any], name: str) -> tuple[Page, int]:
 def _struct(file: IO[bytes], depth: int) -> dict[int, Any]:
     """The fields of a struct by their numbers."""
     if depth > _DEEPEST:
-        raise Damaged("there is no page where one should begin")
+        raise Damaged("no page begins where one should")
     fields: dict[int, Any] = {}
     number = 0
     while kind := _byte(file):
@@ -106,7 +106,7 @@ def _field(file: IO[bytes], kind: int, depth: int) -> Any:
         return _struct(file, depth + 1)
     if kind in (_DOUBLE, _BINARY):
         return file.seek(8 if kind == _DOUBLE else _unsigned(file), 1)  # statistics: passed over
-    raise Damaged("there is no page where one should begin")
+    raise Damaged("no page begins where one should")
 
 
 def _byte(file: IO[bytes]) -> int:
@@ -124,7 +124,7 @@ def _unsigned(file: IO[bytes]) -> int:
         if byte < 0x80:
             return value
         shift += 7
-    raise Damaged("there is no page where one should begin")
+    raise Damaged("no page begins where one should")
 
 
 def _integer(file: IO[bytes]) -> int:

@@ -71,7 +71,7 @@ def _opened(file: IO[bytes], name: str) -> Any:
             coerce_int96_timestamp_unit="us",
         )
     except Exception as error:
-        raise ConfigurationError(f"{name} is no Parquet file: {error}") from error
+        raise ConfigurationError(f"{name} is not a Parquet file: {error}") from error
 
 
 def _in_dictionaries(metadata: Any) -> list[str]:

@@ -259,7 +259,7 @@ class FileReader:
         """Raises `InvalidDocument` for what is none."""
         fields, dense = self._values(row)
         if self._format not in ("jsonl", "json"):
-            # A cell without a value is no field. JSON can say null, and is taken at its word.
+            # A cell without a value is not a field. JSON can say null, and is taken at its word.
             fields = {name: value for name, value in fields.items() if value is not None}
         id = fields.pop(self._id_field, None)
         if id is None:

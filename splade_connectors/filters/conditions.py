@@ -239,7 +239,8 @@ def _checked(path: str, given: typing.Any) -> Value:
     """A value as documents are stored with it; dates stay dates."""
     if given is None:
         raise ConfigurationError(
-            f"None is no value of {path!r}: Not(Exists({path!r})) finds the documents without one"
+            f"None is not a value of {path!r}: Not(Exists({path!r})) finds the documents "
+            "without one"
         )
     refused = ConfigurationError(
         f"the condition on {path!r} has {quoted(given)}: it takes text, a bool, a date, or a "
@@ -276,7 +277,7 @@ def date_in(text: str, path: str) -> date:
     """
     if span_in(text) is None:
         raise ConfigurationError(
-            f"the condition on {path!r} has {quoted(text)}, which is no date: write 2024-05-17, "
+            f"the condition on {path!r} has {quoted(text)}, which is not a date: write 2024-05-17, "
             "2024-05-17T08:30:00 or 2024-05-17T08:30:00.125+02:00"
         )
     return datetime.fromisoformat(text) if "T" in text else date.fromisoformat(text)

@@ -45,7 +45,7 @@ def span_of(value: date) -> Span:
 
 
 def span_in(text: str) -> Span | None:
-    """The span that a text writes, None where it is no date.
+    """The span that a text writes, None where it is not a date.
 
     Dates are written 2024-05-17, 2024-05-17T08:30:00 or 2024-05-17T08:30:00.125+02:00 (or Z): what
     all stores read alike, unlike other spellings.

@@ -36,7 +36,7 @@ def matches(condition: Condition, payload: Mapping[str, typing.Any]) -> bool:
         case Range(path=path):
             lies = _lies_between if condition.is_of_dates else _lies_within
             return any(lies(value, condition) for value in values_at(payload, path))
-    raise AssertionError(f"no condition of ours: {condition!r}")
+    raise AssertionError(f"unknown condition: {condition!r}")
 
 
 def paths_of(condition: Condition) -> set[str]:
@@ -48,7 +48,7 @@ def paths_of(condition: Condition) -> set[str]:
             return paths_of(one)
         case Equals(path=path) | AnyOf(path=path) | Range(path=path) | Exists(path=path):
             return {path}
-    raise AssertionError(f"no condition of ours: {condition!r}")
+    raise AssertionError(f"unknown condition: {condition!r}")
 
 
 def _is_one(value: typing.Any, condition: Equals | AnyOf) -> bool:

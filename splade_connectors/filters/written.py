@@ -91,7 +91,7 @@ def to_json(condition: Condition) -> dict[str, typing.Any]:
         case Range(path=path):
             bounds = {name: _bound_json(bound) for name, bound in condition.given.items()}
             return {"range": {"path": path, **bounds}}
-    raise AssertionError(f"no condition of ours: {condition!r}")
+    raise AssertionError(f"unknown condition: {condition!r}")
 
 
 def _body(name: str, body: typing.Any) -> Mapping[str, typing.Any]:

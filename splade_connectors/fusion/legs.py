@@ -108,7 +108,7 @@ def dense_vector(source: Any, text: str) -> list[float]:
     """The query's dense vector, from whatever the caller gave.
 
     Raises:
-        ConfigurationError: when it is no vector and makes none, or holds NaN.
+        ConfigurationError: when it is not a vector and makes none, or holds NaN.
     """
     if not makes_vectors(source):
         return given_vector(source)
@@ -121,7 +121,7 @@ def given_vector(made: Any) -> list[float]:
     """A query's dense vector as the servers take it.
 
     Raises:
-        ConfigurationError: when it is no vector, or holds NaN.
+        ConfigurationError: when it is not a vector, or holds NaN.
     """
     if isinstance(made, str | bytes):
         raise ConfigurationError("the dense leg got text, not a vector of numbers")
@@ -194,7 +194,7 @@ def check_dense_query(
     if by_angle and not any(vector):
         raise ConfigurationError(
             f"the dense vector of the query is all zeros, and {field} of {where} compares "
-            "directions: leave the dense leg away, or give it a vector of the query's text"
+            "directions: omit the dense leg, or give it a vector of the query's text"
         )
 
 

@@ -87,7 +87,7 @@ class Tuning:
             ConfigurationError: when it is none, or one of a later format.
         """
         if not isinstance(raw, Mapping):
-            raise ConfigurationError(f"this is no tuning: {quoted(raw)}")
+            raise ConfigurationError(f"this is not a tuning: {quoted(raw)}")
         if raw.get("format", FORMAT) != FORMAT:
             raise ConfigurationError(
                 f"the tuning has the format {quoted(raw['format'])}, this version reads format "
@@ -95,14 +95,16 @@ class Tuning:
             )
         wrong = wrong_values(cls, raw) or _wrong_legs(raw["against"])
         if wrong:
-            raise ConfigurationError(f"this is no tuning: {'; '.join(wrong)}")
+            raise ConfigurationError(f"this is not a tuning: {'; '.join(wrong)}")
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in raw.items() if name in known}
         legs = tuple(raw["legs"])
         against = {name: _against(values) for name, values in raw["against"].items()}
         made = cls(**values | {"legs": legs, "against": against})
         if made.candidates < 1 or (made.max_query_terms or 1) < 1:
-            raise ConfigurationError("this is no tuning: its candidates or terms are less than 1")
+            raise ConfigurationError(
+                "this is not a tuning: its candidates or terms are less than 1"
+            )
         weights_of(made.to_fusion(), len(legs))
         return made
 

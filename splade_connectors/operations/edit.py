@@ -25,7 +25,7 @@ def get(
     """These documents, in this order.
 
     Raises:
-        NotFound: naming the ids that are not there, unless that is no error.
+        NotFound: naming the ids that are not there, unless that is not an error.
     """
     ids = _checked(ids)
     seen = yield from session.look()
@@ -110,7 +110,7 @@ def _kept(
 def delete(session: Session, ids: Sequence[DocumentId]) -> Steps[None]:
     """Remove documents; ids that are not there are no error."""
     ids = _checked(ids)
-    # An index that was deleted meanwhile would be made anew by the request.
+    # An index that was deleted meanwhile would be created again by the request.
     seen = yield from session.look_again()
     check_exists(session, seen)
     yield from session.backend.delete(seen, ids)

@@ -56,8 +56,8 @@ class Exporting:
         try:
             page = yield from reading.read(self._seen, self._selection, self._cursor)
         except CursorLost as error:
-            # Begun anew, it would give documents twice.
-            raise Unavailable(f"the export cannot go on, begin it again: {error}") from error
+            # Started over, it would give documents twice.
+            raise Unavailable(f"the export cannot continue: start it again: {error}") from error
         self._cursor = page.next
         self.done = page.next is None
         return [self._stored(found) for found in page.documents]

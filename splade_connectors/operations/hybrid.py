@@ -58,7 +58,7 @@ def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
     if dense is not None:
         raise ConfigurationError("pass either dense=… or legs=[…], not both")
     if not legs:
-        raise ConfigurationError("legs=[] searches nothing: leave it away for a sparse search")
+        raise ConfigurationError("legs must not be empty; omit it for a sparse-only search")
     for leg in legs:
         if not isinstance(leg, Leg):
             raise ConfigurationError(

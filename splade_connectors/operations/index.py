@@ -389,7 +389,7 @@ def _refuse_unknown_vectors(session: Session, seen: Description) -> Steps[None]:
 
 
 def check_row(row: object) -> None:
-    """Refuse what is no row: it would be lost otherwise.
+    """Refuse what is not a row: it would be lost otherwise.
 
     Raises:
         ConfigurationError: saying what to pass.
@@ -408,10 +408,6 @@ def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[st
         InvalidDocument: naming the field that cannot be stored, and why.
     """
     payload = stored_payload(document.payload)
-    if "" in payload:
-        raise InvalidDocument(
-            "the payload has the key ''; keys are strings of at least one character"
-        )
     if document.text and not any(values_at(payload, field) for field in text_fields):
         payload[text_fields[0]] = document.text
     return payload

@@ -21,7 +21,7 @@ def warn_of_many_terms(model: str, vectors: Iterable[SparseVector], of: str) -> 
 
     Args:
         model: its name.
-        vectors: as they are stored or sent: what was pruned is no reason.
+        vectors: as they are stored or sent: what was pruned is not a reason.
         of: what they are vectors of.
     """
     if model in _warned:

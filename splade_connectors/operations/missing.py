@@ -61,7 +61,7 @@ def check_mirroring(session: Session, before: Description, options: WriteOptions
     if found.exists and not (found.created_by_us or options.replace):
         raise ConfigurationError(
             f"{session.backend.location} was not made by this package, and what others put there "
-            "would be deleted as well: leave delete_missing (--delete-missing) away, or say that "
+            "would be deleted as well: omit delete_missing (--delete-missing), or say that "
             "it is meant: WriteOptions(replace=True) (--replace)"
         )
 

@@ -86,7 +86,7 @@ class Comparison:
         return self._backend.key_of(draft.document.id)
 
     def _is_stored(self, draft: Draft) -> bool:
-        # What has no fingerprint of its content is no JSON: it is rejected further on.
+        # What has no fingerprint of its content is not JSON: it is rejected further on.
         return bool(draft.stamp.content) and self._stamps.get(self._key(draft)) == draft.stamp
 
     def _keeps_vector(self, draft: Draft) -> bool:
@@ -134,7 +134,7 @@ def stamping(session: Session, now: Description, manifest: IndexManifest) -> Ste
 
 
 def _content(document: Document, payload: Mapping[str, Any]) -> str:
-    """Of payload and vectors; "" for what is no JSON, which the store will refuse."""
+    """Of payload and vectors; "" for what is not JSON, which the store will refuse."""
     digest = hashlib.sha256()
     try:
         digest.update(json.dumps(payload, sort_keys=True, allow_nan=False).encode())

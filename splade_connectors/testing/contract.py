@@ -258,7 +258,7 @@ class StoreContract(ABC):
         assert after.payload == {**before.payload, "n": 100}
         assert after.vector == before.vector
 
-    def test_updating_the_text_encodes_it_anew(self, filled: Store, encoder: SparseEncoder) -> None:
+    def test_updating_the_text_re_encodes_it(self, filled: Store, encoder: SparseEncoder) -> None:
         filled.update("bread", text="Cats sleep.")
         document = filled.get(["bread"], with_vectors=True)[0]
         assert document.payload == {"n": 1, "parity": "odd", "text": "Cats sleep."}

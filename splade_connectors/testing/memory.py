@@ -232,7 +232,7 @@ class MemoryBackend:
         if not isinstance(options.filter, Mapping | Condition | None):
             raise ConfigurationError(
                 "a filter of the memory store is a condition of splade_connectors.filters, or maps "
-                f"fields to values; it is no {type(options.filter).__name__}"
+                f"fields to values; it is not a {type(options.filter).__name__}"
             )
         return Plan(
             path="memory",

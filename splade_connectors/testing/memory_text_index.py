@@ -59,7 +59,7 @@ class MemoryTextIndexing:
         return (yield from self._describe())
 
     def _lacking(self, order: TextIndexOrder) -> tuple[str, ...]:
-        """Without an index, or with one of another tokenizer that may be built anew."""
+        """Without an index, or with one of another tokenizer that may be rebuilt."""
         asked = order.tokenizer if order.rebuild else None
         return tuple(
             field

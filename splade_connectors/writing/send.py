@@ -125,7 +125,7 @@ class Patience:
         self.restore()
 
     def restore(self) -> None:
-        """Begin anew."""
+        """Start over."""
         self._attempt = 0
         self._began = time.monotonic()
 
@@ -138,7 +138,7 @@ class Patience:
         self._attempt += 1
         if self._attempt >= self._retry.attempts:
             return None
-        # "Retry-After: 0" for ever would make a busy loop of it.
+        # "Retry-After: 0" forever would make a busy loop of it.
         pause = max(backoff_s(self._attempt, self._retry), asked_s or 0.0)
         spent = time.monotonic() - self._began
         return pause if spent + pause <= self._retry.total_s else None

@@ -38,7 +38,7 @@ from tests.faults.faults import (
 _MOST_BYTES = 256 * 2**20
 _MOST_CONNECTIONS = 64
 _UPSTREAM_TIMEOUT_S = 60.0
-# Between two hops only (RFC 9110, 7.6.1); the length is set anew.
+# Between two hops only (RFC 9110, 7.6.1); the length is set again.
 _OF_ONE_HOP = {
     "connection",
     "keep-alive",

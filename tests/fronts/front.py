@@ -82,7 +82,7 @@ class Front:
 
     Args:
         version: what it says it is. Below 1.16 it knows no collection metadata, below 1.18 it
-            cannot add a vector to a collection, below 1.20 it knows no BM25 of payload text.
+            cannot add a vector to a collection, below 1.20 it has no BM25 of payload text.
         api_key: asked of every request when set.
         read_only_key: allows reading only.
 

@@ -1,6 +1,6 @@
 """Hybrid requests for every version and licence, compared whole with reviewed files.
 
-`SPLADE_UPDATE_GOLDEN=1` writes the files anew.
+`SPLADE_UPDATE_GOLDEN=1` rewrites the files.
 """
 
 from __future__ import annotations

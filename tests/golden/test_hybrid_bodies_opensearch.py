@@ -1,6 +1,6 @@
 """OpenSearch's hybrid requests for every version, compared whole with reviewed files.
 
-`SPLADE_UPDATE_GOLDEN=1` writes the files anew.
+`SPLADE_UPDATE_GOLDEN=1` rewrites the files.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Search requests of every backend, compared whole with files that are reviewed in the diff.
 
-`SPLADE_UPDATE_GOLDEN=1` writes the files anew.
+`SPLADE_UPDATE_GOLDEN=1` rewrites the files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from splade_qdrant.compile.search import compile_search as compile_qdrant
 
 FILES = Path(__file__).parent / "search"
 
-# "" is no token of BERT, but of tokenizers that end a text with it.
+# "" is not a token of BERT, but of tokenizers that end a text with it.
 TOKENS = ("coffee", "##s", ".", "%", "a.b", "%2E", " ", "", "\u00a0", "é", "日", '"', "_", "\\")
 
 
@@ -84,7 +84,7 @@ LEAVES = (
 )
 
 
-# 1.1 is no float32: the file shows that weights of queries are sent as float32, never rounded more.
+# 1.1 is not a float32: the file shows that query weights are sent as float32, never rounded more.
 FEW_TERMS = {0: 2.5, 1: 1.1}
 CASES = {
     "plain": Case(FEW_TERMS),

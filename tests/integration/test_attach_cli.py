@@ -207,7 +207,7 @@ def test_another_setting_is_refused_and_replaced_on_demand(
     command = ("attach", collection.target, "--prune-top-k", "5")
     said = sentence(run(*command))
     assert "prune_top_k: the index has None, you have 5" in said
-    assert "--replace-model encodes all anew under a second name" in said
+    assert "--replace-model re-encodes everything under a second name" in said
     done = run(*command, "--replace-model")
     assert done.code == 0
     assert "searches use the new vectors now" in done.out
@@ -232,7 +232,7 @@ def test_lengths_of_the_index_go_on(run: Run, collection: Collection) -> None:
     assert run("verify", collection.target, "--all", "--recheck").code == 0
     other = sentence(run("attach", collection.target, "--max-length", "128"))
     assert "max_length: the index has 64, you have 128" in other
-    assert "leave yours away: those of the index go on" in other
+    assert "omit yours: those of the index apply" in other
     other = sentence(run("attach", collection.target, "--passage-overlap", "16"))
     assert "passage_overlap: the index has 0, you have 16" in other
     mixed = ("--max-length", "128", "--override-manifest", "--recheck", "--json")
@@ -247,7 +247,7 @@ def test_an_older_server_gets_a_copy_and_an_alias(run: Run, older: Collection) -
     planned = run(*copied, "--switch-alias", "live", "--dry-run")
     assert planned.code == 0
     assert "articles-2 gets a copy of all points, with the same settings" in planned.out
-    assert "the alias 'live' names the copy in the end" in planned.out
+    assert "the alias 'live' points to the copy at the end" in planned.out
     assert older.writes() == 0
     done = run(*copied, "--switch-alias", "live")
     assert done.code == 0
@@ -387,7 +387,7 @@ def test_bad_targets_get_one_sentence(run: Run, server: Server) -> None:
     assert "is text, not rank_features or sparse_vector; choose another: ?field=NAME" in sentence(
         run("attach", f"{target}?field=title", *title)
     )
-    assert "only Qdrant's collections are copied; leave copy_to (--copy-to) away" in sentence(
+    assert "only Qdrant's collections are copied; omit copy_to (--copy-to)" in sentence(
         run("attach", target, *title, "--copy-to", "new")
     )
     alias, other = f"{name}-both", index_of(server)

@@ -413,7 +413,7 @@ def test_a_copy_of_cosine_vectors_is_equal_though_they_are_normalized_again() ->
             first = store.attach(["title"], options=options)
             assert first.copy is not None
             assert (first.copy.written, first.copy.equal) == (200, True)
-            # A point of the copy that is another is no rounding.
+            # A point of the copy that is another is not a rounding.
             client.upsert("articles-2", [models.PointStruct(id=7, vector=[1, 2, 3], payload={})])
             again = store.attach(["title"], options=options)
             assert again.copy is not None

@@ -173,7 +173,7 @@ def test_only_the_first_rejections_are_shown(run: Run, tmp_path: Path) -> None:
     assert done.code == 1
     assert done.err.count("is not JSON") == 10
     assert "and 40 more, all of them are in dead-letters-" in done.err
-    assert "--from-dead-letters" not in done.err  # what is no row is none the next time either
+    assert "--from-dead-letters" not in done.err  # what is not a row is none the next time either
     (kept,) = tmp_path.glob("dead-letters-*.jsonl")
     assert len(kept.read_text().splitlines()) == 50
 
@@ -376,7 +376,7 @@ BAD_FILES: list[tuple[str, bytes | None, list[str], str]] = [
     ("x.jsonl", b'{"id": 1, "text": "x"}', ["--id-field", "key"], r"no id field \(key\); it has"),
     ("x.txt", b"text", [], r"format of .*x\.txt is not known .*--format jsonl\|csv\|tsv\|parquet"),
     ("x.jsonl", b'{"id": 1, "text": "x"}', ["--format", "xml"], "format 'xml' is not known; known"),
-    ("x.parquet", b"text", [], "is no Parquet file"),
+    ("x.parquet", b"text", [], "is not a Parquet file"),
     ("x.jsonl.gz", b"text", [], "cannot be read to its end: Not a gzipped file"),
     ("x.csv", b"id,text\n1,\xff\n", [], "is not UTF-8 after line"),
     (
@@ -536,7 +536,7 @@ def test_the_manifest_may_lie_in_a_file(run: Run, corpus: Path, tmp_path: Path) 
 def test_what_an_embedded_store_refuses(run: Run, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "shard").mkdir()
     (tmp_path / "shard" / "notes.txt").write_text("mine")
-    assert "exists and is no Qdrant shard" in refusal(run("index", corpus, target(tmp_path)))
+    assert "exists and is not a Qdrant shard" in refusal(run("index", corpus, target(tmp_path)))
     assert [entry.name for entry in (tmp_path / "shard").iterdir()] == ["notes.txt"]
     idf = qdrant_edge.EdgeSparseVectorParams(modifier=qdrant_edge.Modifier.Idf)
     config = qdrant_edge.EdgeConfig(vectors=None, sparse_vectors={"splade": idf})
@@ -564,7 +564,7 @@ def test_a_store_that_is_open_elsewhere_is_named(
 
 def test_the_demo_touches_no_other_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    assert "exists and is no Qdrant shard" in refusal(run("demo", "--path", tmp_path))
+    assert "exists and is not a Qdrant shard" in refusal(run("demo", "--path", tmp_path))
     assert [entry.name for entry in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -586,7 +586,7 @@ def test_several_files_with_types_and_names(run: Run, tmp_path: Path) -> None:
     assert done.code == 1
     assert "2 documents written" in done.out
     place = f"line 2 of {exports / 'c.csv'} id '3'"
-    reason = "the field 'price' is no float: --type price=text keeps it as it is"
+    reason = "the field 'price' is not a float: --type price=text keeps it as it is"
     assert f"  {place}: {reason}" in " ".join(done.err.split("\n"))
     hits = run("search", target(tmp_path), "water", "--json").json
     assert {hit["id"]: hit["payload"] for hit in hits} == {

@@ -157,7 +157,7 @@ def test_a_folder_that_is_no_shard_is_refused_and_untouched(
         (path / name).write_text(text)
     before = contents(path)
     with opened(path) as store:
-        refusal = r"exists and is no Qdrant shard \(it has no edge_config.json\)"
+        refusal = r"exists and is not a Qdrant shard \(it has no edge_config.json\)"
         with pytest.raises(SchemaConflict, match=refusal):
             store.index(documents())
         with pytest.raises(SchemaConflict, match=refusal):
@@ -219,7 +219,7 @@ def test_an_empty_dense_vector_rejects_no_other_document(path: Path) -> None:
 
 def test_a_file_in_the_way_is_refused_and_untouched(path: Path) -> None:
     path.write_text("mine")
-    with opened(path) as store, pytest.raises(SchemaConflict, match="is no Qdrant shard"):
+    with opened(path) as store, pytest.raises(SchemaConflict, match="is not a Qdrant shard"):
         store.index(documents())
     assert path.read_text() == "mine"
 
@@ -620,7 +620,7 @@ def test_dense_vectors_are_stored_beside_the_sparse_one(path: Path) -> None:
     [
         ({"n": float("inf")}, "the payload's field 'n' is infinite"),
         ({"n": object()}, "the payload's field 'n' is of type object"),
-        ({"n": "\ud800"}, "the payload's field 'n' is no valid Unicode"),
+        ({"n": "\ud800"}, "the payload's field 'n' is not valid Unicode"),
         ({"n": [{"m": 2**2000}]}, "the payload's field 'n.m' is an integer of more than 1024 bits"),
         ({"_splade_id": 1}, "the payload has the key '_splade_id', which is used here"),
     ],

@@ -1,4 +1,4 @@
-"""What is said when it goes wrong: servers that are no servers, credentials; and no secret is."""
+"""What is said when it goes wrong: servers that are not servers, credentials; and no secret is."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ FUSIONS: list[Fusion] = [
     WeightedSum(normalize="minmax"),
     DistributionBased(),
 ]
-# qdrant-client in memory, which is no place where fusions are compared.
+# qdrant-client in memory, which is not a place where fusions are compared.
 LOCAL = "qdrant-client, local"
 
 

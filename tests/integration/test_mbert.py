@@ -1,4 +1,4 @@
-"""Multilingual BERT at full size, which is no SPLADE: pruned, on every store, in four languages."""
+"""Multilingual BERT at full size, no SPLADE model: pruned, on every store, in four languages."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_values_that_a_mapping_refuses(
 def test_documents_that_an_update_refuses(
     index: Index, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """Stored before their fields were mapped: every update reads them anew."""
+    """Stored before their fields were mapped: every update reads them again."""
     index.create({"dynamic": False, "properties": {"text": {"type": "text"}}})
     for row in rows():
         index.put(row.pop("_id"), row)

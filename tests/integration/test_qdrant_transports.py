@@ -145,7 +145,9 @@ async def test_filters(somewhere: Place, encoder: SparseEncoder) -> None:
         assert_same_ranking(pairs(found), scores, 12)
         single = {"must": {"key": "tags", "match": {"any": ["cat"]}}}
         assert ids(await store.search(QUERIES[0], filter=single)) == [7]
-        with pytest.raises(ConfigurationError, match=r"this is no Qdrant filter: \{'must': \[\{'k"):
+        with pytest.raises(
+            ConfigurationError, match=r"this is not a Qdrant filter: \{'must': \[\{'k"
+        ):
             await store.search("water", filter={"must": [{"kee": "lang"}]})
 
 

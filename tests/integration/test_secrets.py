@@ -388,7 +388,7 @@ def test_keys_that_no_header_can_hold(scheme: str, option: str, bad: str) -> Non
         f"elasticsearch://{PAIR}localhost/articles?nobody=1",
         f"qdrant://{PAIR}localhost:port/articles",
     ],
-    # The same in every process of a run: secrets are drawn anew in each.
+    # The same in every process of a run: each draws new secrets.
     ids=lambda text: text.replace(PAIR, "PAIR@").replace(TOKEN, "TOKEN"),
 )
 def test_targets_that_are_none(text: str) -> None:

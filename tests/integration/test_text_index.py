@@ -270,7 +270,7 @@ def test_an_index_of_the_owners_is_built_anew_on_demand_and_becomes_what_it_was(
             store.search("dough", legs=[TextLeg(fields=("body",))])
         order = AttachOptions(text_index=("body",), rebuild_text_index=True)
         (change,) = store.plan_attach(options=order).changes
-        assert change.endswith("anew for BM25 (tokenizer whitespace); its other settings stay")
+        assert change.endswith("rebuilt for BM25 (tokenizer whitespace); its other settings stay")
         assert store.attach(options=order).text_index == ("body",)
         hits = store.search("rise", legs=[TextLeg(fields=("body",))])
         assert [hit.id for hit in hits] == [1]  # their stemmer
@@ -302,7 +302,7 @@ def test_what_cannot_be_indexed_is_refused_with_what_to_run(tmp_path: Path) -> N
         assert text in refused(text_index=("kind",), rebuild_text_index=True)
         assert "no point has a payload field 'nope'" in refused(text_index=("nope",))
         assert (
-            "has the tokenizer 'prefix', not 'word': leave --text-tokenizer away to search it as "
+            "has the tokenizer 'prefix', not 'word': omit --text-tokenizer to search it as "
             "it is, or add --rebuild-text-index"
         ) in refused(text_index=("body",), text_tokenizer="word")
         plan = store.plan_attach(options=AttachOptions(text_index=("body",)))

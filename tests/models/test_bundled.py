@@ -153,7 +153,11 @@ def test_a_truncated_graph(copied: Path) -> None:
         ("tokenizer.json", None, "copied has no tokenizer.json; save it there with"),
         ("model.onnx", None, "copied has no model.onnx"),
         ("splade_connectors.json", "{", "copied/splade_connectors.json is not valid JSON: "),
-        ("splade_connectors.json", "{}", "copied/splade_connectors.json is no record of an export"),
+        (
+            "splade_connectors.json",
+            "{}",
+            "copied/splade_connectors.json is not a record of an export",
+        ),
         ("splade_connectors.json", "[]", "copied/splade_connectors.json holds list, not a JSON"),
     ],
 )

@@ -403,7 +403,7 @@ def pickled_weights(folder: Path) -> None:
         (broken_config, "theirs/config.json is not valid JSON: Expecting value"),
         (config_of_another_shape, "theirs/config.json holds list, not a JSON object"),
         (without_config, "theirs has no config.json"),
-        (broken_modules, "theirs/modules.json is no list of modules with type and path"),
+        (broken_modules, "theirs/modules.json is not a list of modules with type and path"),
         (truncated_weights, "theirs cannot be loaded: Error while deserializing header"),
         (incomplete_weights, "lack 16 tensors of the model, bert.encoder.layer.1."),
         (pickled_weights, "pickled weights such as pytorch_model.bin are not read"),

@@ -80,7 +80,7 @@ def test_a_cell_of_another_type_is_one_rejection(
     lines = "".join(f"{n};a;{cell}\n" for n, cell in enumerate(cells))
     rows = read(tmp_path / "x.csv", f"id;text;n\n{lines}9;b;\n", types={"n": kind})
     reasons = {row.reason for row in rows[:-1]}
-    assert reasons == {f"the field 'n' is no {kind}: --type n=text keeps it as it is"}
+    assert reasons == {f"the field 'n' is not of type {kind}: --type n=text keeps it as it is"}
     assert [row.id for row in rows[:-1]] == [str(n) for n in range(len(cells))]
     assert payload(rows[-1]) == {"text": "b"}
 
@@ -109,7 +109,7 @@ def test_a_later_cell_of_another_type_is_one_rejection(tmp_path: Path) -> None:
     rows = read(tmp_path / "x.csv", "id,text,n\n" + "\n".join(lines), infer_types=True)
     (bad,) = [row for row in rows if isinstance(row, Rejected)]
     assert (bad.line, bad.id) == (1502, "x")
-    assert bad.reason == "the field 'n' is no int: --type n=text keeps it as it is"
+    assert bad.reason == "the field 'n' is not of type int: --type n=text keeps it as it is"
     types = {"n": "float"}
     rows = read(tmp_path / "x.csv", "id,text,n\n" + "\n".join(lines), infer_types=True, types=types)
     assert payload(rows[1500])["n"] == 1.5

@@ -70,7 +70,7 @@ def test_bad_files_get_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read"):
         list(Letters(tmp_path / "letters.jsonl"))
     (tmp_path / "x").write_text("[]\n")
-    with pytest.raises(ConfigurationError, match=r"line 1 .* no dead letter"):
+    with pytest.raises(ConfigurationError, match=r"line 1 .* not a dead-letter record"):
         list(Letters(tmp_path / "x"))
 
 
@@ -247,5 +247,5 @@ def test_a_letter_that_was_edited_is_a_rejection(
 def test_a_line_that_is_no_letter_is_a_sentence(tmp_path: Path, line: str) -> None:
     path = tmp_path / "letters.jsonl"
     path.write_text(line)
-    with pytest.raises(ConfigurationError, match=r"line 1 of .* is no dead letter"):
+    with pytest.raises(ConfigurationError, match=r"line 1 of .* is not a dead-letter record"):
         list(Letters(path))

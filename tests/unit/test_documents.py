@@ -35,7 +35,7 @@ def test_strings_and_integers_are_ids(id: Any) -> None:
         (b"a", "not b'a'"),
         (["a"], r"not \['a'\]"),
         ("", "a document id must not be the empty string"),
-        ("\ud800", "no valid Unicode"),
+        ("\ud800", "not valid Unicode"),
     ],
 )
 def test_anything_else_is_refused(id: Any, sentence: str) -> None:

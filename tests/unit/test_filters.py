@@ -174,7 +174,10 @@ def test_the_stores_own_language_is_told_apart(own: Any) -> None:
         (lambda: Exists('a"'), "has '\"' in its name"),
         (lambda: Exists("a\n"), "has a control character in its name"),
         (lambda: Exists("a.b.c.d.e.f"), "more than 5 names deep"),
-        (lambda: Equals("n", None), r"None is no value of 'n': Not\(Exists\('n'\)\) finds the doc"),
+        (
+            lambda: Equals("n", None),
+            r"None is not a value of 'n': Not\(Exists\('n'\)\) finds the doc",
+        ),
         (
             lambda: Equals("n", [1]),
             r"the condition on 'n' has \[1\]: it takes text, a bool, a date",
@@ -191,7 +194,10 @@ def test_the_stores_own_language_is_told_apart(own: Any) -> None:
         (lambda: Range("n", gt=1, gte=1), r"Range\('n', …\) has gt and gte: give it one of them"),
         (lambda: Range("n", gt=1, lt="2024-01-01"), "has numbers and dates"),
         (lambda: Range("n", gt=True), "takes numbers or dates, not True"),
-        (lambda: Range("n", gt="tomorrow"), "'tomorrow', which is no date: write 2024-05-17, 2024"),
+        (
+            lambda: Range("n", gt="tomorrow"),
+            "'tomorrow', which is not a date: write 2024-05-17, 2024",
+        ),
         (lambda: All("en"), r"All\(…\) takes conditions, such as Equals\('lang', 'en'\), not 'en'"),
         (lambda: Not(None), "takes conditions"),
         (lambda: EN & True, "takes conditions, .* not True"),
@@ -216,7 +222,7 @@ def test_the_stores_own_language_is_told_apart(own: Any) -> None:
         ),
         (
             lambda: filters.from_json({"equals": {"path": "n", "value": {"date": "1.1.2024"}}}),
-            "which is no date",
+            "which is not a date",
         ),
         (
             lambda: filters.from_json({"equals": {"path": "n", "value": {"day": "x"}}}),

@@ -139,7 +139,7 @@ def test_fusion_does_not_depend_on_the_order_of_legs(left: list[float], right: l
         (lambda: SparseLeg(candidates=0), "candidates must be at least 1"),
         (lambda: check_page([SparseLeg(candidates=20)], 15, 10), "window of the sparse leg is 20"),
         (lambda: resolve_legs([SparseLeg()], [1.0]), "either dense"),
-        (lambda: resolve_legs([], None), "searches nothing"),
+        (lambda: resolve_legs([], None), "legs must not be empty"),
         (lambda: resolve_legs(["sparse"], None), "not str"),  # type: ignore[list-item]
         (lambda: resolve_legs([SparseLeg(), SparseLeg()], None), "two legs are named 'sparse'"),
         (lambda: dense_vector([1.0, math.nan], ""), "NaN"),

@@ -29,7 +29,7 @@ class Baking:
         flour: what it is made of; empty takes wheat.
         steam: with steam, so that
             the crust is thin.
-        secret: is no option.
+        secret: is not an option.
     """
 
     degrees: int | None = None

@@ -239,7 +239,7 @@ def test_an_encoder_follows_the_precision_of_an_index_unless_one_was_asked_for()
         ),
         (
             {"engine": "onnx", "device": "cuda"},
-            "the onnxruntime that is installed runs on CPUs only: pip uninstall onnxruntime, then "
+            "the installed onnxruntime runs on CPUs only: pip uninstall onnxruntime, then "
             "pip install onnxruntime-gpu",
         ),
         (

@@ -192,7 +192,7 @@ def test_what_has_a_default_may_be_absent() -> None:
         (MINE.to_json() | {"tuning": {"x" * 60_000: 5}, "model": {}}, "model is {}"),
         (MINE.to_json() | {"text_fields": 3}, "unreadable manifest"),
         (MINE.to_json() | {"text_fields": "text"}, "unreadable manifest: text_fields"),
-        ("x", "no JSON object: 'x'"),
+        ("x", "not a JSON object: 'x'"),
         ([1], r"no JSON object: \[1\]"),
         (MINE.to_json() | {"format": 99}, "format 99"),
     ],
@@ -253,7 +253,7 @@ def test_a_file_that_is_no_json_object_is_refused_and_kept(tmp_path: Path, conte
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
     with pytest.raises(
-        ConfigurationError, match=r"manifest\.json (cannot be read as|holds no) JSON"
+        ConfigurationError, match=r"manifest\.json (cannot be read as|does not hold a) JSON"
     ):
         read_manifest_file(path, "a")
     with pytest.raises(ConfigurationError, match="JSON"):

@@ -79,7 +79,7 @@ def test_an_entry_of_another_type_is_named(folder: Path, file: str, name: str, v
     with pytest.raises(ModelError) as caught:
         read_folder(folder)
     assert re.search(
-        rf"{name}|{re.escape(Path(file).name)}|model_type|a .* without head", str(caught.value)
+        rf"{name}|{re.escape(Path(file).name)}|model_type|a .* without a head", str(caught.value)
     )
     assert "\n" not in str(caught.value)
 
@@ -131,7 +131,9 @@ def test_a_prompt_that_is_no_text(folder: Path, prompt: str, value: Any) -> None
 @pytest.mark.parametrize("value", [[1], "x", [{"type": 1}], [None], {"type": "x"}, [[]]])
 def test_modules_of_another_shape(folder: Path, value: Any) -> None:
     write(folder / "modules.json", value)
-    with pytest.raises(ModelError, match=r"modules.json is no list of modules with type and path"):
+    with pytest.raises(
+        ModelError, match=r"modules.json is not a list of modules with type and path"
+    ):
         read_folder(folder)
 
 

@@ -77,7 +77,7 @@ VECTOR_NAMES = [
 def test_names_that_no_index_has(scheme: str, name: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         check_index_name(name)
-    # Percent-encoded, as a target can hold it; what has no name, or two, is no target at all.
+    # Percent-encoded, as a target can hold it; what has no name, or two, is not a target at all.
     with pytest.raises(ConfigurationError):
         connect(f"{scheme}://localhost/{quote(name, safe='')}", encoder=HashEncoder())
 

@@ -306,7 +306,7 @@ def test_a_folder_that_is_no_place_for_dead_letters_has_another(
     assert [letter.id for letter in Letters(letters.path)] == [0, 1, 2]
     named = "the present folder" if why == "gone" else str(here)
     assert caplog.messages == [
-        f"dead letters go to {letters.path}: {named} is no place for files of this user"
+        f"dead letters go to {letters.path}: {named} is not a folder that this user can write to"
     ]
 
 

@@ -202,7 +202,7 @@ def test_blank_lines_are_skipped_and_counted(write: Write, read: Read) -> None:
         ('{"id": true, "text": "x"}', "id must be a string or an integer, not True"),
         ('{"id": 1.5, "text": "x"}', r"id must be a string or an integer, not 1\.5"),
         ('{"id": ["x"], "text": "x"}', "id must be a string or an integer, not"),
-        ('{"id": "\\ud800", "text": "x"}', "no valid Unicode"),
+        ('{"id": "\\ud800", "text": "x"}', "not valid Unicode"),
         ('{"id": "x", "text": null}', "the row has no 'text'; it has no fields"),
         ('{"id": "x", "body": "y"}', "the row has no 'text'; it has 'body'"),
         ('{"id": "x", "text": 5}', "the field 'text' is a number, not text"),
@@ -407,7 +407,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"PAR1" + b"\x00" * 100 + b"PAR1", b"id,text"])
 def test_what_is_no_parquet_is_named(write: Write, data: bytes) -> None:
-    with pytest.raises(ConfigurationError, match=r"x\.parquet is no Parquet file: "):
+    with pytest.raises(ConfigurationError, match=r"x\.parquet is not a Parquet file: "):
         FileReader(write("x.parquet", data))
 
 

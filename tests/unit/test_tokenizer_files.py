@@ -95,7 +95,7 @@ FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": F
         ({"tokenizer_config": {"additional_special_tokens": [3]}}, "is 3, not a token"),
         ({"special_tokens_map": {"extra_special_tokens": ["[NEW]"]}}, "has extra_special_tokens"),
         ({"tokenizer_config": {"unk_token": "[PAD]"}}, "does not fit the unk_token"),
-        ({"tokenizer_config": {"auto_map": {"AutoTokenizer": ["a.B"]}}}, "in code of its own"),
+        ({"tokenizer_config": {"auto_map": {"AutoTokenizer": ["a.B"]}}}, "with custom code"),
     ],
     ids=str,
 )

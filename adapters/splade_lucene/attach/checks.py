@@ -47,7 +47,7 @@ def lost_fields(
 ) -> str | None:
     """Why an update would lose fields of the owner's, None when it would not.
 
-    `_update` reads `_source`, changes it, and writes all fields anew from it: what `_source` does
+    `_update` reads `_source`, changes it, and rewrites all fields from it: what `_source` does
     not have is gone then [ran 7.17.29, 9.3.2, OpenSearch 3.6.0].
     """
     source = mapping.get("_source") or {}

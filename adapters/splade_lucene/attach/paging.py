@@ -1,7 +1,7 @@
 """Reading an index to its end: by point in time where there is one, else by scroll.
 
 A page of a point in time can be asked for again; the next page of a scroll cannot, because the
-server moves on when it answers. So a lost answer of a scroll is a lost reading, which begins anew:
+server moves on when it answers. So a lost answer of a scroll is a lost reading, which starts over:
 what has been attached by then is recognized by its marker.
 
 A first page with room left is the last one, too: neither is opened for it.
@@ -104,7 +104,7 @@ def read_page(reading: Reading, cursor: Cursor | None) -> Steps[tuple[Hits, Curs
     except NotFound as error:
         # The server was restarted, or nobody asked for long. Where it is the index that is gone,
         # the next first page says so.
-        raise CursorLost(f"the reading of {reading.address.path} begins anew: {error}") from error
+        raise CursorLost(f"the reading of {reading.address.path} starts over: {error}") from error
 
 
 def _first_page(reading: Reading) -> Steps[tuple[Hits, Cursor | None]]:
@@ -129,7 +129,7 @@ def _first_page(reading: Reading) -> Steps[tuple[Hits, Cursor | None]]:
     try:
         return (yield from _at_point_in_time(reading, Cursor(context=context)))
     except NotFound as error:
-        raise CursorLost(f"the reading of {address.path} begins anew: {error}") from error
+        raise CursorLost(f"the reading of {address.path} starts over: {error}") from error
 
 
 def _at_point_in_time(reading: Reading, cursor: Cursor) -> Steps[tuple[Hits, Cursor | None]]:
@@ -167,7 +167,7 @@ def _scrolled_on(reading: Reading, cursor: Cursor) -> Steps[tuple[Hits, Cursor |
     try:
         answer = yield Join((yield Spawn(_once(request), NO_RETRY)))
     except Unavailable as error:
-        raise CursorLost(f"the reading of {reading.address.path} begins anew: {error}") from error
+        raise CursorLost(f"the reading of {reading.address.path} starts over: {error}") from error
     return (yield from _scroll_page(reading, answer))
 
 

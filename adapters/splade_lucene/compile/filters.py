@@ -81,7 +81,7 @@ class Fields:
                 return {"bool": {"must_not": [self.query(one)]}}
             case Equals() | AnyOf() | Range() | Exists():
                 return self._leaf(condition)
-        raise AssertionError(f"no condition of ours: {condition!r}")
+        raise AssertionError(f"unknown condition: {condition!r}")
 
     def _leaf(self, condition: Equals | AnyOf | Range | Exists) -> Query:
         found = field_at(self.mapping, condition.path)

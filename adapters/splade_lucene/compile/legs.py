@@ -41,7 +41,7 @@ class Searched:
 
 
 def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> dict[str, Any]:
-    """A leg that is no dense one, with its filters."""
+    """A leg that is not a dense one, with its filters."""
     condition: dict[str, Any]
     if leg.kind == "text":
         condition = {"must": [_match(leg)]}

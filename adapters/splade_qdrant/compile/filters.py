@@ -50,7 +50,7 @@ def _compiled(condition: Condition, indexed: frozenset[str]) -> Json:
             keys = list(_spellings(path))
             known = [key for key in keys if key in indexed]
             return _one_of([test for key in known or keys for test in _tests(key, condition)])
-    raise AssertionError(f"no condition of ours: {condition!r}")
+    raise AssertionError(f"unknown condition: {condition!r}")
 
 
 def _tests(key: str, condition: Condition) -> Iterator[Json]:

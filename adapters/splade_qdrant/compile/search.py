@@ -142,7 +142,7 @@ def filter_json(given: Any, filterable: Sequence[str] = ()) -> Mapping[str, Any]
         filterable: as in `Schema`.
 
     Raises:
-        ConfigurationError: for anything else, or JSON that is no Qdrant filter.
+        ConfigurationError: for anything else, or JSON that is not a Qdrant filter.
     """
     if isinstance(given, Condition):
         return filter_of(given, filterable)

@@ -17,11 +17,11 @@ def edge_filter(given: Any) -> Any:
     """The engine's `Filter` for a filter in JSON.
 
     Raises:
-        ConfigurationError: for a condition that is no Qdrant condition.
+        ConfigurationError: for a condition that is not a Qdrant condition.
     """
     engine = require("qdrant_edge", "qdrant", "edge: targets")
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"this is no Qdrant filter: {given!r}")
+        raise ConfigurationError(f"this is not a Qdrant filter: {given!r}")
     return engine.Filter(
         must=_conditions(given.get("must")),
         should=_conditions(given.get("should")),
@@ -64,7 +64,7 @@ def _condition(given: Any) -> Any:
             return engine.FieldCondition(key, **_field_arguments(given))
         case {"must": _} | {"should": _} | {"must_not": _} | {"min_should": _}:
             return edge_filter(given)
-    raise ConfigurationError(f"this is no Qdrant condition: {given!r}")
+    raise ConfigurationError(f"this is not a Qdrant condition: {given!r}")
 
 
 def _field_arguments(given: Json) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def _field_arguments(given: Json) -> dict[str, Any]:
         return {name: _FIELD[name](value) for name, value in found.items()}
     except (KeyError, TypeError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigurationError(f"this is no Qdrant condition: {given!r} ({reason})") from error
+        raise ConfigurationError(f"this is not a Qdrant condition: {given!r} ({reason})") from error
 
 
 def _match(given: Json) -> Any:

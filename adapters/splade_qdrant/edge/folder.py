@@ -78,7 +78,7 @@ class ShardFolder:
             return
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise SchemaConflict(
-                f"{self.path} exists and is no Qdrant shard (it has no {CONFIG_FILE}); nothing "
+                f"{self.path} exists and is not a Qdrant shard (it has no {CONFIG_FILE}); nothing "
                 "was changed there: choose a new or an empty folder"
             )
 

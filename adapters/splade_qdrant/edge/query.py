@@ -65,7 +65,7 @@ def _query(body: Json) -> Any:
             return engine.Fusion.Dbsf()
         case {"formula": formula, "defaults": defaults}:
             return engine.Formula(_expression(formula), dict(defaults))
-    raise AssertionError(f"no query of ours: {body['query']!r}")
+    raise AssertionError(f"unknown query: {body['query']!r}")
 
 
 def _expression(given: Any) -> Any:

@@ -67,7 +67,7 @@ impl Config {
 }
 
 fn layers(json: &Value) -> Result<Vec<Layer>> {
-    let layers = json.get("layers").and_then(Value::as_array).ok_or("\"layers\" is no list")?;
+    let layers = json.get("layers").and_then(Value::as_array).ok_or("\"layers\" is not a list")?;
     if layers.is_empty() {
         return Err("it has no layers".into());
     }
@@ -85,12 +85,12 @@ fn layers(json: &Value) -> Result<Vec<Layer>> {
 
 fn number(json: &Value, key: &str) -> Result<f64> {
     let number = json.get(key).and_then(Value::as_f64).filter(|x| *x >= 0.0);
-    number.ok_or_else(|| format!("{key:?} of its configuration is no number of at least 0"))
+    number.ok_or_else(|| format!("{key:?} of its configuration is not a number of at least 0"))
 }
 
 fn size(json: &Value, key: &str) -> Result<usize> {
     let number = json.get(key).and_then(Value::as_u64).filter(|n| (1..=1 << 24).contains(n));
-    let number = number.ok_or_else(|| format!("{key:?} of its configuration is no size"))?;
+    let number = number.ok_or_else(|| format!("{key:?} of its configuration is not a size"))?;
     Ok(number as usize)
 }
 

@@ -168,7 +168,7 @@ def _providers(runtime: Any, cuda: int | None) -> list[Any]:
         return ["CPUExecutionProvider"]
     if _CUDA not in runtime.get_available_providers():
         raise ConfigurationError(
-            "the onnxruntime that is installed runs on CPUs only: pip uninstall onnxruntime, then "
+            "the installed onnxruntime runs on CPUs only: pip uninstall onnxruntime, then "
             "pip install onnxruntime-gpu"
         )
     # The CUDA libraries of pip's nvidia-* packages, or of torch; what is not found it would print.

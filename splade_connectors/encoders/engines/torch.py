@@ -106,7 +106,7 @@ class TorchEncoder(TokenizingEncoder):
         return pooled
 
     def _check_process(self) -> None:
-        """Threads that the parent of a fork has begun wait for ever in the child."""
+        """Threads that the parent of a fork has begun wait forever in the child."""
         if os.getpid() == self._process:
             return
         if self._device.type != "cpu":

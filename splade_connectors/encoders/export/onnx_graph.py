@@ -154,7 +154,7 @@ def add_pooling(graph: Path, out: Path, spec: EncoderSpec, folder: Path) -> None
         folder: the model folder.
 
     Raises:
-        ModelError: when the file is no ONNX graph, or its data is absent or elsewhere.
+        ModelError: when the file is not an ONNX graph, or its data is absent or elsewhere.
         UnfitGraph: when it has no such output, or inputs that are not known.
     """
     onnx = require("onnx", "convert", "adding the pooling to an ONNX file")
@@ -291,7 +291,7 @@ def _check_runs(graph: Path, pooled: Path, spec: EncoderSpec, largest_id: int) -
         raise UnfitGraph(str(error).replace(str(pooled), str(graph))) from error
     _refuse_other_width(graph, OUTPUT, weights.shape[1], spec.vocabulary)
     if not np.isfinite(weights).all():
-        raise UnfitGraph(f"the ONNX file {graph} makes weights that are no numbers")
+        raise UnfitGraph(f"the ONNX file {graph} yields weights that are not numbers")
 
 
 def _pooling_nodes(

@@ -57,7 +57,9 @@ class Copying(Attaching):
         where = self._copy.location
         changes = [f"{where} gets a copy of all points, with the same settings", *plan.changes]
         if self._options.switch_alias:
-            changes.append(f"the alias {self._options.switch_alias!r} names the copy in the end")
+            changes.append(
+                f"the alias {self._options.switch_alias!r} points to the copy at the end"
+            )
         note = f"{plan.target} is only read; it stays"
         return replace(plan, changes=tuple(changes), notes=(*plan.notes, note))
 

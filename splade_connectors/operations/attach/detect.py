@@ -1,4 +1,4 @@
-"""What stored vectors were made with: a sample of texts is encoded anew until both agree.
+"""What stored vectors were made with: a sample of texts is re-encoded until both agree.
 
 Model and tokenizer are the encoder's own. Found out are what may differ all the same: the precision
 of the model's products, the length at which texts were cut, and the pruning. Where nothing agrees,

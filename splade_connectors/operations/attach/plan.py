@@ -185,7 +185,7 @@ class Planner:
                 stored.check(self.recipe.manifest, use="write", where=where)
             except ManifestMismatch as mismatch:
                 refusals.append(
-                    f"{mismatch}; --replace-model encodes all anew under a second name and "
+                    f"{mismatch}; --replace-model re-encodes everything under a second name and "
                     "switches to it when it is complete"
                 )
         if stored is None and survey.feature_names and not overrides:

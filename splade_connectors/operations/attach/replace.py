@@ -106,7 +106,7 @@ class Replacing(Attaching):
         """Attach, then switch if every document has its vector."""
         if follow_s is not None or self._options.part is not None:
             raise ConfigurationError(
-                "a model is replaced in one run over all documents: leave --follow and --part away"
+                "a model is replaced in one run over all documents: omit --follow and --part"
             )
         report = yield from super().run()
         verified = report.verification

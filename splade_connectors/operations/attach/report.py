@@ -88,7 +88,7 @@ class AttachReport:
             for other runs.
         copy: of a run that copies the collection first.
         alias: that names the copy now; "" without one.
-        text_index: fields whose text index was made or built anew.
+        text_index: fields whose text index was made or rebuilt.
     """
 
     attached: int = 0

@@ -120,7 +120,7 @@ class Attaching(Interruptible[AttachReport]):
         """Attach.
 
         Args:
-            follow_s: then go on for ever, looking for new documents after this many seconds.
+            follow_s: then go on forever, looking for new documents after this many seconds.
 
         Raises:
             AttachRefused: naming every reason, before anything is written.
@@ -186,7 +186,7 @@ class Attaching(Interruptible[AttachReport]):
             yield from self._patiently(self._session.backend.refresh())
             self.report.unchanged = unchanged - (self.report.attached - attached)
         yield from self._settled(selection)
-        # Others may have deleted what was attached before the reading began anew.
+        # Others may have deleted what was attached before the reading started over.
         self.report.unchanged = max(self.report.unchanged, unchanged)
 
     def _read(self, selection: Selection) -> Steps[None]:
@@ -385,7 +385,7 @@ class Attaching(Interruptible[AttachReport]):
         return self.report
 
     def _tell(self) -> None:
-        # What is read anew after a lost cursor was told before.
+        # What is read again after a lost cursor was told before.
         self._told = max(self._told, self.report.done)
         self._on_progress(
             Progress(

@@ -51,7 +51,7 @@ class IndexingText(Attaching):
         """
         if follow_s is not None:
             raise ConfigurationError(
-                "a text index follows later writes by itself: leave --follow (follow_s) away"
+                "a text index follows later writes by itself: omit --follow (follow_s)"
             )
         seen = self._first_look or (yield from look_for_attaching(self._session))
         survey = yield from survey_text_indexes(self._session, seen, self._options)
