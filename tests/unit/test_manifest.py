@@ -193,7 +193,7 @@ def test_what_has_a_default_may_be_absent() -> None:
         (MINE.to_json() | {"text_fields": 3}, "unreadable manifest"),
         (MINE.to_json() | {"text_fields": "text"}, "unreadable manifest: text_fields"),
         ("x", "not a JSON object: 'x'"),
-        ([1], r"no JSON object: \[1\]"),
+        ([1], r"not a JSON object: \[1\]"),
         (MINE.to_json() | {"format": 99}, "format 99"),
     ],
 )
