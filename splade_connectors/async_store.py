@@ -140,7 +140,7 @@ class AsyncStore(Verbs):
 
     async def windows(
         self,
-        query: str,
+        query: Query,
         *,
         dense: Any = None,
         legs: Sequence[Leg] | None = None,
@@ -151,14 +151,14 @@ class AsyncStore(Verbs):
         return await self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
     async def explain(
-        self, query: str, id: DocumentId, *, max_query_terms: int | None = None
+        self, query: Query, id: DocumentId, *, max_query_terms: int | None = None
     ) -> Explanation:
         """As `Store.explain`."""
         return await self._run(explain(self._session, query, id, max_query_terms))
 
     async def explain_hybrid(
         self,
-        query: str,
+        query: Query,
         id: DocumentId,
         *,
         dense: Any = None,

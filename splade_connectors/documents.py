@@ -156,7 +156,7 @@ class Explanation:
 
     Attributes:
         id: the document's id.
-        query: the query's text.
+        query: the query's text; "" for a vector.
         score: the sum of the contributions.
         terms: the shared terms, largest contribution first.
         query_terms: number of terms of the query that were sent.
@@ -194,10 +194,11 @@ class HybridExplanation:
 
     Attributes:
         id: the document's id.
-        query: the query's text.
+        query: the query's text; "" for a vector.
         score: the sum of the legs' contributions.
         legs: in the order of the search.
-        sparse: the sparse leg's score term by term; None without a sparse leg.
+        sparse: the first sparse leg's score term by term; None without a sparse leg.
+        terms: the same of every sparse leg, by its name.
     """
 
     id: DocumentId
@@ -205,6 +206,7 @@ class HybridExplanation:
     score: float
     legs: tuple[LegContribution, ...]
     sparse: Explanation | None = None
+    terms: Mapping[str, Explanation] = field(default_factory=dict)
 
 
 def _dense_reason(vector: Any) -> str | None:

@@ -133,7 +133,8 @@ class Store(Verbs):
         """The best documents: by dot product, or of several legs after fusion.
 
         Args:
-            query: a text, or (without other legs) a vector of the same encoder.
+            query: a text, or a vector of the same encoder; then other legs need queries of their
+                own.
             dense: adds a dense leg: the query's dense vector, or what makes one of its text.
             legs: the legs in full, instead of `dense`.
             fusion: how legs become one ranking; its weights go by the legs' order. None takes the
@@ -193,7 +194,7 @@ class Store(Verbs):
 
     def windows(
         self,
-        query: str,
+        query: Query,
         *,
         dense: Any = None,
         legs: Sequence[Leg] | None = None,
@@ -203,7 +204,7 @@ class Store(Verbs):
         """What every leg finds, before any fusion: what `fuse` and `tune` work on.
 
         Args:
-            query: a text.
+            query: as in `search`.
             dense: as in `search`.
             legs: as in `search`; each brings its whole window.
             filter: as in `search`.
@@ -215,7 +216,7 @@ class Store(Verbs):
         return self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
     def explain(
-        self, query: str, id: DocumentId, *, max_query_terms: int | None = None
+        self, query: Query, id: DocumentId, *, max_query_terms: int | None = None
     ) -> Explanation:
         """Why a document has its score: each shared term with both weights.
 
@@ -228,7 +229,7 @@ class Store(Verbs):
 
     def explain_hybrid(
         self,
-        query: str,
+        query: Query,
         id: DocumentId,
         *,
         dense: Any = None,

@@ -29,6 +29,7 @@ from splade_connectors.operations.attach.verify import verifying
 from splade_connectors.operations.encoded import settings_of
 from splade_connectors.operations.hybrid import hybrid_search
 from splade_connectors.operations.index import Indexing, check_iterable, silent
+from splade_connectors.operations.search import Query
 from splade_connectors.operations.session import Session
 from splade_connectors.options import (
     PATIENT,
@@ -106,7 +107,7 @@ class Verbs:
 
     def _windows(
         self,
-        query: str,
+        query: Query,
         dense: Any,
         legs: Sequence[Leg] | None,
         filter: Any,
@@ -120,7 +121,7 @@ class Verbs:
 
     def _explain_hybrid(
         self,
-        query: str,
+        query: Query,
         id: DocumentId,
         dense: Any,
         legs: Sequence[Leg] | None,

@@ -53,7 +53,7 @@ class LuceneBackend:
         self.location = address.location
         self._address = address
         self._remembered = remembered or Remembered()
-        self.hybrid = LuceneHybrid(address, self._remembered)
+        self.hybrid = LuceneHybrid(address, self._remembered, self._at)
         self.attaching = LuceneAttaching(address, self._remembered, self._at)
         self.copying = None
         self.text_indexing = LuceneTextIndexing(address, self._remembered)

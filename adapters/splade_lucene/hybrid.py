@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from splade_connectors.backends.protocol import Description, Plan
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Backend, Description, Plan
 from splade_connectors.backends.versions import version_text
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError, RequestRejected, Unavailable
@@ -18,10 +20,11 @@ from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
 from splade_lucene.bulk import reason
 from splade_lucene.compile.filters import Fields
-from splade_lucene.compile.legs import msearch_lines
+from splade_lucene.compile.legs import SparsePlace, msearch_lines
 from splade_lucene.hits import hits_of
 from splade_lucene.look import there
 from splade_lucene.requests import HttpRequest
+from splade_lucene.schema import check_field_name
 from splade_lucene.server import Remembered
 from splade_lucene.text_fields import check_text_fields
 
@@ -32,14 +35,21 @@ class LuceneHybrid:
     Args:
         address: of the index.
         remembered: of the server.
+        at: makes the backend of another field of the index.
 
     Attributes:
         fusing: what the server combines legs with.
     """
 
-    def __init__(self, address: IndexAddress, remembered: Remembered) -> None:
+    def __init__(
+        self,
+        address: IndexAddress,
+        remembered: Remembered,
+        at: Callable[[IndexAddress], Backend],
+    ) -> None:
         self._address = address
         self._remembered = remembered
+        self._at = at
         self.fusing = address.dialect.fusing()
 
     def dense_field(self, seen: Description, asked: str | None) -> str:
@@ -48,6 +58,21 @@ class LuceneHybrid:
         what = f"{address.dialect.dense_type} field"
         dense = there(seen, address).dense
         return choose_dense(asked, address.dense, dense, what=what, where=address.location)
+
+    def beside(self, vector: str | None, keys: Keys) -> Backend:
+        """As `HybridBackend.beside`."""
+        name = self._address.field if vector is None else vector
+        check_field_name(name)
+        other = vector is not None and vector != self._address.field
+        kind = None if other else self._address.kind
+        exactly = self._address.exactly and not other
+        return self._at(replace(self._address, field=name, kind=kind, exactly=exactly, keys=keys))
+
+    def sparse_place(self, seen: Description) -> SparsePlace:
+        """Field, type and names of terms."""
+        schema = there(seen, self._address)
+        kind = schema.kind or self._address.dialect.kinds[0]
+        return SparsePlace(field=schema.field, kind=kind, keys=self._address.keys_in(seen))
 
     def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """The best request that does not change the fusion's meaning."""

@@ -65,7 +65,7 @@ class QdrantBackend:
         def at(other: Address) -> QdrantBackend:
             return QdrantBackend(other, server)
 
-        self.hybrid: HybridBackend | None = QdrantHybrid(address, server)
+        self.hybrid: HybridBackend | None = QdrantHybrid(address, server, at)
         self.attaching: AttachBackend | None = QdrantAttaching(address, server, self, at)
         self.text_indexing: TextIndexBackend | None = QdrantTextIndexing(address, server)
         # The embedded engine can add a vector to whatever exists: nothing need be copied.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from splade_connectors.backends.protocol import Description, Plan
+from splade_connectors.backends.feature_names import Keys
+from splade_connectors.backends.protocol import Backend, Description, Plan
 from splade_connectors.documents import Hit
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.legs import check_dense_query, choose_dense
@@ -15,6 +18,7 @@ from splade_qdrant.address import Address
 from splade_qdrant.compile.hybrid import Collection, batch_body, compile_hybrid, similarity
 from splade_qdrant.documents import original_id, page_of, payload_of
 from splade_qdrant.look import Server, look, schema_of
+from splade_qdrant.names import check_vector_name
 from splade_qdrant.schema import Schema
 from splade_qdrant.text_index import search_refusal
 
@@ -25,16 +29,29 @@ class QdrantHybrid:
     Args:
         address: which.
         server: what is known of the server.
+        at: makes the backend of another vector of the collection.
     """
 
-    def __init__(self, address: Address, server: Server) -> None:
+    def __init__(self, address: Address, server: Server, at: Callable[[Address], Backend]) -> None:
         self._address = address
         self._server = server
+        self._at = at
 
     def dense_field(self, seen: Description, asked: str | None) -> str:
         """As `HybridBackend.dense_field`."""
         where, dense = self._address.location, schema_of(seen, self._address).dense
         return choose_dense(asked, self._address.dense, dense, what="dense vector", where=where)
+
+    def beside(self, vector: str | None, keys: Keys) -> Backend:
+        """As `HybridBackend.beside`; terms are numbers here."""
+        if vector is None:
+            return self._at(self._address)
+        check_vector_name(vector)
+        return self._at(replace(self._address, vector=vector, exactly=False))
+
+    def sparse_place(self, seen: Description) -> str:
+        """The vector's own name."""
+        return seen.vector
 
     def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """One query with prefetches and a formula, else a batch and fusion here."""

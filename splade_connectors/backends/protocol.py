@@ -273,6 +273,20 @@ class HybridBackend(Protocol):
             ConfigurationError: when there is none, or several to choose from.
         """
 
+    def beside(self, vector: str | None, keys: Keys) -> Backend:
+        """The same collection by another of its sparse vectors or fields, which others wrote.
+
+        Args:
+            vector: its name; None for the target's.
+            keys: name its terms.
+        """
+
+    def sparse_place(self, seen: Description) -> Any:
+        """What `plan` has to know of the sparse vector in a look of `beside`.
+
+        It is handed on as `ResolvedLeg.place`.
+        """
+
     def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
         """The best request for this fusion that does not change its meaning.
 

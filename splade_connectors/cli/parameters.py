@@ -268,6 +268,8 @@ class LegOptions:
         dense_field: field of the dense leg; None takes the only one.
         text_fields: adds a BM25 leg over this field.
         candidates: window of every leg; None takes 200.
+        legs: all legs in full instead, in the order of the fusion's weights: sparse, dense or text
+            with settings, such as sparse:field=second,model=FOLDER,name=second.
     """
 
     sparse: bool = True
@@ -276,6 +278,13 @@ class LegOptions:
     dense_field: str | None = None
     text_fields: tuple[str, ...] = ()
     candidates: int | None = None
+    legs: tuple[str, ...] = ()
+
+    def encoded_by(self, model: ModelOptions) -> ModelOptions | None:
+        """The model of the sparse leg's queries; None where no leg needs one."""
+        bare = [spec for spec in self.legs if spec.startswith("sparse") and "model=" not in spec]
+        mine = any("vector=" not in spec for spec in bare) if self.legs else self.sparse
+        return model if mine or model.model else None
 
 
 _TEXT_LEG = Flag("--text-field", more="May be repeated.")
@@ -288,6 +297,7 @@ Legs = Annotated[
         dense_field=Flag(),
         text_fields=_TEXT_LEG,
         candidates=Flag(minimum=1),
+        legs=Flag("--leg", more="May be repeated."),
     ),
 ]
 # For many queries, whose dense vectors may have been made elsewhere.

@@ -75,7 +75,7 @@ def command(
     _check_path(path)
     if several := hybrid.fusing(fusion, legs, path=path):
         arguments |= {**several, "path": path or "auto"}
-    used = model if legs.sparse else None
+    used = legs.encoded_by(model)
     with common.open_store(target, connection, used, queries_only=True) as store:
         if dry_run:
             print_plan(store.plan(query, **arguments), json)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.vectors import SparseVector
+
+if TYPE_CHECKING:
+    from splade_connectors.encoders.base import SparseEncoder
 
 
 class Default(int):
@@ -24,9 +28,12 @@ DenseSource = Sequence[float] | Callable[[str], Sequence[float]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparseLeg:
-    """The SPLADE vector of the query against the store's sparse field.
+    """The SPLADE vector of the query against a sparse field.
 
     Attributes:
+        field: Qdrant's vector name or Elasticsearch's field; None takes the target's.
+        encoder: of queries for that field, where another model wrote it; None takes the store's.
+        vector: the query's vector, encoded elsewhere, instead of one of its text.
         candidates: the window: best documents that take part in the fusion. None is every
             matching document, which only some fusions on some servers can do. Left away, it is
             200, or the window of the index's tuning where that gives the fusion.
@@ -34,12 +41,23 @@ class SparseLeg:
         name: of the leg, in plans, explanations and weights by name.
     """
 
+    field: str | None = None
+    encoder: SparseEncoder | None = None
+    vector: SparseVector | None = None
     candidates: int | None = DEFAULT_CANDIDATES
     filter: Any = None
     name: str = "sparse"
 
     def __post_init__(self) -> None:
         _check_window(self.candidates)
+        if not isinstance(self.vector, SparseVector | None):
+            kind = type(self.vector).__name__
+            raise ConfigurationError(f"the vector of a sparse leg is a SparseVector, not {kind}")
+
+    @property
+    def is_of_the_target(self) -> bool:
+        """Whether it searches the store's own vector with the store's own encoder."""
+        return self.field is None and self.encoder is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

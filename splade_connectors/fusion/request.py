@@ -33,6 +33,7 @@ class ResolvedLeg:
         dense: the query's dense vector, for a dense leg.
         text: the words, for a text leg.
         field: the dense field; None for the target's.
+        place: of a sparse leg, what the backend's `sparse_place` said; None for the target's.
         fields: the text fields.
         candidates: window; None for every matching document.
         filters: the search's and the leg's own.
@@ -46,6 +47,7 @@ class ResolvedLeg:
     dense: Sequence[float] | None = None
     text: str = ""
     field: str | None = None
+    place: Any = None
     fields: tuple[str, ...] = ()
     candidates: int | None = None
     filters: tuple[Any, ...] = ()

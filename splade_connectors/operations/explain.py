@@ -13,7 +13,7 @@ from splade_connectors.documents import (
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.operations.edit import get
-from splade_connectors.operations.search import query_terms
+from splade_connectors.operations.search import Query, query_terms
 from splade_connectors.operations.session import Session, text_fields_of
 from splade_connectors.options import SearchOptions
 from splade_connectors.payloads import text_of
@@ -22,7 +22,7 @@ from splade_connectors.vectors import SparseVector
 
 
 def explain(
-    session: Session, query: str, id: DocumentId, max_query_terms: int | None = None
+    session: Session, query: Query, id: DocumentId, max_query_terms: int | None = None
 ) -> Steps[Explanation]:
     """The terms that query and document share, and what each adds to the score."""
     seen = yield from session.look()
@@ -32,12 +32,13 @@ def explain(
     stored = SparseVector.empty() if document.vector is None else document.vector
     text = text_of(document.payload, text_fields_of(seen))
     encoder = session.encoder()
-    terms = contributions(
-        encoder, vector, stored, encoder.own_terms(query), encoder.own_terms(text)
-    )
+    # Of a vector nobody knows what its text was: all its terms are its own.
+    encoded = isinstance(query, SparseVector)
+    own = set(vector.to_dict()) if encoded else encoder.own_terms(str(query))
+    terms = contributions(encoder, vector, stored, own, encoder.own_terms(text))
     return Explanation(
         id=document.id,
-        query=query,
+        query="" if encoded else str(query),
         score=sum(term.contribution for term in terms),
         terms=tuple(terms),
         query_terms=len(vector),

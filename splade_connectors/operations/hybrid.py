@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from splade_connectors.backends.grouping import Best, best_of_each, value_in
 from splade_connectors.backends.protocol import Description, HybridBackend, Plan
-from splade_connectors.documents import DocumentId, Hit, HybridExplanation
+from splade_connectors.documents import DocumentId, Explanation, Hit, HybridExplanation
 from splade_connectors.errors import (
     AccessDenied,
     ConfigurationError,
@@ -22,9 +21,6 @@ from splade_connectors.fusion.legs import (
     Leg,
     SparseLeg,
     check_page,
-    dense_vector,
-    given_vector,
-    makes_vectors,
 )
 from splade_connectors.fusion.reference import (
     FusedHit,
@@ -38,11 +34,18 @@ from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
 from splade_connectors.fusion.tuning import Settings, tuned
 from splade_connectors.operations.edit import get
 from splade_connectors.operations.explain import explain, leg_contribution
-from splade_connectors.operations.search import Hits, Query, asked_of, plan, query_terms, search
+from splade_connectors.operations.legs import (
+    LegResolver,
+    hybrid_backend,
+    query_of,
+    session_of,
+)
+from splade_connectors.operations.search import Hits, Query, asked_of, plan, search
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.operations.tuning import tuning_in
 from splade_connectors.options import SearchOptions
-from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.runtime.effects import Steps
+from splade_connectors.vectors import SparseVector
 
 log = logging.getLogger(__name__)
 
@@ -136,13 +139,13 @@ class Hybrid:
         self._path: FusionPath = "client" if options.group_by else path
         self._with_legs = with_legs
 
-    def plan(self, text: str) -> Steps[Plan]:
+    def plan(self, query: Query) -> Steps[Plan]:
         """The request that the search would send."""
-        return (yield from self._planned((yield from self._resolve(text))))
+        return (yield from self._planned((yield from self._resolve(query))))
 
-    def search(self, text: str) -> Steps[Hits]:
+    def search(self, query: Query) -> Steps[Hits]:
         """The best documents after fusion."""
-        resolved = yield from self._resolve(text)
+        resolved = yield from self._resolve(query)
         plan = yield from self._planned(resolved)
         if not resolved.query.legs:
             return Hits.of((), plan)
@@ -166,13 +169,13 @@ class Hybrid:
             hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
         return Hits.of(hits, plan)
 
-    def windows(self, text: str) -> Steps[list[LegRanking]]:
+    def windows(self, query: Query) -> Steps[list[LegRanking]]:
         """What every leg finds, in the legs' order; a leg without a query found nothing."""
         # As they were given: what is measured or tuned here must not depend on a tuning.
         settings = Settings(
             fusion=Rrf(), legs=self._legs, max_query_terms=self._options.max_query_terms
         )
-        resolved = yield from self._resolve(text, settings)
+        resolved = yield from self._resolve(query, settings)
         found: dict[str, LegRanking] = {}
         if resolved.query.legs:
             # Refuses what cannot be searched, as a search would.
@@ -181,31 +184,35 @@ class Hybrid:
             found = {ranking.name: ranking for ranking in rankings}
         return [found.get(leg.name) or leg_ranking(leg.name, (), ()) for leg in self._legs]
 
-    def explain(self, text: str, id: DocumentId) -> Steps[HybridExplanation]:
-        """What each leg adds to the score of a document, and the sparse leg's terms."""
-        resolved = yield from self._resolve(text)
-        query = resolved.query
+    def explain(self, query: Query, id: DocumentId) -> Steps[HybridExplanation]:
+        """What each leg adds to the score of a document, and the sparse legs' terms."""
+        resolved = yield from self._resolve(query)
+        compiled = resolved.query
         rankings: list[LegRanking] = []
-        if query.legs:
+        if compiled.legs:
             # Refuses what cannot be searched, as a search would.
-            yield from self._backend.plan(resolved.seen, query, "client")
-            rankings = yield from self._backend.search_legs(resolved.seen, query)
-        parts = contributions(query.fusion, rankings) if rankings else []
+            yield from self._backend.plan(resolved.seen, compiled, "client")
+            rankings = yield from self._backend.search_legs(resolved.seen, compiled)
+        parts = contributions(compiled.fusion, rankings) if rankings else []
         legs = tuple(
             leg_contribution(ranking, values.tolist(), id)
             for ranking, values in zip(rankings, parts, strict=True)
         )
-        sparse = None
-        if any(isinstance(leg, SparseLeg) for leg in self._legs):
-            sparse = yield from explain(self._session, text, id, resolved.max_query_terms)
-        else:
+        terms: dict[str, Explanation] = {}
+        for leg in self._legs:
+            if isinstance(leg, SparseLeg):
+                session, own = session_of(self._session, leg), query_of(leg, query)
+                explaining = explain(session, own, id, resolved.max_query_terms)
+                terms[leg.name] = yield from explaining
+        if not terms:
             yield from get(self._session, [id], with_vectors=False)  # refuses what is not there
         return HybridExplanation(
             id=id,
-            query=text,
+            query="" if isinstance(query, SparseVector) else query,
             score=sum(leg.contribution for leg in legs),
             legs=legs,
-            sparse=sparse,
+            sparse=next(iter(terms.values()), None),
+            terms=terms,
         )
 
     def _tuned(self, seen: Description) -> Settings:
@@ -217,7 +224,7 @@ class Hybrid:
         check_page(settings.legs, options.limit, options.offset, settings.note)
         return settings
 
-    def _resolve(self, text: str, settings: Settings | None = None) -> Steps[_Resolved]:
+    def _resolve(self, query: Query, settings: Settings | None = None) -> Steps[_Resolved]:
         """Every leg with its query; those that have none are left out, with their weights."""
         filters = [*asked_of(self._options), *(leg.filter for leg in self._legs)]
         seen = yield from self._session.look_for(filters)
@@ -228,8 +235,9 @@ class Hybrid:
         options = self._options
         if options.max_query_terms != settings.max_query_terms:
             options = replace(options, max_query_terms=settings.max_query_terms)
+        resolver = LegResolver(self._session, seen, query, options)
         for leg in settings.legs:
-            found, more = yield from self._resolved(seen, leg, text, options)
+            found, more = yield from resolver.resolved(leg)
             resolved.append(found)
             warnings += more
         kept = tuple(leg for leg in resolved if leg is not None)
@@ -237,7 +245,7 @@ class Hybrid:
         if len(kept) < len(resolved):
             places = [at for at, leg in enumerate(resolved) if leg is not None]
             fusion = without_legs(fusion, places, len(resolved))
-        query = HybridQuery(
+        compiled = HybridQuery(
             fusion=fusion,
             legs=kept,
             limit=options.limit,
@@ -246,39 +254,11 @@ class Hybrid:
         )
         return _Resolved(
             seen=seen,
-            query=query,
+            query=compiled,
             warnings=warnings,
             note=settings.note,
             max_query_terms=options.max_query_terms,
         )
-
-    def _resolved(
-        self, seen: Description, leg: Leg, text: str, options: SearchOptions
-    ) -> Steps[tuple[ResolvedLeg | None, tuple[str, ...]]]:
-        filters = tuple([given for given in (options.filter, leg.filter) if given is not None])
-        resolved = partial(ResolvedLeg, name=leg.name, candidates=leg.candidates, filters=filters)
-        if isinstance(leg, SparseLeg):
-            vector, warnings = yield from query_terms(self._session, seen, text, options)
-            if not len(vector):
-                return None, (*warnings, f"the query has no terms: the {leg.name} leg is left out")
-            return resolved(kind="sparse", sparse=vector), warnings
-        if isinstance(leg, DenseLeg):
-            field = self._backend.dense_field(seen, leg.field)
-            if not makes_vectors(leg.vector):
-                numbers = given_vector(leg.vector)
-            elif not any(numbers := (yield Compute(lambda: dense_vector(leg.vector, text)))):
-                # No direction: servers refuse it, or find every document equally near.
-                return None, (
-                    f"the dense model knows no word of the query (its vector is all zeros): the "
-                    f"{leg.name} leg is left out",
-                )
-            return resolved(
-                kind="dense", dense=numbers, field=field, exact=leg.exact, breadth=leg.breadth
-            ), ()
-        words = leg.text if leg.text is not None else text
-        if not words.strip():
-            return None, (f"the query has no words: the {leg.name} leg is left out",)
-        return resolved(kind="text", text=words, fields=leg.fields), ()
 
     def _planned(self, resolved: _Resolved) -> Steps[Plan]:
         warnings = resolved.warnings
@@ -346,10 +326,7 @@ class Hybrid:
 
     @property
     def _backend(self) -> HybridBackend:
-        backend = self._session.backend
-        if backend.hybrid is None:
-            raise NotSupported(f"{backend.location} cannot combine several legs")
-        return backend.hybrid
+        return hybrid_backend(self._session)
 
 
 def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
@@ -380,8 +357,9 @@ def hybrid_search(
     with_legs: bool,
 ) -> Hybrid:
     """The hybrid search that the arguments ask for."""
-    if not isinstance(query, str):
-        raise ConfigurationError("a hybrid search needs the query's text, not its sparse vector")
+    if not isinstance(query, str | SparseVector):
+        kind = type(query).__name__
+        raise ConfigurationError(f"a query is a text or a SparseVector, not {kind}")
     return Hybrid(session, resolve_legs(legs, dense), fusion, options, path, with_legs)
 
 
@@ -399,7 +377,7 @@ def searching(
     if not _is_hybrid(dense, legs, fusion):
         return search(session, query, options)
     hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, with_legs)
-    return hybrid.search(str(query))
+    return hybrid.search(query)
 
 
 def planning(
@@ -415,7 +393,7 @@ def planning(
     if not _is_hybrid(dense, legs, fusion):
         return plan(session, query, options)
     hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, False)
-    return hybrid.plan(str(query))
+    return hybrid.plan(query)
 
 
 def _is_hybrid(dense: Any, legs: Sequence[Leg] | None, fusion: Fusion | None) -> bool:

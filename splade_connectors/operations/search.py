@@ -49,7 +49,9 @@ def query_terms(
     session: Session, seen: Description, query: Query, options: SearchOptions
 ) -> Steps[tuple[SparseVector, tuple[str, ...]]]:
     """The query's vector as it is sent, after checking the index; and what to warn of."""
-    warnings = check_searchable(session, seen)
+    # A vector says nothing of its model; where terms are named, the encoder names them.
+    taken = isinstance(query, SparseVector) and seen.capabilities.key_style == "id"
+    warnings = check_searchable(session, seen, taken=taken)
     vector = yield from query_vector(session, query)
     count = len(vector)
     limit = min(options.max_query_terms or count, seen.capabilities.max_query_terms or count)
@@ -77,8 +79,15 @@ def query_vector(session: Session, query: Query) -> Steps[SparseVector]:
     return vector
 
 
-def check_searchable(session: Session, seen: Description) -> tuple[str, ...]:
+def check_searchable(
+    session: Session, seen: Description, *, taken: bool = False
+) -> tuple[str, ...]:
     """The warnings for an index that does not say which model wrote it.
+
+    Args:
+        session: of the index.
+        seen: of it.
+        taken: the query is a vector that is sent as it is: no model is compared.
 
     Raises:
         NotFound: when there is no such index, or no sparse vectors in it.
@@ -89,6 +98,8 @@ def check_searchable(session: Session, seen: Description) -> tuple[str, ...]:
     if not seen.capabilities.has_field:
         fields = _fields(seen.capabilities)
         raise NotFound(f"{where} has no sparse vectors under this name; {fields}")
+    if taken:
+        return ()
     session.check_for_queries(seen)
     if seen.manifest is None:
         return ("the index has no manifest: nothing tells which model wrote it",)

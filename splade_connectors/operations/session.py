@@ -96,6 +96,8 @@ class Session:
         self._seen: Description | None = None
         # The look whose manifest was found to fit queries of this encoder.
         self._fits_queries: Description | None = None
+        # Of legs over other vectors, by name and encoder: what they saw is kept, too.
+        self._beside: dict[tuple[str | None, int], Session] = {}
 
     def look(self) -> Steps[Description]:
         """What the server told when it was asked last, if there was something to search then."""
@@ -126,6 +128,27 @@ class Session:
     def forget(self) -> None:
         """The next verb looks again: the index has changed."""
         self._seen = None
+        self._beside.clear()
+
+    def beside(self, vector: str | None, encoder: SparseEncoder | None) -> Session:
+        """The session of another sparse vector of the same collection.
+
+        Args:
+            vector: its name; None for the target's.
+            encoder: of queries for it; None for this session's.
+
+        Raises:
+            NotSupported: when the store searches one vector only.
+        """
+        hybrid = self.backend.hybrid
+        if hybrid is None:
+            raise NotSupported(f"{self.backend.location} cannot combine several legs")
+        known = (vector, id(encoder))
+        if known not in self._beside:
+            given = self.encoder if encoder is None else _always(encoder)
+            backend = hybrid.beside(vector, Keys(given))
+            self._beside[known] = Session(backend, given, self._prune, self.overrides)
+        return self._beside[known]
 
     def over(self, backend: Backend) -> Session:
         """The same encoder and settings over another backend."""
@@ -204,6 +227,10 @@ def manifest_of(
         text_fields=tuple(text_fields),
         query_side=spec.query_side,
     )
+
+
+def _always(encoder: SparseEncoder) -> Callable[[], SparseEncoder]:
+    return lambda: encoder
 
 
 def check_exists(session: Session, seen: Description) -> None:

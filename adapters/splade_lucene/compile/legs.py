@@ -40,6 +40,21 @@ class Searched:
     fields: Fields
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SparsePlace:
+    """A sparse field beside the one that is searched.
+
+    Attributes:
+        field: its name.
+        kind: its type.
+        keys: its feature names.
+    """
+
+    field: str
+    kind: Kind
+    keys: Keys
+
+
 def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> dict[str, Any]:
     """A leg that is not a dense one, with its filters."""
     condition: dict[str, Any]
@@ -47,11 +62,12 @@ def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> di
         condition = {"must": [_match(leg)]}
     else:
         assert leg.sparse is not None
-        names = keys.names(leg.sparse.indices.tolist())
+        place = leg.place or SparsePlace(field=searched.field, kind=searched.kind, keys=keys)
+        names = place.keys.names(leg.sparse.indices.tolist())
         weights = dict(zip(names, leg.sparse.values.tolist(), strict=True))
-        clauses = rank_feature_clauses(searched.field, weights)
-        if searched.kind == "sparse_vector":
-            clauses = [sparse_vector_clause(searched.field, weights)]
+        clauses = rank_feature_clauses(place.field, weights)
+        if place.kind == "sparse_vector":
+            clauses = [sparse_vector_clause(place.field, weights)]
         condition = {"should": clauses, "minimum_should_match": 1}
     return {"bool": condition | ({"filter": conditions(leg, searched)} if leg.filters else {})}
 

@@ -136,7 +136,7 @@ def leg_body(leg: ResolvedLeg, collection: Collection) -> dict[str, Any]:
     body: dict[str, Any] = {"limit": leg.candidates}
     if leg.kind == "sparse":
         assert leg.sparse is not None
-        body |= {"query": sparse_json(leg.sparse), "using": collection.vector}
+        body |= {"query": sparse_json(leg.sparse), "using": leg.place or collection.vector}
     elif leg.kind == "text" and leg.fields[0] not in collection.idf:
         # The engine's own BM25 of the payload field, over its text index.
         body |= {"query": {"text": leg.text}, "using": leg.fields[0]}
