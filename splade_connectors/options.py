@@ -410,6 +410,26 @@ class AttachOptions:
             )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryWeightOptions:
+    """How the weights of query tokens are found.
+
+    Attributes:
+        learn: fit them to what the model's own queries find, beginning with the inverse document
+            frequencies that they are without it. Encodes the sample.
+        sample: with `learn`: most documents, and most queries, that the fit goes by.
+        query_words: with `learn` and without queries: that many words at the beginning of a
+            document stand for one.
+    """
+
+    learn: bool = False
+    sample: int = 1000
+    query_words: int = 12
+
+    def __post_init__(self) -> None:
+        _at_least(1, sample=self.sample, query_words=self.query_words)
+
+
 def check_part(number: int, parts: int) -> None:
     """Refuse a part that is none.
 

@@ -25,6 +25,7 @@ from splade_connectors.cli import (
     groups,
     index,
     inspect,
+    make_query_weights,
     printing,
     process,
     search,
@@ -97,6 +98,7 @@ COMMANDS = (
     evaluate,
     tune,
     export_model,
+    make_query_weights,
 )
 for module in COMMANDS:
     app.command(

@@ -1,0 +1,119 @@
+"""Weights of query tokens, fitted to what the model's own queries find."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.extras import require
+from splade_connectors.vectors import SparseBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scipy.sparse import csr_matrix
+
+Weights = NDArray[np.float64]
+
+# How much the prior counts beside the texts: as much as this many occurrences of an average token.
+# On SciFact, with all titles as queries, nDCG@10 moves by less than 0.002 between 1 and 100.
+_PRIOR = 20.0
+_ROUNDS = 200
+_ACCURACY = 1e-4
+
+
+def fit(
+    encoder: SparseEncoder, prior: Weights, queries: Sequence[str], documents: Sequence[str]
+) -> Weights:
+    """Weights by which queries score documents as the model's own queries do, as far as they can.
+
+    With `d` the vector of a document, `m` the model's own vector of a query and `T` its tokens, the
+    sum of squares of Σ_{t in T} w_t d_t - m·d over all pairs is made small, each query's scores
+    less their mean, because only differences between documents rank them; and, so that tokens seen
+    seldom keep it, of w less the prior, scaled to the scores. One linear system with as many
+    unknowns as the queries have tokens, solved by conjugate gradients.
+
+    Args:
+        encoder: the model.
+        prior: float64[terms], the weights of tokens that no query has.
+        queries: texts that stand for queries.
+        documents: texts that stand for the collection.
+
+    Returns:
+        float64[terms], all >= 0.
+
+    Raises:
+        MissingDependency: without scipy.
+    """
+    require("scipy", "evaluate", "fitting query weights")
+    size = prior.size
+    vectors = encoder.encode_documents(documents).to_scipy(size).astype(np.float64)
+    own = encoder.encode_queries(queries).to_scipy(size).astype(np.float64)
+    tokens = tokens_of(encoder, queries).to_scipy(size).astype(np.float64)
+    seen = np.asarray(tokens.sum(axis=0)).ravel()
+    used = np.flatnonzero(seen)
+    if not used.size:
+        return prior
+    system, right = _system(vectors, own, tokens, used)
+    scale = _scale(system, right, prior[used])
+    ridge = _PRIOR * system.diagonal().sum() / max(seen.sum(), 1.0)
+    start = scale * prior
+    found = start.copy()
+    found[used] += _solved(system, ridge, right - system @ start[used])
+    return np.maximum(found, 0.0)
+
+
+def tokens_of(encoder: SparseEncoder, texts: Sequence[str]) -> SparseBatch:
+    """The tokens of each text, each with the weight 1."""
+    rows = [sorted(at for at in encoder.own_terms(text)) for text in texts]
+    indptr = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum([len(row) for row in rows], out=indptr[1:])
+    indices = np.array([at for row in rows for at in row], np.uint32)
+    return SparseBatch(indptr, indices, np.ones(indices.size, np.float32))
+
+
+def _system(
+    vectors: csr_matrix, own: csr_matrix, tokens: csr_matrix, used: NDArray[np.intp]
+) -> tuple[Any, Weights]:
+    """The normal equations: symmetric, with an entry where two tokens share a query."""
+    from scipy.sparse import csr_matrix
+
+    scores = (vectors @ own.T).toarray()
+    scores -= scores.mean(axis=0)
+    documents, queries = vectors.tocsc()[:, used], tokens.tocsc()[:, used]
+    right = np.asarray(queries.multiply((documents.T @ scores).T).sum(axis=0)).ravel()
+    together = (queries.T @ queries).tocoo()
+    products = np.asarray((documents.T @ documents).tocsr()[together.row, together.col]).ravel()
+    mean = np.asarray(documents.mean(axis=0)).ravel()
+    centred = products - documents.shape[0] * mean[together.row] * mean[together.col]
+    entries = (together.data * centred, (together.row, together.col))
+    return csr_matrix(entries, shape=(used.size, used.size)), right
+
+
+def _scale(system: Any, right: Weights, prior: Weights) -> float:
+    """The multiple of the prior that fits best; 1 where none does."""
+    square = float(prior @ (system @ prior))
+    scale = float(right @ prior) / square if square > 0 else 1.0
+    return scale if scale > 0 else 1.0
+
+
+def _solved(system: Any, ridge: float, right: Weights) -> Weights:
+    """Of (system + ridge) x = right. Conjugate gradients, which need no more than products."""
+    found, rest = np.zeros_like(right), right.copy()
+    if not rest.any() or not ridge > 0:
+        return found
+    direction, square = rest.copy(), float(rest @ rest)
+    enough = _ACCURACY**2 * square
+    for _ in range(_ROUNDS):
+        along = system @ direction + ridge * direction
+        step = square / float(direction @ along)
+        found += step * direction
+        rest -= step * along
+        before, square = square, float(rest @ rest)
+        if square <= enough:
+            break
+        direction = rest + square / before * direction
+    return found
