@@ -18,6 +18,8 @@ def encode_texts(
     texts: Sequence[str],
     stats: EncodeStats,
     on_progress: OnProgress | None = None,
+    *,
+    advise: bool = True,
 ) -> Steps[list[SparseVector]]:
     """A pruned vector for each text, an empty one for a text without words.
 
@@ -26,6 +28,7 @@ def encode_texts(
         texts: of a portion.
         stats: is added to.
         on_progress: called after each batch.
+        advise: warn of too many terms; not where vectors are unpruned for a comparison only.
     """
     rows = [row for row, text in enumerate(texts) if text.strip()]
     vectors = [SparseVector.empty()] * len(texts)
@@ -37,7 +40,8 @@ def encode_texts(
         )
         for row, vector in zip(rows, encoded, strict=True):
             vectors[row] = vector.prune(recipe.prune)
-        warn_of_many_terms(recipe.encoder.spec.model, vectors, "a document")
+        if advise:
+            warn_of_many_terms(recipe.encoder.spec.model, vectors, "a document")
     return vectors
 
 

@@ -233,3 +233,20 @@ def test_a_pre_tokenizer_is_no_normalizer() -> None:
     made = sentence_piece()
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     assert not normalization_of(made).composed
+
+
+def test_attached_vectors_are_warned_of_and_compared_ones_are_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    many, pruned = ManyTerms("many"), PruneOptions(top_k=200)
+    collection = Collection(exists=True, payloads={str(n): {"text": "water"} for n in range(60)})
+    MemoryStore(many, prune=pruned, collection=collection).attach(["text"])
+    collection.metadata.clear()
+    # It encodes a sample without pruning, to find out how the stored vectors were pruned.
+    adopted = MemoryStore(many, collection=collection).adopt(["text"]).manifest
+    assert adopted is not None
+    assert adopted.prune_top_k == 200
+    assert advice(caplog) == []
+    other = Collection(exists=True, payloads={"1": {"text": "water"}})
+    MemoryStore(many, collection=other).attach(["text"])
+    assert advice(caplog) == [MANY_TERMS_WARNING]

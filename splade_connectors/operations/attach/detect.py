@@ -161,7 +161,8 @@ class Detecting:
             if encoder.spec.max_length != length:
                 continue
             whole = replace(self._recipe, encoder=encoder, prune=PruneOptions())
-            made = yield from encode_texts(whole, [item.text for item in items], EncodeStats())
+            texts = [item.text for item in items]
+            made = yield from encode_texts(whole, texts, EncodeStats(), advise=False)
             pairs = zip(items, made, strict=True)
             found[length] = sum(_distance(item.vector, fresh) for item, fresh in pairs)
         return found
@@ -178,7 +179,8 @@ class Detecting:
         """
         stats = EncodeStats()
         whole = Recipe(manifest=self._recipe.manifest, encoder=encoder, prune=PruneOptions())
-        fresh = yield from encode_texts(whole, [item.text for item in sample], stats)
+        texts = [item.text for item in sample]
+        fresh = yield from encode_texts(whole, texts, stats, advise=False)
         precision = encoder.spec.precision
         tried = dict.fromkeys([self._recipe.prune, prune or PruneOptions()])
         tried |= dict.fromkeys(self._prunings(sample, fresh, precision))
