@@ -59,7 +59,7 @@ def command(
             show(Progress(done=count))
         out.write("]\n" if json else "")
     if output:
-        printing.say("[bold]{:,}[/bold] documents in {}", count, output, stderr=True)
+        printing.say("[bold]{:,}[/bold] documents in {}", count, output)
 
 
 def _write(out: IO[str], line: str, json: bool, *, first: bool) -> None:

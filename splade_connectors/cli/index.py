@@ -121,8 +121,11 @@ def _telling(show: OnProgress, output: ReportOptions) -> OnProgress:
             if output.log_json:
                 progress.log_json("deleting", missing=step.missing)
             else:
-                message = "{:,} documents are no longer in the source: deleting them"
-                printing.say(message, step.missing, stderr=True)
+                printing.say(
+                    "{:,} documents are no longer in the source: deleting them",
+                    step.missing,
+                    stderr=True,
+                )
 
     return told
 

@@ -82,7 +82,7 @@ def test_help_lists_the_commands_and_exit_codes(run: Run) -> None:
     assert done.code == 0
     for command in COMMANDS:
         assert re.search(rf"^  {command}  +\w", done.out, re.M), command
-    assert "130 interrupted" in done.out
+    assert "130 Ctrl-C, 143 SIGTERM, 129 SIGHUP" in " ".join(done.out.split())
     bare = run()
     assert bare.code in (0, 2)  # typer's choice, by version
     assert (bare.out + bare.err).startswith("Usage: splade-connectors")
@@ -586,8 +586,8 @@ def test_several_files_with_types_and_names(run: Run, tmp_path: Path) -> None:
     assert done.code == 1
     assert "2 documents written" in done.out
     place = f"line 2 of {exports / 'c.csv'} id '3'"
-    reason = "the field 'price' is not a float: --type price=text keeps it as it is"
-    assert f"  {place}: {reason}" in " ".join(done.err.split("\n"))
+    reason = "the field 'price' is not of type float: --type price=text keeps it as it is"
+    assert f"{place}: {reason}" in " ".join(done.err.split())
     hits = run("search", target(tmp_path), "water", "--json").json
     assert {hit["id"]: hit["payload"] for hit in hits} == {
         "1": {"title": "Bread", "text": "Flour & water", "price": 9.9},

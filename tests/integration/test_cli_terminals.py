@@ -163,7 +163,7 @@ def test_completion_is_installed_and_completes(tmp_path: Path) -> None:
         return bash(script, tmp_path).split()
 
     assert completed("splade-connectors", "se") == ["search"]
-    assert set(completed("splade-connectors", "de")) == {"demo", "detach"}
+    assert set(completed("splade-connectors", "de")) == {"delete", "demo", "detach"}
     assert completed("splade-connectors", "attach", "--client-k") == ["--client-key"]
     assert set(completed("splade-connectors", "index", "--prune-")) == {
         "--prune-top-k",
@@ -192,4 +192,6 @@ def test_the_examples_of_the_helps_run(
             assert (done.code, done.err) == (0, ""), line
             assert done.out or "--output" in line
             ran.append(line.split()[0])
+            if ran[-1] == "delete":  # the examples after it find the whole sample
+                run("index", "corpus.jsonl", "edge:articles")
     assert set(ran) >= {"demo", "encode", "index", "search", "explain", "inspect", "evaluate"}

@@ -175,8 +175,14 @@ def test_a_filter_may_be_an_object_of_the_client(pair: tuple[Store, Store], name
 @pytest.mark.parametrize(
     ("condition", "sentence"),
     [
-        ("lang = en", "a Qdrant filter is a models.Filter or its JSON, not str"),
-        ([EN], "a Qdrant filter is a models.Filter or its JSON, not list"),
+        (
+            "lang = en",
+            "or a condition of splade_connectors.filters, not str",
+        ),
+        (
+            [EN],
+            "or a condition of splade_connectors.filters, not list",
+        ),
         ({"term": {"lang": "en"}}, "has must, should, must_not or min_should, not 'term'; for ex"),
         ({"must": ["lang"]}, "this is not a Qdrant condition: 'lang'"),
         ({"must": 5}, "this is not a Qdrant condition: 5"),
@@ -191,7 +197,7 @@ def test_a_filter_may_be_an_object_of_the_client(pair: tuple[Store, Store], name
             {"must": [{"key": "n", "range": {"above": 5}}]},
             "this is not a Qdrant condition: .*'above'",
         ),
-        ({"must": [{"key": "p", "geo_radius": {"radius": 1}}]}, r"this is no .* \('center'\)"),
+        ({"must": [{"key": "p", "geo_radius": {"radius": 1}}]}, r"this is not .* \('center'\)"),
         ({"must": [{"nested": {"key": "p", "filter": 5}}]}, "this is not a Qdrant filter: 5"),
         ({"min_should": {"conditions": [EN]}}, "min_should has conditions and min_count"),
     ],

@@ -482,7 +482,9 @@ def test_filters_are_passed_through(filled: Store) -> None:
 
 @pytest.mark.parametrize("given", [[], "lang:en", {}, {"must": []}, {"query": {"match_all": {}}}])
 def test_what_is_no_filter(filled: Store, given: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r'a filter is one Elasticsearch query.*"term"'):
+    with pytest.raises(
+        ConfigurationError, match=r'a filter is a condition of .*one Elasticsearch query.*"term"'
+    ):
         filled.search("salt", filter=given)
 
 

@@ -101,11 +101,6 @@ def test_an_overlap_as_long_as_a_window_is_refused() -> None:
     ("arguments", "error", "sentence"),
     [
         (
-            {"device": "cuda:99"},
-            ConfigurationError,
-            "device 'cuda:99' ",
-        ),
-        (
             {"engine": "tensorflow"},
             ConfigurationError,
             "engine must be 'int8', 'onnx' or 'torch', not 'tensorflow'",
@@ -212,3 +207,9 @@ def _load(script: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_a_device_that_is_not_there() -> None:
+    pytest.importorskip("torch", reason="pip install 'splade-connectors[test-models]'")
+    with pytest.raises(ConfigurationError, match=r"^device 'cuda:99' "):
+        load_encoder(device="cuda:99")
