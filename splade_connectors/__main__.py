@@ -11,6 +11,8 @@ from typing import Any
 
 from splade_connectors.runtime import signals
 
+_STOPPED = "error: stopped"
+
 
 def main() -> None:
     """Run the command line; a signal ends it with its own exit code, whatever it meets."""
@@ -24,7 +26,8 @@ def main() -> None:
     except BaseException:  # an import that was torn apart may say anything
         if not signals.arrived():
             raise
-        sys.stderr.write("error: stopped\n")
+        line = '{"event": "error", "message": "stopped"}' if "--log-json" in sys.argv else _STOPPED
+        sys.stderr.write(f"{line}\n")
         sys.exit(signals.exit_code())
     finally:
         _end_at_once()

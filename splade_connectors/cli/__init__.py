@@ -137,9 +137,11 @@ def _options(
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit with its code."""
     process.prepare_streams()
+    given = sys.argv[1:] if arguments is None else arguments
+    printing.log_in_json("--log-json" in given)
     if sys.stdout is None:
         _fail(REFUSED, "the standard output is closed: > /dev/null throws the results away")
-    warning = process.password_warning(sys.argv[1:] if arguments is None else arguments)
+    warning = process.password_warning(given)
     if warning:
         printing.warn(warning)
     try:
@@ -150,7 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BaseException:  # a mistake of ours, or a panic of a library: nothing of it is obeyed
         if signals.arrived():  # which made a mess of whatever it met
             _fail(signals.exit_code(), "stopped")
-        print(process.uncaught(), end="", file=sys.stderr)
+        printing.put_traceback(process.uncaught())
         sys.exit(REFUSED)
 
 

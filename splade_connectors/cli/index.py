@@ -119,7 +119,7 @@ def _telling(show: OnProgress, output: ReportOptions) -> OnProgress:
         if step.missing and not said:
             said = True
             if output.log_json:
-                progress.log_json("deleting", missing=step.missing)
+                printing.log_event("deleting", missing=step.missing)
             else:
                 printing.say(
                     "{:,} documents are no longer in the source: deleting them",

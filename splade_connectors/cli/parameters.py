@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import printing, progress
+from splade_connectors.cli import printing
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import (
@@ -227,7 +227,7 @@ class ReportOptions:
     def report(self, report: AdoptReport | AttachReport | IndexReport) -> None:
         """Print what programs read of a finished run."""
         if self.log_json:
-            progress.log_json("report", **report.to_json())
+            printing.log_event("report", **report.to_json())
         if self.json:
             printing.print_json(report.to_json())
 

@@ -10,6 +10,7 @@ import json
 import shlex
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.backends.targets import shown_target
@@ -25,6 +26,33 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
+class _Lines:
+    """How lines on stderr look, in this process."""
+
+    in_json = False
+
+
+def log_in_json(wanted: bool) -> None:
+    """From now on, every line on stderr is a JSON object, or none is (`--log-json`)."""
+    _Lines.in_json = wanted
+
+
+def is_logging_json() -> bool:
+    """Whether lines on stderr are JSON objects."""
+    return _Lines.in_json
+
+
+def event(name: str, **fields: Any) -> str:
+    """One line of `--log-json`, without its end."""
+    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json_text({"time": stamp, "event": name, **fields}, stream=sys.stderr)
+
+
+def log_event(name: str, **fields: Any) -> None:
+    """One line of `--log-json` on stderr."""
+    print(event(name, **fields), file=sys.stderr, flush=True)
+
+
 def say(template: str, *values: object, stderr: bool = False, wrap: bool = True) -> None:
     """Print a line of ours, in rich's markup, with values of others in its braces.
 
@@ -36,7 +64,11 @@ def say(template: str, *values: object, stderr: bool = False, wrap: bool = True)
     """
     from splade_connectors.cli.screen import console, filled
 
-    console(stderr=stderr).print(filled(template, *values), soft_wrap=not wrap)
+    line = filled(template, *values)
+    if stderr and _Lines.in_json:
+        log_event("note", message=line.plain.strip())
+        return
+    console(stderr=stderr).print(line, soft_wrap=not wrap)
 
 
 def print_table(table: Table) -> None:
@@ -77,17 +109,26 @@ def put_json(text: str) -> None:
 
 def warn(message: str) -> None:
     """A warning on stderr."""
+    if _Lines.in_json:
+        log_event("warning", message=message)
+        return
     print(f"warning: {shown(message)}", file=sys.stderr)
 
 
 def fail(message: str, *notes: str) -> None:
     """An error on stderr, and a line for each note on it."""
+    if _Lines.in_json:
+        log_event("error", message=message, notes=notes)
+        return
     print(f"error: {shown(message)}", *map(shown, notes), sep="\n", file=sys.stderr)
 
 
-def log_line(fields: Any) -> None:
-    """One event of `--log-json` on stderr."""
-    print(json_text(fields, stream=sys.stderr), file=sys.stderr, flush=True)
+def put_traceback(text: str) -> None:
+    """The traceback of a mistake of ours, on stderr."""
+    if _Lines.in_json:
+        log_event("error", message="a mistake of splade-connectors", traceback=text)
+        return
+    print(text, end="", file=sys.stderr)
 
 
 def command_line(*words: object) -> str:

@@ -63,7 +63,7 @@ def harmless_warnings() -> Iterator[None]:
     advice = _Advice(logging.WARNING)
     _ADVICE.addHandler(advice)
     usual = warnings.formatwarning
-    warnings.formatwarning = lambda message, *more, **others: f"warning: {shown(str(message))}\n"
+    warnings.formatwarning = lambda message, *more, **others: _warning(str(message))
     last = logging.lastResort.formatter if logging.lastResort else None
     if logging.lastResort:
         logging.lastResort.setFormatter(_Harmless())
@@ -97,8 +97,12 @@ def uncaught() -> str:
 
 def usage_shown(error: Any) -> None:
     """Make an error of usage harmless before typer prints it: it quotes what was typed."""
-    if hasattr(error, "format_message"):  # of click, which newer versions of typer bring along
-        error.message = shown(error.message, lines=True)
+    if not hasattr(error, "format_message"):  # of click, which newer versions of typer bring along
+        return
+    if printing.is_logging_json():
+        printing.fail(error.format_message())
+        sys.exit(error.exit_code)
+    error.message = shown(error.message, lines=True)
 
 
 class _Advice(logging.Handler):
@@ -106,6 +110,16 @@ class _Advice(logging.Handler):
         printing.warn(record.getMessage())
 
 
+def _warning(message: str) -> str:
+    if printing.is_logging_json():
+        return f"{printing.event('warning', message=message)}\n"
+    return f"warning: {shown(message)}\n"
+
+
 class _Harmless(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record), lines=True)
+        text = super().format(record)
+        if printing.is_logging_json():
+            level = record.levelname.lower()
+            return printing.event("log", level=level, logger=record.name, message=text)
+        return shown(text, lines=True)

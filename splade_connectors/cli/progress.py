@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.cli import printing, process
@@ -146,7 +145,7 @@ def progress_log(
         if seconds - told < interval_s and told and not step.stopping:
             return
         told = seconds
-        log_json(
+        printing.log_event(
             "progress",
             done=step.done,
             total=step.total,
@@ -169,17 +168,11 @@ def progress_log(
         logger.removeHandler(handler)
 
 
-def log_json(event: str, **fields: Any) -> None:
-    """One event of `--log-json`."""
-    stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
-    printing.log_line({"time": stamp, "event": event, **fields})
-
-
 class _JsonLog(logging.Handler):
     """Warnings of the library as events: they tell of retries."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log_json("log", level=record.levelname.lower(), message=record.getMessage())
+        printing.log_event("log", level=record.levelname.lower(), message=record.getMessage())
 
 
 def _seconds_left(share: float | None, seconds: float) -> float | None:

@@ -106,6 +106,11 @@ class DeadLetters:
         self.close()
 
 
+def named_file(letters: DeadLetters | None) -> str | None:
+    """The file that there are letters in, for reports; None where there are none."""
+    return str(letters.path) if letters is not None and letters.count else None
+
+
 class Letters:
     """The documents in a file of dead letters, to be indexed again.
 

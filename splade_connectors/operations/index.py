@@ -25,7 +25,7 @@ from splade_connectors.errors import (
     ManifestMismatch,
     WouldReplace,
 )
-from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.files.dead_letters import DeadLetters, named_file
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.operations.encode import document_vectors
 from splade_connectors.operations.encoded import check_made_by
@@ -170,6 +170,7 @@ class Indexing(Interruptible[IndexReport]):
 
     def _closed(self) -> IndexReport:
         self.report.retries = self._sender.retries
+        self.report.dead_letters = named_file(self._dead_letters)
         self.report.seconds = time.perf_counter() - self._began
         self._tell()
         return self.report

@@ -34,6 +34,7 @@ class IndexReport:
         seconds: seconds in all.
         retries: requests that were sent again.
         interrupted: the run was stopped before its end.
+        dead_letters: the file that rejected documents are in; None without any.
     """
 
     written: int = 0
@@ -54,6 +55,7 @@ class IndexReport:
     seconds: float = 0.0
     retries: int = 0
     interrupted: bool = False
+    dead_letters: str | None = None
 
     @property
     def done(self) -> int:
@@ -92,6 +94,7 @@ class IndexReport:
             "seconds": round(self.seconds, 3),
             "retries": self.retries,
             "interrupted": self.interrupted,
+            "dead_letters": self.dead_letters,
         }
 
 

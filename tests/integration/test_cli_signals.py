@@ -22,7 +22,7 @@ from tests.sharing import FULL
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TIMES = 20 if FULL else 3
-ROWS = 10_000 if FULL else 600
+ROWS = 5_000 if FULL else 600
 
 # A target, and how many documents are stored there.
 Place = tuple[str, Callable[[], int]]

@@ -83,6 +83,7 @@ class AttachReport:
         encode_s: seconds spent encoding.
         seconds: seconds in all.
         interrupted: the run was stopped before its end.
+        dead_letters: the file that rejected documents are in; None without any.
         verification: of the end; None where it was not reached.
         switched: of a run that replaces a model: whether searches use the new vectors now. None
             for other runs.
@@ -105,6 +106,7 @@ class AttachReport:
     encode_s: float = 0.0
     seconds: float = 0.0
     interrupted: bool = False
+    dead_letters: str | None = None
     verification: Verification | None = None
     switched: bool | None = None
     copy: CopyReport | None = None
@@ -139,6 +141,7 @@ class AttachReport:
             "encode_seconds": round(self.encode_s, 3),
             "seconds": round(self.seconds, 3),
             "interrupted": self.interrupted,
+            "dead_letters": self.dead_letters,
             "verification": self.verification.to_json() if self.verification else None,
             "text_index": list(self.text_index),
             **({} if self.switched is None else {"switched": self.switched}),

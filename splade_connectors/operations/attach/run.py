@@ -27,7 +27,7 @@ from splade_connectors.errors import (
     ConfigurationError,
     SchemaConflict,
 )
-from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.files.dead_letters import DeadLetters, named_file
 from splade_connectors.operations.attach.plan import AttachPlan, Planner, look_for_attaching
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.text_index import create_text_indexes
@@ -380,6 +380,7 @@ class Attaching(Interruptible[AttachReport]):
 
     def _closed(self) -> AttachReport:
         self.report.retries = self._sender.retries
+        self.report.dead_letters = named_file(self._dead_letters)
         self.report.seconds = time.perf_counter() - self._began
         self._tell()
         return self.report
