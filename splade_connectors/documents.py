@@ -209,8 +209,19 @@ class HybridExplanation:
     terms: Mapping[str, Explanation] = field(default_factory=dict)
 
 
+def _is_multivector(vector: Any) -> bool:
+    if isinstance(vector, list | tuple):
+        return bool(vector) and isinstance(vector[0], list | tuple)
+    return getattr(vector, "ndim", 1) == 2
+
+
 def _dense_reason(vector: Any) -> str | None:
     """Why this is not a dense vector, None when it is one."""
+    if _is_multivector(vector):
+        return (
+            "is a list of vectors (a multivector), which is not supported: store one vector for "
+            "each name, such as their mean; attach keeps multivectors that the store has"
+        )
     try:
         finite = all(math.isfinite(value) for value in vector)
         length = len(vector)

@@ -13,6 +13,7 @@ from typing import Any
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened
 from splade_connectors.documents import DocumentId, HybridExplanation
+from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
@@ -90,6 +91,11 @@ class Verbs:
             self._process = os.getpid()
         self._is_used = True
         return self._opened
+
+    @property
+    def encoder(self) -> SparseEncoder:
+        """What encodes documents and queries; loaded now, if it was not needed before."""
+        return self._session.encoder()
 
     def _indexing(
         self,

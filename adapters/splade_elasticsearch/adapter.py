@@ -39,8 +39,9 @@ class ElasticsearchAdapter:
         check_transport(target)
         kind = library.AsyncElasticsearch if asynchronous else library.Elasticsearch
         scheme = target.transport or "http"
+        host = f"{scheme}://{host_name(target.host)}:{target.port or _PORT}"
         client = kind(
-            f"{scheme}://{host_name(target.host)}:{target.port or _PORT}",
+            f"{host}/{target.prefix}" if target.prefix else host,
             request_timeout=options.timeout_s,
             **_credentials(target, options),
             **certificates(target, options),

@@ -24,7 +24,13 @@ def _scores_cosines(mapping: Mapping[str, Any]) -> bool:
     return True
 
 
+# Serverless names a version for clients that ask for one (8.11.0), and is newer than any release.
+_SERVERLESS = "9.99.0"
+
+
 def _number_in(version: Mapping[str, Any], location: str) -> str:
+    if version.get("build_flavor") == "serverless":
+        return _SERVERLESS
     return str(version["number"])
 
 

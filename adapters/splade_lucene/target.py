@@ -8,7 +8,7 @@ from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.secrets import check_header
 from splade_connectors.backends.targets import Target
 from splade_connectors.backends.tls import check_files
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, NotSupported
 from splade_connectors.options import ConnectOptions
 from splade_lucene.address import IndexAddress
 from splade_lucene.dialect import Dialect, Kind
@@ -18,9 +18,18 @@ from splade_lucene.schema import check_field_name, check_index_name
 DEFAULT_FIELD = "splade"
 
 
+_SERVERLESS_OF_AMAZON = ".aoss.amazonaws.com"
+
+
 def check_transport(target: Target) -> None:
     """Refuse anything but HTTP and HTTPS."""
     scheme = target.scheme
+    if target.host.endswith(_SERVERLESS_OF_AMAZON):
+        raise NotSupported(
+            f"{target}: Amazon OpenSearch Serverless is not supported: it takes signed requests "
+            "only, and has no scroll, no refresh and no updates by query; use an Amazon OpenSearch "
+            "Service domain (HOST.es.amazonaws.com)"
+        )
     if target.transport not in ("", "https"):
         raise ConfigurationError(
             f"{scheme}+{target.transport} is not known; write {scheme} or {scheme}+https"

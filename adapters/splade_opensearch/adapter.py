@@ -39,9 +39,14 @@ class OpenSearchAdapter:
         check_transport(target)
         backend = LuceneBackend(index_address(target, keys, options, OPENSEARCH))
         kind = library.AsyncOpenSearch if asynchronous else library.OpenSearch
-        use_ssl = target.transport == "https"
+        host = {
+            "host": target.host,
+            "port": target.port or _PORT,
+            "use_ssl": target.transport == "https",
+            "url_prefix": target.prefix,
+        }
         client = kind(
-            hosts=[{"host": target.host, "port": target.port or _PORT, "use_ssl": use_ssl}],
+            hosts=[host],
             headers=_credentials(target, options),
             timeout=options.timeout_s,
             max_retries=0,

@@ -133,8 +133,13 @@ def _tls(target: Target, options: ConnectOptions) -> dict[str, Any]:
 def _address(target: Target) -> dict[str, Any]:
     port = target.port or _PORTS[target.transport]
     if target.transport == "grpc":
+        if target.prefix:
+            raise ConfigurationError(
+                f"{target}: gRPC has no paths before the collection; write qdrant:// or "
+                "qdrant+https://"
+            )
         return {"host": target.host, "grpc_port": port, "prefer_grpc": True}
-    return {"host": target.host, "port": port}
+    return {"host": target.host, "port": port, "prefix": target.prefix or None}
 
 
 def _opened(

@@ -21,6 +21,7 @@ class Target:
         host: host name; empty for embedded stores.
         port: None for the scheme's usual one.
         path: collection or index name, or the folder of an embedded store.
+        prefix: what stands before it: the path of a server behind a proxy, such as "search/v1".
         parameters: the query parameters of the URL.
         username: from the URL.
         password: from the URL.
@@ -31,6 +32,7 @@ class Target:
     host: str = ""
     port: int | None = None
     path: str = ""
+    prefix: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -47,7 +49,7 @@ class Target:
             return f"{scheme}:{self.path}"
         port = f":{self.port}" if self.port else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}{port}/{self.path}"
+        return f"{scheme}://{host}{port}/{self.prefix and f'{self.prefix}/'}{self.path}"
 
 
 def parse_target(text: str) -> Target:
@@ -114,11 +116,13 @@ def _remote(scheme: str, transport: str, text: str) -> Target:
         )
     if parts.fragment:
         raise ConfigurationError(f"{shown}: a # in a name is written %23")
-    path = unquote(parts.path.strip("/"))
-    if not path or "/" in path:
+    prefix, _, name = parts.path.strip("/").rpartition("/")
+    path = unquote(name)
+    if not path or "/" in path or prefix.endswith("/"):
         raise ConfigurationError(
             f"{scheme}://{parts.hostname} must be followed by one name, "
-            f"the collection or index: {scheme}://{parts.hostname}/NAME"
+            f"the collection or index, after the path of the server if it has one: "
+            f"{scheme}://{parts.hostname}/NAME, {scheme}://{parts.hostname}/PATH/NAME"
         )
     return Target(
         scheme=scheme,
@@ -126,6 +130,7 @@ def _remote(scheme: str, transport: str, text: str) -> Target:
         host=parts.hostname,
         port=port,
         path=path,
+        prefix=prefix,
         parameters=_parameters(parts.query),
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,

@@ -34,7 +34,10 @@ def command(
     split: parameters.Split = "test",
     run_file: Annotated[
         Path | None,
-        typer.Option(help="Write the rankings as TREC runs, OUT.NAME.trec for each row."),
+        typer.Option(
+            help="Write the ranking here, as a TREC run; where there are several rows, OUT.trec "
+            "becomes OUT.NAME.trec, one for each."
+        ),
     ] = None,
     fusion: Annotated[
         list[str] | None,
@@ -56,6 +59,7 @@ def command(
     """
     from splade_connectors.evaluate import evaluate, read_beir, write_run
     from splade_connectors.evaluate.data import beir_files
+    from splade_connectors.evaluate.language import language_warning
 
     judged = read_beir(beir, split)
     read = [*beir_files(beir, split), legs.dense_vectors]
@@ -75,6 +79,9 @@ def command(
         else:
             ranking: dict[str, dict[str, float]] = {}
             found = evaluate(store, judged, show, run=ranking)
+    warning = language_warning(store.encoder, judged.queries.values())
+    if warning:
+        printing.warn(warning)
     if len(made) > 1:
         if run_file:
             write_runs(compared, run_file)
@@ -99,12 +106,13 @@ def _compared(
     from splade_connectors.fusion.spec import Rrf
     from splade_connectors.fusion.tuning import misfit
 
-    tuning = None if fusions else store.tuning()
+    kept = store.tuning()
+    tuning = None if fusions else kept
     other = misfit(tuning, [leg.name for leg in legs]) if tuning else None
     if other:
         printing.warn(f"{other}: it has no row")
         tuning = None
-    return compare(store, judged, legs, fusions or [Rrf()], show, tuning=tuning)
+    return compare(store, judged, legs, fusions or [Rrf()], show, tuning=tuning, kept=kept)
 
 
 def print_evaluation(found: Evaluation) -> None:
@@ -134,7 +142,7 @@ def print_comparison(found: Comparison) -> None:
         table.column(name, number=True)
     for row in found.rows:
         table.row(
-            row.name,
+            f"{row.name}, tuned on these queries" if row.tuned_on else row.name,
             *(f"{value:.4f}" for value in row.measures.values()),
             f"{row.p50_ms:.1f} ms",
             f"{row.p95_ms:.1f} ms",

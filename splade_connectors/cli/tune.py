@@ -50,8 +50,9 @@ def command(
 ) -> None:
     """Find weights, scales and windows of a fusion from judged queries.
 
-    What is chosen on some of the queries is measured on the others. Needs at least 20 judged
-    queries, and a second leg.
+    What is chosen on some of the queries is measured on the others, and recommended, saved or
+    written only if it is better there than each leg alone. Needs at least 20 judged queries, and a
+    second leg.
     """
     from splade_connectors.evaluate import read_beir, tune
     from splade_connectors.evaluate.data import beir_files
@@ -91,14 +92,16 @@ def command(
             save=save,
             on_progress=show,
         )
-    if output:
+    if output and study.tuning.is_better:
         write_tuning(study.tuning, output)
     if report:
         write_text(report, render(study))
     for warning in study.warnings:
         printing.warn(warning)
     if json:
-        printing.print_json(study.tuning.to_json())
+        better = study.tuning.is_better
+        more = {"recommended": better, "saved": save and better}
+        printing.print_json(study.tuning.to_json() | more)
     else:
         print_study(study, saved=save)
 
@@ -146,6 +149,9 @@ def print_study(study: Study, *, saved: bool = False) -> None:
         study.best_leg,
         TEST,
     )
+    if not tuning.is_better:
+        warn_of_gaps(study)
+        return
     more = [f"--candidates {tuning.candidates}"]
     if tuning.max_query_terms is not None:
         more.append(f"--max-query-terms {tuning.max_query_terms}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from splade_connectors.documents import DocumentId
@@ -39,6 +39,7 @@ class Row:
         p95_ms: 95th percentile of the same.
         difference: its nDCG@10 less the best leg's; 0 for that leg itself.
         p: of that difference (`randomization_test`); None for that leg itself.
+        tuned_on: whether the fusion was chosen on these queries: others will see less.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row:
     p95_ms: float
     difference: float
     p: float | None
+    tuned_on: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -59,6 +61,7 @@ class Row:
             "p95_ms": round(self.p95_ms, 2),
             "difference": round(self.difference, 4),
             "p": None if self.p is None else round(self.p, 5),
+            "tuned_on_these_queries": self.tuned_on,
         }
 
 
@@ -104,6 +107,7 @@ def compare(
     on_progress: OnProgress | None = None,
     *,
     tuning: Tuning | None = None,
+    kept: Tuning | None = None,
 ) -> Comparison:
     """Measure each leg alone and each fusion.
 
@@ -117,6 +121,7 @@ def compare(
         fusions: of all legs.
         on_progress: called after each query, of both rounds.
         tuning: adds a row for it, with its own windows and number of query terms.
+        kept: a tuning whose fusion may be among the fusions; that of these queries is marked.
 
     Raises:
         ConfigurationError: when a fusion's weights do not fit the legs.
@@ -145,9 +150,20 @@ def compare(
     texts = list(judged.queries.values())
     times = time_searches(store, texts, calls, max_query_terms=limits, on_progress=shown)
     measures = {name: measure_ranked(judged, run) for name, run in runs.items()}
+    seen = {
+        name
+        for known in (tuning, kept)
+        if known is not None and known.chosen_on == judged.fingerprint()
+        for name in (f"tuning: {known.summary()}", format_fusion(known.to_fusion()))
+    }
     best = max(searches, key=lambda name: statistics.fmean(measures[name][MAIN].values()))
     return Comparison(
-        rows=tuple(_row(name, name in searches, best, measures, times[name]) for name in measures),
+        rows=tuple(
+            replace(
+                _row(name, name in searches, best, measures, times[name]), tuned_on=name in seen
+            )
+            for name in measures
+        ),
         best_leg=best,
         queries=len(judged.queries),
         unknown_queries=len(judged.unknown_queries),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,11 @@ class Judged:
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
     unknown_queries: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Tells these queries from others, whatever folder they lie in."""
+        texts = "\0".join(sorted(self.queries.values()))
+        return hashlib.sha256(texts.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def read_beir(folder: Path, split: str = "test") -> Judged:

@@ -105,8 +105,9 @@ def _choice(study: Study) -> str:
     of = study.tuning
     best = of.against[study.best_leg]
     terms = "all terms" if of.max_query_terms is None else f"at most {of.max_query_terms} terms"
+    chosen = "Chosen" if of.is_better else "Best of all, and not recommended"
     return (
-        f'<div class="choice"><p>Chosen: <code>{escape(of.fusion)}</code>, a window of '
+        f'<div class="choice"><p>{chosen}: <code>{escape(of.fusion)}</code>, a window of '
         f"{of.candidates} candidates per leg, {terms} of the sparse query.</p>"
         f"<p>nDCG@10 on held-out queries: <strong>{of.held_out:.4f}</strong>, "
         f"{best.difference:+.4f} against {escape(study.best_leg)} alone ({best.ndcg:.4f}); "
@@ -157,7 +158,7 @@ def _weights(study: Study) -> str:
     )
     picture = plot(
         "nDCG@10 against weight",
-        f"nDCG@10 on all queries against the {label}: {peaks}.",
+        f"nDCG@10 on all queries, which it was tuned on, against the {label}: {peaks}.",
         series,
         Axis(label=label, low=0.0, high=1.0),
         Axis(label="nDCG@10"),
@@ -168,7 +169,7 @@ def _weights(study: Study) -> str:
         for weight in weights
     ]
     table = _table(
-        "nDCG@10 on all queries, at the chosen window and number of terms.",
+        "nDCG@10 on all queries, which it was tuned on, at the chosen window and number of terms.",
         ("weight", *(curve.name for curve in study.curves)),
         rows,
         text=0,
@@ -191,7 +192,8 @@ def _speed(study: Study) -> str:
     )
     picture = plot(
         "nDCG@10 against latency",
-        f"nDCG@10 on all queries against the median time of a search: {listed}.",
+        "nDCG@10 on all queries, which it was tuned on, against the median time of a search: "
+        f"{listed}.",
         series,
         Axis(label="median time of a search, ms", low=0.0),
         Axis(label="nDCG@10"),

@@ -67,7 +67,8 @@ def tune(
         folds: parts that the queries are dealt into; each is held out once.
         seed: of the dealing.
         dataset: name for the record.
-        save: keep what is chosen with the index (`Store.save_tuning`).
+        save: keep what is chosen with the index (`Store.save_tuning`), if it is better than each
+            leg alone on held-out queries (`Tuning.is_better`).
         on_progress: called after each query, of all rounds.
 
     Raises:
@@ -99,13 +100,15 @@ def tune(
         queries=len(judged.queries),
         folds=folds,
         seed=seed,
+        chosen_on=judged.fingerprint(),
     )
-    if save:
+    if save and tuning.is_better:
         store.save_tuning(tuning)
+    results = _results(search, parts, alone, best, tuned, final)
     return Study(
         tuning=tuning,
         best_leg=best,
-        results=_results(search, parts, alone, best, tuned, final),
+        results=results,
         folds=tuple(fold for fold, _ in held),
         curves=search.curves(final),
         curve_leg=legs[0].name if len(legs) == 2 else "",
@@ -114,7 +117,7 @@ def tune(
         relevant=_relevant(judged, search.windows(final), final.fusion),
         unknown_queries=len(judged.unknown_queries),
         missing_documents=missing_documents(store, judged),
-        warnings=_warnings(len(judged.queries)),
+        warnings=(*_warnings(len(judged.queries)), *_not_better(tuning, best, results)),
     )
 
 
@@ -282,6 +285,22 @@ def _model(store: Store, save: bool) -> str:
     if found.capabilities.exists and found.manifest is None and save:
         raise no_manifest(found.location)
     return found.manifest.model if found.manifest else ""
+
+
+def _not_better(tuning: Tuning, best: str, results: Sequence[Result]) -> tuple[str, ...]:
+    """What to do where tuning has found nothing that is worth a second leg."""
+    if tuning.is_better:
+        return ()
+    leg = tuning.against[best].ndcg
+    untuned = [row for row in results if row.fusion and not row.tuned and row.ndcg > leg]
+    instead = f"search by {best} alone"
+    if untuned:
+        row = max(untuned, key=lambda row: row.ndcg)
+        instead = f"untuned, {row.fusion} has {row.ndcg:.4f}"
+    return (
+        f"no tuned fusion is better than {best} alone on held-out queries ({tuning.held_out:.4f}, "
+        f"{best} {leg:.4f}), so none is recommended or saved: {instead}",
+    )
 
 
 def _warnings(queries: int) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class Tuning:
         queries: how many.
         folds: how many the queries were dealt into.
         seed: of the dealing.
+        chosen_on: fingerprint of the queries; "" in records of earlier versions.
         format: version of this record.
     """
 
@@ -63,7 +64,13 @@ class Tuning:
     queries: int
     folds: int
     seed: int
+    chosen_on: str = ""
     format: int = FORMAT
+
+    @property
+    def is_better(self) -> bool:
+        """Whether it beats every leg alone on held-out queries; else it is not recommended."""
+        return all(self.held_out > leg.ndcg for leg in self.against.values())
 
     def to_fusion(self) -> Fusion:
         """The fusion as a value."""

@@ -21,7 +21,7 @@ from splade_connectors.errors import ConfigurationError, RequestRejected, Unavai
 from splade_connectors.options import ConnectOptions
 from splade_connectors.testing import HashEncoder
 from splade_lucene.transport import BoundedResponse
-from tests.integration.elasticsearch_fake import PRODUCT, fake_elasticsearch, serving
+from tests.integration.elasticsearch_fake import PRODUCT, Answer, Asked, fake_elasticsearch, serving
 
 SCHEMES = ("elasticsearch", "opensearch")
 ROOT = b'{"version": {"number": "3.6.0", "distribution": "opensearch"}}'
@@ -252,3 +252,22 @@ async def test_ids_that_look_like_paths_are_ids(id: str, awaited: bool) -> None:
                 store.update(id, text="tide")
         paths = [asked.path for asked in fake.asked if "/_update/" in asked.path]
         assert paths == [f"/articles/_update/{quote(id, safe='')}"]
+
+
+def test_serverless_counts_as_the_newest_version() -> None:
+    """It reports 8.11.0, which would have neither the queries nor the vectors in `_source`."""
+
+    def script(asked: Asked) -> Answer | None:
+        if asked.path == "/":
+            version = {"number": "8.11.0", "build_flavor": "serverless"}
+            return Answer(200, {"version": version})
+        return None
+
+    with fake_elasticsearch(script) as (host, fake):
+        with connect(f"elasticsearch://{host}/x", encoder=HashEncoder()) as store:
+            store.index([Document(id="1", text="word")])
+            assert store.inspect().capabilities.version >= (9, 3)
+            store.get(["1"], with_vectors=True)
+        assert fake.mapping["properties"]["splade"]["type"] == "sparse_vector"
+        (read,) = [asked.query for asked in fake.asked if asked.path.endswith("/_mget")]
+        assert "_source_exclude_vectors=false" in read

@@ -192,9 +192,27 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     right = np.array([word_vector(text) for text in queries.values()])
     broken = right.copy()
     broken[3, 5] = np.nan
-    for name, values in {"right": right, "short": right[:, :7], "broken": broken}.items():
+    made = {"right": right, "short": right[:, :7], "broken": broken}
+    for name, values in made.items():
         np.savez(folder / f"{name}.npz", ids=np.array(list(queries)), vectors=values)
-    return {name: folder / f"{name}.npz" for name in ("right", "short", "broken")}
+    return {name: folder / f"{name}.npz" for name in made}
+
+
+def halves(folder: Path, count: int = 20) -> tuple[Path, Path]:
+    """Judged queries, half of which words find and half of which vectors do; and the vectors."""
+    found = [row for row in rows() if row["title"]][: count + 1]
+    (folder / "qrels").mkdir(parents=True)
+    texts, vectors, lines = [], [], []
+    for at, row in enumerate(found[:count]):
+        by_words = at % 2
+        texts.append({"_id": f"q{at}", "text": row["title"] if by_words else f"zzxq {at}"})
+        vectors.append((found[at + 1] if by_words else row)["dense"])
+        lines.append(f"q{at}\t{row['_id']}\t1\n")
+    jsonl(folder / "queries.jsonl", texts)
+    (folder / "qrels" / "test.tsv").write_text("".join(lines))
+    file = folder / "vectors.npz"
+    np.savez(file, ids=np.array([text["_id"] for text in texts]), vectors=np.array(vectors))
+    return folder, file
 
 
 def judged(folder: Path, count: int, *more: str) -> Path:
@@ -781,11 +799,11 @@ def test_indexing_and_attaching_again_keep_the_tuning(
 
 
 def test_tuning_saves_and_forgets(
-    run: Run, place: Place, dense: list[object], vectors: dict[str, Path], tmp_path: Path
+    run: Run, place: Place, dense: list[object], tmp_path: Path
 ) -> None:
     before = kept(place.target)
-    few = judged(tmp_path / "few", 20)
-    line = ["tune", place.target, "--beir", few, "--dense-vectors", vectors["right"]]
+    few, queries = halves(tmp_path / "few")
+    line = ["tune", place.target, "--beir", few, "--dense-vectors", queries]
     done = run(*line, "--save", "--output", "out.json")
     assert done.code == 0, done.err
     assert "Saved: searches by sparse, dense that name no fusion use it." in done.out
@@ -805,6 +823,46 @@ def test_tuning_saves_and_forgets(
     assert run(*search).json == run(*search, "--fusion", "rrf").json
     assert run("tune", place.target, "--forget").out == "The index keeps no tuning.\n"
     assert run("tune", place.target, "--forget", "--json").json == {"removed": None}
+
+
+def test_what_is_not_better_than_a_leg_is_neither_recommended_nor_saved(
+    run: Run, edge: Place, vectors: dict[str, Path], tmp_path: Path
+) -> None:
+    before = kept(edge.target)
+    few = judged(tmp_path / "few", 20)
+    line = ["tune", edge.target, "--beir", few, "--dense-vectors", vectors["right"], "--save"]
+    done = run(*line, "--output", "out.json", "--report", "out.html")
+    assert done.code == 0, done.err
+    assert "no tuned fusion is better than sparse alone on held-out queries" in done.err
+    assert "Use it" not in done.out
+    assert "Saved" not in done.out
+    assert not Path("out.json").exists()
+    assert "Best of all, and not recommended" in Path("out.html").read_text()
+    assert kept(edge.target) == before
+    found = run(*line, "--json").json
+    assert (found["recommended"], found["saved"]) == (False, False)
+
+
+def test_figures_of_queries_that_were_tuned_on_are_marked(
+    run: Run, edge: Place, tmp_path: Path
+) -> None:
+    few, queries = halves(tmp_path / "few")
+    line = [edge.target, "--beir", few, "--dense-vectors", queries]
+    assert run("tune", *line, "--save", "--output", "out.json").code == 0
+    fusion = read_tuning(Path("out.json")).fusion
+    try:
+        for more in ([], ["--fusion", fusion, "--fusion", "rrf"]):
+            rows = run("evaluate", *line, *more, "--json").json["rows"]
+            marked = [row["name"] for row in rows if row["tuned_on_these_queries"]]
+            assert len(marked) == 1
+            assert fusion in marked[0]
+        assert "tuned on these queries" in " ".join(run("evaluate", *line).out.split())
+        other, vectors = halves(tmp_path / "other", 22)
+        line = [edge.target, "--beir", other, "--dense-vectors", vectors]
+        rows = run("evaluate", *line, "--json").json["rows"]
+        assert not any(row["tuned_on_these_queries"] for row in rows)
+    finally:
+        run("tune", edge.target, "--forget")
 
 
 def test_a_tuning_beside_a_manifest_in_a_file(

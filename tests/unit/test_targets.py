@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splade_connectors import aconnect, connect
 from splade_connectors.backends.targets import Target, parse_target
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, NotSupported
 
 SECRET = "hunter2hunter2"
 
@@ -97,6 +97,18 @@ SECRET = "hunter2hunter2"
             ),
         ),
         (
+            "elasticsearch+https://example.org:8443/search/v1/articles?field=s",
+            Target(
+                scheme="elasticsearch",
+                transport="https",
+                host="example.org",
+                port=8443,
+                prefix="search/v1",
+                path="articles",
+                parameters={"field": "s"},
+            ),
+        ),
+        (
             "edge:index?vector=my%20vector",
             Target(scheme="edge", path="index", parameters={"vector": "my vector"}),
         ),
@@ -123,7 +135,7 @@ def test_a_target_is_read(text: str, target: Target) -> None:
         ("localhost:6333/x", "localhost://… names no host"),
         ("qdrant://localhost", r"must be followed by one name, .*: qdrant://localhost/NAME"),
         ("qdrant://localhost/", "must be followed by one name, the collection or index"),
-        ("qdrant://localhost/a/b", "must be followed by one name"),
+        ("qdrant://localhost/a//b", "must be followed by one name"),
         ("qdrant://localhost/a%2Fb", "must be followed by one name"),
         ("qdrant://localhost/a#1", "# in a name is written %23"),
         ("qdrant://localhost:http/x", "its host or port cannot be read"),
@@ -269,3 +281,15 @@ async def test_a_blocking_client_is_refused_by_aconnect() -> None:
 
     with pytest.raises(ConfigurationError, match=r"your QdrantClient goes with connect"):
         await aconnect(QdrantClient(":memory:"), "articles")
+
+
+@pytest.mark.parametrize("scheme", ["opensearch+https", "elasticsearch+https"])
+def test_amazons_serverless_is_refused_in_a_sentence(scheme: str) -> None:
+    host = "abc.eu-central-1.aoss.amazonaws.com"
+    with pytest.raises(NotSupported, match="Amazon OpenSearch Serverless is not supported: it tak"):
+        connect(f"{scheme}://{host}/articles")
+
+
+def test_grpc_has_no_path_before_the_collection() -> None:
+    with pytest.raises(ConfigurationError, match="gRPC has no paths before the collection"):
+        connect("qdrant+grpc://localhost/search/articles")

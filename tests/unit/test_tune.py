@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from splade_connectors import SparseEncoder
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.evaluate import Judged, LegRun, Tuning, calibrate, read_tuning, write_tuning
 from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked
 from splade_connectors.evaluate.grid import Grid, weight_grid
+from splade_connectors.evaluate.language import language_warning
 from splade_connectors.evaluate.settings import deal, families
 from splade_connectors.fusion import (
     DenseLeg,
@@ -163,6 +166,43 @@ def test_a_tuning_survives_json(tmp_path: Path) -> None:
     write_tuning(TUNING, tmp_path / "tuning.json")
     assert read_tuning(tmp_path / "tuning.json") == TUNING
     assert TUNING.to_fusion() == WeightedSum(weights=(0.3, 0.7), scale=(21.4, 0.86))
+
+
+def test_a_tuning_is_recommended_only_if_it_beats_every_leg() -> None:
+    against = {
+        "sparse": Against(ndcg=0.64, difference=0.06, p=0.001),
+        "dense": Against(ndcg=0.7, difference=0.0, p=1.0),
+    }
+    assert TUNING.is_better
+    assert not dataclasses.replace(TUNING, against=against).is_better
+    assert dataclasses.replace(TUNING, against=against, held_out=0.7001).is_better
+
+
+def test_queries_are_told_apart_by_their_texts() -> None:
+    one = Judged(queries={"a": "x", "b": "y"}, qrels={})
+    assert one.fingerprint() == Judged(queries={"1": "y", "2": "x"}, qrels={}).fingerprint()
+    assert one.fingerprint() != Judged(queries={"a": "x"}, qrels={}).fingerprint()
+
+
+GERMAN = ["Wie funktionieren Impfstoffe gegen Grippe?", "Warum geht der Teig auf?"]
+FRENCH = ["Comment fonctionnent les vaccins contre la grippe ?", "Pourquoi la pâte lève-t-elle ?"]
+RUSSIAN = ["Как работают вакцины от гриппа?", "Почему поднимается тесто?"]
+ENGLISH = ["how do vaccines against influenza work", "why does a dough rise"]
+CODES = ["ISO 9001 certification", "vitamin B12 deficiency in C57BL/6 mice", "x y z in R"]
+
+
+@pytest.mark.parametrize("queries", [GERMAN, FRENCH, RUSSIAN])
+def test_another_language_than_the_models_is_warned_of(
+    encoder: SparseEncoder, queries: list[str]
+) -> None:
+    warning = language_warning(encoder, queries)
+    assert warning is not None
+    assert re.match(r"\d+% of the pieces of these queries are unknown to splade-tiny or", warning)
+
+
+@pytest.mark.parametrize("queries", [ENGLISH, CODES, [], ["?"]])
+def test_the_models_own_language_is_not(encoder: SparseEncoder, queries: list[str]) -> None:
+    assert language_warning(encoder, queries) is None
 
 
 def test_entries_of_later_versions_are_ignored() -> None:
