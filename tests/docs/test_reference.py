@@ -27,7 +27,7 @@ OPTIONS = [
 
 @pytest.mark.parametrize("name", splade_connectors.__all__)
 def test_every_public_name_is_documented_where_it_is_used(name: str) -> None:
-    documented = re.compile(rf"^\.\. auto\w+:: splade_connectors\.{name}$", re.MULTILINE)
+    documented = re.compile(rf"^\.\. auto\w+:: splade_connectors\.{name}(\.\w+)?$", re.MULTILINE)
     pages = [page.read_text(encoding="utf-8") for page in PAGES]
     (text,) = [text for text in pages if documented.search(text)]
     example = "".join(block.body for block in blocks(text) if block.kind == "python")
