@@ -27,12 +27,13 @@ from splade_connectors.operations.attach.run import attach_options, say_how_far_
 from splade_connectors.operations.edit import count, delete, get, known, update
 from splade_connectors.operations.explain import explain
 from splade_connectors.operations.export import Exporting
+from splade_connectors.operations.found import Hits
 from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
     say_how_far,
     write_options,
 )
-from splade_connectors.operations.search import Hits, Query
+from splade_connectors.operations.search import Query
 from splade_connectors.operations.session import Inspection, inspect
 from splade_connectors.operations.tuning import save_tuning, tuning
 from splade_connectors.options import (
@@ -96,6 +97,9 @@ class AsyncStore(Verbs):
         group_by: str | None = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
+        min_score: float | None = None,
+        with_total: bool = False,
+        with_terms: bool = False,
         with_legs: bool = False,
         path: FusionPath = "auto",
     ) -> Hits:
@@ -107,6 +111,9 @@ class AsyncStore(Verbs):
             group_by=group_by,
             with_payload=with_payload,
             max_query_terms=max_query_terms,
+            min_score=min_score,
+            with_total=with_total,
+            with_terms=with_terms,
         )
         steps = searching(self._session, query, dense, legs, fusion, options, path, with_legs)
         return await self._run(steps)

@@ -114,6 +114,9 @@ class Hit:
         group: with `group_by`, the value of that field; this is the best document that has it.
         more: with `group_by`, how many further documents found have this value; counted up to
             10,000.
+        terms: with `with_terms`, the terms that query and document share, largest contribution
+            first.
+        snippet: with `with_terms`, the part of the text that has the most of them.
     """
 
     id: DocumentId
@@ -122,6 +125,45 @@ class Hit:
     legs: Mapping[str, LegScore] = field(default_factory=dict)
     group: Any = None
     more: int = 0
+    terms: tuple[TermContribution, ...] = ()
+    snippet: Snippet | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snippet:
+    """A part of a text, with the words marked that have terms of the query.
+
+    Attributes:
+        text: the part; "…" where it was cut.
+        marks: (start, end) of each marked word in it.
+    """
+
+    text: str
+    marks: tuple[tuple[int, int], ...] = ()
+
+    def marked(self, before: str, after: str) -> str:
+        """The text with something around each marked word, such as "<b>" and "</b>".
+
+        The text itself is not escaped.
+        """
+        parts, last = [], 0
+        for start, end in self.marks:
+            parts += [self.text[last:start], before, self.text[start:end], after]
+            last = end
+        return "".join([*parts, self.text[last:]])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Total:
+    """How many documents match.
+
+    Attributes:
+        value: the number.
+        exact: whether there are no more; else there are at least so many.
+    """
+
+    value: int
+    exact: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

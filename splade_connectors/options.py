@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -245,6 +246,10 @@ class SearchOptions:
         with_payload: return the stored fields of each hit.
         max_query_terms: most terms of the query that are sent, the heaviest; None takes what
             the server's clause limit allows.
+        min_score: leave out hits that score less.
+        with_total: count the documents that match.
+        with_terms: return the terms that each hit matched, and the part of its text with most of
+            them.
     """
 
     limit: int = 10
@@ -253,8 +258,13 @@ class SearchOptions:
     group_by: str | None = None
     with_payload: bool = True
     max_query_terms: int | None = None
+    min_score: float | None = None
+    with_total: bool = False
+    with_terms: bool = False
 
     def __post_init__(self) -> None:
+        if self.min_score is not None and not math.isfinite(self.min_score):
+            raise ConfigurationError(f"min_score must be a finite number, not {self.min_score!r}")
         if self.group_by is not None and (
             not isinstance(self.group_by, str) or not all(self.group_by.split("."))
         ):

@@ -36,13 +36,14 @@ from splade_connectors.operations.attach.run import (
 from splade_connectors.operations.edit import count, delete, get, known, update
 from splade_connectors.operations.explain import explain
 from splade_connectors.operations.export import Exporting
+from splade_connectors.operations.found import Hits
 from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
     how_far,
     say_how_far,
     write_options,
 )
-from splade_connectors.operations.search import Hits, Query
+from splade_connectors.operations.search import Query
 from splade_connectors.operations.session import Inspection, inspect
 from splade_connectors.operations.tuning import save_tuning, tuning
 from splade_connectors.options import (
@@ -127,6 +128,9 @@ class Store(Verbs):
         group_by: str | None = None,
         with_payload: bool = True,
         max_query_terms: int | None = None,
+        min_score: float | None = None,
+        with_total: bool = False,
+        with_terms: bool = False,
         with_legs: bool = False,
         path: FusionPath = "auto",
     ) -> Hits:
@@ -148,11 +152,17 @@ class Store(Verbs):
                 `more`. Documents without a value are left out.
             with_payload: return the stored fields.
             max_query_terms: most terms sent, the heaviest.
+            min_score: leave out hits that score less.
+            with_total: count the documents that match, exactly or up to a bound, as `hits.total`:
+                one request more; of several legs, those in their windows.
+            with_terms: return the terms that each hit shares with the query (`hit.terms`), and the
+                part of its text that has most of them (`hit.snippet`): one request more.
             with_legs: obtain each leg's rank and score also where the server fuses.
             path: "auto" takes the best exact path; "server" refuses where the server cannot.
 
         Returns:
-            Hits in a tuple; its attribute `plan` holds the request and any warnings.
+            Hits in a tuple; its attribute `plan` holds the request and any warnings, `total` the
+            number that was asked for.
         """
         options = SearchOptions(
             limit=limit,
@@ -161,6 +171,9 @@ class Store(Verbs):
             group_by=group_by,
             with_payload=with_payload,
             max_query_terms=max_query_terms,
+            min_score=min_score,
+            with_total=with_total,
+            with_terms=with_terms,
         )
         steps = searching(self._session, query, dense, legs, fusion, options, path, with_legs)
         return self._run(steps)

@@ -10,7 +10,14 @@ from typing import Any
 from urllib.parse import quote
 
 from splade_connectors.backends.protocol import Description, Plan
-from splade_connectors.documents import DocumentId, EncodedDocument, Hit, Outcome, StoredDocument
+from splade_connectors.documents import (
+    DocumentId,
+    EncodedDocument,
+    Hit,
+    Outcome,
+    StoredDocument,
+    Total,
+)
 from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import SearchOptions
@@ -178,6 +185,11 @@ class LuceneBackend:
                     f"and a document has several of {plan.body['collapse']['field']!r}"
                 ) from error
             raise
+
+    def total(self, plan: Plan) -> Steps[Total]:
+        """By the count of the query, which scores nothing."""
+        value = yield from self._count(plan.body["query"])
+        return Total(value=value)
 
     def fetch(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from splade_connectors.backends.attaching import AttachBackend, CopyBackend
+from splade_connectors.backends.grouping import MOST_COUNTED
 from splade_connectors.backends.metadata import is_marked
 from splade_connectors.backends.protocol import Description, HybridBackend, Plan
 from splade_connectors.backends.text_indexing import TextIndexBackend
@@ -16,6 +17,7 @@ from splade_connectors.documents import (
     Hit,
     Outcome,
     StoredDocument,
+    Total,
     Written,
 )
 from splade_connectors.errors import InvalidDocument
@@ -170,6 +172,14 @@ class QdrantBackend:
             return (yield from search_groups(self.address, plan))
         assert isinstance(plan, SearchPlan)
         return (yield from search_page(self.address, plan))
+
+    def total(self, plan: Plan) -> Steps[Total]:
+        """The points of the query without a page; of more than so many, that there are more."""
+        assert isinstance(plan, SearchPlan)
+        most = min(MOST_COUNTED, plan.most or MOST_COUNTED)
+        body = {name: value for name, value in plan.body.items() if name != "offset"}
+        found = yield self.address.request("query", {**body, "limit": most, "with_payload": False})
+        return Total(value=len(found), exact=len(found) < most)
 
     def fetch(
         self,

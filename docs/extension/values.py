@@ -39,6 +39,7 @@ VALUES = {
     "--max-length": "256",
     "--max-query-terms": "64",
     "--most-deleted": "0.1",
+    "--min-score": "5.0",
     "--model": "ibm-granite/granite-embedding-30m-sparse",
     "--offset": "10",
     "--output": "out/",

@@ -21,6 +21,7 @@ from splade_connectors.documents import (
     Hit,
     Outcome,
     StoredDocument,
+    Total,
 )
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath, HybridQuery
@@ -232,6 +233,9 @@ class Backend(Protocol):
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
         """Send the request of a plan."""
+
+    def total(self, plan: Plan) -> Steps[Total]:
+        """How many documents the query of a plan of this backend matches, whatever its page."""
 
     def fetch(
         self,

@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from splade_connectors.documents import Snippet
 from splade_connectors.shown import shown
 
 # Stands for a value while markup is parsed: no document has it there, for values come later.
@@ -68,6 +69,18 @@ class _Holes(string.Formatter):
         return _HOLE
 
 
+def _cell(value: object) -> Text:
+    """A value as text; the marked words of a snippet stand out."""
+    if not isinstance(value, Snippet):
+        return Text(shown(str(value)))
+    made, last = Text(), 0
+    for start, end in value.marks:
+        made.append(shown(value.text[last:start]))
+        made.append(shown(value.text[start:end]), "bold yellow")
+        last = end
+    return made.append(shown(value.text[last:]))
+
+
 class Table:
     """A table without lines; where it would not fit, a block of lines for each row.
 
@@ -97,10 +110,10 @@ class Table:
         """Add a row.
 
         Args:
-            *cells: anything; what it is as text is shown.
+            *cells: anything; what it is as text is shown, of snippets with their marks.
             style: of the first cell.
         """
-        first, *others = (Text(shown(str(cell))) for cell in cells)
+        first, *others = map(_cell, cells)
         first.stylize(style)
         self._rows.append([first, *others])
 
@@ -133,4 +146,6 @@ class Table:
             for (title, _, style), cell in zip(self._columns, row, strict=True):
                 if cell:
                     name = Text(f"{title.plain}: " if title else "", "dim")
-                    yield name.append_text(Text.assemble((cell.plain, style)))
+                    styled = cell.copy()
+                    styled.stylize_before(style)
+                    yield name.append_text(styled)

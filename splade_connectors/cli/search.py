@@ -11,13 +11,14 @@ import typer
 from splade_connectors import filters
 from splade_connectors.cli import common, hybrid, parameters, printing
 from splade_connectors.cli.groups import Flag, Group
+from splade_connectors.documents import Snippet
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import SearchOptions
 
 if TYPE_CHECKING:
     from splade_connectors.backends.protocol import Plan
     from splade_connectors.documents import Hit
-    from splade_connectors.operations.search import Hits
+    from splade_connectors.operations.found import Hits
 
 EXAMPLES = (
     "search edge:articles 'why does dough rise' --limit 3",
@@ -45,8 +46,14 @@ Searching = Annotated[
         group_by=Flag(),
         with_payload=Flag("--payload/--no-payload"),
         max_query_terms=Flag(minimum=1),
+        min_score=Flag(),
+        with_total=Flag("--total"),
+        with_terms=Flag("--terms"),
     ),
 ]
+# Of the options above, those that change nothing of the request.
+_BESIDE = ("min_score", "with_total", "with_terms")
+_TERMS_SHOWN = 5
 
 
 def command(
@@ -78,21 +85,26 @@ def command(
     used = legs.encoded_by(model)
     with common.open_store(target, connection, used, queries_only=True) as store:
         if dry_run:
-            print_plan(store.plan(query, **arguments), json)
+            asked = {name: value for name, value in arguments.items() if name not in _BESIDE}
+            print_plan(store.plan(query, **asked), json)
             return
+        if not json and options.with_payload:
+            arguments["with_terms"] = True  # people see where the matches are
         with_legs = json and "legs" in arguments
         hits = store.search(query, with_legs=with_legs, **arguments)
     for warning in hits.plan.warnings:
         printing.warn(warning)
     if json:
-        grouped = options.group_by is not None
-        printing.print_json([_as_json(hit, with_legs, grouped) for hit in hits])
-    else:
-        print_hits(hits, options.offset)
+        _print_json(hits, options, with_legs)
+        return
+    print_hits(hits, options.offset, with_terms=options.with_terms)
+    if hits.total is not None:
+        least = "" if hits.total.exact else "at least "
+        printing.say("[dim]{} of {}{:,} documents[/dim]", len(hits), least, hits.total.value)
 
 
-def print_hits(hits: Hits, offset: int = 0) -> None:
-    """A table: rank, score, id, and the beginning of the text."""
+def print_hits(hits: Hits, offset: int = 0, *, with_terms: bool = False) -> None:
+    """A table: rank, score, id, and where the text matches, or else its beginning."""
     from splade_connectors.cli.screen import Table
 
     if not hits:
@@ -107,10 +119,32 @@ def print_hits(hits: Hits, offset: int = 0) -> None:
         table.column("group", style="bold")
         table.column("more", number=True)
     table.column("text")
+    if with_terms:
+        table.column("terms")
     for rank, hit in enumerate(hits, start=offset + 1):
         group = (hit.group, hit.more) if grouped else ()
-        table.row(rank, f"{hit.score:.3f}", hit.id, *group, excerpt(hit.payload))
+        terms = (_heaviest(hit),) if with_terms else ()
+        table.row(rank, f"{hit.score:.3f}", hit.id, *group, _matching(hit), *terms)
     printing.print_table(table)
+
+
+def _matching(hit: Hit) -> str | Snippet:
+    """Where the text matches, after its title."""
+    found, title = hit.snippet, hit.payload.get("title")
+    if found is None:
+        return excerpt(hit.payload)
+    if not isinstance(title, str) or not title or found.text.startswith(" ".join(title.split())):
+        return found
+    before = f"{' '.join(title.split())} - "
+    marks = tuple((start + len(before), end + len(before)) for start, end in found.marks)
+    return Snippet(text=f"{before}{found.text}", marks=marks)
+
+
+def _heaviest(hit: Hit) -> str:
+    """The terms that add most."""
+    shown = [f"{term.text} {term.contribution:.1f}" for term in hit.terms[:_TERMS_SHOWN]]
+    more = len(hit.terms) - len(shown)
+    return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
 
 
 def excerpt(payload: Any) -> str:
@@ -170,10 +204,30 @@ def _check_path(path: str | None) -> None:
         raise ConfigurationError(f"--path is auto, server or client, not {path!r}")
 
 
-def _as_json(hit: Hit, with_legs: bool, grouped: bool = False) -> dict[str, Any]:
+def _print_json(hits: Hits, options: SearchOptions, with_legs: bool) -> None:
+    """A list of hits; with --total an object that has them."""
+    found = [_as_json(hit, options, with_legs) for hit in hits]
+    if hits.total is None:
+        printing.print_json(found)
+    else:
+        total = {"value": hits.total.value, "exact": hits.total.exact}
+        printing.print_json({"total": total, "hits": found})
+
+
+def _as_json(hit: Hit, options: SearchOptions, with_legs: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"id": hit.id, "score": hit.score, "payload": dict(hit.payload)}
-    if grouped:
+    if options.group_by is not None:
         found |= {"group": hit.group, "more": hit.more}
+    if options.with_terms:
+        found |= {
+            "terms": [
+                {"token": term.token, "text": term.text, "contribution": term.contribution}
+                for term in hit.terms
+            ],
+            "snippet": None
+            if hit.snippet is None
+            else {"text": hit.snippet.text, "marks": [list(mark) for mark in hit.snippet.marks]},
+        }
     if with_legs:
         found["legs"] = {
             name: {"rank": leg.rank, "score": leg.score} for name, leg in hit.legs.items()

@@ -8,11 +8,10 @@ from splade_connectors.documents import (
     DocumentId,
     Explanation,
     LegContribution,
-    TermContribution,
 )
-from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.operations.edit import get
+from splade_connectors.operations.found import contributions
 from splade_connectors.operations.search import Query, query_terms
 from splade_connectors.operations.session import Session, text_fields_of
 from splade_connectors.options import SearchOptions
@@ -44,33 +43,6 @@ def explain(
         query_terms=len(vector),
         document_terms=len(stored),
     )
-
-
-def contributions(
-    encoder: SparseEncoder,
-    query: SparseVector,
-    document: SparseVector,
-    query_terms: set[int],
-    document_terms: set[int],
-) -> list[TermContribution]:
-    """The shared terms, largest contribution first; ties by token."""
-    weights = document.to_dict()
-    shared = [(index, weight) for index, weight in query.to_dict().items() if index in weights]
-    ids = [index for index, _ in shared]
-    found = [
-        TermContribution(
-            token=token,
-            text=text,
-            query_weight=weight,
-            document_weight=weights[index],
-            in_query=index in query_terms,
-            in_document=index in document_terms,
-        )
-        for (index, weight), token, text in zip(
-            shared, encoder.tokens(ids), encoder.readable(ids), strict=True
-        )
-    ]
-    return sorted(found, key=lambda term: (-term.contribution, term.token))
 
 
 def leg_contribution(

@@ -9,7 +9,7 @@ from typing import Any
 
 from splade_connectors.backends.grouping import Best, best_of_each, value_in
 from splade_connectors.backends.protocol import Description, HybridBackend, Plan
-from splade_connectors.documents import DocumentId, Explanation, Hit, HybridExplanation
+from splade_connectors.documents import DocumentId, Explanation, Hit, HybridExplanation, Total
 from splade_connectors.errors import (
     AccessDenied,
     ConfigurationError,
@@ -34,13 +34,14 @@ from splade_connectors.fusion.spec import Fusion, Rrf, parse_fusion, weights_of
 from splade_connectors.fusion.tuning import Settings, tuned
 from splade_connectors.operations.edit import get
 from splade_connectors.operations.explain import explain, leg_contribution
+from splade_connectors.operations.found import Hits, completed
 from splade_connectors.operations.legs import (
     LegResolver,
     hybrid_backend,
     query_of,
     session_of,
 )
-from splade_connectors.operations.search import Hits, Query, asked_of, plan, search
+from splade_connectors.operations.search import Query, asked_of, plan, search
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.operations.tuning import tuning_in
 from splade_connectors.options import SearchOptions
@@ -122,10 +123,12 @@ class Hybrid:
     ) -> None:
         if path not in ("auto", "server", "client"):
             raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
-        if options.group_by and path == "server":
+        # What these ask for no server tells in one request.
+        whole = "group_by" if options.group_by else "with_total" if options.with_total else ""
+        if whole and path == "server":
             raise NotSupported(
-                f"group_by={options.group_by!r} of several legs takes the whole fused ranking, "
-                f"which no server gives in one request. {ELSE_THE_CLIENT}"
+                f"{whole} of several legs takes the whole fused ranking, which no server gives in "
+                f"one request. {ELSE_THE_CLIENT}"
             )
         self._session = session
         self._legs = legs
@@ -136,7 +139,7 @@ class Hybrid:
             check_page(legs, options.limit, options.offset)
             self._given = Settings(fusion=given, legs=legs, max_query_terms=options.max_query_terms)
         self._options = options
-        self._path: FusionPath = "client" if options.group_by else path
+        self._path: FusionPath = "client" if whole else path
         self._with_legs = with_legs
 
     def plan(self, query: Query) -> Steps[Plan]:
@@ -148,7 +151,7 @@ class Hybrid:
         resolved = yield from self._resolve(query)
         plan = yield from self._planned(resolved)
         if not resolved.query.legs:
-            return Hits.of((), plan)
+            return Hits.of((), plan, total=Total(value=0) if self._options.with_total else None)
         try:
             return (yield from self._executed(resolved, plan))
         except (AccessDenied, RequestRejected) as error:
@@ -159,15 +162,19 @@ class Hybrid:
         return (yield from self._executed(resolved, (yield from self._planned(resolved))))
 
     def _executed(self, resolved: _Resolved, plan: Plan) -> Steps[Hits]:
-        if plan.fused_by == "client":
-            return Hits.of((yield from self._fused_here(resolved)), plan)
         seen, query = resolved.seen, resolved.query
+        # Of the store's own vector, which the matched terms are of.
+        own = (leg.sparse for leg in query.legs if leg.kind == "sparse" and leg.place is None)
+        sparse = next(own, None)
+        if plan.fused_by == "client":
+            hits, total = yield from self._fused_here(resolved)
+            return Hits.of(hits, plan, query=sparse, total=total)
         hits = yield from self._backend.search_fused(seen, plan, query)
         if self._with_legs:
             rankings = yield from self._backend.search_legs(seen, query)
             places = {hit.id: hit.legs for hit in fuse(query.fusion, rankings)}
             hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
-        return Hits.of(hits, plan)
+        return Hits.of(hits, plan, query=sparse)
 
     def windows(self, query: Query) -> Steps[list[LegRanking]]:
         """What every leg finds, in the legs' order; a leg without a query found nothing."""
@@ -281,7 +288,7 @@ class Hybrid:
         warnings += plan.warnings
         return replace(plan, reason=reason, warnings=warnings, approximate=graphs)
 
-    def _fused_here(self, resolved: _Resolved) -> Steps[list[Hit]]:
+    def _fused_here(self, resolved: _Resolved) -> Steps[tuple[list[Hit], Total | None]]:
         query = resolved.query
         rankings = yield from self._backend.search_legs(resolved.seen, query)
         if self._options.group_by:
@@ -295,7 +302,7 @@ class Hybrid:
         if query.with_payload and page:
             payloads = yield from self._payloads(resolved.seen, [hit.id for hit in page])
         places = {hit.id: hit.legs for hit in fused}
-        return [
+        hits = [
             Hit(
                 id=hit.id,
                 score=hit.score,
@@ -306,6 +313,7 @@ class Hybrid:
             )
             for hit in page
         ]
+        return hits, _total(query, rankings) if self._options.with_total else None
 
     def _grouped(
         self, seen: Description, fused: Sequence[FusedHit], path: str
@@ -327,6 +335,16 @@ class Hybrid:
     @property
     def _backend(self) -> HybridBackend:
         return hybrid_backend(self._session)
+
+
+def _total(query: HybridQuery, rankings: Sequence[LegRanking]) -> Total:
+    """The documents of all windows: all that match, unless a window is full."""
+    found = {id for ranking in rankings for id in ranking.ids}
+    full = any(
+        leg.candidates is not None and len(ranking.ids) >= leg.candidates
+        for leg, ranking in zip(query.legs, rankings, strict=True)
+    )
+    return Total(value=len(found), exact=not full)
 
 
 def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
@@ -374,10 +392,12 @@ def searching(
     with_legs: bool,
 ) -> Steps[Hits]:
     """The search that the arguments ask for: of the sparse leg alone, or of several."""
-    if not _is_hybrid(dense, legs, fusion):
-        return search(session, query, options)
-    hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, with_legs)
-    return hybrid.search(query)
+    if _is_hybrid(dense, legs, fusion):
+        hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, with_legs)
+        hits = yield from hybrid.search(query)
+    else:
+        hits = yield from search(session, query, options)
+    return (yield from completed(session, query, hits, options))
 
 
 def planning(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from splade_connectors.backends.protocol import Capabilities, Description, Plan
-from splade_connectors.documents import Hit
+from splade_connectors.documents import Total
 from splade_connectors.errors import ConfigurationError, NotFound
 from splade_connectors.filters import Exists
+from splade_connectors.operations.found import Hits
 from splade_connectors.operations.many_terms import warn_of_many_terms
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.options import PruneOptions, SearchOptions
@@ -17,19 +17,6 @@ from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
 Query = str | SparseVector
-
-
-class Hits(tuple[Hit, ...]):
-    """The hits of a search, best first, with the plan that found them as `plan`."""
-
-    plan: Plan
-
-    @classmethod
-    def of(cls, hits: Sequence[Hit], plan: Plan) -> Hits:
-        """Hits with their plan."""
-        made = cls(hits)
-        made.plan = plan
-        return made
 
 
 def plan(session: Session, query: Query, options: SearchOptions) -> Steps[Plan]:
@@ -41,8 +28,10 @@ def search(session: Session, query: Query, options: SearchOptions) -> Steps[Hits
     """The best documents by dot product."""
     vector, plan = yield from _planned(session, query, options)
     if not len(vector):
-        return Hits.of((), plan)
-    return Hits.of((yield from session.backend.search(plan)), plan)
+        return Hits.of((), plan, query=vector, total=Total(value=0) if options.with_total else None)
+    hits = yield from session.backend.search(plan)
+    total = (yield from session.backend.total(plan)) if options.with_total else None
+    return Hits.of(hits, plan, query=vector, total=total)
 
 
 def query_terms(

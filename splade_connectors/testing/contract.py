@@ -25,7 +25,7 @@ import pytest
 
 from splade_connectors import filters
 from splade_connectors.backends.rounding import Rounding
-from splade_connectors.documents import Document, DocumentId
+from splade_connectors.documents import Document, DocumentId, Total
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import (
     ConfigurationError,
@@ -231,6 +231,55 @@ class StoreContract(ABC):
         assert hits[0].payload["n"] < 20
         without = store.search("water", group_by="book", with_payload=False)
         assert [hit.payload for hit in without] == [{}] * len(without)
+
+    def test_hits_below_a_score_are_left_out(self, filled: Store) -> None:
+        whole = filled.search("water and salt", limit=100)
+        middle = whole[len(whole) // 2].score
+        kept = filled.search("water and salt", limit=100, min_score=middle)
+        assert list(kept) == [hit for hit in whole if hit.score >= middle]
+        assert 0 < len(kept) < len(whole)
+        assert not filled.search("water and salt", min_score=1e6)
+
+    def test_the_total_counts_what_matches_whatever_the_page(self, filled: Store) -> None:
+        for query, filter in (
+            ("water and salt", None),
+            ("cats", None),
+            ("water and salt", filters.Equals("parity", "odd")),
+            ("zebra", None),
+            (" ", None),
+        ):
+            whole = filled.search(query, limit=100, filter=filter)
+            page = filled.search(
+                query, limit=1, offset=1, filter=filter, min_score=1e6, with_total=True
+            )
+            assert page.total == Total(value=len(whole)), query
+        assert filled.search("water").total is None
+        grouped = filled.search("water and salt", group_by="parity", with_total=True)
+        assert grouped.total is not None
+        assert grouped.total.value == sum(hit.more + 1 for hit in grouped)
+
+    def test_the_terms_of_all_hits_are_one_request(self, filled: Store) -> None:
+        query = "water and salt"
+        plain = filled.search(query, limit=100)
+        with counted(filled) as alone:
+            filled.search(query, limit=100)
+        with counted(filled) as sent:
+            hits = filled.search(query, limit=100, with_terms=True)
+        assert len(sent.purposes) <= len(alone.purposes) + 1, sent
+        assert [(hit.id, hit.score, hit.payload) for hit in hits] == [
+            (hit.id, hit.score, hit.payload) for hit in plain
+        ]
+        for hit in hits:
+            assert hit.terms == filled.explain(query, hit.id).terms
+            assert sum(term.contribution for term in hit.terms) == pytest.approx(
+                hit.score, rel=1e-5
+            )
+            assert hit.snippet is not None
+            assert hit.snippet.text == hit.payload["text"]
+            words = hit.snippet.marked("[", "]").casefold()
+            assert ("[water]" in words) == ("water" in words)
+            assert ("[salt]" in words) == ("salt" in words)
+        assert all(hit.terms == () and hit.snippet is None for hit in plain)
 
     def test_a_filter_of_another_kind_is_refused(self, filled: Store) -> None:
         with pytest.raises(ConfigurationError):

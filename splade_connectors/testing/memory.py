@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from splade_connectors.backends.attaching import (
@@ -39,6 +39,7 @@ from splade_connectors.documents import (
     Outcome,
     Stamp,
     StoredDocument,
+    Total,
     Written,
 )
 from splade_connectors.encoders.base import SparseEncoder
@@ -268,6 +269,12 @@ class MemoryBackend:
             )
             for hit in best[options.offset : options.offset + options.limit]
         ]
+
+    def total(self, plan: Plan) -> Steps[Total]:
+        """As `Backend.total`."""
+        options = replace(plan.body["options"], offset=0, limit=len(self.collection.payloads) or 1)
+        hits = yield from self.search(replace(plan, body={**plan.body, "options": options}))
+        return Total(value=sum(hit.more + 1 for hit in hits))
 
     def fetch(
         self,

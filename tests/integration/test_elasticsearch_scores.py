@@ -19,7 +19,7 @@ from splade_connectors import (
 )
 from splade_connectors.backends.rounding import as_stored
 from splade_connectors.errors import RequestRejected
-from splade_connectors.operations.search import Hits
+from splade_connectors.operations.found import Hits
 from splade_connectors.testing import HashEncoder, assert_same_ranking, exact_scores
 from tests.integration.elasticsearch_server import BOTH_KINDS, FIXTURES, Server, server_of
 
