@@ -110,6 +110,11 @@ def _opened(
 ) -> Iterator[_Collection]:
     """The collection: of a target, if it looks like one and is no file."""
     if ":" not in source or Path(source).exists():
+        if beir and not (beir / "corpus.jsonl").is_file():
+            raise ConfigurationError(
+                f"{beir} has no corpus.jsonl: what weights of a file lose is measured on the "
+                "documents there"
+            )
         yield _File(source, encoder, rows, beir)
         return
     with common.open_store(source, connection, encoder=encoder) as store:

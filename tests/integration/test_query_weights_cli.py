@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 
+import httpx
 import pytest
 
+from splade_connectors import WriteOptions, connect, load_encoder
+from splade_connectors.files.readers import FileReader
 from tests.integration.command_line import Run
 
 SAMPLE = Path(__file__).parents[2] / "splade_connectors" / "sample"
@@ -16,9 +20,6 @@ QUERY = "why does dough rise"
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> str:
-    from splade_connectors import WriteOptions, connect
-    from splade_connectors.files.readers import FileReader
-
     made = f"edge:{tmp_path_factory.mktemp('index') / 'sample'}"
     with connect(made) as store, FileReader(CORPUS) as reader:
         store.index(reader, options=WriteOptions(text_fields=reader.text_fields))
@@ -104,7 +105,51 @@ def test_mistakes(run: Run, target: str, tmp_path: Path) -> None:
         assert done.code == 2, done.out
         assert sentence in done.err
         assert not (tmp_path / "made").exists()
+    for name in ("queries.jsonl", "qrels/test.tsv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((SAMPLE / name).read_bytes())
+    done = run(
+        "make-query-weights", "splade-tiny", "--from", CORPUS, "-o", tmp_path / "made",
+        "--beir", tmp_path,
+    )  # fmt: skip
+    assert (done.code, "has no corpus.jsonl: what weights of a file lose" in done.err) == (2, True)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "file").touch()
     done = run("make-query-weights", "splade-tiny", "--from", CORPUS, "-o", tmp_path / "made")
     assert (done.code, "is there already" in done.err) == (2, True)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("server", "scheme", "kind"),
+    [
+        ("elasticsearch_url", "elasticsearch", "sparse_vector"),
+        ("rank_features_url", "elasticsearch", "rank_features"),
+        ("opensearch_url", "opensearch", "rank_features"),
+    ],
+    ids=["9.3.2", "7.17.29", "opensearch"],
+)
+def test_weights_over_a_server(
+    run: Run, request: pytest.FixtureRequest, tmp_path: Path, server: str, scheme: str, kind: str
+) -> None:
+    url = request.getfixturevalue(server)
+    name = f"free-{uuid.uuid4().hex[:12]}"
+    target = f"{scheme}://{url.partition('://')[2]}/{name}?kind={kind}"
+    rows = [json.loads(line) for line in CORPUS.read_text("utf-8").splitlines()[:40]]
+    corpus, folder = tmp_path / "corpus.jsonl", tmp_path / "made"
+    corpus.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    try:
+        assert run("index", corpus, target).code == 0
+        done = run("make-query-weights", "splade-tiny", "--from", target, "-o", folder, "--json")
+        assert (done.code, done.json["texts"]) == (0, 40), done.err
+        queries = load_encoder(folder)
+        with connect(target, encoder=queries) as store:
+            hits = store.search(QUERY, limit=5)
+            (query,) = queries.encode_queries([QUERY])
+            for hit in hits:
+                (stored,) = store.get([hit.id], with_vectors=True)
+                assert stored.vector
+                assert hit.score == pytest.approx(query.dot(stored.vector), rel=5e-3)
+        assert len(hits) == 5
+    finally:
+        httpx.delete(f"{url}/{name}")
