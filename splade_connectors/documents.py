@@ -109,7 +109,7 @@ class Hit:
         score: the dot product of query and document, as the store computed it; the fused score
             of a hybrid search.
         payload: the stored fields; empty when `with_payload` was off.
-        legs: for a hybrid search, the places in the legs that have the document; empty where the
+        legs: for a hybrid search, the places in the legs that have the document; empty if the
             server fused and its answer does not say.
         group: with `group_by`, the value of that field; this is the best document that has it.
         more: with `group_by`, how many further documents found have this value; counted up to
@@ -364,7 +364,7 @@ class Rejected:
     """A document that was not stored.
 
     Attributes:
-        id: its id, None where the row had none.
+        id: its id, None if the row had none.
         reason: why, in one sentence that quotes nothing of the document but its id and the names
             of its fields: it is printed and logged.
         line: where it came from (1-based line of a file), when known.

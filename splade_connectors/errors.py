@@ -124,7 +124,7 @@ class RequestRejected(SpladeConnectorsError):
     """The server understood the request and said no (400, 413, …).
 
     Attributes:
-        status: the HTTP status, or None where the store has none.
+        status: the HTTP status, or None if the store has none.
         detail: the server's own words where they may quote a document, which the message does not.
     """
 

@@ -66,7 +66,7 @@ class IndexManifest:
         activation: "log1p" (one log) or "log1p_log1p" (two).
         max_length: most tokens of a text, special tokens included.
         long_text: "truncate" or "windows".
-        passage_overlap: tokens shared by neighbouring windows, None where texts are truncated.
+        passage_overlap: tokens shared by neighbouring windows, None if texts are truncated.
         prune_top_k: most terms of a document, None for all.
         prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
         key_style: how terms are named in the store.
@@ -75,7 +75,7 @@ class IndexManifest:
         tuning: the default fusion of hybrid searches, as `Tuning.to_json` has it; None without
             one. No setting of the vectors: neither compared nor part of the fingerprint.
         query_side: content hash of how queries are encoded, where that is not how documents are;
-            None where both are alike. Whoever has the query side alone is known by it. No setting
+            None if both are alike. Whoever has the query side alone is known by it. No setting
             of the vectors either.
         format: version of this record.
     """
@@ -251,7 +251,7 @@ def _with_todays_names(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_manifest(raw: object, where: str) -> IndexManifest | None:
-    """The manifest in what a store returned, None where there is none.
+    """The manifest in what a store returned, None if there is none.
 
     Raises:
         ManifestMismatch: when something is there that is not a manifest.

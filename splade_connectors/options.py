@@ -146,7 +146,7 @@ class WriteOptions:
             that are not among those of this run.
         most_deleted: the largest share of the documents that `delete_missing` may delete, from 0
             to 1; if more are missing, none is deleted.
-        retry: when a failed write is sent again; None takes the store's `retry`, or, where none
+        retry: when a failed write is sent again; None takes the store's `retry`, or, if none
             was given, waits up to 15 minutes: a long run outlives the restart of a server.
     """
 
@@ -284,7 +284,7 @@ class Progress:
     Attributes:
         done: documents that the store has acknowledged, or that were rejected.
         rejected: documents that the store or the reader turned away.
-        read: documents that were read so far, where `total` may not be known.
+        read: documents that were read so far, if `total` may not be known.
         total: documents in all, when known.
         retries: requests that were sent again so far.
         in_flight: documents that have been sent, and not been acknowledged yet.
@@ -339,7 +339,7 @@ class AttachOptions:
     Attributes:
         text_fields: payload fields that the text is made of, joined by a space: names, or paths
             into objects ("author.bio"); empty takes those of the manifest.
-        recheck: encode every text, and write the vectors that differ. Without it, where documents
+        recheck: encode every text, and write the vectors that differ. Without it, if documents
             carry a marker the texts are compared by their hash, and elsewhere only documents
             without a vector are read.
         mark: on Qdrant: keep a hash of the text in the payload of each point, so that edited texts
@@ -351,7 +351,7 @@ class AttachOptions:
         switch_alias: with `copy_to`: the alias that names the copy when all is verified.
         part: only this part of the documents, the i-th of n (i from 0), for several machines that
             share the work.
-        text_index: give this field an index that BM25 searches, where its store needs one; without
+        text_index: give this field an index that BM25 searches, if its store needs one; without
             text fields nothing is encoded, and that is all that is done.
         text_tokenizer: how a new text index finds words: word, whitespace, prefix or multilingual;
             None takes word.

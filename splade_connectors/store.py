@@ -82,7 +82,7 @@ class Store(Verbs):
     ) -> IndexReport:
         """Encode documents and write them, each whole, replacing those with the same ids.
 
-        Creates the collection, its sparse field and the manifest where they are absent. The
+        Creates the collection, its sparse field and the manifest if they are absent. The
         stream is read a portion at a time and never held in memory.
 
         Args:
@@ -142,7 +142,7 @@ class Store(Verbs):
             dense: adds a dense leg: the query's dense vector, or what makes one of its text.
             legs: the legs in full, instead of `dense`.
             fusion: how legs become one ranking; its weights go by the legs' order. None takes the
-                index's tuning (`save_tuning`) where that is for these legs, else `Rrf()`.
+                index's tuning (`save_tuning`) if that is for these legs, else `Rrf()`.
             limit: most hits.
             offset: hits to skip; `limit + offset` must fit into every leg's window.
             filter: a condition (`splade_connectors.filters`), or one in the store's own language,
@@ -157,8 +157,8 @@ class Store(Verbs):
                 one request more; of several legs, those in their windows.
             with_terms: return the terms that each hit shares with the query (`hit.terms`), and the
                 part of its text that has most of them (`hit.snippet`): one request more.
-            with_legs: obtain each leg's rank and score also where the server fuses.
-            path: "auto" takes the best exact path; "server" refuses where the server cannot.
+            with_legs: obtain each leg's rank and score also when the server fuses.
+            path: "auto" takes the best exact path; "server" refuses if the server cannot.
 
         Returns:
             Hits in a tuple; its attribute `plan` holds the request and any warnings, `total` the
@@ -268,13 +268,13 @@ class Store(Verbs):
 
         Looks first and refuses before anything is written; then adds what is absent (vector or
         field, marker, manifest), encodes what lacks its vector, and verifies. Dense vectors,
-        payload and other fields stay as they are. Running it again goes on where it was stopped,
+        payload and other fields stay as they are. Running it again continues where it was stopped,
         and encodes what has changed since.
 
         Args:
             text_fields: what the text is made of: names, or paths into objects; () takes those of
                 the manifest.
-            options: everything else; its `text_fields` are used where the argument is ().
+            options: everything else; its `text_fields` are used if the argument is ().
             on_progress: called after each batch and chunk.
             dead_letters: keeps every document whose vector was refused.
             follow_s: go on forever, and look for new documents after this many seconds.
@@ -320,7 +320,7 @@ class Store(Verbs):
         """Take over sparse vectors that another tool wrote, if they are what this encoder makes.
 
         Encodes a sample of the stored texts and compares; the length of texts, the pruning and the
-        precision are found out. If all agree, the documents are marked where markers are kept, and
+        precision are found out. If all agree, the documents are marked if markers are kept, and
         the manifest is written: from then on `index`, `attach`, `verify` and `tune` treat the
         vectors as their own. No vector and no field of the owner's is changed. Running it again
         goes on where it was stopped.
@@ -365,7 +365,7 @@ class Store(Verbs):
 
         Args:
             sample: documents drawn at random.
-            everything: look at every document instead: at the hash of its text where it carries
+            everything: look at every document instead: at the hash of its text if it carries
                 one, else by encoding it.
             recheck: with `everything`: encode every text, whatever hash it carries.
             on_progress: called after each page.

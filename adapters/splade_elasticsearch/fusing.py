@@ -27,7 +27,7 @@ class ElasticsearchFusing:
         self.license = ""
 
     def server(self, schema: Schema, place: Mapping[str, Any]) -> Steps[Server]:
-        """Its licence; where it may not be read, what can be had for free is assumed."""
+        """Its licence; if it may not be read, what can be had for free is assumed."""
         if not self.license:
             try:
                 self.license = _type_of((yield HttpRequest("GET", "/_license")))

@@ -216,7 +216,7 @@ class LuceneBackend:
         return self._count(EVERYTHING)
 
     def count(self, seen: Description) -> Steps[int]:
-        """Documents with our marker and its vector; where there is none, those with the field."""
+        """Documents with our marker and its vector; if there is none, those with the field."""
         return self._count(has_vector(there(seen, self._address)))
 
     def _count(self, query: Mapping[str, Any]) -> Steps[int]:

@@ -52,7 +52,7 @@ def marker_field_of(item: Attachment, field: str) -> dict[str, Any]:
 
 
 def without_fields(field: str) -> dict[str, Any]:
-    """The change that takes the vector from a stored document, where there are no scripts."""
+    """The change that takes the vector from a stored document, if there are no scripts."""
     return {field: [], marker_name(field): []}
 
 
@@ -73,12 +73,12 @@ def is_marker(value: Any) -> bool:
 
 
 def marker_of(source: Mapping[str, Any], field: str) -> str | None:
-    """The marker in a `_source`, None where there is none."""
+    """The marker in a `_source`, None if there is none."""
     return stamp_of(source, field).marker or None
 
 
 def stamp_of(source: Mapping[str, Any], field: str) -> Stamp:
-    """The stamp in a `_source`; an empty one where there is none."""
+    """The stamp in a `_source`; an empty one if there is none."""
     values = source.get(marker_name(field))
     if not isinstance(values, list) or not 2 <= len(values) <= _MOST_VALUES:
         return Stamp()

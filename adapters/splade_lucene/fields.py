@@ -40,7 +40,7 @@ class Field:
     Attributes:
         path: as documents have it, and queries name it.
         state: whether a query can see it.
-        type: of its mapping; "" where there is none.
+        type: of its mapping; "" if there is none.
         entry: its mapping.
         nested: the innermost `nested` object that it lies in, None outside of any.
         beside: a field of an index that holds more than the documents: the one that they have.
@@ -55,7 +55,7 @@ class Field:
 
     @property
     def whole(self) -> tuple[str, Json] | None:
-        """Name and mapping of what keeps whole texts of it, None where nothing does."""
+        """Name and mapping of what keeps whole texts of it, None if nothing does."""
         if self.type in KEYWORDS:
             return self.path, self.entry
         for name, entry in (self.entry.get("fields") or {}).items():

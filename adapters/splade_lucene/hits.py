@@ -25,7 +25,7 @@ def hits_of(answer: Any) -> list[Hit]:
 
 
 def _group(hit: Any) -> Any:
-    """The value that hits are collapsed by, None where they are not."""
+    """The value that hits are collapsed by, None if they are not."""
     found = list((hit.get("fields") or {}).values())
     return found[0][0] if found else None
 

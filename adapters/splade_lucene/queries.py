@@ -12,7 +12,7 @@ EVERYTHING: Mapping[str, Any] = {"match_all": {}}
 
 
 def has_vector(schema: Schema) -> Mapping[str, Any]:
-    """Documents with our marker and its vector; where there is none, those with the field.
+    """Documents with our marker and its vector; if there is none, those with the field.
 
     `rank_features` has no `exists` query: without a marker all documents are meant.
     """
@@ -22,7 +22,7 @@ def has_vector(schema: Schema) -> Mapping[str, Any]:
 
 
 def holding(schema: Schema) -> Mapping[str, Any]:
-    """Documents with the field, whoever wrote it; all of them where that cannot be asked for."""
+    """Documents with the field, whoever wrote it; all of them if that cannot be asked for."""
     if schema.kind == "rank_features":
         return EVERYTHING
     return {"exists": {"field": schema.field}}

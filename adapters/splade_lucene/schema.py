@@ -81,7 +81,7 @@ class Schema:
         return list(dict.fromkeys([self.field, self.marker_field, *others]))
 
     def dense_mapping(self, name: str) -> Mapping[str, Any]:
-        """That of a dense field; {} where there is none."""
+        """That of a dense field; {} if there is none."""
         found = self.mapping.get("properties") or {}
         return found[name] if name in self.dense else {}
 

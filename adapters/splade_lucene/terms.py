@@ -18,7 +18,7 @@ _SAMPLE = 20
 
 
 def term_names(address: IndexAddress, schema: Schema, version: Version) -> Steps[tuple[str, ...]]:
-    """Of some documents; () where there are none, or this user may not look.
+    """Of some documents; () if there are none, or this user may not look.
 
     `rank_features` has no `exists` query: its sample is of all documents.
     """

@@ -45,7 +45,7 @@ class Server(Searched):
 
     Attributes:
         shards: primary shards of the index.
-        plugins: names of the plugins on every node; None where that may not be read.
+        plugins: names of the plugins on every node; None if that may not be read.
         engines: dense field -> engine of its graph.
     """
 

@@ -34,7 +34,7 @@ class OpenSearchFusing:
         return Server(shards=schema.shards, plugins=plugins, engines=engines, **place)
 
     def _read_plugins(self) -> Steps[frozenset[str] | None]:
-        """Once: those that every node has. None where they may not be read."""
+        """Once: those that every node has. None if they may not be read."""
         if not self._asked:
             params = {"filter_path": "nodes.*.plugins.name"}
             try:

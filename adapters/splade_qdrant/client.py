@@ -70,7 +70,7 @@ class ClientCalls:
         return None
 
     def _failure(self, request: QdrantRequest, error: Exception) -> SpladeConnectorsError | None:
-        """What is to be raised, None where all is well in spite of the error."""
+        """What is to be raised, None if all is well in spite of the error."""
         if isinstance(error, SpladeConnectorsError):
             return error
         mask = self._secrets.masked

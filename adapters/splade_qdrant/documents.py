@@ -118,7 +118,7 @@ def marker_key(vector_name: str) -> str:
 
 
 def stamp_of(found: Mapping[str, Any], vector_name: str) -> Stamp:
-    """What is marked in a point; an empty stamp where nothing is, or something else."""
+    """What is marked in a point; an empty stamp if nothing is, or something else."""
     kept = (found.get("payload") or {}).get(marker_key(vector_name))
     return Stamp.parse(kept) if isinstance(kept, str) else Stamp()
 

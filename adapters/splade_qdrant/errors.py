@@ -202,7 +202,7 @@ def _unreachable(location: str, text: str) -> Unavailable:
 
 
 def _own_words(content: bytes) -> str | None:
-    """What Qdrant says went wrong, None where the answer is not in its form."""
+    """What Qdrant says went wrong, None if the answer is not in its form."""
     try:
         return str(json.loads(content)["status"]["error"])
     except (ValueError, TypeError, KeyError):

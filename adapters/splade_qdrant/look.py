@@ -50,7 +50,7 @@ def look(address: Address, server: Server) -> Steps[Description]:
 
 
 def collection_info(address: Address) -> Steps[Mapping[str, Any] | None]:
-    """What the server says of the collection, None where there is none."""
+    """What the server says of the collection, None if there is none."""
     try:
         info: Mapping[str, Any] = yield address.request("schema")
     except NotFound:

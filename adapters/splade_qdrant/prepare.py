@@ -86,7 +86,7 @@ def ensure(
 
 
 def add_vector(address: Address, server: Server, seen: Description) -> Steps[Description]:
-    """Add the sparse vector where there is none; the look at what is there then."""
+    """Add the sparse vector if there is none; the look at what is there then."""
     schema = schema_of(seen, address)
     if seen.vector in schema.sparse:
         return seen

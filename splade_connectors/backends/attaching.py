@@ -55,8 +55,8 @@ class Found:
     Attributes:
         id: its id.
         payload: the selected fields.
-        marker: what its vector was made of, as it is marked; None where it is not.
-        vector: the stored sparse vector, None where it was not asked for or is not there.
+        marker: what its vector was made of, as it is marked; None if it is not.
+        vector: the stored sparse vector, None if it was not asked for or is not there.
         dense: its dense vectors by name, where the whole document was asked for with vectors.
         handle: what the backend needs to write to exactly this version of it.
     """
@@ -222,7 +222,7 @@ class AttachBackend(Protocol):
         """
 
     def names(self) -> Steps[list[str]]:
-        """Collections or indices on the server, to suggest one; [] where they may not be read."""
+        """Collections or indices on the server, to suggest one; [] if they may not be read."""
 
     def survey(self, seen: Description, selection: Selection) -> Steps[Survey]:
         """What is there, and what is in the way. Writes nothing."""

@@ -36,7 +36,7 @@ class Best:
 
 
 def value_in(payload: Mapping[str, Any], path: str, id: DocumentId) -> Any:
-    """The value that a document is grouped by, None where it has none.
+    """The value that a document is grouped by, None if it has none.
 
     Raises:
         ConfigurationError: when there are several, or an object.

@@ -41,7 +41,7 @@ class Capabilities:
 
     Attributes:
         backend: "qdrant", "elasticsearch", …
-        version: of the server, e.g. (9, 3, 2); empty where there is none to speak of.
+        version: of the server, e.g. (9, 3, 2); empty if there is none to speak of.
         exists: whether the collection or index is there.
         has_field: whether its sparse field is there.
         created_by_us: whether this package made the collection or index, or found nothing in it,
@@ -51,7 +51,7 @@ class Capabilities:
             where terms are numbers, or none was found.
         rounding: what becomes of a weight in it.
         max_query_terms: most terms of one query, None for no limit.
-        max_vocabulary: most terms that it tells apart, None where any 32-bit number is one.
+        max_vocabulary: most terms that it tells apart, None if any 32-bit number is one.
         empty_vectors: whether a document without terms can be stored.
         max_write_documents: most documents of one write request, None for no limit.
         details: further facts for `inspect`, in the order to show them.

@@ -16,7 +16,7 @@ _DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} 
 def retry_after_s(header: str | None) -> float | None:
     """Seconds in a `Retry-After` header, or until the date in it (RFC 9110, 10.2.3).
 
-    None where it holds neither, and where there is none.
+    None if it holds neither, and if there is none.
     """
     if not header:
         return None

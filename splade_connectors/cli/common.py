@@ -29,7 +29,7 @@ def open_store(
     queries_only: bool = False,
     encoder: SparseEncoder | None = None,
 ) -> Store:
-    """The store that the options name, to be closed; its encoder is loaded where a model is.
+    """The store that the options name, to be closed; its encoder is loaded if a model is.
 
     Args:
         target: as of `connect`.
@@ -38,7 +38,7 @@ def open_store(
         encode: how texts become vectors.
         prune: of documents.
         queries_only: whether no documents are encoded.
-        encoder: of that model, where it is loaded already.
+        encoder: of that model, if it is loaded already.
     """
     from splade_connectors.opening import connect
 

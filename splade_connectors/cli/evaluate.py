@@ -101,7 +101,7 @@ def command(
 def _compared(
     store: Store, judged: Judged, legs: list[Leg], fusions: list[Fusion], show: OnProgress
 ) -> Comparison:
-    """Each leg and each fusion; where none is named, rrf and what the index keeps for these."""
+    """Each leg and each fusion; if none is named, rrf and what the index keeps for these."""
     from splade_connectors.evaluate import compare
     from splade_connectors.fusion.spec import Rrf
     from splade_connectors.fusion.tuning import misfit

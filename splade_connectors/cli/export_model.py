@@ -23,10 +23,10 @@ def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder or Hugging Face id.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
     precision: Annotated[
-        str, typer.Option(help="fp32, int8, or auto: int8 where it loses little.")
+        str, typer.Option(help="fp32, int8, or auto: int8 if it loses little.")
     ] = "auto",
     force: Annotated[
-        bool, typer.Option("--force", help="int8 even where it loses more than the bound.")
+        bool, typer.Option("--force", help="int8 even if it loses more than the bound.")
     ] = False,
     max_length: Annotated[
         int | None,

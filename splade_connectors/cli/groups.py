@@ -29,7 +29,7 @@ class Flag:
     """How the command line shows a field.
 
     Attributes:
-        name: the option; None makes one of the field's name, with --no-… where it is a bool.
+        name: the option; None makes one of the field's name, with --no-… if it is a bool.
         minimum: the smallest number that is not a mistake of usage.
         kind: what typer reads; None is the field's own type.
         read: what makes the field's value of that.
@@ -178,13 +178,13 @@ def _dataclass(annotation: Any) -> type[Any]:
 
 
 def _read_as(hint: Any) -> Any:
-    """The type that typer is told of: a list where the field is a tuple of many."""
+    """The type that typer is told of: a list if the field is a tuple of many."""
     (kind,) = (kind for kind in _alternatives(hint) if kind is not NoneType)
     return GenericAlias(list, get_args(kind)[:1]) if get_origin(kind) is tuple else kind
 
 
 def _default(field: Field[Any]) -> Any:
-    """As typer shows it: nothing, where the field is empty unless something is given."""
+    """As typer shows it: nothing, if the field is empty unless something is given."""
     if field.default is MISSING:
         raise TypeError(f"{field.name} has no default: a group has options only")
     return None if field.default == () else field.default

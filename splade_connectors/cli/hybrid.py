@@ -42,7 +42,7 @@ def make_legs(options: LegOptions, dense: Any) -> list[Leg]:
 
 
 def fusing(fusion: str | None, legs: LegOptions, **given: Any) -> dict[str, Any]:
-    """The legs and the fusion that the options name; nothing where they name the sparse leg alone.
+    """The legs and the fusion that the options name; nothing if they name the sparse leg alone.
 
     Raises:
         ConfigurationError: for options that only several legs have, `given` among them.

@@ -108,7 +108,7 @@ def _opened(
     connection: ConnectOptions,
     beir: Path | None,
 ) -> Iterator[_Collection]:
-    """The collection: of a target, if it looks like one and is no file."""
+    """The collection: of a target, if it looks like one and is not a file."""
     if ":" not in source or Path(source).exists():
         if beir and not (beir / "corpus.jsonl").is_file():
             raise ConfigurationError(
@@ -205,7 +205,7 @@ def _counted(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _texts_of(file: str, rows: ReadOptions) -> Iterator[str]:
-    """The texts of a file; rows that are no documents are warned of."""
+    """The texts of a file; rows that are not documents are warned of."""
     from splade_connectors.documents import Document
 
     passed_over = 0
@@ -216,7 +216,7 @@ def _texts_of(file: str, rows: ReadOptions) -> Iterator[str]:
             else:
                 passed_over += 1
     if passed_over:
-        printing.warn(f"{passed_over:,} rows of {file} are no documents: they do not count")
+        printing.warn(f"{passed_over:,} rows of {file} are not documents: they do not count")
 
 
 def _documents(corpus: Path) -> tuple[list[str], list[str]]:
@@ -227,12 +227,12 @@ def _documents(corpus: Path) -> tuple[list[str], list[str]]:
     return [str(document.id) for document in documents], [document.text for document in documents]
 
 
+_HOW = {"idf": "", "learned": "fitted to what its own queries find, beginning with "}
+
+
 def _print(made: QueryWeights, output: Path) -> None:
     printing.say("{}: {:,} weights for queries to {}", output, made.tokens, made.model)
-    how = "inverse document frequencies of {:,} texts"
-    if made.method == "learned":
-        how = "fitted to what its own queries find, beginning with " + how
-    printing.say(how, made.texts)
+    printing.say("{}inverse document frequencies of {:,} texts", _HOW[made.method], made.texts)
     if made.loss is None:
         printing.say("what is lost was not measured: --beir FOLDER measures it")
         return

@@ -281,7 +281,7 @@ class LegOptions:
     legs: tuple[str, ...] = ()
 
     def encoded_by(self, model: ModelOptions) -> ModelOptions | None:
-        """The model of the sparse leg's queries; None where no leg needs one."""
+        """The model of the sparse leg's queries; None if no leg needs one."""
         bare = [spec for spec in self.legs if spec.startswith("sparse") and "model=" not in spec]
         mine = any("vector=" not in spec for spec in bare) if self.legs else self.sparse
         return model if mine or model.model else None

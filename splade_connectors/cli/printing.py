@@ -178,7 +178,7 @@ def _place(item: Rejected) -> str:
 
 
 def print_again(kept: DeadLetters, target: str) -> None:
-    """How to index the dead letters again, where that may succeed."""
+    """How to index the dead letters again, if that may succeed."""
     if not kept.again:
         return
     again = command_line("index", "--from-dead-letters", kept.path, shown_target(target))

@@ -39,7 +39,7 @@ def prepare_streams() -> None:
 
 
 def password_warning(arguments: Sequence[str]) -> str | None:
-    """What to do about a password that was typed, None where none was."""
+    """What to do about a password that was typed, None if none was."""
     for argument in arguments:
         scheme, separator, rest = argument.partition("://")
         given, at, _ = rest.partition("/")[0].rpartition("@")

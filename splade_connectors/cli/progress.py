@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def showing(
     label: str, log: bool, fraction: Callable[[], float | None] | None = None
 ) -> Iterator[OnProgress]:
-    """A bar, or events where the log is wanted."""
+    """A bar, or events if the log is wanted."""
     with progress_log(fraction) if log else progress_bar(label, fraction) as show:
         yield show
 
@@ -32,7 +32,7 @@ def progress_bar(
 
     Args:
         label: what is being done.
-        fraction: how much of the input has been read, where the number of documents is unknown.
+        fraction: how much of the input has been read, when the number of documents is unknown.
     """
     from rich.progress import (
         BarColumn,
@@ -132,7 +132,7 @@ def progress_log(
     """A JSON object per line on stderr, now and then: for those who collect logs.
 
     Args:
-        fraction: how much of the input has been read, where the number of documents is unknown.
+        fraction: how much of the input has been read, when the number of documents is unknown.
         interval_s: seconds between two lines, at least.
     """
     began = time.monotonic()

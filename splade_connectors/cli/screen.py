@@ -82,7 +82,7 @@ def _cell(value: object) -> Text:
 
 
 class Table:
-    """A table without lines; where it would not fit, a block of lines for each row.
+    """A table without lines; if it would not fit, a block of lines for each row.
 
     Args:
         *columns: titles of columns of words.

@@ -69,7 +69,7 @@ def command(
     path: Annotated[
         str | None,
         typer.Option(
-            help="Who fuses: auto (the best exact path), server (refuses where it cannot), client.",
+            help="Who fuses: auto (the best exact path), server (refuses if it cannot), client.",
             rich_help_panel=parameters.HYBRID,
         ),
     ] = None,
@@ -194,7 +194,7 @@ def _exactness(plan: Plan) -> str:
         return "scores, windows and fusion"
     legs = ", ".join(plan.approximate)
     return (
-        f"scores and fusion; the window of the {legs} leg comes from the graph of its field, where "
+        f"scores and fusion; the window of the {legs} leg comes from the graph of its field, if "
         "it has one, which may miss a neighbour"
     )
 

@@ -23,7 +23,7 @@ def command(
         bool,
         typer.Option(
             "--all",
-            help="Every document: by the hash of its text where it carries one, else by encoding.",
+            help="Every document: by the hash of its text if it carries one, else by encoding.",
         ),
     ] = False,
     recheck: Annotated[

@@ -78,7 +78,7 @@ class SparseEncoder(ABC):
 
     @property
     def normalization(self) -> Normalization | None:
-        """Which spellings are one to its tokenizer; None where that is not known."""
+        """Which spellings are one to its tokenizer; None if that is not known."""
         return None
 
     @abstractmethod
@@ -103,8 +103,8 @@ class SparseEncoder(ABC):
         Args:
             max_length: most tokens of a text.
             long_text: what became of longer ones.
-            passage_overlap: tokens shared by neighbouring passages; None where there are none.
-            precision: of the index's vectors; None where it is this encoder's.
+            passage_overlap: tokens shared by neighbouring passages; None if there are none.
+            precision: of the index's vectors; None if it is this encoder's.
 
         Raises:
             MissingDependency: when the precision needs what is not installed.

@@ -21,7 +21,7 @@ MakeEncoder = Callable[[Precision], TokenizingEncoder]
 
 
 def engine_of_device(device: str | None) -> str | None:
-    """The engine for a device if the caller names none; None where any will do.
+    """The engine for a device if the caller names none; None if any will do.
 
     Args:
         device: as of `load_encoder`.

@@ -17,7 +17,7 @@ _INSTALL = "pip install 'splade-connectors[fast]' (in a checkout: make kernels)"
 
 
 def kernels() -> Any | None:
-    """The module `splade_kernels`, None where it is missing or not of this version.
+    """The module `splade_kernels`, None if it is missing or not of this version.
 
     One that is there and cannot be used is logged as a warning, once.
     """

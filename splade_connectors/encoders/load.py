@@ -49,14 +49,14 @@ def load_encoder(
             first of them that is installed and has the precision.
         precision: "fp32", "int8", "fp16" and "bf16" (torch), or "auto": what was decided for the
             model, when it was exported or first converted, from the loss that was measured; fp32
-            where the kernels are not installed. On a GPU, "auto" is fp16 or bf16 if the loss,
+            if the kernels are not installed. On a GPU, "auto" is fp16 or bf16 if the loss,
             measured there when the model is loaded, is within the same bound. An encoder with
             "auto" follows the index that it writes to.
         options: how texts become vectors.
         activation: instead of what the model's folder says.
         device: "cpu", "cuda", "cuda:1", … "cuda" takes the torch engine, or ONNX Runtime
             (onnxruntime-gpu) if that is asked for or torch is not installed. None is the CPU,
-            except with engine="torch", which takes CUDA where there is one.
+            except with engine="torch", which takes CUDA if there is one.
         revision: of a Hugging Face model.
         queries_only: load what queries need. Of a model with a query side of its own (inference
             free, or a smaller model) that is the side alone, which may need neither onnxruntime nor

@@ -34,8 +34,8 @@ class Place:
 
     Attributes:
         folder: the folder.
-        name: of the model; None where the folder's own is taken.
-        revision: of the model; None where its content says it.
+        name: of the model; None if the folder's own is taken.
+        revision: of the model; None if its content says it.
     """
 
     folder: Path
@@ -84,7 +84,7 @@ def _download(model: str, revision: str | None) -> Path:
 
 
 def _download_queries(model: str, revision: str | None) -> Path | None:
-    """The query side alone; None where the model has none of its own."""
+    """The query side alone; None if the model has none of its own."""
     found = _fetch(model, revision, [_SETTINGS])
     if not has_sides(found):
         return None

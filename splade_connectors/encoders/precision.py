@@ -31,7 +31,7 @@ class PrecisionRecord:
     Attributes:
         precision: what `auto` means for it.
         loss: 1 - the smallest cosine of an int8 vector to that in fp32, over the calibration texts;
-            None where int8 is not possible.
+            None if int8 is not possible.
         bound: largest loss for which `auto` is int8.
         differences: what was measured, as `Differences.to_json` has it.
         reason: why int8 is not possible.
@@ -55,7 +55,7 @@ class PrecisionRecord:
 
 
 def read_record(folder: Path) -> PrecisionRecord | None:
-    """What was decided for the model in a folder; None where nothing was.
+    """What was decided for the model in a folder; None if nothing was.
 
     Raises:
         ModelError: when the file is there and is no such record.

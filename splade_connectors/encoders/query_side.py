@@ -72,12 +72,12 @@ QuerySide = StaticSide | ModelSide
 
 
 def read_query_side(folder: Path, *, name: str | None, revision: str | None) -> QuerySide | None:
-    """The query side of a model folder; None where queries are encoded as documents are.
+    """The query side of a model folder; None if queries are encoded as documents are.
 
     Args:
         folder: the folder.
         name: of the model; None takes the folder's.
-        revision: of the model; None where only its content says it.
+        revision: of the model; None if only its content says it.
 
     Raises:
         ModelError: when it cannot be read, or is of another vocabulary.

@@ -119,7 +119,7 @@ class Source:
         return _pooled_graph(self.folder, self.spec.activation)
 
     def decided(self) -> Precision:
-        """What `auto` is for this model; measured where nothing is recorded and int8 can run."""
+        """What `auto` is for this model; measured if nothing is recorded and int8 can run."""
         if asked := asked_for_by_environment():
             return asked
         record = read_record(self._kept_in())

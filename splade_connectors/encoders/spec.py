@@ -53,7 +53,7 @@ class EncoderSpec:
         truncation_side: where a text loses what is beyond `max_length`.
         max_active_dims: most terms of a vector, the heaviest; None for all.
         query_side: 16 hex digits over everything that changes a query's vector, where queries are
-            encoded in another way than documents; None where both are alike.
+            encoded in another way than documents; None if both are alike.
     """
 
     model: str

@@ -44,7 +44,7 @@ class Cut:
     Attributes:
         max_length: most tokens at once, special tokens included.
         side: where a text loses tokens, unless it is encoded in passages.
-        overlap: tokens shared by neighbouring passages, None where the text is cut off.
+        overlap: tokens shared by neighbouring passages, None if the text is cut off.
         most_characters: of a longer text, the rest is not looked at.
     """
 

@@ -67,7 +67,7 @@ class TokenizingEncoder(NamingEncoder):
         self._texts = TextTokens(tokenizer)
         self._padding_id = tokenizer.padding_id
         self._queries = QueryCache(options.query_cache)
-        # Gives this model in another precision; None where the caller asked for this one.
+        # Gives this model in another precision; None if the caller asked for this one.
         self.in_precision: Callable[[Precision], SparseEncoder] | None = None
         self._cuts(spec)
 

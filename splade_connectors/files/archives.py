@@ -37,12 +37,12 @@ DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 def packing_of(path: Path) -> str | None:
-    """How a file is packed, by the end of its name; None where it is not."""
+    """How a file is packed, by the end of its name; None if it is not."""
     return _ENDINGS.get(path.suffix.lower())
 
 
 def packing_in(beginning: bytes) -> str | None:
-    """How data is packed, by its first bytes; None where it is not."""
+    """How data is packed, by its first bytes; None if it is not."""
     return next((name for mark, name in _BEGINNINGS.items() if beginning.startswith(mark)), None)
 
 

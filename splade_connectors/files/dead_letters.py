@@ -30,7 +30,7 @@ class DeadLetters:
 
     Args:
         path: the file; None makes one with the time in its name, and never touches one that is
-            there: in the present folder, or where that cannot be written (or is the root of a
+            there: in the present folder, or if that cannot be written (or is the root of a
             container), in the folder for temporary files.
         bodies: keep the documents themselves too, and servers' words that may quote them; without
             them the file tells ids and reasons.
@@ -56,7 +56,7 @@ class DeadLetters:
     def add(
         self, rejected: Rejected, document: Document | None = None, *, text: str | None = None
     ) -> None:
-        """Append one line: id, reason, line, and the document where there is one.
+        """Append one line: id, reason, line, and the document if there is one.
 
         Args:
             rejected: what was turned away.
@@ -107,7 +107,7 @@ class DeadLetters:
 
 
 def named_file(letters: DeadLetters | None) -> str | None:
-    """The file that there are letters in, for reports; None where there are none."""
+    """The file that there are letters in, for reports; None if there are none."""
     return str(letters.path) if letters is not None and letters.count else None
 
 

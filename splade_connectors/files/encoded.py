@@ -80,7 +80,7 @@ class Encoded:
         if row.get(MADE_BY) != self._made_by:
             raise InvalidDocument("the row was encoded with other settings than the first one")
         if not all(type(weight) in (int, float) for weight in terms.values()):
-            raise InvalidDocument("a weight of the row's vector is no number")
+            raise InvalidDocument("a weight of the row's vector is not a number")
         ids = [self._id(name) for name in terms]
         unknown = ids.count(None)
         if unknown:

@@ -12,7 +12,7 @@ from splade_connectors.manifest import IndexManifest, parse_manifest
 
 
 def read_manifest_file(path: Path, field: str) -> IndexManifest | None:
-    """The manifest of a field, None where the file or the field is absent.
+    """The manifest of a field, None if the file or the field is absent.
 
     Raises:
         ConfigurationError: when the file is there and no JSON object.
@@ -34,7 +34,7 @@ def write_manifest_file(path: Path, field: str, manifest: IndexManifest) -> None
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, {} where there is no file.
+    """The JSON object in a file, {} if there is no file.
 
     Raises:
         ConfigurationError: when the file is there and no JSON object.

@@ -130,7 +130,7 @@ def _default_name() -> str:
 
 
 def _present_folder() -> Path | None:
-    """None where others have removed it."""
+    """None if others have removed it."""
     try:
         return Path.cwd()
     except OSError:

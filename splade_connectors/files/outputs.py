@@ -170,7 +170,7 @@ def whole_or_not(file: IO[str], line: str) -> None:
 
 
 def temporary_folder() -> Path | None:
-    """The folder for temporary files, None where there is none that can be written to."""
+    """The folder for temporary files, None if there is none that can be written to."""
     import tempfile
 
     try:

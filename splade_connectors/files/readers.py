@@ -96,7 +96,7 @@ class FileReader:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the file has been read, from 0 to 1; None where that is not known."""
+        """How much of the file has been read, from 0 to 1; None if that is not known."""
         if self._is_input or self._file is None or self._file.closed:
             return None
         size = self.path.stat().st_size
@@ -243,7 +243,7 @@ class FileReader:
         """Raises `InvalidDocument` for what is none."""
         payload = row.get(PAYLOAD) or {}
         if not isinstance(payload, Mapping):
-            raise InvalidDocument(f"the row's {PAYLOAD} is no object")
+            raise InvalidDocument(f"the row's {PAYLOAD} is not an object")
         fields, dense = self._values(self._columns.renamed(payload))
         return Document(
             id=row.get(ID),  # type: ignore[arg-type]  # checked there

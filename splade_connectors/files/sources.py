@@ -61,7 +61,7 @@ class FilesReader:
 
     @property
     def fraction(self) -> float | None:
-        """How much of all files has been read, from 0 to 1; None where that is not known."""
+        """How much of all files has been read, from 0 to 1; None if that is not known."""
         if not (self._total and self._is_known):
             return None
         within = self._reader.fraction if self._reader else None

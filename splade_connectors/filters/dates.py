@@ -45,7 +45,7 @@ def span_of(value: date) -> Span:
 
 
 def span_in(text: str) -> Span | None:
-    """The span that a text writes, None where it is not a date.
+    """The span that a text writes, None if it is not a date.
 
     Dates are written 2024-05-17, 2024-05-17T08:30:00 or 2024-05-17T08:30:00.125+02:00 (or Z): what
     all stores read alike, unlike other spellings.
@@ -87,7 +87,7 @@ def written(milliseconds: int) -> str:
 
 
 def _of_day(hour: int, minute: int, second: int) -> int | None:
-    """A time of the day in milliseconds, None where there is none like that."""
+    """A time of the day in milliseconds, None if there is none like that."""
     if hour > 23 or minute > 59 or second > 59:
         return None
     return ((hour * 60 + minute) * 60 + second) * 1000

@@ -135,7 +135,7 @@ def _value_json(value: typing.Any) -> typing.Any:
 
 
 def _bound_json(value: typing.Any) -> typing.Any:
-    """Times to the microsecond, as Python has them; None where there is no fraction to speak of."""
+    """Times to the microsecond, as Python has them; None if there is no fraction to speak of."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds" if value.microsecond else "seconds")
     return value.isoformat() if isinstance(value, date) else value

@@ -77,7 +77,7 @@ class Tuning:
         return parse_fusion(self.fusion)
 
     def summary(self) -> str:
-        """In one line: the fusion, the windows, and the limit of query terms where there is one."""
+        """In one line: the fusion, the windows, and the limit of query terms if there is one."""
         terms = self.max_query_terms
         limit = "" if terms is None else f", {terms} query terms at most"
         return f"{self.fusion}, window {self.candidates}{limit}"
@@ -137,7 +137,7 @@ class Settings:
         legs: in the order of the fusion's weights.
         max_query_terms: most terms of a sparse query, None for all.
         note: where the fusion comes from, when the caller has not given it; for the plan.
-        warnings: why it does not come from the index's tuning, where there is one.
+        warnings: why it does not come from the index's tuning, if there is one.
     """
 
     fusion: Fusion
@@ -178,7 +178,7 @@ def no_manifest(location: str) -> ConfigurationError:
 
 
 def misfit(tuning: Tuning, legs: Sequence[str]) -> str | None:
-    """Why the tuning is not used for legs of these names, None where it is."""
+    """Why the tuning is not used for legs of these names, None if it is."""
     if tuple(legs) == tuning.legs:
         return None
     return f"the index's tuning is for the legs {', '.join(tuning.legs)}, not for {', '.join(legs)}"

@@ -12,7 +12,7 @@ from splade_connectors.options import WriteOptions
 
 
 def settings_of(documents: Any, session: Session) -> IndexManifest | None:
-    """What the vectors were made with that a reader brings along; None where it brings texts.
+    """What the vectors were made with that a reader brings along; None if it brings texts.
 
     The reader is given the store's encoder, which knows the terms.
     """

@@ -48,7 +48,7 @@ def explain(
 def leg_contribution(
     ranking: LegRanking, values: Sequence[float], id: DocumentId
 ) -> LegContribution:
-    """What a leg adds to a document's fused score; nothing where it is not in the window."""
+    """What a leg adds to a document's fused score; nothing if it is not in the window."""
     ids = [str(found) for found in ranking.ids]
     if str(id) not in ids:
         return LegContribution(leg=ranking.name, rank=None, score=None, contribution=0.0)

@@ -384,7 +384,7 @@ def _refuse_unknown_vectors(session: Session, seen: Description) -> Steps[None]:
     if written:
         raise ManifestMismatch(
             f"{session.backend.location} holds {written} sparse vectors and no manifest that says "
-            "which model wrote them: adopt takes them over where this one did, and "
+            "which model wrote them: adopt takes them over if this one did, and "
             "override_manifest=True (--override-manifest) adds to them"
         )
 

@@ -24,7 +24,7 @@ from splade_connectors.options import SearchOptions
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
-# The leg, None where it is left out; and what to warn of.
+# The leg, None if it is left out; and what to warn of.
 Found = tuple[ResolvedLeg | None, tuple[str, ...]]
 
 

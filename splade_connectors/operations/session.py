@@ -67,7 +67,7 @@ class Recipe:
         return vector.prune(self.prune)
 
     def marker(self, text: str) -> str:
-        """Fingerprints of the settings and of a text: equal where nothing has changed."""
+        """Fingerprints of the settings and of a text: equal if nothing has changed."""
         return marker_of(self.manifest, text)
 
 

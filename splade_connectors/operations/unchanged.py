@@ -33,7 +33,7 @@ class Draft:
         document: as it was given.
         payload: the fields to store, text included.
         stamp: what it is made of.
-        kept: the sparse vector that the store has of it already; None where it is to be made.
+        kept: the sparse vector that the store has of it already; None if it is to be made.
     """
 
     document: Document
@@ -107,7 +107,7 @@ def drafted(document: Document, payload: Mapping[str, Any], recipe: Recipe) -> D
 
 
 def check_stamping(session: Session, before: Description, options: WriteOptions) -> None:
-    """Refuse to compare where nothing is kept to compare with.
+    """Refuse to compare if nothing is kept to compare with.
 
     Raises:
         NotSupported: where the adapter keeps no stamps.

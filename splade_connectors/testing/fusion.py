@@ -2,7 +2,7 @@
 
 Hits of a leg whose scores are equal may stand in any order, and the last places of a window may go
 to any of them: who fuses then gives some of them the better rank, or leaves some of them out. So a
-fused score is exact but for ties, and where there is one, it is one of the sums that the places of
+fused score is exact but for ties, and if there is one, it is one of the sums that the places of
 the tie give, each place to one document.
 """
 

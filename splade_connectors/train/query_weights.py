@@ -45,7 +45,7 @@ class QueryWeights:
         tokens: with a weight.
         sample: documents that the fit went by; 0 without one.
         queries: queries that the fit went by; 0 without one.
-        loss: against the model's own queries; None where no judgements were given.
+        loss: against the model's own queries; None if no judgements were given.
     """
 
     model: str

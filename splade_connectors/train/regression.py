@@ -94,7 +94,7 @@ def _system(
 
 
 def _scale(system: Any, right: Weights, prior: Weights) -> float:
-    """The multiple of the prior that fits best; 1 where none does."""
+    """The multiple of the prior that fits best; 1 if none does."""
     square = float(prior @ (system @ prior))
     scale = float(right @ prior) / square if square > 0 else 1.0
     return scale if scale > 0 else 1.0

@@ -51,7 +51,7 @@ class KnownServers:
             self._front.__exit__(kind, error, trace)
 
     def remove(self, indices: list[str]) -> None:
-        """Indices that a page has made, where there are any."""
+        """Indices that a page has made, if there are any."""
         for name, url in self.known.items():
             for index in indices if name in _VARIABLES else ():
                 httpx.delete(f"{url}/{index}", params={"ignore_unavailable": "true"}, timeout=60)

@@ -333,7 +333,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.proxy.count(fault, times)
 
     def _read_body(self) -> bytes | None:
-        """The body of the request; None where it is larger than this proxy takes."""
+        """The body of the request; None if it is larger than this proxy takes."""
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return self._read_chunks()
         length = int(self.headers.get("Content-Length") or 0)

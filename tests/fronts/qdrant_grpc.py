@@ -282,7 +282,7 @@ class _Points(_Servicer, grpc.PointsServicer):
 
 
 def _set(request: Any, name: str, convert: Callable[[Any], Any]) -> Any:
-    """A field converted, None where it was not sent."""
+    """A field converted, None if it was not sent."""
     return convert(getattr(request, name)) if request.HasField(name) else None
 
 

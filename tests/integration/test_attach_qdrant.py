@@ -227,7 +227,7 @@ def test_edited_texts_are_found(place: Place, mark: bool) -> None:
         place.change(1, {"title": "cat", "author": {}, "parts": []})
         looked = store.verify(everything=True)
         assert (looked.different, looked.missing) == ([1], 0)
-        # A mark tells without encoding; where there is none, all texts are encoded.
+        # A mark tells without encoding; if there is none, all texts are encoded.
         again = store.attach(options=AttachOptions(recheck=not mark))
         assert (again.attached, again.unchanged) == (1, COUNT)
         assert again.encoded == (1 if mark else COUNT)

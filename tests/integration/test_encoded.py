@@ -126,11 +126,11 @@ def test_rows_that_are_no_vectors_are_rejected(tmp_path: Path, rows: list[dict[s
     assert report.written == 2
     assert [item.reason for item in report.rejected] == [
         f"1 of the row's {len(terms) + 1} terms are not in the vocabulary of 'hash'",
-        "a weight of the row's vector is no number",
+        "a weight of the row's vector is not a number",
         report.rejected[2].reason,
         "the row has no vector ('terms')",
         "the row was encoded with other settings than the first one",
-        "the row's payload is no object",
+        "the row's payload is not an object",
         report.rejected[6].reason,
     ]
     assert "-1.0" in report.rejected[2].reason

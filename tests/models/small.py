@@ -89,7 +89,7 @@ def write(path: Path, value: Any) -> None:
 
 
 def add(path: Path, **entries: Any) -> None:
-    """Entries of a JSON object on disk, which is made where there is none."""
+    """Entries of a JSON object on disk, which is made if there is none."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     write(path, before | entries)
 

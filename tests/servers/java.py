@@ -57,7 +57,7 @@ def _installed_homes() -> Iterator[Path]:
 
 
 def _version(home: Path) -> int | None:
-    """The major version of the Java in `home`; None where there is none."""
+    """The major version of the Java in `home`; None if there is none."""
     if not os.access(home / "bin" / "java", os.X_OK):
         return None
     release = home / "release"

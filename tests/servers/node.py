@@ -158,7 +158,7 @@ class SearchNode:
             time.sleep(_POLL_S)
 
     def _credentials(self) -> tuple[str, str] | None:
-        """User and password to ask for its health with; None where there are none."""
+        """User and password to ask for its health with; None if there are none."""
         return None
 
     def _is_healthy(self) -> bool:

@@ -46,7 +46,7 @@ def test_json_is_fine(payload: dict[str, Any]) -> None:
         ({"a": 1j}, "field 'a' is of type complex"),
         ({"a": Color.RED}, r"field 'a' is of type .*\.Color"),
         ({"a": np.timedelta64(1, "Y")}, r"field 'a' is of type numpy\.timedelta64\[Y\]"),
-        ({"a": Unreadable("is no date")}, "the payload's field 'a' is no date"),
+        ({"a": Unreadable("is not a date")}, "the payload's field 'a' is not a date"),
         ({"a": Decimal("-Infinity")}, "field 'a' is infinite"),
         ({"a": "\ud800"}, "field 'a' is not valid Unicode"),
         ({"a": {"\ud800": 1}}, "is not valid Unicode"),

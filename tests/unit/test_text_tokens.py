@@ -1,4 +1,4 @@
-"""Texts of any length: exact where people write them, bounded where nobody does."""
+"""Texts of any length: exact where people write them, bounded if nobody does."""
 
 from __future__ import annotations
 

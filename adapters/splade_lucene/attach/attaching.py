@@ -185,7 +185,7 @@ class LuceneAttaching:
         return (yield from self._outcomes(seen, found, answer))
 
     def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
-        """Take field and marker out of `_source`; where there are no scripts, empty them."""
+        """Take field and marker out of `_source`; if there are no scripts, empty them."""
         names = [seen.vector, marker_name(seen.vector)]
         script = {"source": _SCRIPT, "lang": "painless", "params": {"names": names}}
         if self._remembered.scripts:

@@ -1,4 +1,4 @@
-"""Reading an index to its end: by point in time where there is one, else by scroll.
+"""Reading an index to its end: by point in time if there is one, else by scroll.
 
 A page of a point in time can be asked for again; the next page of a scroll cannot, because the
 server moves on when it answers. So a lost answer of a scroll is a lost reading, which starts over:

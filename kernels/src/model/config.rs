@@ -27,7 +27,7 @@ pub struct Config {
 pub struct Layer {
     /// Tokens seen to either side; all where it is 0.
     pub window: usize,
-    /// The base of the rotations; 0 where there are none.
+    /// The base of the rotations; 0 if there are none.
     pub theta: f32,
     /// A norm stands before the attention (not in the first layer of ModernBERT).
     pub norm: bool,

@@ -24,7 +24,7 @@ pub struct LayerWeights {
     pub output: Packed,
     pub up: Packed,
     pub down: Packed,
-    /// Of the attention block; absent where nothing is to be normed.
+    /// Of the attention block; absent if nothing is to be normed.
     pub attention_norm: Option<NormWeights>,
     pub block_norm: NormWeights,
 }

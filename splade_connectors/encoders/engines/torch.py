@@ -36,7 +36,7 @@ class TorchEncoder(TokenizingEncoder):
         folder: with safetensors weights.
         spec: what the model computes.
         options: how texts become vectors.
-        device: "cpu", "cuda", "cuda:1", …; None takes CUDA where there is one.
+        device: "cpu", "cuda", "cuda:1", …; None takes CUDA if there is one.
         precision: of weights and products: "fp32", "fp16" or "bf16". Bias, relu and log, which come
             after the maximum, are computed in float32.
 

@@ -43,7 +43,7 @@ class UnfitGraph(ModelError):
 def convert(folder: ModelFolder, spec: EncoderSpec, out: Path) -> None:
     """Write a folder that `OnnxEncoder` loads: model.onnx, tokenizer.json and the record.
 
-    The folder's own ONNX file is extended by the pooling; where there is none, or one that does
+    The folder's own ONNX file is extended by the pooling; if there is none, or one that does
     not fit, the weights are exported through torch. The result appears whole or not at all.
 
     Args:

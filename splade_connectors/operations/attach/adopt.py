@@ -1,6 +1,6 @@
 """The `adopt` verb: vectors that another tool wrote are taken over, if they are as ours.
 
-A sample is compared with fresh encodings; then the documents are marked where markers are kept, and
+A sample is compared with fresh encodings; then the documents are marked if markers are kept, and
 the manifest comes last: a run that is stopped leaves none, and the next one goes on.
 """
 
@@ -57,7 +57,7 @@ class AdoptReport:
         compared: documents of the sample whose vector was compared with a fresh encoding.
         different_count: those whose vector is another one.
         different: the first 100 ids of them.
-        manifest: the settings that the vectors were made with; None where they were not found.
+        manifest: the settings that the vectors were made with; None if they were not found.
         notes: what an owner should know.
         refusals: why nothing was written; of a dry run, why nothing would be.
         marked: documents that were marked, so that their vectors need not be made again.

@@ -136,7 +136,7 @@ class Detecting:
     def _of_nearest_length(self, best: Trial, longest: int) -> Steps[SparseEncoder | None]:
         """The length at which the vectors of some documents come nearest to the stored ones.
 
-        None where they share too few terms with them for another length to be the reason.
+        None if they share too few terms with them for another length to be the reason.
         """
         items = sorted(best.wrong, key=lambda item: len(item.text))[:_NEAREST]
         fresh = best.fresh[best.sample.index(items[0])]

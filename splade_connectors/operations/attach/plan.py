@@ -37,14 +37,14 @@ class AttachPlan:
         backend: "qdrant", "elasticsearch", …
         version: of the server.
         vector: name of the vector or field that the sparse vectors go to.
-        text_fields: what the text is made of; () where nothing is encoded.
+        text_fields: what the text is made of; () if nothing is encoded.
         text_index: fields that BM25 is to search.
         documents: in the collection or index.
         to_do: documents that get a vector; of those that have one, the ones whose text has changed
             are found while the run reads.
         without_text: of the sample, in per cent.
         present: paths with text in the sample.
-        key_style: how the terms already there are named; None where there are none.
+        key_style: how the terms already there are named; None if there are none.
         model: name of the model.
         seconds: estimated, from a measured sample; None with nothing to do.
         terms: mean number of terms of a document in the sample.
@@ -194,7 +194,7 @@ class Planner:
             refusals.append(
                 f"{self.seen.vector!r} holds terms already (style: {style}; for example "
                 f"{shown}) and no manifest says which model wrote them: choose another name "
-                "(?field=NAME, ?vector=NAME), adopt takes them over where this model made them, or "
+                "(?field=NAME, ?vector=NAME), adopt takes them over if this model made them, or "
                 "--override-manifest writes over them; what a detach beside an attach has left "
                 "over is removed by detach"
             )

@@ -28,7 +28,7 @@ def begin_attaching(
     """The run that the options ask for: to the vector that is there, to a second one, to a copy.
 
     Raises:
-        ConfigurationError: when a model is to be replaced where none is.
+        ConfigurationError: when a model is to be replaced if none is.
     """
     if options.copy_to:
         return Copying(session, options.copy_to, options, retry, on_progress, dead_letters)

@@ -84,7 +84,7 @@ class AttachReport:
         seconds: seconds in all.
         interrupted: the run was stopped before its end.
         dead_letters: the file that rejected documents are in; None without any.
-        verification: of the end; None where it was not reached.
+        verification: of the end; None if it was not reached.
         switched: of a run that replaces a model: whether searches use the new vectors now. None
             for other runs.
         copy: of a run that copies the collection first.

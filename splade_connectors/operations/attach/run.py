@@ -219,7 +219,7 @@ class Attaching(Interruptible[AttachReport]):
         """What others wrote during the run, until nothing is left that can be done.
 
         Returns:
-            How far it came, by the last count; None where that is not known.
+            How far it came, by the last count; None if that is not known.
         """
         missing = replace(selection, which="missing", with_vectors=False)
         for _ in range(_LAST_PASSES):

@@ -20,7 +20,7 @@ from splade_connectors.runtime.effects import Steps
 def survey_text_indexes(
     session: Session, seen: Description, options: AttachOptions
 ) -> Steps[TextIndexSurvey]:
-    """What would become of the text indexes that are asked for; nothing where none is."""
+    """What would become of the text indexes that are asked for; nothing if none is."""
     if not options.text_index:
         return TextIndexSurvey()
     return (yield from text_index_backend(session.backend).survey(seen, _order(options)))

@@ -186,7 +186,7 @@ def is_same_vector(
         rounding: of the store.
         precision: of the encoder.
         prune: how `fresh` was pruned: noise decides about terms that are as light as the lightest
-            one which is kept. None where nothing was.
+            one which is kept. None if nothing was.
     """
     expected = as_stored(fresh, rounding)
     indices = np.union1d(stored.indices, expected.indices)
