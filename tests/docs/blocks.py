@@ -67,5 +67,6 @@ def same(shown: str, now: str) -> bool:
 
 
 def _even(text: str) -> str:
-    lines = (line.rstrip() for line in text.strip("\n").splitlines())
+    # Columns are as wide as what varies in them.
+    lines = (re.sub("  +", "  ", line.rstrip()) for line in text.strip("\n").splitlines())
     return "".join(f"{_VARYING.sub('#', line)}\n" for line in lines)

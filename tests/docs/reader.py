@@ -62,7 +62,9 @@ class Reader:
     def read(self, block: Block) -> str:
         """Do what a block says: its text as it would be now."""
         if block.file:
-            (self._folder / block.file).write_text(block.body, encoding="utf-8")
+            file = self._folder / block.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.body, encoding="utf-8")
             return block.body
         match block.kind:
             case "python":
