@@ -34,7 +34,9 @@ _RRF_WEIGHTS: Version = (9, 2)
 _LINEAR: Version = (8, 18)
 # `knn` beside `query` in one search, its scores added up.
 _KNN: Version = (8, 4)
-_LICENSES = ("trial", "enterprise", "platinum")
+# Serverless has no licences, and all retrievers.
+SERVERLESS = "serverless"
+_LICENSES = ("trial", "enterprise", "platinum", SERVERLESS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +44,7 @@ class Server(Searched):
     """What decides about the path.
 
     Attributes:
-        license: its type: "basic", "enterprise", …
+        license: its type: "basic", "enterprise", …; "serverless" where there is none.
     """
 
     license: str
@@ -125,7 +127,10 @@ def _retriever_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
         )
         settings = {"rank_constant": int(query.fusion.k), **window}
     body = {"retriever": {name: {"retrievers": parts, **settings}}, **page(query, server)}
-    return server_plan(f"{name} retriever", "one request, fused by the server", body, server, ())
+    reason = "one request, fused by the server"
+    if server.license == SERVERLESS:
+        reason += ": Elasticsearch Serverless has the retrievers"
+    return server_plan(f"{name} retriever", reason, body, server, ())
 
 
 def _retriever(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from splade_connectors.documents import Hit
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected
 from splade_connectors.fusion.request import FusionPath, HybridQuery
 from splade_connectors.runtime.effects import Steps
-from splade_elasticsearch.compile import Server, compile_hybrid, leg_searches
+from splade_elasticsearch.compile import SERVERLESS, Server, compile_hybrid, leg_searches
 from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import Schema
 
@@ -31,8 +31,9 @@ class ElasticsearchFusing:
         if not self.license:
             try:
                 self.license = _type_of((yield HttpRequest("GET", "/_license")))
-            except (AccessDenied, NotFound, RequestRejected):
-                self.license = "unknown"
+            except (AccessDenied, NotFound, RequestRejected) as error:
+                # Serverless says so of what it does not have, with a 410 [src].
+                self.license = SERVERLESS if "serverless" in str(error) else "unknown"
         return Server(license=self.license, **place)
 
     def compile(self, query: HybridQuery, server: Any, keys: Keys, path: FusionPath) -> Plan:

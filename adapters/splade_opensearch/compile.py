@@ -33,6 +33,12 @@ from splade_lucene.dialect import Version
 # 2.10, pipelines in the request with 2.9), and the processor's weights.
 _RRF: Version = (2, 19)
 _RRF_WEIGHTS: Version = (3, 1)
+# The first version whose processor reads its rank constant, and the first that ranks hits of all
+# shards together (#1703). From the last one on, search_type=dfs_query_then_fetch is refused [src].
+_RANK_CONSTANT: Version = (3, 0)
+_RANKS_TOGETHER: Version = (3, 5)
+_NO_DFS: Version = (3, 8)
+_FIXED_RANK_CONSTANT = 60
 _PLUGIN = "opensearch-neural-search"
 # What 3.6 refuses beyond.
 _MOST_QUERIES = 5
@@ -104,6 +110,11 @@ def _version_refusal(fusion: Rrf, server: Server) -> str | None:
     if server.version < first:
         shown = version_text(server.version) or "unknown"
         return f"{what} needs OpenSearch {version_text(first)}, the server is {shown}"
+    if server.version < _RANK_CONSTANT and fusion.k != _FIXED_RANK_CONSTANT:
+        return (
+            f"OpenSearch {version_text(server.version)} ignores rank_constant and takes "
+            f"{_FIXED_RANK_CONSTANT}, k is {fusion.k:g}"
+        )
     if server.plugins is not None and _PLUGIN not in server.plugins:
         return f"the plugin {_PLUGIN} is not installed"
     return None
@@ -111,9 +122,11 @@ def _version_refusal(fusion: Rrf, server: Server) -> str | None:
 
 def _shape_refusal(fusion: Rrf, query: HybridQuery, server: Server) -> str | None:
     windows = {leg.candidates for leg in query.legs}
+    if server.shards != 1 and server.version < _RANKS_TOGETHER:
+        return f"before 3.5 it ranks within each shard, and the index has {server.shards}"
     if server.shards != 1:
-        # 3.6 gives every shard its own first rank, and every shard its own window.
-        return f"it ranks within each shard, and the index has {server.shards}"
+        # 3.6 finds up to three windows in three shards, and ranks all of that.
+        return f"its window counts for each shard, and the index has {server.shards}"
     if not float(fusion.k).is_integer() or not 1 <= fusion.k <= _LARGEST_RANK_CONSTANT:
         return f"rank_constant is a whole number from 1 to 10000, k is {fusion.k}"
     if len(windows) > 1 or None in windows:
@@ -129,6 +142,8 @@ def _hybrid_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
     assert isinstance(query.fusion, Rrf)
     combination: dict[str, Any] = {"technique": "rrf", "rank_constant": int(query.fusion.k)}
     reason = "one request, fused by the server"
+    if server.version >= _NO_DFS:
+        reason += ", as query_then_fetch: it refuses dfs_query_then_fetch"
     if query.fusion.weights is not None:
         shares = [weight / rank_factor(query) for weight in query.fusion.weights]
         combination["parameters"] = {"weights": shares}

@@ -107,6 +107,7 @@ BACKENDS: dict[str, Callable[[HybridQuery], Plan]] = {
     "elasticsearch-9.3-basic": elasticsearch("9.3.2", "basic", "sparse_vector"),
     "elasticsearch-9.3-basic-rank_features": elasticsearch("9.3.2", "basic", "rank_features"),
     "elasticsearch-9.3-enterprise": elasticsearch("9.3.2", "enterprise", "sparse_vector"),
+    "elasticsearch-serverless": elasticsearch("9.99.0", "serverless", "sparse_vector"),
     "qdrant-1.10": qdrant("1.10.0"),
     "qdrant-1.14": qdrant("1.14.0"),
     "qdrant-1.18": qdrant("1.18.3"),

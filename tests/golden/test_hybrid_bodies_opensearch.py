@@ -64,6 +64,7 @@ TWO = (SPARSE, DENSE)
 CASES: dict[str, HybridQuery] = {
     "rrf": HybridQuery(fusion=Rrf(), legs=TWO),
     "rrf-weights": HybridQuery(fusion=Rrf(k=20, weights=(2, 0.5)), legs=TWO, offset=10),
+    "rrf-k": HybridQuery(fusion=Rrf(k=20), legs=TWO),
     "sum": HybridQuery(fusion=WeightedSum(weights=(0.25, 0.75), scale=(20, 1)), legs=TWO),
     "sum-without-windows": HybridQuery(
         fusion=WeightedSum(weights=(0.25, 0.75), scale=(20, 1)),
@@ -91,8 +92,10 @@ BASE = Server(
 SERVERS = {
     "opensearch-2.11": replace(BASE, version=(2, 11, 0)),
     "opensearch-2.19": replace(BASE, version=(2, 19, 0)),
+    "opensearch-3.4-3-shards": replace(BASE, version=(3, 4, 0), shards=3),
     "opensearch-3.6": BASE,
     "opensearch-3.6-3-shards": replace(BASE, shards=3),
+    "opensearch-3.8": replace(BASE, version=(3, 8, 0)),
 }
 
 

@@ -44,6 +44,7 @@ SUM = 0.25 * 2.5 * 2 / 20 + 0.75 * (1 + COSINE) / 2
 SCORES = {
     "rrf": 2 / 61,
     "exact-dense": 2 / 61,
+    "rrf-k": 2 / 21,
     "rrf-weights": 2.5 / 21,
     "sum": SUM,
     "sum-without-windows": SUM,
@@ -102,6 +103,7 @@ def _golden(file: Path) -> Golden:
 # Plans that refuse: they have no body that could be sent.
 NOTHING_TO_SEND = [
     "elasticsearch-7.17-basic",
+    "opensearch-3.4-3-shards",
     "opensearch-3.6-3-shards",
     "qdrant-1.10",
     "qdrant-1.14",
@@ -136,6 +138,7 @@ SPARSE_VECTOR = [
     "elasticsearch-8.19-enterprise",
     "elasticsearch-9.3-basic",
     "elasticsearch-9.3-enterprise",
+    "elasticsearch-serverless",
 ]
 
 

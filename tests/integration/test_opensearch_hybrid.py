@@ -250,7 +250,7 @@ def test_the_server_path_is_refused_where_it_would_mean_something_else(
     with pytest.raises(NotSupported, match=r"0\.001 instead of 0"):
         index.store.plan("coffee", fusion=WeightedSum(normalize="minmax"), **search)
     if index.shards > 1:
-        with pytest.raises(NotSupported, match="ranks within each shard, and the index has 3"):
+        with pytest.raises(NotSupported, match="window counts for each shard, and the index has 3"):
             index.store.plan("coffee", fusion=Rrf(), **search)
     else:
         assert index.store.plan("coffee", fusion=Rrf(), **search).path == "hybrid query"
