@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splade_connectors import Document, SparseBatch, SparseEncoder
-from splade_connectors.cli.hybrid import dense_encoder
+from splade_connectors.cli.dense import dense_encoder
 from splade_connectors.evaluate import Judged, read_beir
 
 WORK = Path(tempfile.gettempdir()) / "splade-hybrid"
@@ -81,7 +81,7 @@ def folder_for(beir: Path, dense_model: str, work: Path) -> Path:
 def kept(path: Path, texts: list[str], model: Callable[[Any], Any]) -> Vectors:
     """float32[texts, dimensions], from the file or computed and written there."""
     if not path.is_file():
-        np.save(path, np.asarray(model(texts), np.float32))
+        np.save(path, np.asarray(model.documents(texts), np.float32))
     found: Vectors = np.load(path)
     return found
 

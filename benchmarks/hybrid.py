@@ -23,8 +23,8 @@ import numpy as np
 from common import beir_folder
 
 from splade_connectors import Document, Store, connect, load_encoder
+from splade_connectors.cli.dense import dense_encoder
 from splade_connectors.cli.evaluate import shown_p
-from splade_connectors.cli.hybrid import dense_encoder
 from splade_connectors.evaluate import Comparison, Study, compare, read_beir, tune
 from splade_connectors.evaluate.html_report import render
 from splade_connectors.fusion import DenseLeg, DistributionBased, Rrf, SparseLeg

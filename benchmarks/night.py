@@ -1,6 +1,6 @@
 """A night over documents that have not changed, against the run that wrote them.
 
-    python benchmarks/night.py TARGET… [--documents 100000] [--output FILE]
+    python benchmarks/night.py TARGET… [--documents 100000] [--abstracts 5183] [--output FILE]
 
 The documents are the abstracts of SciFact, repeated under other ids. So that a first run of 100,000
 takes minutes and not half an hour, each distinct abstract is encoded once and its vector is kept:
@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from common import beir_folder, machine, save
@@ -106,26 +107,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("targets", nargs="+", help="of empty collections or indices")
     parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--abstracts", type=int, help="of the collection; all, if not given")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     encoder = KeepingEncoder(load_encoder())
     results = {}
     for target in given.targets:
         scheme = target.partition(":")[0]
-        results[scheme] = measured(target, encoder, given.documents)
+        results[scheme] = measured(target, encoder, read(given.abstracts), given.documents)
         print(json.dumps({scheme: results[scheme]}, indent=2), flush=True)
     if given.output:
         save(given.output, {"machine": machine(), "results": results})
 
 
-def measured(target: str, encoder: KeepingEncoder, count: int) -> dict[str, object]:
+def measured(
+    target: str, encoder: KeepingEncoder, rows: Sequence[dict[str, str]], count: int
+) -> dict[str, object]:
     """The first run, an unchanged night, and one with a few changes."""
     encoded, seconds = encoder.encoded, encoder.seconds
-    first = run(target, encoder, documents(count))
+    first = run(target, encoder, documents(rows, count))
     distinct, took = encoder.encoded - encoded, encoder.seconds - seconds
-    night = run(target, encoder, documents(count))
+    night = run(target, encoder, documents(rows, count))
     encoded = encoder.encoded
-    changes = run(target, encoder, tonight(count))
+    changes = run(target, encoder, tonight(rows, count))
     assert first.report.written == count, first.report
     assert (night.report.written, night.report.unchanged) == (0, count), night.report
     texts_encoded = encoder.encoded - encoded
@@ -154,10 +158,14 @@ def run(target: str, encoder: SparseEncoder, rows: Iterator[Document]) -> Timed:
     return Timed(report=report, wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)
 
 
-def documents(count: int) -> Iterator[Document]:
-    """The abstracts, over and over again."""
+def read(most: int | None) -> list[dict[str, str]]:
+    """The abstracts of the collection."""
     with (beir_folder() / "corpus.jsonl").open(encoding="utf-8") as lines:
-        rows = [json.loads(line) for line in lines]
+        return [json.loads(line) for line in islice(lines, most)]
+
+
+def documents(rows: Sequence[dict[str, str]], count: int) -> Iterator[Document]:
+    """The abstracts, over and over again."""
     for n in range(count):
         row = rows[n % len(rows)]
         yield Document(
@@ -167,9 +175,9 @@ def documents(count: int) -> Iterator[Document]:
         )
 
 
-def tonight(count: int) -> Iterator[Document]:
+def tonight(rows: Sequence[dict[str, str]], count: int) -> Iterator[Document]:
     """Ten texts changed, five documents gone, one payload changed."""
-    for n, document in enumerate(documents(count - GONE)):
+    for n, document in enumerate(documents(rows, count - GONE)):
         if n < CHANGED:
             yield replace(document, text=f"Changed tonight: {document.text}")
         elif n == CHANGED:

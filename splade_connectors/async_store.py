@@ -14,6 +14,7 @@ from splade_connectors.documents import (
     Row,
     StoredDocument,
 )
+from splade_connectors.encoders.dense import DenseSource
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
@@ -65,13 +66,14 @@ class AsyncStore(Verbs):
         options: WriteOptions | None = None,
         on_progress: OnProgress | None = None,
         dead_letters: DeadLetters | None = None,
+        dense: DenseSource | None = None,
     ) -> IndexReport:
         """As `Store.index`; the documents may come from an async iterator.
 
         A cancelled call leaves what was acknowledged in the store.
         """
         options = write_options(options, skip_unchanged)
-        indexing = self._indexing(documents, options, on_progress, dead_letters)
+        indexing = self._indexing(documents, options, on_progress, dead_letters, dense)
         try:
             async for portion in _aportions(documents, indexing.portion_size):
                 await self._run(indexing.portion(portion))

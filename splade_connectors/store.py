@@ -14,6 +14,7 @@ from splade_connectors.documents import (
     Row,
     StoredDocument,
 )
+from splade_connectors.encoders.dense import DenseSource
 from splade_connectors.errors import IndexingInterrupted
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
@@ -79,6 +80,7 @@ class Store(Verbs):
         options: WriteOptions | None = None,
         on_progress: OnProgress | None = None,
         dead_letters: DeadLetters | None = None,
+        dense: DenseSource | None = None,
     ) -> IndexReport:
         """Encode documents and write them, each whole, replacing those with the same ids.
 
@@ -92,6 +94,9 @@ class Store(Verbs):
             options: chunk sizes, text fields, and the rest.
             on_progress: called after each batch and chunk.
             dead_letters: keeps every rejected document in a file.
+            dense: makes the dense vectors of documents that have text and bring none, for the
+                store's unnamed or only one: `splade_connectors.encoders.dense.DenseModel(…)`, or
+                what has its `name` and `documents(texts)`.
 
         Returns:
             What was written, and every rejected document with its reason.
@@ -102,7 +107,7 @@ class Store(Verbs):
                 whose handler is `splade_connectors.runtime.signals.stop`.
         """
         options = write_options(options, skip_unchanged)
-        indexing = self._indexing(documents, options, on_progress, dead_letters)
+        indexing = self._indexing(documents, options, on_progress, dead_letters, dense)
         try:
             for portion in signals.each_heard(portions(documents, indexing.portion_size)):
                 self._run(indexing.portion(portion), guarded=True)

@@ -14,6 +14,7 @@ from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened
 from splade_connectors.documents import DocumentId, HybridExplanation
 from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.encoders.dense import DenseSource
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.fusion.legs import Leg
@@ -103,13 +104,14 @@ class Verbs:
         options: WriteOptions,
         on_progress: OnProgress | None,
         dead_letters: DeadLetters | None,
+        dense: DenseSource | None,
     ) -> Indexing:
         check_iterable(documents, dead_letters)
         retry = options.retry or self._patient
         total = len(documents) if isinstance(documents, Sized) else None
         made_by = settings_of(documents, self._session)
         show = on_progress or silent
-        return Indexing(self._session, options, retry, show, dead_letters, total, made_by)
+        return Indexing(self._session, options, retry, show, dead_letters, total, made_by, dense)
 
     def _windows(
         self,

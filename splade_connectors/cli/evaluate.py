@@ -55,7 +55,8 @@ def command(
 
     With a further leg or a fusion: a table of each leg alone and of each fusion, with latency and
     the p value of the difference to the best leg. Without --fusion: rrf, and what `tune --save` has
-    left in the index for these legs.
+    left in the index for these legs. A dense model encodes all queries before: latencies are
+    without its time.
     """
     from splade_connectors.evaluate import evaluate, read_beir, write_run
     from splade_connectors.evaluate.data import beir_files
@@ -75,6 +76,7 @@ def command(
         progress.progress_bar("searching") as show,
     ):
         if len(made) > 1:
+            hybrid.warm(made)
             compared = _compared(store, judged, made, fusions, show)
         else:
             ranking: dict[str, dict[str, float]] = {}

@@ -98,7 +98,20 @@ def judged_legs(options: LegOptions, judged: Judged) -> list[Leg]:
         raise ConfigurationError("give either --dense-model or --dense-vectors")
     if options.dense_vectors:
         return make_legs(options, QueryVectors(options.dense_vectors, judged))
-    return make_legs(options, dense_encoder(options.dense_model))
+    dense = dense_encoder(options.dense_model)
+    if dense is not None:
+        dense.expect(list(judged.queries.values()))
+    return make_legs(options, dense)
+
+
+def warm(legs: Sequence[Leg]) -> None:
+    """Encode the judged queries together, so that the time is no query's."""
+    from splade_connectors.encoders.dense import DenseModel
+
+    for leg in legs:
+        source = getattr(leg, "vector", None)
+        if isinstance(source, DenseModel):
+            source.warm()
 
 
 def parse_fusions(specs: Sequence[str], legs: Sequence[Leg]) -> list[Fusion]:

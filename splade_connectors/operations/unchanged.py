@@ -100,9 +100,13 @@ def has_nothing(document: Document) -> bool:
     return document.vector is None and not document.text.strip()
 
 
-def drafted(document: Document, payload: Mapping[str, Any], recipe: Recipe) -> Draft:
-    """The document with what it is made of."""
-    stamp = Stamp(marker=recipe.marker(document.text), content=_content(document, payload))
+def drafted(
+    document: Document, payload: Mapping[str, Any], recipe: Recipe, dense: str = ""
+) -> Draft:
+    """The document with what it is made of; `dense` names the model of vectors that it gets."""
+    is_made = document.dense is None and document.text.strip()
+    content = _content(document, payload, dense if is_made else "")
+    stamp = Stamp(marker=recipe.marker(document.text), content=content)
     return Draft(document=document, payload=payload, stamp=stamp)
 
 
@@ -133,7 +137,7 @@ def stamping(session: Session, now: Description, manifest: IndexManifest) -> Ste
     return (yield from attaching.ensure(now, manifest, write_manifest=False, mark=True))
 
 
-def _content(document: Document, payload: Mapping[str, Any]) -> str:
+def _content(document: Document, payload: Mapping[str, Any], dense: str) -> str:
     """Of payload and vectors; "" for what is not JSON, which the store will refuse."""
     digest = hashlib.sha256()
     try:
@@ -143,6 +147,9 @@ def _content(document: Document, payload: Mapping[str, Any]) -> str:
     for name, values in sorted(document.dense_vectors().items()):
         digest.update(f"\0{name}\0".encode("utf-8", "replace"))
         digest.update(_bytes(values))
+    if dense:
+        # In place of the vector: it is the text's, and costs most of what is to be saved.
+        digest.update(f"\0model {dense}".encode("utf-8", "replace"))
     if document.vector is None:
         return digest.hexdigest()[:_DIGITS]
     digest.update(document.vector.indices.tobytes() + document.vector.values.tobytes())

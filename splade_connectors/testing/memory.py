@@ -80,6 +80,7 @@ class Collection:
         payloads: of each document; a change puts another object in the place of the old one.
         vectors: by the name of the vector, those of the documents that have one.
         dense: the dense vectors of the documents that have some; nothing searches them.
+        sizes: names and dimensions of dense vectors, as the collection was created with.
         metadata: manifests, and what the names of vectors stand for.
         max_vocabulary: most terms that it tells apart; None for any number.
         text_indexes: field -> tokenizer.
@@ -90,6 +91,7 @@ class Collection:
     payloads: dict[DocumentId, Mapping[str, Any]] = field(default_factory=dict)
     vectors: dict[str, dict[DocumentId, Made]] = field(default_factory=dict)
     dense: dict[DocumentId, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
     max_vocabulary: int | None = None
     text_indexes: dict[str, str] = field(default_factory=dict)
@@ -173,6 +175,8 @@ class MemoryBackend:
         """As `Backend.prepare`."""
         ours = not self.collection.exists or seen.capabilities.created_by_us
         self.collection.created |= ours and write_manifest
+        if not self.collection.exists:
+            self.collection.sizes = dense_sizes
         self.collection.exists = True
         self.collection.vectors.setdefault(seen.vector, {})
         if write_manifest:
@@ -186,7 +190,10 @@ class MemoryBackend:
         return (yield from self.describe())
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """All that is JSON is kept."""
+        """Dense vectors have names and sizes from the beginning; all that is JSON is kept."""
+        for name, values in document.document.dense_vectors().items():
+            if self.collection.sizes.get(name) != len(values):
+                return f"the collection has no dense vector {name!r} of {len(values)} dimensions"
         return None
 
     def key_of(self, id: DocumentId) -> DocumentId:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,33 @@ import pytest
 
 from splade_connectors.documents import Document, DocumentId, Rejected, Row
 from splade_connectors.encoders.base import SparseEncoder
-from splade_connectors.errors import DeletionRefused, NotFound, NotSupported
+from splade_connectors.errors import ConfigurationError, DeletionRefused, NotFound, NotSupported
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.options import Progress, WriteOptions
 from splade_connectors.store import Store
 from splade_connectors.testing.contract import TEXTS, StoreContract
 
 MIRROR = WriteOptions(skip_unchanged=True, delete_missing=True, most_deleted=0.5)
+
+
+class Lengths:
+    """A dense model: how long a text is, and how many words it has.
+
+    Args:
+        name: of the model.
+
+    Attributes:
+        texts: of all documents.
+    """
+
+    def __init__(self, name: str = "lengths") -> None:
+        self.name = name
+        self.texts: list[str] = []
+
+    def documents(self, texts: Sequence[str]) -> list[list[float]]:
+        """A vector for each text."""
+        self.texts += texts
+        return [[float(len(text)), float(len(text.split()))] for text in texts]
 
 
 class MirrorContract(StoreContract):
@@ -125,6 +146,35 @@ class MirrorContract(StoreContract):
         assert store.index([again]).written == 1
         (after,) = store.export(with_vectors=True)
         assert (after.payload, after.vector) == (whole.payload, whole.vector)
+
+    def test_a_dense_model_gives_texts_their_vectors(self, store: Store) -> None:
+        if not self.has_dense:
+            with pytest.raises(NotSupported, match="dense"):
+                store.index(self.documents(), dense=Lengths())
+            return
+        model, options = Lengths(), WriteOptions(skip_unchanged=True)
+        own = Document(id="own", text="Brought along.", dense=[0.6, 0.8])
+        documents = [*self.documents(), own, Document(id="bare", payload={"n": 0})]
+        assert store.index(documents, options=options, dense=model).rejected == []
+        dense = {str(found.id): found.dense for found in store.export(with_vectors=True)}
+        assert dense["bare"] == {}
+        (brought,) = dense["own"].values()
+        assert brought == pytest.approx([0.6, 0.8])
+        (made,) = dense["bread"].values()
+        long, words = len(str(TEXTS["bread"])), len(str(TEXTS["bread"]).split())
+        assert made[0] / made[1] == pytest.approx(long / words)
+        # The next night asks for nothing; another model has other vectors, and the same terms.
+        model.texts.clear()
+        assert store.index(documents, options=options, dense=model).unchanged == len(documents)
+        assert model.texts == []
+        report = store.index(documents, options=options, dense=Lengths("others"))
+        assert (report.written, report.encoded) == (len(TEXTS), 0)
+
+    def test_a_dense_model_without_a_place_is_refused_before_encoding(self, filled: Store) -> None:
+        model = Lengths()
+        with pytest.raises(ConfigurationError, match=r"no place for .* 'lengths'"):
+            filled.index(self.documents(), dense=model)
+        assert len(model.texts) == 1
 
     def test_absent_documents_are_no_error_on_request(self, filled: Store) -> None:
         assert filled.get(["nobody"], absent_ok=True) == []

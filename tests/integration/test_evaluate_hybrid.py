@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, Store, aconnect, connect
-from splade_connectors.cli import hybrid
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.evaluate import (
     Judged,
@@ -299,15 +298,21 @@ def vectors(judged: Judged, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class FakeModel:
-    def encode(self, text: str, show_progress_bar: bool = True) -> Any:
+    """Counts the batches that it is given."""
+
+    batches: list[int] = []  # noqa: RUF012
+
+    def encode(self, texts: list[str], batch_size: int, show_progress_bar: bool) -> Any:
         assert not show_progress_bar
-        return np.array(word_vector(text))
+        self.batches.append(len(texts))
+        return np.array([word_vector(text) for text in texts])
 
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that looks like one of sentence-transformers, and what would load it."""
-    monkeypatch.setattr(hybrid, "_load_dense", lambda folder: FakeModel())
+    monkeypatch.setattr("splade_connectors.encoders.dense.load_model", lambda folder: FakeModel())
+    FakeModel.batches.clear()
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "modules.json").write_text("[]")
     return tmp_path / "model"
@@ -372,6 +377,15 @@ def test_tuning_writes_record_and_report(
     assert "warning: 1 judged queries are not in queries.jsonl" in done.err
     again = run(*command, "--json")
     assert json.loads(again.out) == tuning.to_json()
+
+
+def test_judged_queries_are_encoded_in_one_batch_for_all_rows(
+    run: Run, folder: Path, model: Path, judged: Judged
+) -> None:
+    command = ["evaluate", f"edge:{folder}", "--beir", SAMPLE, "--dense-model", model]
+    done = run(*command, "--fusion", "rrf", "--fusion", "dbsf", "--json")
+    assert len(done.json["rows"]) == 4
+    assert FakeModel.batches == [len(set(judged.queries.values()))]
 
 
 def test_searching_with_a_dense_model(

@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 
 from splade_connectors import Document, SparseEncoder, aconnect, connect
-from splade_connectors.cli import hybrid
 from splade_connectors.evaluate import read_beir, read_tuning
 from splade_connectors.fusion import DenseLeg, SparseLeg, fuse, parse_fusion
 from splade_connectors.fusion.reference import leg_ranking
@@ -157,7 +156,11 @@ class StandIn:
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
-    def encode(self, text: str, show_progress_bar: bool) -> Any:
+    def encode(self, texts: list[str], batch_size: int, show_progress_bar: bool) -> Any:
+        assert not show_progress_bar
+        return np.array([self._vector(text) for text in texts])
+
+    def _vector(self, text: str) -> Any:
         match self._kind:
             case "short":
                 return np.array(word_vector(text, 7))
@@ -171,7 +174,8 @@ class StandIn:
 @pytest.fixture(autouse=True)
 def models(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with folders that look like those of sentence-transformers, by kind."""
-    monkeypatch.setattr(hybrid, "_load_dense", lambda folder: StandIn(folder.name))
+    stand_in = lambda folder: StandIn(folder.name)  # noqa: E731
+    monkeypatch.setattr("splade_connectors.encoders.dense.load_model", stand_in)
     folder = tmp_path_factory.mktemp("models")
     for kind in ("words", "short", "broken", "wordless"):
         (folder / kind).mkdir()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from splade_connectors import Document, Store, WriteOptions, connect
@@ -195,3 +196,38 @@ def test_an_export_never_writes_over_a_field(run: Run, place: str) -> None:
     for options in (["--id-field", "id"], ["--vectors"]):
         done = run("export", place, *options)
         assert (done.code, "has a field" in done.err) == (2, True), options
+
+
+class StandIn:
+    """In place of a model of sentence-transformers: counts the batches that it is given."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def encode(self, texts: list[str], batch_size: int, show_progress_bar: bool) -> Any:
+        assert not show_progress_bar
+        self.batches.append(len(texts))
+        return np.array([[len(text), text.count(" ") + 1] for text in texts], np.float32)
+
+
+def test_dense_vectors_are_made_while_indexing(
+    run: Run, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = StandIn()
+    monkeypatch.setattr("splade_connectors.encoders.dense.load_model", lambda folder: model)
+    Path("model").mkdir()
+    Path("model/modules.json").write_text("[]", encoding="utf-8")
+    dense = ["--dense-model", "model", "--json"]
+    assert nightly(run, ROWS, place, *dense).json["written"] == 4
+    # The size of the vectors and their place are found out with one text each.
+    assert model.batches == [1, 1, 4]
+    model.batches.clear()
+    assert nightly(run, ROWS, place, *dense).json["unchanged"] == 4
+    assert model.batches == []
+    (vectors,) = {len(row["dense"]) for row in run("export", place, "--vectors", "--json").json}
+    assert vectors == 2
+    hits = run("search", place, "bread", "--dense-model", "model", "--json")
+    assert (hits.code, len(hits.json)) == (0, 4)
+    run("index", "corpus.jsonl", f"{place}-bare")
+    done = run("index", "corpus.jsonl", f"{place}-bare", "--dense-model", "model")
+    assert (done.code, "has no place for the vectors of the dense model" in done.err) == (2, True)
