@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from splade_connectors.errors import ConfigurationError, InvalidDocument
@@ -138,8 +137,3 @@ def _named(options: ReadOptions) -> dict[str, str]:
         **dict.fromkeys(options.include, "--include"),
         **dict.fromkeys(options.exclude, "--exclude"),
     }
-
-
-def with_fields(options: ReadOptions, text_fields: tuple[str, ...]) -> ReadOptions:
-    """The options of a later file: its texts are those of the first."""
-    return replace(options, text_fields=text_fields)

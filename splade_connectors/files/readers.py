@@ -14,21 +14,21 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Self, cast
 
-from splade_connectors.documents import Document, DocumentId, Rejected, Row
+from splade_connectors.documents import Document, Rejected, Row
 from splade_connectors.errors import ConfigurationError, InvalidDocument, InvalidVector
-from splade_connectors.files import archives
+from splade_connectors.files import archives, row_fields
 from splade_connectors.files.cells import LOOKED_AT, check_types
 from splade_connectors.files.columns import Columns, html_stripped
 from splade_connectors.files.encoded import ID, PAYLOAD, Encoded, Vocabulary, is_encoded
-from splade_connectors.files.encodings import as_utf8, check_encoding
-from splade_connectors.files.json_rows import KINDS, json_rows, line_rows
+from splade_connectors.files.encodings import as_utf8
+from splade_connectors.files.json_rows import json_rows, line_rows
 from splade_connectors.files.limits import NumberedRow
 from splade_connectors.files.parquet import parquet_rows
 from splade_connectors.files.tables import csv_rows, tsv_rows
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import Format, ReadOptions
-from splade_connectors.payloads import text_of, values_at
-from splade_connectors.shown import listed, quoted
+from splade_connectors.payloads import text_of
+from splade_connectors.shown import quoted
 from splade_connectors.values import stored_payload
 
 FORMATS: dict[str, Format] = {
@@ -39,7 +39,6 @@ FORMATS: dict[str, Format] = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-TABLES: tuple[Format, ...] = ("csv", "tsv")
 _ID_FIELDS = ("_id", "id")
 
 
@@ -139,7 +138,7 @@ class FileReader:
     def _open(self) -> Iterator[NumberedRow]:
         """The rows; nothing is opened before the first of them is asked for."""
         options = self._options
-        _check_for(self._format, options, self._name)
+        row_fields.check_for(self._format, options, self._name)
         self._file = self._opened()
         if self._format == "parquet":
             yield from parquet_rows(self._file, self._name)
@@ -180,28 +179,39 @@ class FileReader:
         raw = next((row for _, row in first if isinstance(row, Mapping)), None)
         if raw is None:
             sort = ConfigurationError if first else NoRows
-            raise sort(f"{self._name} has no readable row: {_first_reason(first)}")
+            raise sort(f"{self._name} has no readable row: {row_fields.first_reason(first)}")
         self._rows = chain(first, self._rows)
         if self._format in ("json", "jsonl") and is_encoded(raw):
             self._encoded = Encoded(raw, self._name)
-            _check_for_encoded(self._options, self._name)
+            row_fields.check_for_encoded(self._options, self._name)
             self._id_field = ID
             self.text_fields = self._options.text_fields or self._encoded.made_by.text_fields
             self._columns.settle("", self.text_fields)
             return
         sample, options = self._columns.renamed(raw), self._options
-        ids = (options.id_field,) if options.id_field else _ID_FIELDS
-        self._id_field = _found(ids, sample, "id", "--id-field", self._name)
+        self._id_field = self._named(_ID_FIELDS, sample, "id", options.id_field)
         if options.text_fields:
-            _found(options.text_fields, sample, "text", "--text", self._name)
+            self._named(options.text_fields, sample, "text")
         if options.dense_field:
-            _found((options.dense_field,), sample, "dense vector", "--dense-field", self._name)
-        self.text_fields = options.text_fields or _default_text_fields(sample, self._name)
+            self._named((), sample, "dense vector", options.dense_field)
+        self.text_fields = options.text_fields or row_fields.default_text_fields(sample, self._name)
         self._columns.settle(self._id_field, self.text_fields)
         if self._format not in ("jsonl", "json"):
             self._columns.check(sample)
         if options.infer_types:
             self._look_at_types()
+
+    def _named(
+        self,
+        names: Sequence[str],
+        sample: Mapping[str, Any],
+        what: str,
+        given: str | None = None,
+    ) -> str:
+        """The field that is given, or one of those that are looked for."""
+        names = (given,) if given else names
+        option = {"id": "--id-field", "text": "--text"}.get(what, "--dense-field")
+        return row_fields.field_named(names, sample, what, option, self._name)
 
     def _look_at_types(self) -> None:
         first = list(islice(self._rows, LOOKED_AT))
@@ -228,7 +238,7 @@ class FileReader:
             return self._document(line, fields)
         except (InvalidDocument, InvalidVector, TypeError, RecursionError) as error:
             # The last of them is nested too deep.
-            id = _known(fields.get(self._id_field))
+            id = row_fields.known(fields.get(self._id_field))
             return Rejected(id=id, line=line, file=self._label, reason=str(error), final=True)
 
     def _values(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
@@ -268,17 +278,12 @@ class FileReader:
             html_stripped(fields, self.text_fields)
         return Document(
             id=id,
-            text=_text(fields, self.text_fields),
+            text=row_fields.text(fields, self.text_fields),
             dense=dense,
             payload=self._columns.chosen(fields),
             line=line,
             file=self._label,
         )
-
-
-def _known(id: Any) -> DocumentId | None:
-    """The id of a rejected row, where it has one."""
-    return id if isinstance(id, str | int) and not isinstance(id, bool) else None
 
 
 def format_of(path: Path) -> Format:
@@ -297,91 +302,9 @@ def format_of(path: Path) -> Format:
     )
 
 
-def _check_for(format: Format, options: ReadOptions, name: str) -> None:
-    """Refuse options that a file of this format has no use for.
-
-    Raises:
-        ConfigurationError: naming the option.
-    """
-    if format not in TABLES:
-        for option, given in (
-            ("--delimiter", options.delimiter),
-            ("--infer-types", options.infer_types),
-        ):
-            if given:
-                raise ConfigurationError(
-                    f"{option} is for CSV and TSV, and {name} is read as {format}"
-                )
-    if options.encoding:
-        if format == "parquet":
-            raise ConfigurationError(f"--encoding is for text, and {name} is read as parquet")
-        check_encoding(options.encoding)
-
-
-def _check_for_encoded(options: ReadOptions, name: str) -> None:
-    """Refuse options that come too late for what `encode` wrote.
-
-    Raises:
-        ConfigurationError: naming the option.
-    """
-    for option, given in (("--id-field", options.id_field), ("--strip-html", options.strip_html)):
-        if given:
-            raise ConfigurationError(
-                f"{name} was written by encode, which {option} has to be given to"
-            )
-
-
 def _guarded(rows: Iterator[NumberedRow], name: str) -> Iterator[NumberedRow]:
     """The rows; a file that cannot be read to its end is named."""
     try:
         yield from rows
     except archives.DAMAGED as error:
         raise ConfigurationError(f"{name} cannot be read to its end: {error}") from error
-
-
-def _text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The text fields joined by a space.
-
-    Raises:
-        InvalidDocument: when none of them is there, or one is not text.
-    """
-    found = {name: [item for item in values_at(fields, name) if item is not None] for name in names}
-    for name, values in found.items():
-        for value in values:
-            if not isinstance(value, str):
-                kind = KINDS.get(type(value), "an object")
-                raise InvalidDocument(f"the field {quoted(name)} is {kind}, not text")
-    if not any(found.values()):
-        wanted = " or ".join(map(repr, names))
-        raise InvalidDocument(f"the row has no {wanted}; it has {_names(fields)}")
-    return text_of(fields, names)
-
-
-def _default_text_fields(sample: Mapping[str, Any], file: str) -> tuple[str, ...]:
-    names = tuple(name for name in ("title", "text") if name in sample)
-    if "text" in names:
-        return names
-    raise ConfigurationError(
-        f"the first row of {file} has no field 'text'; it has {_names(sample)}: name the text with "
-        "--text FIELD (several are joined)"
-    )
-
-
-def _found(
-    names: Sequence[str], sample: Mapping[str, Any], what: str, option: str, file: str
-) -> str:
-    for name in names:
-        if name in sample or values_at(sample, name):
-            return name
-    raise ConfigurationError(
-        f"the first row of {file} has no {what} field ({' or '.join(names)}); it has "
-        f"{_names(sample)}: name it with {option} FIELD"
-    )
-
-
-def _names(fields: Mapping[str, Any]) -> str:
-    return listed([name for name, value in fields.items() if value is not None]) or "no fields"
-
-
-def _first_reason(rows: Sequence[NumberedRow]) -> str:
-    return next((row.reason for _, row in rows if isinstance(row, Rejected)), "it is empty")

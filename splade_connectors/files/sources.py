@@ -14,7 +14,8 @@ from splade_connectors.documents import Row
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.archives import without_packing
 from splade_connectors.files.encoded import Vocabulary
-from splade_connectors.files.readers import FORMATS, TABLES, FileReader, NoRows, format_of
+from splade_connectors.files.readers import FORMATS, FileReader, NoRows, format_of
+from splade_connectors.files.row_fields import TABLES
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import ReadOptions
 from splade_connectors.shown import listed
@@ -31,8 +32,8 @@ class FilesReader:
     over. Usable as a context manager, which closes the file at hand.
 
     Args:
-        sources: files, folders (all files of a known format in them, at any depth), patterns such
-            as "data/**/*.csv", and "-" for the standard input. A file is read once.
+        sources: files, folders (all files of a known format in them, at any depth), patterns as
+            of `glob`, and "-" for the standard input. A file is read once.
         options: which columns mean what, in all of them.
         **fields: those of `ReadOptions`, instead.
 
