@@ -171,6 +171,9 @@ class IndexManifest:
             same = "Use the same ones"
             if differences.keys() <= _GOING_ON:
                 same += " (omit yours: those of the index apply)"
+            if "text_fields" in differences:
+                fields = ", ".join(map(repr, differences["text_fields"][0]))
+                same += f": WriteOptions(text_fields=({fields},)) (--text, once for each)"
             anyway = "compare" if use == "verify" else "mix"
             raise ManifestMismatch(
                 f"{where} was written with other settings ({sides}). {same}, or "

@@ -58,14 +58,14 @@ def command(
             )
         output.report(report)
         if not output.json:
-            _print_report(report, target, dry_run)
+            _print_report(report, target, dry_run, model.model)
     if report.refusals:
         raise typer.Exit(2)
     if report.rejected_count:
         raise typer.Exit(1)
 
 
-def _print_report(report: AdoptReport, target: str, dry_run: bool) -> None:
+def _print_report(report: AdoptReport, target: str, dry_run: bool, model: str | None) -> None:
     for line in report.refusals:
         printing.say("[bold]in the way: {}[/bold]", line)
     if report.manifest is None:
@@ -89,9 +89,10 @@ def _print_report(report: AdoptReport, target: str, dry_run: bool) -> None:
         printing.say("  id {}: {}", quoted(item.id), item.reason, stderr=True)
     if report.done:
         name = shown_target(target)
-        after = printing.command_line("attach", name)
+        named = ("--model", model) if model else ()
+        after = printing.command_line("attach", name, *named)
         printing.say("The vectors are ours now. Documents without one: {}", after, wrap=False)
-        printing.say("\nNext: {}", printing.search_line(target), wrap=False)
+        printing.say("\nNext: {}", printing.search_line(target, model), wrap=False)
 
 
 def _print_settings(report: AdoptReport) -> None:

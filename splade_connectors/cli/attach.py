@@ -97,7 +97,7 @@ def command(
         output.report(report)
         if not output.json:
             if not options.is_text_index_alone:
-                print_report(report, target, options)
+                print_report(report, target, options, model.model)
             print_text_indexes(report, target, options)
             printing.print_rejections(report.rejected, report.rejected_count, kept)
     if report.rejected_count or not _is_complete(report):
@@ -164,7 +164,9 @@ def _shown_costs(plan: AttachPlan) -> dict[str, str]:
     }
 
 
-def print_report(report: AttachReport, target: str, options: AttachOptions) -> None:
+def print_report(
+    report: AttachReport, target: str, options: AttachOptions, model: str | None = None
+) -> None:
     """What was attached, how the verification went, and what comes next."""
     rate = report.attached / report.seconds if report.seconds else 0.0
     printing.say(
@@ -195,9 +197,9 @@ def print_report(report: AttachReport, target: str, options: AttachOptions) -> N
     if report.verification is not None:
         print_verification(report.verification)
         if not report.rejected_count:
-            print_remedy(report.verification, target)
+            print_remedy(report.verification, target, model)
     if options.part is None and _is_complete(report):
-        printing.say("\nNext: {}", printing.search_line(target), wrap=False)
+        printing.say("\nNext: {}", printing.search_line(target, model), wrap=False)
 
 
 def print_text_indexes(report: AttachReport, target: str, options: AttachOptions) -> None:
@@ -226,14 +228,15 @@ def print_verification(found: Verification) -> None:
         printing.say("  differ: {}", ", ".join(map(quoted, found.different[:10])))
 
 
-def print_remedy(found: Verification, target: str) -> None:
+def print_remedy(found: Verification, target: str, model: str | None = None) -> None:
     """The command that mends what a verification found."""
     if found.complete:
         return
     # Where nothing marks a text as edited, only encoding it finds the vectors that differ; and
     # where no query finds a vector that is gone, only reading all of them does.
     recheck = ["--recheck"] if found.different_count or found.lost else []
-    mending = printing.command_line("attach", shown_target(target), *recheck)
+    named = ["--model", model] if model else []
+    mending = printing.command_line("attach", shown_target(target), *recheck, *named)
     printing.say("mend it: {}", mending, stderr=True, wrap=False)
 
 

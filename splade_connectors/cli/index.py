@@ -97,7 +97,7 @@ def command(
         if not output.json:
             print_report(report)
             printing.print_rejections(report.rejected, report.rejected_count, kept, report.reasons)
-            printing.print_again(kept, target)
+            printing.print_again(kept, target, model.model)
     if refusal:
         raise refusal
     if report.rejected_count:

@@ -136,9 +136,10 @@ def command_line(*words: object) -> str:
     return shlex.join(["splade-connectors", *map(str, words)])
 
 
-def search_line(target: str) -> str:
+def search_line(target: str, model: str | None = None) -> str:
     """The search to try next, to be copied into a shell."""
-    return command_line("search", shown_target(target), "your own words")
+    named = ("--model", model) if model else ()
+    return command_line("search", shown_target(target), "your own words", *named)
 
 
 def print_rejections(
@@ -177,10 +178,11 @@ def _place(item: Rejected) -> str:
     return f"{where} id {quoted(item.id)}" if item.id is not None else where
 
 
-def print_again(kept: DeadLetters, target: str) -> None:
+def print_again(kept: DeadLetters, target: str, model: str | None = None) -> None:
     """How to index the dead letters again, if that may succeed."""
     if not kept.again:
         return
-    again = command_line("index", "--from-dead-letters", kept.path, shown_target(target))
+    named = ("--model", model) if model else ()
+    again = command_line("index", "--from-dead-letters", kept.path, shown_target(target), *named)
     some = "" if kept.again == kept.count else f" ({kept.again:,} of {kept.count:,} may succeed)"
     say("  try them again{}: {}", some, again, stderr=True, wrap=False)

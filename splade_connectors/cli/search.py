@@ -16,6 +16,8 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import SearchOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from splade_connectors.backends.protocol import Plan
     from splade_connectors.documents import Hit
     from splade_connectors.operations.found import Hits
@@ -25,6 +27,8 @@ EXAMPLES = (
     "search opensearch://localhost/articles 'why does dough rise' --text-field body",
 )
 _TEXT_SHOWN = 160
+# Of a score: what a float32 has.
+_MOST_DIGITS = 7
 
 
 def _condition(filter: str) -> Any:
@@ -121,10 +125,11 @@ def print_hits(hits: Hits, offset: int = 0, *, with_terms: bool = False) -> None
     table.column("text")
     if with_terms:
         table.column("terms")
-    for rank, hit in enumerate(hits, start=offset + 1):
+    scores = shown_scores([hit.score for hit in hits])
+    for rank, (hit, score) in enumerate(zip(hits, scores, strict=True), start=offset + 1):
         group = (hit.group, hit.more) if grouped else ()
         terms = (_heaviest(hit),) if with_terms else ()
-        table.row(rank, f"{hit.score:.3f}", hit.id, *group, _matching(hit), *terms)
+        table.row(rank, score, hit.id, *group, _matching(hit), *terms)
     printing.print_table(table)
 
 
@@ -145,6 +150,16 @@ def _heaviest(hit: Hit) -> str:
     shown = [f"{term.text} {term.contribution:.1f}" for term in hit.terms[:_TERMS_SHOWN]]
     more = len(hit.terms) - len(shown)
     return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
+
+
+def shown_scores(scores: Sequence[float]) -> list[str]:
+    """With as many digits as it takes to tell different ones apart, at least three."""
+    different = len(set(scores))
+    for digits in range(3, _MOST_DIGITS):
+        found = [f"{score:.{digits}f}" for score in scores]
+        if len(set(found)) == different:
+            return found
+    return [f"{score:.{_MOST_DIGITS}f}" for score in scores]
 
 
 def excerpt(payload: Any) -> str:

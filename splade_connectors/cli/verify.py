@@ -49,6 +49,6 @@ def command(
         printing.print_json(found.to_json())
     else:
         print_verification(found)
-        print_remedy(found, target)
+        print_remedy(found, target, model.model)
     if not found.complete:
         raise typer.Exit(1)

