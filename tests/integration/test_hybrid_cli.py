@@ -284,7 +284,7 @@ def kept(target: str) -> Any:
             r"'title' of \S+ has no text index; .* attach \S+ --text-index title makes one",
         ),
         (["--filter", ELASTIC_ODD], r"a Qdrant filter has must, .* not 'term'; for example"),
-        (["--filter", '{"must": [{"term": {"part": 1}}]}'], r"no Qdrant condition: {'term'"),
+        (["--filter", '{"must": [{"term": {"part": 1}}]}'], r"not a Qdrant condition: {'term'"),
         (["--filter", "{"], r"--filter is not JSON"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
