@@ -88,7 +88,7 @@ def ask(sql: str, *values: Any) -> Steps[list[tuple[Any, ...]]]:
 class SqliteBackend:
     """The verbs, as steps: they know what to ask, and neither how it is sent nor who waits."""
 
-    hybrid = attaching = copying = None
+    hybrid = attaching = copying = text_indexing = None
 
     def __init__(self, location: str) -> None:
         self.location = location
