@@ -28,7 +28,7 @@ kernels-wheel: ## The kernels' wheel for this platform, in build/kernels: one fo
 
 kernels-sdist: ## The kernels' source distribution, in build/kernels.
 	$(INSTALL) $(VENV) "maturin>=1.7,<2"
-	$(MATURIN) sdist --quiet --out $(CURDIR)/build/kernels
+	$(MATURIN) sdist --out $(CURDIR)/build/kernels
 
 release-check: ## Whether TAG (v1.2.3) is the version that every file names.
 	$(PYTHON) scripts/release_check.py $(TAG)
