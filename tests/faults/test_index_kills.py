@@ -40,7 +40,8 @@ def test_a_process_that_is_killed(world: World, job: Job, tmp_path: Path) -> Non
     assert report is not None
     assert (report["rejected"], report["retries"]) == ([], 0)
     if job.resumes:
-        at_most = len(found) + SCALE.kills * write_options().portion_documents
+        # A kill costs at most the portion that is being encoded and what is on its way.
+        at_most = len(found) + SCALE.kills * 2 * write_options().portion_documents
         assert killed.encoded <= at_most
     else:
         assert report["done"] == killed.last.encoded == len(found)
