@@ -435,7 +435,8 @@ def test_a_query_without_any_word_finds_nothing_and_says_why(
 def test_an_empty_query_leaves_the_other_legs(
     run: Run, place: Place, dense: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StandIn, "encode", lambda *_, **__: np.array(word_vector("dough")))
+    known = np.array(word_vector("dough"))
+    monkeypatch.setattr(StandIn, "encode", lambda self, texts, **_: [known for _ in texts])
     line = ["search", place.target, " ", *dense, "--fusion", "rrf:weights=5:1"]
     found = run(*line, "--json", "--limit", 3)
     assert [row["score"] for row in found.json] == pytest.approx([1 / 61, 1 / 62, 1 / 63])
