@@ -22,6 +22,7 @@ PEER = "sentence-transformers"
 NAMES = {
     "int8": "this package, int8 kernels",
     "onnx": "this package, ONNX Runtime",
+    "torch": "this package, torch",
     PEER: "sentence-transformers `SparseEncoder`, torch",
     f"{PEER} ONNX int8": "the same, its ONNX backend, dynamic int8",
     "fastembed": "fastembed, batches of 32",
@@ -103,7 +104,7 @@ def draw(file: Path) -> None:
         results = kept(name)["results"]
         keys = [key for key in reversed(NAMES) if key in results]
         ratios = [results[key]["docs_per_s"] / results[PEER]["docs_per_s"] for key in keys]
-        colours = ["#1f6f8b" if key in ("int8", "onnx") else "#b8b8b8" for key in keys]
+        colours = ["#1f6f8b" if key in ("int8", "onnx", "torch") else "#b8b8b8" for key in keys]
         labels = [NAMES[key].replace("`", "") for key in keys]
         bars = panel.barh(labels, ratios, color=colours)
         panel.bar_label(bars, [f"{ratio:.1f} x" for ratio in ratios], padding=3)
