@@ -389,8 +389,8 @@ class AttachOptions:
             raise ConfigurationError("switch_alias (--switch-alias) goes with copy_to (--copy-to)")
         if self.copy_to and (self.replace_model or self.part):
             raise ConfigurationError(
-                "a collection is copied in one run, to a copy that has no vectors yet: leave "
-                "replace_model and part away"
+                "a collection is copied in one run, to a copy that has no vectors yet: omit "
+                "replace_model and part"
             )
 
     @property
@@ -415,8 +415,7 @@ class AttachOptions:
             )
         if self.text_index and (self.copy_to or self.replace_model or self.part):
             raise ConfigurationError(
-                "a text index is made in a run of its own: leave copy_to, replace_model and part "
-                "away"
+                "a text index is made in a run of its own: omit copy_to, replace_model and part"
             )
 
 

@@ -31,8 +31,8 @@ class LuceneTextIndexing:
         refusals, notes = [], []
         if order.tokenizer is not None:
             refusals.append(
-                f"the analyzers of {self._address.location} are those of its mapping: leave "
-                "--text-tokenizer away"
+                f"the analyzers of {self._address.location} are those of its mapping: omit "
+                "--text-tokenizer"
             )
         for field in order.fields:
             leg = ResolvedLeg(name="text", kind="text", fields=(field,))

@@ -77,7 +77,7 @@ def _row(document: StoredDocument, id_field: str, encoder: SparseEncoder | None)
     if taken:
         raise ConfigurationError(
             f"document {quoted(document.id)} has a field {quoted(min(taken))} of its own, where "
-            "the export would write: name another field for the id (--id-field), or leave "
-            "--vectors away"
+            "the export would write: name another field for the id (--id-field), or omit "
+            "--vectors"
         )
     return {**ours, **document.payload}

@@ -83,7 +83,7 @@ def _in_full(fusion: str | None, legs: LegOptions) -> dict[str, Any]:
     for option, value in others.items():
         if value is not None:
             raise ConfigurationError(
-                f"--leg says all of the legs: leave {option} away, or write it as one of them"
+                f"--leg says all of the legs: omit {option}, or write it as one of them"
             )
     made = parse_legs(legs.legs)
     (chosen,) = parse_fusions([fusion], made) if fusion is not None else (None,)

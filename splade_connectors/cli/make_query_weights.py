@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "make-query-weights splade-tiny --from corpus.jsonl --output my-queries",
-    "make-query-weights splade-tiny --from edge:articles --output my-queries --learn",
+    "make-query-weights splade-tiny --from edge:articles --output my-fitted-queries --learn",
 )
 
 Finding = Annotated[

@@ -26,7 +26,6 @@ from splade_connectors.evaluate import (
     compare,
     evaluate,
     read_beir,
-    read_tuning,
     tune,
 )
 from splade_connectors.evaluate.html_report import render
@@ -360,23 +359,23 @@ def few(judged: Judged, tmp_path: Path) -> Path:
     return path
 
 
-def test_tuning_writes_record_and_report(
+def test_a_tuning_that_is_not_better_is_reported_and_not_kept(
     run: Run, folder: Path, vectors: Path, few: Path, tmp_path: Path
 ) -> None:
     record, report = tmp_path / "tuning.json", tmp_path / "report.html"
     command = ["tune", f"edge:{folder}", "--beir", few, "--dense-vectors", vectors]
     done = run(*command, "--output", record, "--report", report)
     assert done.code == 0, done.err
-    tuning = read_tuning(record)
+    tuning = Tuning.from_json(json.loads(run(*command, "--json").out))
     assert tuning.dataset == "few/test"
-    advice = f"--fusion {tuning.fusion} --candidates {tuning.candidates}"
-    assert advice in " ".join(done.out.split())
+    # Directions drawn at random help nobody: nothing is recommended, and nothing kept.
+    assert not tuning.is_better
+    assert not record.exists()
+    assert "Use it: " not in done.out
     assert "all families" in done.out
     assert f"{tuning.held_out:.4f}" in report.read_text()
     assert "warning: only 20 judged queries" in done.err
     assert "warning: 1 judged queries are not in queries.jsonl" in done.err
-    again = run(*command, "--json")
-    assert json.loads(again.out) == tuning.to_json()
 
 
 def test_judged_queries_are_encoded_in_one_batch_for_all_rows(

@@ -122,7 +122,7 @@ def test_bad_legs_are_one_sentence(run: Run, shard: str, legs: list[str], senten
 )
 def test_leg_stands_alone(run: Run, shard: str, other: list[str]) -> None:
     said = refusal(run("search", shard, QUERY, "--leg", "sparse", *other))
-    assert f"--leg says all of the legs: leave {other[0]} away" in said
+    assert f"--leg says all of the legs: omit {other[0]}" in said
 
 
 def test_weights_below_nothing_are_refused(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_too_many_missing_documents_are_refused_after_the_rest(run: Run, place: 
 
 def test_dead_letters_are_no_whole_source(run: Run, place: str) -> None:
     done = nightly(run, ROWS, place, "--from-dead-letters")
-    assert (done.code, "only a part of the source" in done.err) == (2, True)
+    assert (done.code, "only part of the source" in done.err) == (2, True)
 
 
 def test_deleting_by_id(run: Run, place: str, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_it_is_removed_alone_and_only_if_it_is_ours(run: Run, shard: str) -> Non
         (["attach", "--text-index", "text", "--text-tokenizer", "words"], "one of word, .*'words'"),
         (["attach", "--text-tokenizer", "word"], "go with text_index"),
         (["attach", "--text-index", "text", "--part", "0/2"], "a run of its own"),
-        (["attach", "--text-index", "text", "--follow"], "leave --follow"),
+        (["attach", "--text-index", "text", "--follow"], "omit --follow"),
         (["search", "bread", "--no-sparse"], "--no-sparse is for several legs: add"),
         (["search", "bread", "--text-field", "title", "--text-field", "text"], "not 2 \\('title'"),
         (["explain", "bread", "1", "--fusion", "rrf"], "--fusion is for several legs"),

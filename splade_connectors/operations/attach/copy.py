@@ -40,8 +40,8 @@ class Copying(Attaching):
         backend, copying = session.backend, session.backend.copying
         if copying is None:
             raise NotSupported(
-                f"{backend.location}: only Qdrant's collections are copied; leave "
-                "copy_to (--copy-to) away"
+                f"{backend.location}: only Qdrant's collections are copied; omit "
+                "copy_to (--copy-to)"
             )
         self._original = copying
         # An alias is named as collections are; that it must not be one is seen by the plan.
