@@ -221,7 +221,7 @@ def replay_edge(place: Place, url: str) -> Iterator[Replay]:
     """
     from splade_qdrant.edge.query import edge_query
 
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
 
     def replay(request: Any) -> Any:
         shard = place.store._opened.send.__self__._open()

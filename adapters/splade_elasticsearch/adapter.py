@@ -35,7 +35,7 @@ class ElasticsearchAdapter:
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
         """Make a client; it sends nothing yet."""
-        library = require("elasticsearch", "elasticsearch", "elasticsearch:// targets")
+        library = require("elasticsearch", "elasticsearch", "an elasticsearch:// target")
         check_transport(target)
         kind = library.AsyncElasticsearch if asynchronous else library.Elasticsearch
         scheme = target.transport or "http"

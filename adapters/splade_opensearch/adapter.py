@@ -33,7 +33,7 @@ class OpenSearchAdapter:
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
         """Make a client; it sends nothing yet."""
-        library = require("opensearchpy", "opensearch", "opensearch:// targets")
+        library = require("opensearchpy", "opensearch", "an opensearch:// target")
         if asynchronous:
             require("aiohttp", "opensearch", "awaiting opensearch:// targets")
         check_transport(target)

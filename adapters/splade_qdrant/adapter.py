@@ -81,7 +81,7 @@ class QdrantAdapter:
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
         """Make a client; it sends nothing yet."""
-        library = require("qdrant_client", "qdrant", "qdrant:// targets")
+        library = require("qdrant_client", "qdrant", "a qdrant:// target")
         if target.transport not in _PORTS:
             raise ConfigurationError(
                 f"qdrant+{target.transport} is not known; write qdrant, qdrant+https or qdrant+grpc"

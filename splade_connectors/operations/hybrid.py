@@ -392,12 +392,25 @@ def searching(
     with_legs: bool,
 ) -> Steps[Hits]:
     """The search that the arguments ask for: of the sparse leg alone, or of several."""
-    if _is_hybrid(dense, legs, fusion):
+
+    def searched() -> Steps[Hits]:
+        if not _is_hybrid(dense, legs, fusion):
+            return (yield from search(session, query, options))
         hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, with_legs)
-        hits = yield from hybrid.search(query)
-    else:
-        hits = yield from search(session, query, options)
+        return (yield from hybrid.search(query))
+
+    hits = yield from searched()
+    # Another process may have replaced the model, or detached, since the index was looked at.
+    if not hits and hits.plan.body and (yield from _is_outdated(session)):
+        hits = yield from searched()
     return (yield from completed(session, query, hits, options))
+
+
+def _is_outdated(session: Session) -> Steps[bool]:
+    """Whether the vectors that searches go by are no longer the index's. One request."""
+    before = yield from session.look()
+    now = yield from session.look_again()
+    return (before.vector, before.manifest) != (now.vector, now.manifest)
 
 
 def planning(

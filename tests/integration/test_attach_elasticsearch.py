@@ -369,6 +369,24 @@ def test_settings_that_changed_are_refused_and_replaced_on_demand(server: Server
         assert store.verify(everything=True, recheck=True).complete
 
 
+def test_a_store_that_stays_open_finds_what_others_replaced(server: Server) -> None:
+    owner = Owner(server)
+    owner.fill(30)
+    with owner.store() as open_store:
+        open_store.attach(FIELDS)
+        found = {hit.id for hit in open_store.search("water")}
+        with owner.store(prune=PruneOptions(top_k=3)) as other:
+            other.attach(options=AttachOptions(replace_model=True))
+            other.detach(former=True)
+            expected = list(other.search("water"))
+        # Its own vectors are gone: it would find nothing, for ever and without a word.
+        with owner.store(prune=PruneOptions(top_k=3)) as fresh:
+            assert list(fresh.search("water")) == expected
+        hits = open_store.search("water")
+        assert list(hits) == expected
+        assert {hit.id for hit in hits} <= found
+
+
 def test_detach_leaves_what_was_there(server: Server) -> None:
     owner = Owner(server)
     owner.fill(30)

@@ -50,7 +50,7 @@ class EdgeEngine:
     def __init__(self, path: Path, location: str) -> None:
         self._folder = ShardFolder(path, location)
         self._location = location
-        self._engine: Any = require("qdrant_edge", "qdrant", "edge: targets")
+        self._engine: Any = require("qdrant_edge", "qdrant", "an edge: target")
         self._shard: Any = None
         self._closed = False
         # The process that opened the shard: a child of a fork has a copy of its memory, and both

@@ -19,7 +19,7 @@ def edge_filter(given: Any) -> Any:
     Raises:
         ConfigurationError: for a condition that is not a Qdrant condition.
     """
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"this is not a Qdrant filter: {given!r}")
     return engine.Filter(
@@ -31,7 +31,7 @@ def edge_filter(given: Any) -> Any:
 
 
 def _min_should(given: Any) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     match given:
         case None:
             return None
@@ -48,7 +48,7 @@ def _conditions(given: Any) -> list[Any] | None:
 
 
 def _condition(given: Any) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     match given:
         case {"has_id": ids}:
             return engine.HasIdCondition(set(ids))
@@ -83,7 +83,7 @@ def _field_arguments(given: Json) -> dict[str, Any]:
 
 
 def _match(given: Json) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     kinds = {
         "value": engine.MatchValue,
         "any": engine.MatchAny,
@@ -103,13 +103,13 @@ def _match(given: Json) -> Any:
 
 
 def _range(given: Json) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     dates = any(isinstance(value, str) for value in given.values())
     return (engine.RangeDateTime if dates else engine.RangeFloat)(**_present(given))
 
 
 def _values_count(given: Json) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     return engine.ValuesCount(**_present(given))
 
 
@@ -118,24 +118,24 @@ def _present(given: Json) -> dict[str, Any]:
 
 
 def _box(given: Json) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     return engine.GeoBoundingBox(_place(given["top_left"]), _place(given["bottom_right"]))
 
 
 def _radius(given: Json) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     return engine.GeoRadius(_place(given["center"]), given["radius"])
 
 
 def _polygon(given: Json) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     rings = [given["exterior"], *(given.get("interiors") or [])]
     exterior, *interiors = [[_place(point) for point in ring["points"]] for ring in rings]
     return engine.GeoPolygon(exterior, interiors or None)
 
 
 def _place(given: Json) -> Any:
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     return engine.GeoPoint(given["lon"], given["lat"])
 
 

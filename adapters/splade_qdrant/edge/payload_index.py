@@ -31,7 +31,7 @@ def index_json(found: Any) -> dict[str, Any]:
 
 def text_index_params(settings: Mapping[str, Any]) -> Any:
     """The engine's parameters of a text index."""
-    engine = require("qdrant_edge", "qdrant", "edge: targets")
+    engine = require("qdrant_edge", "qdrant", "an edge: target")
     given: dict[str, Any] = {name: settings[name] for name in _PLAIN if name in settings}
     if "tokenizer" in settings:
         given["tokenizer"] = _member(engine.TokenizerType, settings["tokenizer"])

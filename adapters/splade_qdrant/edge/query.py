@@ -28,7 +28,7 @@ def edge_query(body: Json) -> Any:
 
 @cache
 def _engine() -> Any:
-    return require("qdrant_edge", "qdrant", "edge: targets")
+    return require("qdrant_edge", "qdrant", "an edge: target")
 
 
 def selected(payload: list[str] | bool) -> Any:
