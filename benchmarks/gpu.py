@@ -24,8 +24,8 @@ from statistics import median
 from typing import Any
 
 from common import beir_folder, machine, save, texts, weights_folder
+from peers import BATCH, MAX_LENGTH, sentence_transformers_model
 
-MAX_LENGTH = 256
 # Of a trained SPLADE, about.
 TERMS = 250
 Encode = Callable[[list[str]], object]
@@ -95,15 +95,11 @@ def _ours(folder: Path, precision: str) -> Any:
 
 def _peer(folder: Path, dtype: str) -> Encode:
     import torch
-    from sentence_transformers import SparseEncoder
-    from sentence_transformers.sparse_encoder import modules
 
-    head = modules.MLMTransformer(
-        str(folder), max_seq_length=MAX_LENGTH, model_kwargs={"dtype": getattr(torch, dtype)}
-    )
-    model = SparseEncoder(modules=[head, modules.SpladePooling("max")], device="cuda")
+    settings = {"dtype": getattr(torch, dtype)}
+    model = sentence_transformers_model(folder, "cuda", model_kwargs=settings)
     return lambda given: model.encode(
-        given, batch_size=32, convert_to_tensor=False, show_progress_bar=False
+        given, batch_size=BATCH, convert_to_tensor=False, show_progress_bar=False
     )
 
 

@@ -53,12 +53,16 @@ def _ours(engine: str) -> Callable[[Path, Path], Encode]:
 
 def sentence_transformers(weights: Path, scratch: Path) -> Encode:
     """On torch, at its default batch size of 32."""
+    return _sentence_transformers(sentence_transformers_model(weights, "cpu"))
+
+
+def sentence_transformers_model(weights: Path, device: str, **settings: Any) -> Any:
+    """Its model; the settings are those of its head."""
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder import modules
 
-    head = modules.MLMTransformer(str(weights), max_seq_length=MAX_LENGTH)
-    model = SparseEncoder(modules=[head, modules.SpladePooling("max")], device="cpu")
-    return _sentence_transformers(model)
+    head = modules.MLMTransformer(str(weights), max_seq_length=MAX_LENGTH, **settings)
+    return SparseEncoder(modules=[head, modules.SpladePooling("max")], device=device)
 
 
 def prepare_sentence_transformers_int8(weights: Path, scratch: Path) -> None:

@@ -24,7 +24,7 @@ def document_reason(
 
 def changes_reason(payload: Mapping[str, Any]) -> str | None:
     """Why these fields cannot be stored, None when nothing is known against them."""
-    return _key_reason(payload) or _reserved_reason(payload)
+    return _reserved_reason(payload)
 
 
 def terms_reason(schema: Schema, vector_name: str, vector: SparseVector) -> str | None:
@@ -49,13 +49,6 @@ def _dense_reason(schema: Schema, name: str, dimensions: int) -> str | None:
             f"the dense vector {shown} has {dimensions} dimensions, the collection's has "
             f"{known[name]}"
         )
-    return None
-
-
-def _key_reason(payload: Mapping[Any, Any]) -> str | None:
-    for key in payload:
-        if not isinstance(key, str) or not key:
-            return f"the payload has the key {key!r}; keys are strings of at least one character"
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from splade_connectors.encoders.normalization import Normalization
 from splade_connectors.encoders.pickled import Loaded, unpickled
 from splade_connectors.encoders.spec import EncoderSpec
+from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import LongText, OnProgress, Precision
 from splade_connectors.vectors import SparseBatch
 
@@ -110,3 +111,27 @@ class SparseEncoder(ABC):
             MissingDependency: when the precision needs what is not installed.
         """
         return self
+
+
+class EncodesQueries(SparseEncoder):
+    """An encoder of queries alone. A subclass says in `_refusal` which encoder takes documents."""
+
+    _refusal: str
+
+    def check_documents(self) -> None:
+        """Refuse them. As `SparseEncoder.check_documents`."""
+        raise ConfigurationError(self._refusal)
+
+    def encode_documents(
+        self,
+        texts: Sequence[str],
+        *,
+        stats: EncodeStats | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> SparseBatch:
+        """Refused: what a query's terms weigh says nothing of a document.
+
+        Raises:
+            ConfigurationError: saying which encoder takes documents.
+        """
+        raise ConfigurationError(self._refusal)

@@ -12,13 +12,9 @@ from typing import IO
 
 from platformdirs import user_cache_path
 
+from splade_connectors import locks
 from splade_connectors.encoders.model_files import RECORD_FILE
 from splade_connectors.errors import ModelError
-
-try:
-    import fcntl
-except ImportError:  # Windows: leftovers are told by the process alone
-    fcntl = None  # type: ignore[assignment]
 
 GRAPH_FILE = "model.onnx"
 _UNFINISHED = ".unfinished"
@@ -121,28 +117,23 @@ def _replace(unfinished: Path, out: Path) -> None:
 
 def _lock(folder: Path) -> IO[bytes] | None:
     """A lock that ends with the process, also in another container on the same disk."""
-    if fcntl is None:
-        return None
     file = (folder / _LOCK_FILE).open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # a file system without locks
-        file.close()
-        (folder / _LOCK_FILE).unlink(missing_ok=True)
-        return None
-    return file
+    if locks.lock(file.fileno()):
+        return file
+    file.close()
+    (folder / _LOCK_FILE).unlink(missing_ok=True)
+    return None
 
 
 def _in_work(folder: Path) -> bool:
     lock = folder / _LOCK_FILE
-    if fcntl is not None and lock.is_file():
+    if lock.is_file():
         try:
             with lock.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # It had the lock once: where that is free, the process has ended.
+                return locks.lock(file.fileno()) is not True
         except OSError:
             return True
-        # It had the lock once: the process has ended, or is this one in another thread.
-        return False
     process = folder.name.removesuffix(_UNFINISHED).rpartition(".")[2]
     return _lives(int(process)) if process.isdigit() else True
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from splade_connectors.encoders.base import EncodeStats
+from splade_connectors.encoders.base import EncodesQueries
 from splade_connectors.encoders.naming import NamingEncoder
 from splade_connectors.encoders.query_cache import QueryCache
 from splade_connectors.encoders.spec import EncoderSpec
@@ -18,12 +18,11 @@ from splade_connectors.encoders.text_tokens import (
 )
 from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.encoders.tokenizing import refuse_one_text
-from splade_connectors.errors import ConfigurationError
-from splade_connectors.options import EncodeOptions, OnProgress, PruneOptions
+from splade_connectors.options import EncodeOptions, PruneOptions
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 
-class InferenceFreeEncoder(NamingEncoder):
+class InferenceFreeEncoder(EncodesQueries, NamingEncoder):
     """The query side of an inference-free model: a tokenizer and a weight for each of its tokens.
 
     Needs numpy and tokenizers, nothing else. Documents are the other side's.
@@ -56,24 +55,6 @@ class InferenceFreeEncoder(NamingEncoder):
             most_characters=MOST_CHARACTERS_OF_A_QUERY,
         )
         self._texts.check(self._cut)
-
-    def check_documents(self) -> None:
-        """Refuse them. As `SparseEncoder.check_documents`."""
-        raise ConfigurationError(self._refusal)
-
-    def encode_documents(
-        self,
-        texts: Sequence[str],
-        *,
-        stats: EncodeStats | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> SparseBatch:
-        """Refused: a query's weights say nothing of a document.
-
-        Raises:
-            ConfigurationError: saying which encoder takes documents.
-        """
-        raise ConfigurationError(self._refusal)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         """One row per text. As `SparseEncoder.encode_queries`."""

@@ -21,7 +21,6 @@ from splade_connectors.encoders.query_side import (
 )
 from splade_connectors.encoders.sentence_transformers import Activation
 from splade_connectors.encoders.sources import ENGINES, Engine, Source, source_at
-from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.encoders.two_sides import QueriesOnly, TwoSidedEncoder
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import EncodeOptions
@@ -109,7 +108,8 @@ def _load(
     documents = running.encoder(source)
     if queries is None:
         return documents
-    check_same_terms(_tokenizer_of(queries), source.folder.tokenizer(), alike=_is_static(queries))
+    static = isinstance(queries, StaticSide)
+    check_same_terms(queries.tokenizer, source.folder.tokenizer(), alike=static)
     return TwoSidedEncoder(_queries_of(place, queries, options, running), documents)
 
 
@@ -158,14 +158,6 @@ def _queries_of(
     encoder = running.encoder(Source(queries.folder, queries.folder.spec, own))
     spec = queries.for_queries(encoder.spec, place.revision)
     return QueriesOnly(encoder, _loaded_for_queries(spec.model), spec)
-
-
-def _is_static(queries: QuerySide) -> bool:
-    return isinstance(queries, StaticSide)
-
-
-def _tokenizer_of(queries: QuerySide) -> FolderTokenizer:
-    return queries.tokenizer if isinstance(queries, StaticSide) else queries.folder.tokenizer()
 
 
 def _is_query_side_alone(folder: Path) -> bool:

@@ -62,6 +62,11 @@ class ModelSide:
 
     folder: ModelFolder
 
+    @property
+    def tokenizer(self) -> FolderTokenizer:
+        """Of queries; read again at each call."""
+        return self.folder.tokenizer()
+
     def for_queries(self, spec: EncoderSpec, revision: str | None) -> EncoderSpec:
         """The spec of an encoder of queries alone."""
         side = side_hash(spec.revision, tokenizer_state(self.folder.model))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from splade_connectors.encoders.base import EncodeStats, SparseEncoder
+from splade_connectors.encoders.base import EncodesQueries, EncodeStats, SparseEncoder
 from splade_connectors.encoders.normalization import Normalization
 from splade_connectors.encoders.spec import EncoderSpec
-from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import LongText, OnProgress, Precision
 from splade_connectors.vectors import SparseBatch
 
@@ -94,7 +93,7 @@ class TwoSidedEncoder(_NamedBy):
         return fitted
 
 
-class QueriesOnly(_NamedBy):
+class QueriesOnly(EncodesQueries, _NamedBy):
     """The queries of an encoder that is there for more.
 
     Args:
@@ -111,24 +110,6 @@ class QueriesOnly(_NamedBy):
         self._refusal = refusal
         self._own_spec = spec
         self.spec = spec or encoder.spec
-
-    def check_documents(self) -> None:
-        """Refuse them. As `SparseEncoder.check_documents`."""
-        raise ConfigurationError(self._refusal)
-
-    def encode_documents(
-        self,
-        texts: Sequence[str],
-        *,
-        stats: EncodeStats | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> SparseBatch:
-        """Refused.
-
-        Raises:
-            ConfigurationError: saying which encoder takes documents.
-        """
-        raise ConfigurationError(self._refusal)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
         """As the encoder's own."""

@@ -16,12 +16,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import IO
 
+from splade_connectors import locks
 from splade_connectors.errors import ConfigurationError
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, nobody can replace a file that is open
-    fcntl = None  # type: ignore[assignment]
 
 # A disk, a quota or a file's largest size.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -90,8 +86,9 @@ def opened_in_place(path: Path, *, mode: int) -> IO[str]:
     unfinished, file = _unfinished(place, mode, by_line=True)
     try:
         with _alone_in(place.parent):
-            _refuse_held(place)
-            _hold(file)
+            if _is_held(place):
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process is writing it")
+            locks.lock(file.fileno())
             unfinished.replace(place)
     except BaseException:
         file.close()
@@ -118,37 +115,25 @@ def opened_as_new(path: Path, mode: int = 0o600) -> tuple[Path, IO[str]]:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Others who look whether a file of this folder is held wait until the block has ended."""
-    number = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
+    if not locks.AVAILABLE:  # Windows: there, nobody can replace a file that is open
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY)
     try:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(number, fcntl.LOCK_EX)
+        locks.lock(number, wait=True)
         yield
     finally:
-        if number >= 0:
-            os.close(number)
+        os.close(number)
 
 
-def _hold(file: IO[str]) -> None:
-    """Until it is closed, or the process ends."""
-    if fcntl is not None:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _refuse_held(place: Path) -> None:
-    if fcntl is None:
-        return
+def _is_held(place: Path) -> bool:
+    """Whether another process is writing the file, or another part of this one."""
     try:
         number = os.open(place, os.O_RDONLY)
     except OSError:  # not there, or not ours to read
-        return
+        return False
     try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        return
+        return locks.lock(number) is False
     finally:
         os.close(number)
 

@@ -401,16 +401,9 @@ def searching(
 
     hits = yield from searched()
     # Another process may have replaced the model, or detached, since the index was looked at.
-    if not hits and hits.plan.body and (yield from _is_outdated(session)):
+    if not hits and hits.plan.body and (yield from session.is_outdated()):
         hits = yield from searched()
     return (yield from completed(session, query, hits, options))
-
-
-def _is_outdated(session: Session) -> Steps[bool]:
-    """Whether the vectors that searches go by are no longer the index's. One request."""
-    before = yield from session.look()
-    now = yield from session.look_again()
-    return (before.vector, before.manifest) != (now.vector, now.manifest)
 
 
 def planning(

@@ -120,6 +120,12 @@ class Session:
         """What the server tells now."""
         return self.keep((yield from self.backend.describe()))
 
+    def is_outdated(self) -> Steps[bool]:
+        """Whether the vectors of the last look are no longer the index's; looks again."""
+        before = self._seen
+        now = yield from self.look_again()
+        return before is not None and (before.vector, before.manifest) != (now.vector, now.manifest)
+
     def keep(self, seen: Description) -> Description:
         """What later verbs go by."""
         self._seen = seen

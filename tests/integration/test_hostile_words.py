@@ -65,6 +65,7 @@ def test_documents(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_first_row_without_the_fields(run: Run, tmp_path: Path) -> None:
+    """`run` asserts what every line shows, and the exit code."""
     run("index", jsonl(tmp_path / "x.jsonl", [{HOSTILE: 1}]), "edge:shard", code=2)
     (tmp_path / "x.csv").write_text(f'id,"{HOSTILE}","{HOSTILE}"\n1,2,3\n', encoding="utf-8")
     run("index", tmp_path / "x.csv", "edge:shard", code=2)
@@ -97,6 +98,7 @@ COMMANDS: list[list[str]] = [
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=range(len(COMMANDS)))
 def test_arguments(run: Run, tmp_path: Path, arguments: list[str]) -> None:
+    """`run` asserts what every line shows, and the exit code."""
     jsonl(tmp_path / "x.jsonl", [{"id": 1, "text": "x"}])
     run(*arguments, code=0 if arguments[:2] == ["inspect", f"edge:{TYPED}"] else 2)
 

@@ -426,4 +426,6 @@ from splade_connectors.testing import HashEncoder
 store = connect("opensearch://localhost:1/x", encoder=HashEncoder())
 store.close()
 """
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=60)
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

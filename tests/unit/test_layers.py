@@ -13,7 +13,7 @@ ADAPTERS = PACKAGE.parent / "adapters"
 
 # Floors from the ground up: a module imports from its own floor and from those below it.
 FLOORS = [
-    {"errors", "forks", "shown", "values", "payloads", "filters", "extras"}
+    {"errors", "forks", "locks", "shown", "values", "payloads", "filters", "extras"}
     | {"options", "vectors", "documents", "manifest"},
     {"runtime", "encoders", "fusion", "files", "writing"},
     {"backends"},

@@ -161,7 +161,9 @@ VERBS: dict[str, Callable[[Store], Any]] = {
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("verb", VERBS)
 def test_right_answers_are_understood(verb: str, dialect: str) -> None:
-    VERBS[verb](opened(filled(DIALECTS[dialect])))
+    server = filled(DIALECTS[dialect])
+    VERBS[verb](opened(server))
+    assert server.asked
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -235,6 +235,7 @@ def test_whatever_is_stored_is_a_manifest_or_a_sentence(changes: Any, other: Any
 
 @given(st.dictionaries(st.sampled_from([MANIFEST_KEY, STATE_KEY]), JSON), st.text(max_size=3))
 def test_whatever_is_kept_beside_it_is_that_or_a_sentence(metadata: Any, name: str) -> None:
+    """No other exception, whatever is there."""
     for look in (vector_of, former_of, is_marked, without_vector):
         with suppress(ManifestMismatch):
             look(metadata, name)

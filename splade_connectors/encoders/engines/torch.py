@@ -79,7 +79,8 @@ class TorchEncoder(TokenizingEncoder):
         """The vectors of one batch: only their terms leave the device."""
         pooled = self._pooled(*pad(passages, self._padding_id))
         rows, terms = pooled.nonzero(as_tuple=True)
-        ends = (pooled > 0).sum(dim=1).cumsum(dim=0).cpu().numpy()
+        counts = self._torch.bincount(rows, minlength=len(passages))
+        ends = counts.cumsum(dim=0).cpu().numpy()
         values = pooled[rows, terms].cpu().numpy()
         return SparseBatch(np.append(0, ends), terms.cpu().numpy().astype(np.uint32), values)
 
@@ -91,7 +92,7 @@ class TorchEncoder(TokenizingEncoder):
                 ids = torch.from_numpy(input_ids).to(self._device)
                 mask = torch.from_numpy(attention_mask).to(self._device)
                 pooled = self._module(ids, mask)
-                finite = bool(pooled.isfinite().all())
+                overflowed = self.spec.precision == "fp16" and not pooled.isfinite().all()
         except (RuntimeError, IndexError) as error:  # memory, kernels, ids beyond a table
             texts, tokens = input_ids.shape
             reason = " ".join(str(error).split())[:300]
@@ -99,7 +100,7 @@ class TorchEncoder(TokenizingEncoder):
                 f"{self.spec.model} fails on a batch of {texts} texts of {tokens} tokens on "
                 f"{self._device}: {reason}"
             ) from error
-        if not finite and self.spec.precision == "fp16":
+        if overflowed:
             raise ModelError(
                 f"{self.spec.model} has numbers beyond fp16's range: load it with precision='bf16'"
             )
