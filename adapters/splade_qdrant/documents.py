@@ -138,9 +138,11 @@ def original_id(found: Mapping[str, Any]) -> DocumentId:
     """The id of the document in a point: the point's own if what is kept is not ours."""
     payload = found["payload"]
     match payload.get(ID_KEY) if payload else None:
+        case str() as kept if kept:  # nearly always
+            return kept
         case bool():
             pass
-        case int() | str() as kept if kept != "":
+        case int() as kept:
             return kept
         case {"int": str(digits)} if _INTEGER.fullmatch(digits):
             return int(digits)
@@ -169,9 +171,14 @@ def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list
     while end < len(found) and (after := found[end])["score"] == points[-1]["score"]:
         points.append(after)
         end += 1
+    return in_order(points)[first - start : last - start]
+
+
+def in_order(points: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Points that come by descending score, with ties by the document's id as text."""
     if len({point["score"] for point in points}) < len(points):
         points.sort(key=lambda point: (-point["score"], str(original_id(point))))
-    return points[first - start : last - start]
+    return points
 
 
 def payload_of(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from splade_connectors.documents import Hit
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
 from splade_qdrant.compile.search import SearchPlan
-from splade_qdrant.documents import ID_KEY, original_id, page_of, payload_of
+from splade_qdrant.documents import ID_KEY, in_order, original_id, page_of, payload_of
 
 Point = Mapping[str, Any]
 
@@ -23,10 +23,11 @@ def search_page(address: Address, plan: SearchPlan) -> Steps[list[Hit]]:
     One request, unless equal scores lie across an end of the page: then the ids of all of them
     are asked for, and the payload of those that the first answer did not have.
     """
-    answer = yield address.request("query", plan.body)
+    # Of a page and its neighbours, all are looked at.
+    answer = list((yield address.request("query", plan.body)))
     with_payload = plan.body["with_payload"] is True
     if not _is_cut(answer, plan):
-        page = page_of(answer, plan.before, plan.limit)
+        page = in_order(answer[plan.before : plan.before + plan.limit])
         return [_hit(point, point, with_payload) for point in page]
     payloads = {str(point["id"]): point["payload"] for point in answer}
     ranking = yield from _ranking(address, plan, answer[_last(answer, plan)]["score"])

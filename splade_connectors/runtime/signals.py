@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -20,6 +20,9 @@ T = TypeVar("T")
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+
+
+_NOTHING_HELD = nullcontext()
 
 
 class Stopped(KeyboardInterrupt):
@@ -105,12 +108,14 @@ def held() -> Iterator[None]:
             _raise(_State.noted)
 
 
-@contextmanager
-def heard() -> Iterator[None]:
+def heard() -> AbstractContextManager[None]:
     """Within `held`: signals are raised at once, those that were noted too."""
-    if not _is_main() or not _State.held:
-        yield
-        return
+    # Every step of every verb comes here, and hardly ever is anything held back.
+    return _heard() if _State.held and _is_main() else _NOTHING_HELD
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
     try:
         _State.held = False
         _raise(_State.noted or _State.raised)

@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -310,16 +310,15 @@ class _Scored(Sequence[Mapping[str, Any]]):
 
     def __init__(self, points: Sequence[Any]) -> None:
         self._points = points
-        self._made: dict[Any, Mapping[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self._points)
 
     def __getitem__(self, at: Any) -> Any:
-        made = self._made.get(at)
-        if made is None:
-            made = self._made[at] = _scored(self._points[at])
-        return made
+        return _scored(self._points[at])
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return map(_scored, self._points)
 
 
 def _scored(point: Any) -> Mapping[str, Any]:
