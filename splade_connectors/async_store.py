@@ -8,8 +8,8 @@ from typing import Any, Self, TypeVar
 
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.documents import (
-    DocumentId,
     Explanation,
+    GivenId,
     HybridExplanation,
     Row,
     StoredDocument,
@@ -25,7 +25,7 @@ from splade_connectors.operations.attach.adopt import AdoptReport, say_how_far_a
 from splade_connectors.operations.attach.plan import AttachPlan
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.operations.attach.run import attach_options, say_how_far_attached
-from splade_connectors.operations.edit import count, delete, get, known, update
+from splade_connectors.operations.edit import Given, count, delete, get, known, update
 from splade_connectors.operations.explain import explain
 from splade_connectors.operations.export import Exporting
 from splade_connectors.operations.found import Hits
@@ -160,7 +160,7 @@ class AsyncStore(Verbs):
         return await self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
     async def explain(
-        self, query: Query, id: DocumentId, *, max_query_terms: int | None = None
+        self, query: Query, id: GivenId, *, max_query_terms: int | None = None
     ) -> Explanation:
         """As `Store.explain`."""
         return await self._run(explain(self._session, query, id, max_query_terms))
@@ -168,7 +168,7 @@ class AsyncStore(Verbs):
     async def explain_hybrid(
         self,
         query: Query,
-        id: DocumentId,
+        id: GivenId,
         *,
         dense: Any = None,
         legs: Sequence[Leg] | None = None,
@@ -256,16 +256,14 @@ class AsyncStore(Verbs):
         return await self._run(self._detach(dry_run, former, text_index, on_progress))
 
     async def get(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool = False, absent_ok: bool = False
+        self, ids: Sequence[GivenId], *, with_vectors: bool = False, absent_ok: bool = False
     ) -> list[StoredDocument]:
         """As `Store.get`."""
         return await self._run(
             get(self._session, ids, with_vectors=with_vectors, absent_ok=absent_ok)
         )
 
-    async def known(
-        self, ids: Sequence[DocumentId], *, absent_ok: bool = False
-    ) -> list[DocumentId]:
+    async def known(self, ids: Sequence[Given], *, absent_ok: bool = False) -> list[Given]:
         """As `Store.known`."""
         return await self._run(known(self._session, ids, absent_ok))
 
@@ -278,7 +276,7 @@ class AsyncStore(Verbs):
 
     async def update(
         self,
-        id: DocumentId,
+        id: GivenId,
         *,
         text: str | None = None,
         payload: Mapping[str, Any] | None = None,
@@ -286,7 +284,7 @@ class AsyncStore(Verbs):
         """As `Store.update`."""
         await self._run(update(self._session, id, text, payload))
 
-    async def delete(self, ids: Sequence[DocumentId]) -> None:
+    async def delete(self, ids: Sequence[GivenId]) -> None:
         """As `Store.delete`."""
         await self._run(delete(self._session, ids))
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from splade_connectors.errors import InvalidDocument
 from splade_connectors.shown import quoted, words_of
 from splade_connectors.vectors import SparseVector
 
 DocumentId = str | int
+# What is taken for an id: `document_id` says which one it is.
+GivenId = DocumentId | uuid.UUID | np.integer[Any]
 Dense = Sequence[float] | Mapping[str, Sequence[float]]
 
 # Python itself refuses to write far larger ones (10^4300): 309 digits can be shown anywhere.
@@ -23,7 +28,8 @@ class Document:
     """One document to index.
 
     Attributes:
-        id: any non-empty string, or an integer.
+        id: any non-empty string, an integer (also numpy's) or a `uuid.UUID`, which becomes its
+            hyphenated text.
         text: what is encoded. Empty text gives an empty vector: stored, but never found.
         payload: fields stored beside the vector, JSON values. Where it holds none of the text
             fields, the text itself is stored under the first of them.
@@ -44,8 +50,22 @@ class Document:
     line: int | None = None
     file: str | None = None
 
+    if TYPE_CHECKING:  # more is taken for an id than is kept as one
+
+        def __init__(
+            self,
+            *,
+            id: GivenId,
+            text: str = "",
+            payload: Mapping[str, Any] = ...,
+            dense: Dense | None = None,
+            vector: SparseVector | None = None,
+            line: int | None = None,
+            file: str | None = None,
+        ) -> None: ...
+
     def __post_init__(self) -> None:
-        check_id(self.id)
+        object.__setattr__(self, "id", document_id(self.id))
         if not isinstance(self.text, str):
             kind = type(self.text).__name__
             raise InvalidDocument(f"the text of document {quoted(self.id)} is {kind}, not a string")
@@ -274,27 +294,39 @@ def _dense_reason(vector: Any) -> str | None:
     return None if finite else "holds NaN or infinity"
 
 
-def check_id(value: object) -> None:
-    """Refuse what cannot be a document's id.
+def document_id(value: object) -> DocumentId:
+    """The id that a value stands for: plain text, or a plain integer.
 
     Raises:
-        InvalidDocument: unless it is a non-empty string or an integer.
+        InvalidDocument: unless it is a non-empty string, an integer or a UUID.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise InvalidDocument(f"a document id must be a string or an integer, not {quoted(value)}")
-    if isinstance(value, int):
-        if value.bit_length() > _LARGEST_ID_BITS:
-            raise InvalidDocument(
-                f"a document id is an integer of at most {_LARGEST_ID_BITS} bits, not of "
-                f"{value.bit_length()}; make a string of it"
-            )
-        return
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, str):
+        return _text_id(str.__str__(value))
+    # numpy counts its durations among the integers, and Python its booleans.
+    is_integer = isinstance(value, int | np.integer)
+    if not is_integer or isinstance(value, bool | np.timedelta64):
+        raise InvalidDocument(
+            f"a document id must be a string, an integer or a UUID, not {quoted(value)}"
+        )
+    number: int = int(value)  # type: ignore[call-overload]
+    if number.bit_length() > _LARGEST_ID_BITS:
+        raise InvalidDocument(
+            f"a document id is an integer of at most {_LARGEST_ID_BITS} bits, not of "
+            f"{number.bit_length()}; make a string of it"
+        )
+    return number
+
+
+def _text_id(value: str) -> str:
     if value == "":
         raise InvalidDocument("a document id must not be the empty string")
     if not _is_unicode(value):
         raise InvalidDocument(
             f"the document id {quoted(value)} is not valid Unicode (half a surrogate)"
         )
+    return value
 
 
 def _is_unicode(text: str) -> bool:

@@ -8,8 +8,8 @@ from typing import Any, Self, TypeVar
 
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.documents import (
-    DocumentId,
     Explanation,
+    GivenId,
     HybridExplanation,
     Row,
     StoredDocument,
@@ -34,7 +34,7 @@ from splade_connectors.operations.attach.run import (
     how_far_attached,
     say_how_far_attached,
 )
-from splade_connectors.operations.edit import count, delete, get, known, update
+from splade_connectors.operations.edit import Given, count, delete, get, known, update
 from splade_connectors.operations.explain import explain
 from splade_connectors.operations.export import Exporting
 from splade_connectors.operations.found import Hits
@@ -234,7 +234,7 @@ class Store(Verbs):
         return self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
     def explain(
-        self, query: Query, id: DocumentId, *, max_query_terms: int | None = None
+        self, query: Query, id: GivenId, *, max_query_terms: int | None = None
     ) -> Explanation:
         """Why a document has its score: each shared term with both weights.
 
@@ -248,7 +248,7 @@ class Store(Verbs):
     def explain_hybrid(
         self,
         query: Query,
-        id: DocumentId,
+        id: GivenId,
         *,
         dense: Any = None,
         legs: Sequence[Leg] | None = None,
@@ -399,7 +399,7 @@ class Store(Verbs):
         return self._run(self._detach(dry_run, former, text_index, on_progress))
 
     def get(
-        self, ids: Sequence[DocumentId], *, with_vectors: bool = False, absent_ok: bool = False
+        self, ids: Sequence[GivenId], *, with_vectors: bool = False, absent_ok: bool = False
     ) -> list[StoredDocument]:
         """Documents by id, in this order.
 
@@ -411,8 +411,8 @@ class Store(Verbs):
         """
         return self._run(get(self._session, ids, with_vectors=with_vectors, absent_ok=absent_ok))
 
-    def known(self, ids: Sequence[DocumentId], *, absent_ok: bool = False) -> list[DocumentId]:
-        """Those of the ids that are in the store.
+    def known(self, ids: Sequence[Given], *, absent_ok: bool = False) -> list[Given]:
+        """Those of the ids that are in the store, as they were given.
 
         Args:
             ids: of documents.
@@ -436,7 +436,7 @@ class Store(Verbs):
 
     def update(
         self,
-        id: DocumentId,
+        id: GivenId,
         *,
         text: str | None = None,
         payload: Mapping[str, Any] | None = None,
@@ -447,7 +447,7 @@ class Store(Verbs):
         """
         self._run(update(self._session, id, text, payload))
 
-    def delete(self, ids: Sequence[DocumentId]) -> None:
+    def delete(self, ids: Sequence[GivenId]) -> None:
         """Remove documents; ids that are not there are no error."""
         self._run(delete(self._session, ids))
 

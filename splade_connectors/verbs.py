@@ -12,7 +12,7 @@ from typing import Any
 
 from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Opened
-from splade_connectors.documents import DocumentId, HybridExplanation
+from splade_connectors.documents import GivenId, HybridExplanation, document_id
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.dense import DenseSource
 from splade_connectors.errors import ConfigurationError
@@ -130,14 +130,14 @@ class Verbs:
     def _explain_hybrid(
         self,
         query: Query,
-        id: DocumentId,
+        id: GivenId,
         dense: Any,
         legs: Sequence[Leg] | None,
         fusion: Fusion | None,
         options: SearchOptions,
     ) -> Steps[HybridExplanation]:
         hybrid = hybrid_search(self._session, query, dense, legs, fusion, options, "client", False)
-        return hybrid.explain(query, id)
+        return hybrid.explain(query, document_id(id))
 
     def _attaching(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splade_connectors.documents import check_id
+from splade_connectors.documents import document_id
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.shown import quoted
 
@@ -27,8 +27,7 @@ class Exactly:
     """
 
     def __init__(self, id: DocumentId) -> None:
-        check_id(id)
-        self.id = id
+        self.id = document_id(id)
 
 
 def ids_in(file: Path) -> list[str | Exactly]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from splade_connectors.documents import DocumentId
 from splade_connectors.evaluate.data import Judged
 from splade_connectors.evaluate.metrics import measure
 from splade_connectors.options import OnProgress, Progress
@@ -97,4 +98,5 @@ def missing_documents(store: Store, judged: Judged) -> int:
     }
     # Judgements are text: integer ids look alike there.
     numbers = [int(id) for id in wanted if id.removeprefix("-").isdecimal() and len(id) < 20]
-    return len(wanted - {str(id) for id in store.known([*sorted(wanted), *sorted(numbers)])})
+    ids: list[DocumentId] = [*sorted(wanted), *sorted(numbers)]
+    return len(wanted - {str(id) for id in store.known(ids)})

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from splade_connectors.backends.protocol import Description
-from splade_connectors.documents import DocumentId, Stamp, StoredDocument, check_id
+from splade_connectors.documents import (
+    DocumentId,
+    GivenId,
+    Stamp,
+    StoredDocument,
+    document_id,
+)
 from splade_connectors.errors import ConfigurationError, InvalidDocument, NotFound
 from splade_connectors.operations.session import Session, check_exists, marker_of, text_fields_of
 from splade_connectors.payloads import text_of
@@ -15,56 +24,58 @@ from splade_connectors.shown import listed, quoted
 from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 
+Given = TypeVar("Given", bound=GivenId)
+
 # Documents asked for in one request when only their presence matters.
 _FETCHED_AT_ONCE = 200
 
 
 def get(
-    session: Session, ids: Sequence[DocumentId], *, with_vectors: bool, absent_ok: bool = False
+    session: Session, ids: Sequence[GivenId], *, with_vectors: bool, absent_ok: bool = False
 ) -> Steps[list[StoredDocument]]:
     """These documents, in this order.
 
     Raises:
         NotFound: naming the ids that are not there, unless that is not an error.
     """
-    ids = _checked(ids)
+    plain = _checked(ids)
     seen = yield from session.look()
     if absent_ok and not seen.capabilities.exists:
         return []
     check_exists(session, seen)
-    documents = yield from session.backend.fetch(seen, ids, with_vectors=with_vectors)
-    if len(documents) < len(ids) and not absent_ok:
+    documents = yield from session.backend.fetch(seen, plain, with_vectors=with_vectors)
+    if len(documents) < len(plain) and not absent_ok:
         key = session.backend.key_of
         present = {key(document.id) for document in documents}
-        missing = listed([id for id in ids if key(id) not in present])
+        missing = listed([id for id in plain if key(id) not in present])
         raise NotFound(f"{session.backend.location} has no document {missing}")
     return documents
 
 
-def known(
-    session: Session, ids: Sequence[DocumentId], absent_ok: bool = False
-) -> Steps[list[DocumentId]]:
+def known(session: Session, ids: Sequence[Given], absent_ok: bool = False) -> Steps[list[Given]]:
     """Those of the ids that are there, asked for in portions."""
-    ids = _checked(ids)
+    plain = _checked(ids)
     seen = yield from session.look()
     if absent_ok and not seen.capabilities.exists:
         return []
     check_exists(session, seen)
     key = session.backend.key_of
-    found: list[DocumentId] = []
-    for start in range(0, len(ids), _FETCHED_AT_ONCE):
-        portion = ids[start : start + _FETCHED_AT_ONCE]
+    found: list[Given] = []
+    for start in range(0, len(plain), _FETCHED_AT_ONCE):
+        portion = plain[start : start + _FETCHED_AT_ONCE]
         documents = yield from session.backend.fetch(seen, portion, with_vectors=False)
         present = {key(document.id) for document in documents}
         # As they were asked for: the store may spell a UUID in another way.
-        found += [id for id in portion if key(id) in present]
+        asked = zip(ids[start : start + _FETCHED_AT_ONCE], portion, strict=True)
+        found += [given for given, id in asked if key(id) in present]
     return found
 
 
 def update(
-    session: Session, id: DocumentId, text: str | None, payload: Mapping[str, Any] | None
+    session: Session, given: GivenId, text: str | None, payload: Mapping[str, Any] | None
 ) -> Steps[None]:
     """Change the text or fields of a document; its vector follows, the rest stays."""
+    id = document_id(given)
     # Somebody may have attached with another model since: its vectors are not to be mixed.
     seen = yield from session.look_again()
     document = (yield from get(session, [id], with_vectors=False))[0]
@@ -107,13 +118,13 @@ def _kept(
     return (documents[0].vector if documents else None), stamp.marker
 
 
-def delete(session: Session, ids: Sequence[DocumentId]) -> Steps[None]:
+def delete(session: Session, ids: Sequence[GivenId]) -> Steps[None]:
     """Remove documents; ids that are not there are no error."""
-    ids = _checked(ids)
+    plain = _checked(ids)
     # An index that was deleted meanwhile would be created again by the request.
     seen = yield from session.look_again()
     check_exists(session, seen)
-    yield from session.backend.delete(seen, ids)
+    yield from session.backend.delete(seen, plain)
 
 
 def count(session: Session) -> Steps[int]:
@@ -124,13 +135,11 @@ def count(session: Session) -> Steps[int]:
     return (yield from session.backend.count(seen)) if seen.capabilities.has_field else 0
 
 
-def _checked(ids: Sequence[DocumentId]) -> list[DocumentId]:
-    """The ids, each of them checked; one id alone is refused."""
-    if isinstance(ids, str | int):
+def _checked(ids: Sequence[GivenId]) -> list[DocumentId]:
+    """The ids, each of them plain; one id alone is refused."""
+    if isinstance(ids, str | int | uuid.UUID | np.integer):
         raise ConfigurationError(f"expected a list of ids, got {quoted(ids)}: pass [{quoted(ids)}]")
-    for id in ids:
-        check_id(id)
-    return list(ids)
+    return [document_id(id) for id in ids]
 
 
 def _checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:

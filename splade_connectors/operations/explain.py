@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from splade_connectors.documents import (
     DocumentId,
     Explanation,
+    GivenId,
     LegContribution,
 )
 from splade_connectors.fusion.reference import LegRanking
@@ -21,7 +22,7 @@ from splade_connectors.vectors import SparseVector
 
 
 def explain(
-    session: Session, query: Query, id: DocumentId, max_query_terms: int | None = None
+    session: Session, query: Query, id: GivenId, max_query_terms: int | None = None
 ) -> Steps[Explanation]:
     """The terms that query and document share, and what each adds to the score."""
     seen = yield from session.look()

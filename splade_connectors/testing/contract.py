@@ -176,6 +176,26 @@ class StoreContract(ABC):
         for id in TEXTS:
             assert str(filled.get([id])[0].id) == str(id)
 
+    def test_ids_of_other_libraries_are_the_plain_ones(self, store: Store) -> None:
+        uid, number, text = UUID(int=5), np.int64(12), np.str_("rye")
+        plain: list[DocumentId] = [str(uid), 12, "rye"]
+        given: list[Any] = [uid, number, text]
+        documents = [
+            Document(id=id, text="water and salt", payload={"n": n}) for n, id in enumerate(given)
+        ]
+        report = store.index([*documents, Document(id=str(uid), text="The same one.")])
+        assert (report.written, report.rejected_count) == (3, 1)
+        assert [type(document.id) for document in documents] == [str, int, str]
+        found = store.get(given)
+        assert [str(document.id) for document in found] == [str(id) for id in plain]
+        assert store.get(plain) == found
+        assert store.known([*given, UUID(int=6)]) == given
+        store.update(uid, payload={"n": 7})
+        assert store.get([uid])[0].payload["n"] == 7
+        assert store.explain("salt", number).id == found[1].id
+        store.delete([uid, number])
+        assert store.known(plain) == ["rye"]
+
     def test_payload_comes_back_with_the_text(self, filled: Store) -> None:
         hit = filled.search("cinnamon")[0]
         text = TEXTS["apple.pie/1"]

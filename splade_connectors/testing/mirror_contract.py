@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from splade_connectors.documents import Document, DocumentId, Rejected, Row
@@ -146,6 +147,15 @@ class MirrorContract(StoreContract):
         assert store.index([again]).written == 1
         (after,) = store.export(with_vectors=True)
         assert (after.payload, after.vector) == (whole.payload, whole.vector)
+
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+    def test_dense_vectors_of_every_numpy_type(self, store: Store, dtype: Any) -> None:
+        if not self.has_dense:
+            pytest.skip("this store keeps no dense vectors")
+        given: Any = np.array([0.5, -0.25], dtype)
+        assert store.index([Document(id=1, text="cat", dense=given)]).written == 1
+        (stored,) = next(store.export(with_vectors=True)).dense.values()
+        assert stored[0] / stored[1] == pytest.approx(-2)
 
     def test_a_dense_model_gives_texts_their_vectors(self, store: Store) -> None:
         if not self.has_dense:

@@ -134,7 +134,7 @@ def test_rows_that_are_no_vectors_are_rejected(tmp_path: Path, rows: list[dict[s
         report.rejected[6].reason,
     ]
     assert "-1.0" in report.rejected[2].reason
-    assert "must be a string or an integer" in report.rejected[6].reason
+    assert "must be a string, an integer or a UUID" in report.rejected[6].reason
 
 
 def test_a_reader_of_vectors_is_handed_over_whole(

@@ -217,8 +217,8 @@ def test_what_the_server_refused_is_offered_again(tmp_path: Path) -> None:
 
 
 BROKEN: list[tuple[dict[str, Any], str]] = [
-    ({"id": ["a"]}, "must be a string or an integer"),
-    ({"id": None}, "must be a string or an integer"),
+    ({"id": ["a"]}, "must be a string, an integer or a UUID"),
+    ({"id": None}, "must be a string, an integer or a UUID"),
     ({"document": {"text": "x"}}, "'payload'"),
     ({"document": {"text": 5, "payload": {}}}, "not a string"),
     ({"document": {"text": "x", "payload": []}}, "not a mapping"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 import pickle
 import uuid
@@ -27,9 +29,45 @@ def test_strings_and_integers_are_ids(id: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "id"),
+    [
+        (np.int8(-3), -3),
+        (np.uint64(2**64 - 1), 2**64 - 1),
+        (np.str_("a"), "a"),
+        (uuid.UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ],
+)
+def test_ids_of_other_libraries_are_plain_ones(given: Any, id: Any) -> None:
+    found = Document(id=given).id
+    assert (found, type(found)) == (id, type(id))
+
+
+def test_the_arguments_that_type_checkers_see_are_those_there_are() -> None:
+    tree = ast.parse(inspect.getsource(Document))
+    (shown,) = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.If) and getattr(node, "name", "") == "__init__"
+    )
+    names = [argument.arg for argument in shown.args.kwonlyargs]
+    assert names == list(inspect.signature(Document).parameters)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_dense_vectors_of_any_numpy_type(dtype: Any) -> None:
+    vector: Any = np.array([0.5, -0.25], dtype)
+    assert list(map(float, Document(id=1, dense=vector).dense_vectors()[""])) == [0.5, -0.25]
+    with pytest.raises(InvalidDocument, match="holds NaN or infinity"):
+        Document(id=1, dense={"dense": np.array([np.nan, 1], dtype)})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
     ("id", "sentence"),
     [
-        (True, "a document id must be a string or an integer, not True"),
+        (np.bool_(True), r"not np\.True_"),
+        (np.float64(1), r"not np\.float64\(1\.0\)"),
+        (np.timedelta64(1, "s"), "not np.timedelta64"),
+        (True, "a document id must be a string, an integer or a UUID, not True"),
         (None, "not None"),
         (1.0, r"not 1\.0"),
         (b"a", "not b'a'"),
