@@ -32,7 +32,7 @@ nitpick_ignore_regex = [
         "py:.*",
         r"(numpy|np|scipy|collections|typing|pathlib|types|dataclasses|datetime|decimal|uuid)\..*",
     ),
-    ("py:.*", r"(csr_matrix|T|R|(tuple|dict)\[.*|EncoderLike)"),
+    ("py:.*", r"(csr_matrix|T|R|.*\.Given|(tuple|dict)\[.*|EncoderLike)"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]

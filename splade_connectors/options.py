@@ -239,8 +239,8 @@ class SearchOptions:
     Attributes:
         limit: most hits.
         offset: hits to skip.
-        filter: a condition of the one filter language (`splade_connectors.filters`), or one in the
-            store's own.
+        filter: a condition of the one filter language (`splade_connectors.filters`), also as its
+            JSON, or one in the store's own.
         group_by: a field with one value for each document, whose best hit alone is returned for
             each value.
         with_payload: return the stored fields of each hit.
@@ -263,6 +263,11 @@ class SearchOptions:
     with_terms: bool = False
 
     def __post_init__(self) -> None:
+        if self.filter is not None:
+            # Few searches have one, and every process imports this module.
+            from splade_connectors.filters.written import read_filter
+
+            object.__setattr__(self, "filter", read_filter(self.filter))
         if self.min_score is not None and not math.isfinite(self.min_score):
             raise ConfigurationError(f"min_score must be a finite number, not {self.min_score!r}")
         if self.group_by is not None and (

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors import filters
 from splade_connectors.cli import common, hybrid, parameters, printing
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.documents import Snippet
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.filters.written import read_filter
 from splade_connectors.options import SearchOptions
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _condition(filter: str) -> Any:
         given = jsonlib.loads(filter)
     except ValueError as error:
         raise ConfigurationError(f"--filter is not JSON: {error}") from error
-    return filters.from_json(given) if filters.is_condition(given) else given
+    return read_filter(given)
 
 
 Searching = Annotated[

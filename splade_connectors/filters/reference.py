@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from splade_connectors.filters.conditions import (
     All,
@@ -37,6 +37,12 @@ def matches(condition: Condition, payload: Mapping[str, typing.Any]) -> bool:
             lies = _lies_between if condition.is_of_dates else _lies_within
             return any(lies(value, condition) for value in values_at(payload, path))
     raise AssertionError(f"unknown condition: {condition!r}")
+
+
+def paths_in(filters: Iterable[typing.Any]) -> list[str]:
+    """The fields that filters name, as far as they are conditions of ours."""
+    named = (path for one in filters if isinstance(one, Condition) for path in paths_of(one))
+    return list(dict.fromkeys(named))
 
 
 def paths_of(condition: Condition) -> set[str]:

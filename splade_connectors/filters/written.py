@@ -10,6 +10,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from difflib import get_close_matches
 
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.filters.conditions import (
@@ -32,6 +33,11 @@ _KEYS: dict[str, set[str]] = {
     "exists": {"path"},
 }
 _LISTS: dict[str, type[All] | type[Any]] = {"all": All, "any": Any}
+# Names that no store has for a filter, and what a leaf may have in it.
+_OURS = ("equals", "any_of", "not", *_LISTS)
+_IN_LEAVES = set().union(*_KEYS.values())
+# How alike two names are that are one, misspelled: "equal", "anyof", "anyOf".
+_ALIKE = 0.75
 
 
 def is_condition(given: typing.Any) -> bool:
@@ -42,9 +48,34 @@ def is_condition(given: typing.Any) -> bool:
     if not isinstance(given, Mapping) or len(given) != 1:
         return False
     ((name, body),) = given.items()
-    if name in ("equals", "any_of", "not", *_LISTS):
+    if name in _OURS:
         return True
     return name in _KEYS and isinstance(body, Mapping) and isinstance(body.get("path"), str)
+
+
+def read_filter(given: typing.Any) -> typing.Any:
+    """A filter as it is searched with: JSON of ours becomes the condition, all else stays.
+
+    Raises:
+        ConfigurationError: for JSON that is one of our conditions, but for its spelling.
+    """
+    is_ours = isinstance(given, Mapping) and (is_condition(given) or _resembles(given))
+    return from_json(given) if is_ours else given
+
+
+def _resembles(given: Mapping[typing.Any, typing.Any]) -> bool:
+    """Whether it can only be a misspelled condition of ours: no store takes it for a filter."""
+    if any(name in given for name in _OURS):
+        return True  # beside other names
+    if len(given) != 1:
+        return False
+    ((name, body),) = given.items()
+    if isinstance(body, Mapping):
+        # Elasticsearch's `nested` has a path as well, and a query beside it.
+        looks_ours = isinstance(body.get("path"), str) and set(body) <= _IN_LEAVES
+    else:
+        looks_ours = isinstance(body, list | tuple) and bool(body) and all(map(is_condition, body))
+    return looks_ours or bool(get_close_matches(str(name).lower(), _OURS, 1, _ALIKE))
 
 
 def from_json(given: typing.Any) -> Condition:
@@ -68,7 +99,7 @@ def from_json(given: typing.Any) -> Condition:
     if name not in _KEYS:
         raise ConfigurationError(
             f"there is no condition {quoted(name)}: it is one of "
-            f"{', '.join((*_KEYS, *_LISTS, 'not'))}"
+            f"{', '.join((*_KEYS, *_LISTS, 'not'))} (docs/filters.md)"
         )
     return _leaf(name, _body(name, body))
 

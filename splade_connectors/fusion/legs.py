@@ -50,6 +50,7 @@ class SparseLeg:
 
     def __post_init__(self) -> None:
         _check_window(self.candidates)
+        _read_filter(self)
         if not isinstance(self.vector, SparseVector | None):
             kind = type(self.vector).__name__
             raise ConfigurationError(f"the vector of a sparse leg is a SparseVector, not {kind}")
@@ -86,6 +87,7 @@ class DenseLeg:
 
     def __post_init__(self) -> None:
         _check_window(self.candidates)
+        _read_filter(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,9 +112,18 @@ class TextLeg:
 
     def __post_init__(self) -> None:
         _check_window(self.candidates)
+        _read_filter(self)
 
 
 Leg = SparseLeg | DenseLeg | TextLeg
+
+
+def _read_filter(leg: Leg) -> None:
+    """As in `SearchOptions`."""
+    if leg.filter is not None:
+        from splade_connectors.filters.written import read_filter
+
+        object.__setattr__(leg, "filter", read_filter(leg.filter))
 
 
 def makes_vectors(source: Any) -> bool:

@@ -41,7 +41,7 @@ from splade_connectors.operations.legs import (
     query_of,
     session_of,
 )
-from splade_connectors.operations.search import Query, asked_of, plan, search
+from splade_connectors.operations.search import Query, asked_of, plan, search, unknown_fields
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.operations.tuning import tuning_in
 from splade_connectors.options import SearchOptions
@@ -233,12 +233,12 @@ class Hybrid:
 
     def _resolve(self, query: Query, settings: Settings | None = None) -> Steps[_Resolved]:
         """Every leg with its query; those that have none are left out, with their weights."""
-        filters = [*asked_of(self._options), *(leg.filter for leg in self._legs)]
-        seen = yield from self._session.look_for(filters)
+        filters = [self._options.filter, *(leg.filter for leg in self._legs)]
+        seen = yield from self._session.look_for([*asked_of(self._options), *filters])
         check_exists(self._session, seen)
         settings = settings or self._given or self._tuned(seen)
         resolved: list[ResolvedLeg | None] = []
-        warnings: tuple[str, ...] = settings.warnings
+        warnings = (*settings.warnings, *unknown_fields(self._session, seen, filters))
         options = self._options
         if options.max_query_terms != settings.max_query_terms:
             options = replace(options, max_query_terms=settings.max_query_terms)

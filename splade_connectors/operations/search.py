@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +10,13 @@ from splade_connectors.backends.protocol import Capabilities, Description, Plan
 from splade_connectors.documents import Total
 from splade_connectors.errors import ConfigurationError, NotFound
 from splade_connectors.filters import Exists
+from splade_connectors.filters.reference import paths_in
 from splade_connectors.operations.found import Hits
 from splade_connectors.operations.many_terms import warn_of_many_terms
 from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.options import PruneOptions, SearchOptions
 from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.shown import quoted
 from splade_connectors.vectors import SparseVector
 
 Query = str | SparseVector
@@ -95,6 +98,16 @@ def check_searchable(
     return ()
 
 
+def unknown_fields(session: Session, seen: Description, filters: Iterable[Any]) -> tuple[str, ...]:
+    """A warning for each field that the filters name and that no document can have."""
+    return tuple(
+        f"no document of {session.backend.location} has the field {quoted(path)}, which the filter "
+        "names"
+        for path in paths_in(filters)
+        if not seen.knows(path)
+    )
+
+
 def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, int]:
     """The heaviest `limit` terms and the number of the others."""
     if limit is None or len(vector) <= limit:
@@ -107,6 +120,7 @@ def _planned(
 ) -> Steps[tuple[SparseVector, Plan]]:
     seen = yield from session.look_for(asked_of(options))
     vector, warnings = yield from query_terms(session, seen, query, options)
+    warnings += unknown_fields(session, seen, [options.filter])
     if not len(vector):
         return vector, _no_terms(warnings)
     plan = session.backend.plan(seen, vector, options)

@@ -11,7 +11,7 @@ from splade_connectors.backends.feature_names import Keys
 from splade_connectors.backends.protocol import Backend, Capabilities, Description
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import ManifestMismatch, NotFound, NotSupported
-from splade_connectors.filters import Condition, paths_of
+from splade_connectors.filters.reference import paths_in
 from splade_connectors.manifest import IndexManifest, KeyStyle
 from splade_connectors.options import Precision, PruneOptions
 from splade_connectors.runtime.effects import Steps
@@ -110,8 +110,7 @@ class Session:
     def look_for(self, filters: Iterable[Any]) -> Steps[Description]:
         """The same; what the server tells now, where a condition names a field that came since."""
         seen = yield from self.look()
-        paths = [path for one in filters if isinstance(one, Condition) for path in paths_of(one)]
-        if all(map(seen.knows, paths)):
+        if all(map(seen.knows, paths_in(filters))):
             return seen
         # Whoever wrote documents since may have brought the field.
         return (yield from self.look_again())

@@ -232,6 +232,20 @@ class StoreContract(ABC):
             found.append(Document(id=f"passage-{n}", text=text, payload=payload))
         return found
 
+    def test_conditions_as_json_are_conditions(self, filled: Store) -> None:
+        odd = {"equals": {"path": "parity", "value": "odd"}}
+        for given in (odd, {"not": odd}, {"all": [odd, {"range": {"path": "n", "lt": 4}}]}):
+            hits = filled.search("water and salt", filter=given, limit=100)
+            same = filled.search("water and salt", filter=filters.from_json(given), limit=100)
+            assert hits == same
+            assert 0 < len(hits) < len(TEXTS)
+        for name in ("equal", "Equals", "eq"):
+            with pytest.raises(ConfigurationError, match=f"no condition '{name}': it is one of"):
+                filled.search("water", filter={name: odd["equals"]})
+        for wrong in ({"anyof": [odd]}, {"all": [{"equal": odd["equals"]}]}):
+            with pytest.raises(ConfigurationError, match="it is one of equals, any_of, range"):
+                filled.search("water", filter=wrong)
+
     @pytest.mark.parametrize("path", ["book", "shelf.no"])
     def test_groups_are_the_best_of_each_value(self, store: Store, path: str) -> None:
         store.index(self.passages())

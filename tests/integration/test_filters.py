@@ -249,3 +249,21 @@ def test_an_index_of_ours_keeps_all_digits_of_fractions(
         assert_same_filtering(
             store, payloads, [Equals("n", 16777217.5), Range("n", gt=16777217.25)]
         )
+
+
+@pytest.mark.parametrize("name", ["edge", *ON_SERVERS])
+def test_a_field_that_no_document_has_is_named(name: str, request: pytest.FixtureRequest) -> None:
+    with opened(name, request) as store:
+        store.index([Document(id=1, text="water", payload={"lang": "en"})])
+        given = {"any": [{"exists": {"path": "lnag"}}, Equals("lang", "en")]}
+        with pytest.raises(ConfigurationError, match="not Equals"):
+            store.search("water", filter=given)  # Python's conditions are not JSON's
+        given["any"][1] = {"equals": {"path": "lang", "value": "en"}}
+        for arguments in ({}, {"legs": [SparseLeg(filter={"not": {"exists": {"path": "lnag"}}})]}):
+            hits = store.search("water", filter=given, **arguments)  # type: ignore[arg-type]
+            assert [str(hit.id) for hit in hits] == ["1"]
+            told = [text for text in hits.plan.warnings if "which the filter names" in text]
+            known = name == "edge"  # whose payload index does not say what documents have
+            assert len(told) == (0 if known else 1)
+            assert known or "has the field 'lnag'" in told[0]
+        assert not store.search("water", filter=Equals("lang", "en")).plan.warnings

@@ -25,6 +25,9 @@ from splade_connectors.filters import (
     matches,
 )
 from splade_connectors.filters.dates import Span, span_in, span_of, written
+from splade_connectors.filters.written import read_filter
+from splade_connectors.fusion import DenseLeg, SparseLeg, TextLeg
+from splade_connectors.options import SearchOptions
 from splade_connectors.testing.filtering import conditions, payloads
 from splade_lucene.compile.filters import Fields
 from splade_lucene.compile.search import filter_json as lucene_filter
@@ -356,3 +359,54 @@ def test_where_filters_need_an_index_the_indexed_path_is_taken() -> None:
     assert every == ["people.name", "people[].name", '"people.name"']
     assert qdrant_filter(people) == filter_of(people)
     assert filter_of(Equals("first name", "Ada"))["must"][0]["key"] == '"first name"'
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"exists": {"field": "lang"}},
+        {"range": {"year": {"gte": 2020}}},
+        {"range": {"path": {"gte": 2020}}},  # a field called path
+        {"nested": {"path": "author", "query": {"match_all": {}}}},
+        {"match_all": {}},
+        {"terms": {"lang": ["en"]}},
+        {"term": {"equals": "x"}},
+        {"ids": {"values": ["1"]}},
+        {"bool": {"must_not": [{"term": {"lang": "en"}}]}},
+        {"must": [{"key": "lang", "match": {"value": "en"}}]},
+        {"must_not": [], "should": []},
+        {"exist": {"field": "lang"}},
+        {},
+        {"lang": "en"},
+        "lang:en",
+        ["en"],
+        5,
+    ],
+)
+def test_what_a_store_may_take_is_left_to_it(given: object) -> None:
+    assert read_filter(given) is given
+    assert SearchOptions(filter=given).filter is given
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"equal": {"path": "lang", "value": "en"}}, "there is no condition 'equal': it is one of"),
+        ({"is": {"path": "lang", "value": "en"}}, "there is no condition 'is'"),
+        ({"anyof": {"path": "lang", "values": []}}, "there is no condition 'anyof'"),
+        ({"anyOf": ["x"]}, "there is no condition 'anyOf'"),
+        ({"Equals": {}}, "there is no condition 'Equals'"),
+        ({"or": [{"exists": {"path": "a"}}]}, "there is no condition 'or'"),
+        ({"must": [{"equals": {"path": "a", "value": 1}}]}, "there is no condition 'must'"),
+        ({"equals": {"path": "a", "value": 1}, "range": {}}, "an object with one of equals"),
+        ({"all": [{"equal": {"path": "a", "value": 1}}]}, "there is no condition 'equal'"),
+        ({"equals": {"field": "a", "value": 1}}, "'equals' has an object with path and value"),
+    ],
+)
+def test_a_misspelled_condition_names_those_there_are(given: object, sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        SearchOptions(filter=given)
+    for leg in (SparseLeg, DenseLeg, TextLeg):
+        arguments = {"vector": [1.0]} if leg is DenseLeg else {}
+        with pytest.raises(ConfigurationError, match=sentence):
+            leg(filter=given, **arguments)
