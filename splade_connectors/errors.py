@@ -31,7 +31,15 @@ class InvalidVector(ConfigurationError):
 
 
 class InvalidDocument(ConfigurationError):
-    """A row or a document cannot be indexed as it is (no id, text that is not text, …)."""
+    """A row or a document cannot be indexed as it is (no id, text that is not text, …).
+
+    Attributes:
+        detail: the value in question where the message does not quote it; for dead letters.
+    """
+
+    def __init__(self, message: str, *, detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class ModelError(SpladeConnectorsError):

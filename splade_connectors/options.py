@@ -195,6 +195,8 @@ class ReadOptions:
         types: of columns, text, int, float, bool or json; None leaves them as they are read.
         infer_types: make numbers and true/false of columns of CSV that hold nothing else in the
             first 1,000 rows.
+        null_words: word that is no value in a column with a type, such as NA, exactly as it is
+            spelled; the empty cell is none anyway, and neither is NaN in a column of numbers.
         include: field to store, beside the texts; empty takes all.
         exclude: field not to store.
         rename: fields, from the file's name to the stored one; None renames none.
@@ -209,6 +211,7 @@ class ReadOptions:
     encoding: str | None = None
     types: Mapping[str, str] | None = None
     infer_types: bool = False
+    null_words: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     rename: Mapping[str, str] | None = None

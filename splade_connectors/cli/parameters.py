@@ -151,6 +151,7 @@ def _reading(**more: Flag) -> Group:
         encoding=Flag(),
         types=Flag("--type", kind=list[str], read=_pairs, more="NAME=TYPE, may be repeated."),
         infer_types=Flag("--infer-types"),
+        null_words=Flag("--null", more="May be repeated."),
         include=Flag("--include", more="May be repeated."),
         exclude=Flag("--exclude", more="May be repeated."),
         rename=Flag(kind=list[str], read=_pairs, more="OLD=NEW, may be repeated."),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +22,10 @@ _SURELY_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _SURELY_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 _SURELY_BOOL = {"true", "false"}
-_MISSING = {"nan", "na", "n/a", "null", "none"}
+# What the type of a number has for "no number", in every program that writes tables.
+_NAN = "nan"
+# Words that often stand for no value. Only the owner of a file knows, so they are asked for.
+_OFTEN_NULL = {"na", "n/a", "n.a.", "#n/a", "null", "none", "nil", "-", "--", "?"}
 
 
 def check_types(types: Mapping[str, str]) -> None:
@@ -38,8 +42,15 @@ def check_types(types: Mapping[str, str]) -> None:
             )
 
 
-def typed(fields: dict[str, Any], types: Mapping[str, str]) -> None:
+def typed(
+    fields: dict[str, Any], types: Mapping[str, str], null_words: Collection[str] = ()
+) -> None:
     """Make the fields what their types say; a cell without a value is not a field.
+
+    Args:
+        fields: of a row; changed.
+        types: of the columns that have one.
+        null_words: that are no value in them, beside the empty cell.
 
     Raises:
         InvalidDocument: naming the field that is none of that.
@@ -48,29 +59,43 @@ def typed(fields: dict[str, Any], types: Mapping[str, str]) -> None:
         value = fields.get(name)
         if value is None:
             continue
-        made = _read(value, kind)
+        made = _read(value, kind, null_words)
         if made is _NOTHING:
             del fields[name]
         elif made is _WRONG:
-            raise InvalidDocument(
-                f"the field {quoted(name)} is not of type {kind}: --type {name}=text keeps it as "
-                "it is"
-            )
+            raise _refusal(name, kind, value)
         else:
             fields[name] = made
 
 
-def found_types(rows: Iterable[Mapping[str, Any]], without: Iterable[str]) -> dict[str, str]:
+def _refusal(name: str, kind: str, value: Any) -> InvalidDocument:
+    """Reasons are printed and logged: of the values, they quote only words that mean none."""
+    word = value.strip() if isinstance(value, str) else ""
+    if word.lower() in _OFTEN_NULL:
+        return InvalidDocument(
+            f"the field {quoted(name)} is {quoted(word)}, which is not of type {kind}: "
+            f"--null {shlex.quote(word)} makes it a missing value"
+        )
+    return InvalidDocument(
+        f"the field {quoted(name)} is not of type {kind}: --type {name}=text keeps it as it is",
+        detail=f"the field {quoted(name)} is {quoted(value)}",
+    )
+
+
+def found_types(
+    rows: Iterable[Mapping[str, Any]], without: Iterable[str], null_words: Collection[str] = ()
+) -> dict[str, str]:
     """The types of a table's columns, by all rows that were looked at.
 
     Args:
         rows: some, as text.
         without: columns that stay text.
+        null_words: as in `typed`.
     """
     cells: dict[str, list[str]] = {}
     for row in rows:
         for name, value in row.items():
-            if value.strip() and value.strip().lower() not in _MISSING:
+            if value.strip() and value.strip() not in null_words:
                 cells.setdefault(name, []).append(value.strip())
     names = cells.keys() - set(without)
     found = {name: _found_type(cells[name]) for name in cells if name in names}
@@ -80,9 +105,12 @@ def found_types(rows: Iterable[Mapping[str, Any]], without: Iterable[str]) -> di
 def _found_type(cells: list[str]) -> str | None:
     if all(cell.lower() in _SURELY_BOOL for cell in cells):
         return "bool"
-    if all(_SURELY_INTEGER.fullmatch(cell) for cell in cells):
+    numbers = [cell for cell in cells if cell.lower() != _NAN]
+    if not numbers:
+        return None
+    if all(_SURELY_INTEGER.fullmatch(cell) for cell in numbers):
         return "int"
-    return "float" if all(map(_surely_float, cells)) else None
+    return "float" if all(map(_surely_float, numbers)) else None
 
 
 def _surely_float(cell: str) -> bool:
@@ -97,10 +125,10 @@ class _Sign:
 _NOTHING, _WRONG = _Sign(), _Sign()
 
 
-def _read(value: Any, kind: str) -> Any:
+def _read(value: Any, kind: str, null_words: Collection[str]) -> Any:
     if isinstance(value, str) and kind != "text":
         value = value.strip()
-        if not value:
+        if not value or value in null_words:
             return _NOTHING
     try:
         return _READ[kind](value)
@@ -114,7 +142,7 @@ def _as_text(value: Any) -> Any:
 
 def _as_int(value: Any) -> Any:
     if isinstance(value, str):
-        if value.lower() in _MISSING:
+        if value.lower() == _NAN:
             return _NOTHING
         return int(value) if _INTEGER.fullmatch(value) else _WRONG
     if isinstance(value, float) and math.isnan(value):
@@ -124,7 +152,7 @@ def _as_int(value: Any) -> Any:
 
 def _as_float(value: Any) -> Any:
     if isinstance(value, str):
-        if value.lower() in _MISSING:
+        if value.lower() == _NAN:
             return _NOTHING
         return float(value) if _FLOAT.fullmatch(value) else _WRONG
     return float(value) if not isinstance(value, bool) else _WRONG
@@ -134,8 +162,6 @@ def _as_bool(value: Any) -> Any:
     if isinstance(value, bool):
         return value
     word = str(value).lower()
-    if word in _MISSING:
-        return _NOTHING
     return word in _TRUE if word in _TRUE | _FALSE else _WRONG
 
 

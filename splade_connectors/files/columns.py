@@ -58,7 +58,7 @@ class Columns:
         """
         for name in [name for name in self._unseen if name in fields]:
             del self._unseen[name]
-        typed(fields, self._types)
+        typed(fields, self._types, self._options.null_words)
 
     def chosen(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Those that are stored: all texts, and what is included and not excluded."""
@@ -88,7 +88,8 @@ class Columns:
     def look_at(self, rows: Iterable[Mapping[str, Any]], without: Iterable[str]) -> None:
         """Find out the types of the other columns."""
         known = {*self._types, *without, *top_level(list(self._kept))}
-        self._types = found_types(map(self.renamed, rows), known) | self._types
+        found = found_types(map(self.renamed, rows), known, self._options.null_words)
+        self._types = found | self._types
 
     def check(self, sample: Mapping[str, Any]) -> None:
         """Refuse names that no column has.

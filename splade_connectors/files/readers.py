@@ -239,7 +239,14 @@ class FileReader:
         except (InvalidDocument, InvalidVector, TypeError, RecursionError) as error:
             # The last of them is nested too deep.
             id = row_fields.known(fields.get(self._id_field))
-            return Rejected(id=id, line=line, file=self._label, reason=str(error), final=True)
+            return Rejected(
+                id=id,
+                line=line,
+                file=self._label,
+                reason=str(error),
+                final=True,
+                detail=getattr(error, "detail", ""),
+            )
 
     def _values(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         """The fields as they are stored, and the dense vector, which is none of them."""

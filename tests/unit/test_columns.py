@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,9 @@ def test_types_of_json_and_of_the_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "cells"),
     [
-        ("int", ["1.5", "x", "1_000", "٣", "0x10", "1e3"]),
+        ("int", ["1.5", "1.5 NA", "x", "1_000", "٣", "0x10", "1e3"]),
         ("float", ["1,5", "x", "1_000", "inf", "0x10", "1.2.3"]),
-        ("bool", ["2", "y", "ja"]),
+        ("bool", ["2", "y", "ja", "NaN"]),
         ("json", ["{", "x"]),
     ],
 )
@@ -82,7 +83,36 @@ def test_a_cell_of_another_type_is_one_rejection(
     reasons = {row.reason for row in rows[:-1]}
     assert reasons == {f"the field 'n' is not of type {kind}: --type n=text keeps it as it is"}
     assert [row.id for row in rows[:-1]] == [str(n) for n in range(len(cells))]
+    assert [row.detail for row in rows[:-1]] == [f"the field 'n' is {cell!r}" for cell in cells]
     assert payload(rows[-1]) == {"text": "b"}
+
+
+@pytest.mark.parametrize("kind", ["int", "float", "bool"])
+@pytest.mark.parametrize("word", ["NA", "n/a", "null", "None", "-", "#N/A", "?"])
+def test_words_for_no_value_are_missing_where_that_is_said(
+    tmp_path: Path, kind: str, word: str
+) -> None:
+    text = f"id;text;n\n1;a;1\n2;b; {word} \n3;c;{word}\n4;d;\n"
+    rows = read(tmp_path / "x.csv", text, types={"n": kind})
+    assert [payload(rows[at]) for at in (0, 3)] == [{"text": "a", "n": 1}, {"text": "d"}]
+    (reason,) = {row.reason for row in rows[1:3]}
+    assert reason == (
+        f"the field 'n' is {word!r}, which is not of type {kind}: --null {shlex.quote(word)} makes "
+        "it a missing value"
+    )
+    assert [(row.id, row.line) for row in rows[1:3]] == [("2", 3), ("3", 4)]
+    rows = read(tmp_path / "x.csv", text, types={"n": kind}, null_words=("x", word))
+    assert [payload(row) for row in rows[1:]] == [{"text": "b"}, {"text": "c"}, {"text": "d"}]
+
+
+def test_words_for_no_value_are_no_reason_to_guess_numbers(tmp_path: Path) -> None:
+    text = "id,text,n,t,f\n1,a,1,x,NaN\n2,NA,NA,NA,2\n"
+    first, second = map(payload, read(tmp_path / "x.csv", text, infer_types=True))
+    assert (first["n"], second["n"], "f" in first, second["f"]) == ("1", "NA", False, 2)
+    first, second = map(
+        payload, read(tmp_path / "x.csv", text, infer_types=True, null_words=("NA",))
+    )
+    assert (first["n"], "n" in second, second["t"], second["text"]) == (1, False, "NA", "NA")
 
 
 def test_types_are_found_out_on_request(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ CLASSES = [
 # Fields beside the message: what a program may want to know.
 FIELDS: dict[str, dict[str, Any]] = {
     "MissingDependency": {"extra": "qdrant"},
+    "InvalidDocument": {"detail": "the field 'n' is 'x'"},
     "AttachRefused": {"refusals": ("a block", "no text")},
     "ManifestMismatch": {"differences": {"model": ("a", "b")}},
     "Unavailable": {"retry_after_s": 2.5},
