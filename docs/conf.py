@@ -1,4 +1,4 @@
-"""How the site is built: `make docs`. Nothing is fetched, and every warning is an error."""
+"""Sphinx configuration of the site (`make docs`). Nothing is fetched; every warning is an error."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ extensions = [
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["README.md"]
 
-# A reference that leads nowhere is an error (with --fail-on-warning), but for names of others:
-# their documentation is on the network, which a build does not use.
+# A broken reference is an error (with --fail-on-warning), except for names of other packages:
+# their documentation is on the network, which the build does not use.
 nitpicky = True
 nitpick_ignore_regex = [
     (
@@ -48,7 +48,7 @@ napoleon_google_docstring = True
 napoleon_use_rtype = False
 
 copybutton_prompt_text = "$ "
-# Outputs are not for copying.
+# No copy button on outputs.
 copybutton_selector = "div:not(.highlight-output) > div.highlight > pre"
 
 html_theme = "pydata_sphinx_theme"

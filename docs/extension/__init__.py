@@ -1,4 +1,4 @@
-"""What the site has that Sphinx does not: pages of commands, names in docstrings."""
+"""Our Sphinx extension: generates the command pages, and links names in docstrings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("builder-inited", _write_commands)
     app.connect("source-read", _name_other_guides)
     app.connect("autodoc-process-docstring", names.mark, priority=400)
-    # Napoleon's own is between them.
+    # Napoleon's own handler runs between these two.
     app.connect("autodoc-process-docstring", names.join, priority=600)
     app.connect("autodoc-process-signature", names.without_constructor)
     app.connect("missing-reference", names.resolve)
@@ -25,7 +25,7 @@ def _write_commands(app: Any) -> None:
 
 
 def _name_other_guides(app: Any, name: str, source: list[str]) -> None:
-    """Guides that the first page does not name are listed after those that it names."""
+    """List guides that the first page does not name after those that it does."""
     if name == "index":
         pages = (page.stem for page in Path(app.srcdir).glob("*.md"))
         others = (page for page in sorted(pages) if page != name and f"\n{page}\n" not in source[0])

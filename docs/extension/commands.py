@@ -1,4 +1,4 @@
-"""A page for every command, made of what `--help` knows, so that none is forgotten."""
+"""Generates a page for every command from what `--help` knows, so that none is forgotten."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROGRAM = "splade-connectors"
 
 
 def write(folder: Path) -> None:
-    """Write the pages; one that is as it was keeps its time, so that it is not built again."""
+    """Write the pages; an unchanged one keeps its modification time, so that it is not rebuilt."""
     folder.mkdir(exist_ok=True)
     pages = {f"{name}.md": page(name, command) for name, command in commands().items()}
     for old in folder.glob("*.md"):
@@ -28,13 +28,13 @@ def write(folder: Path) -> None:
 
 
 def commands() -> dict[str, Any]:
-    """Every command by its name, in the order of the help."""
+    """Every command by name, in the order of the help."""
     whole: Any = typer.main.get_command(cli.app)
     return dict(whole.commands)
 
 
 def options(command: Any) -> list[Any]:
-    """The options of a command, but --help."""
+    """The options of a command, except --help."""
     found = [each for each in command.params if each.param_type_name == "option"]
     return [each for each in found if each.name != "help" and not each.hidden]
 
@@ -89,7 +89,7 @@ def _entry(name: str, command: Any, parameter: Any) -> str:
     spelling, text = parameter.get_help_record(_context(name, command))
     if parameter.param_type_name == "argument":
         return f"`{spelling.partition(' ')[0].upper()}`\n: {_escaped(text)}"
-    # How many, and from where to where, is in the text.
+    # The help text already says that it may be repeated, and its range.
     spelling = re.sub(r"<list\[(\w+)\]>|<(\w+) range>", r"<\1\2>", spelling)
     example = example_of(name, parameter)
     # Sphinx wants a comma between the spellings of an option.

@@ -1,4 +1,4 @@
-"""Names in docstrings: written as in Markdown, and short, which Sphinx does not expect."""
+"""Resolves names in docstrings, which are written in Markdown and short; Sphinx expects neither."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import splade_connectors
 
 _NAME = re.compile(r"(?<!`)`([^`\n]+)`(\w*)")
-# Made by functions, never by their users.
+# Created by functions, never by users.
 _MADE_FOR_YOU = ("splade_connectors.Store", "splade_connectors.AsyncStore")
 
 
 def mark(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
-    """Public names become links, everything else code; called by autodoc for every docstring."""
+    """Turn public names into links and the rest into code; called by autodoc per docstring."""
     lines[:] = [_NAME.sub(_marked, line) for line in lines]
 
 
 def join(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
-    """Undo what napoleon does to a property: it takes "This and that: …" for a type and a text."""
+    """Undo what napoleon does to a property: it parses "This and that: …" as a type and a text."""
     if what in ("property", "attribute") and lines:
         types = [line for line in lines if line.startswith(":type: ")]
         lines[:] = [line for line in lines if line not in types]
@@ -29,12 +29,12 @@ def join(app: Any, what: str, name: str, subject: Any, options: Any, lines: list
 def without_constructor(
     app: Any, what: str, name: str, subject: Any, options: Any, signature: str, returned: str
 ) -> tuple[str, str] | None:
-    """Hide how classes are made that `connect` makes; called by autodoc for every signature."""
+    """Hide the constructors of classes that `connect` creates; autodoc calls it per signature."""
     return ("", "") if name in _MADE_FOR_YOU else None
 
 
 def resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
-    """Find a class by its short name, if there is one of that name; called by Sphinx."""
+    """Find a class by its short name, if that name is unique; called by Sphinx."""
     if node.get("refdomain") != "py":
         return None
     short = node["reftarget"].rpartition(".")[2]

@@ -1,10 +1,10 @@
-"""An example value for every option that takes one; a test lets each command read its own."""
+"""An example value for every option that takes one; a test parses each with its command."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Where commands differ in what an option means, "COMMAND --option" is looked up first.
+# "COMMAND --option" is looked up first, for an option whose meaning differs between commands.
 VALUES = {
     "--batch-size": "32",
     "--beir": "scifact/",
@@ -74,7 +74,7 @@ VALUES = {
 
 
 def example_of(command: str, option: Any) -> str:
-    """How the option is written, with a value where it takes one; "" where none is known."""
+    """The option as typed, with a value if it takes one; "" if no value is known."""
     name = max(option.opts, key=len)
     if option.is_flag:
         return name

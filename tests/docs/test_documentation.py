@@ -77,7 +77,7 @@ def test_the_readme_links_to_what_is_there() -> None:
         assert (ROOT / link).exists(), link
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guarantees.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/speed.md"])
 def test_the_figures_of_the_benchmark_are_those_of_its_results(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     results = ROOT / "benchmarks" / "results"

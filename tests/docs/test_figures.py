@@ -28,6 +28,13 @@ def test_the_readme_has_the_figures_of_the_bundled_model(chart: ModuleType) -> N
     assert chart.encoding_table("encode-splade-tiny") in text
 
 
+def test_the_guarantee_of_speed_is_what_was_measured(chart: ModuleType) -> None:
+    text = (DOCS / "guarantees.md").read_text(encoding="utf-8")
+    results = chart.kept("encode-splade-tiny")["results"]
+    ratio = results["int8"]["docs_per_s"] / results[chart.PEER]["docs_per_s"]
+    assert f"is {ratio:.1f} times as fast" in text
+
+
 def test_the_page_has_the_figures_of_every_run(chart: ModuleType) -> None:
     text = SPEED.read_text(encoding="utf-8")
     places = re.findall(r"<!-- ([\w-]+) -->\n\n", text)
