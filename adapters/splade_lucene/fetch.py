@@ -48,6 +48,24 @@ def fetched(
         ]
 
 
+def dense_vectors(
+    address: IndexAddress, seen: Description, ids: Sequence[DocumentId]
+) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
+    """The dense vectors of these documents, where their own routing leads to them."""
+    names = list(there(seen, address).dense)
+    given = {str(id): id for id in ids}
+    if not names:
+        return {}
+    params = {"_source_includes": ",".join(names)}
+    found = yield from _Getting(address, seen, params, True).get({"ids": list(given)})
+    sources = {id: item.get("_source") or {} for id, item in found.items()}
+    return {
+        given[id]: {name: source[name] for name in names if isinstance(source.get(name), list)}
+        for id, source in sources.items()
+        if id in given
+    }
+
+
 def present(address: IndexAddress, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
     """Those of the ids that a document has, where their own routing leads to it."""
     request = HttpRequest(

@@ -221,6 +221,14 @@ class AttachBackend(Protocol):
         none, whatever is left beside it.
         """
 
+    def dense_vectors(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
+        """Name -> dense vector of those of the ids that a document has; an unnamed one is ''.
+
+        Sees what was written a moment ago.
+        """
+
     def names(self) -> Steps[list[str]]:
         """Collections or indices on the server, to suggest one; [] if they may not be read."""
 

@@ -23,6 +23,7 @@ from splade_connectors.vectors import SparseVector
 # Of a document that brought its own sparse vector: its text does not say what is stored.
 _GIVEN = "v"
 _DIGITS = 16
+_OF_THE_MODEL = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,12 +35,14 @@ class Draft:
         payload: the fields to store, text included.
         stamp: what it is made of.
         kept: the sparse vector that the store has of it already; None if it is to be made.
+        dense_model: fingerprint of the model that makes its dense vector; "" if none does.
     """
 
     document: Document
     payload: Mapping[str, Any]
     stamp: Stamp
     kept: SparseVector | None = None
+    dense_model: str = ""
 
     @property
     def is_encoded(self) -> bool:
@@ -75,12 +78,27 @@ class Comparison:
     def changed(self, seen: Description, drafts: Sequence[Draft]) -> Steps[list[Draft]]:
         """Those that differ; with the vector that is stored, where it would be made again."""
         changed = [draft for draft in drafts if not self._is_stored(draft)]
+        changed = yield from self._with_dense(seen, changed)
         keeping = [draft.document.id for draft in changed if self._keeps_vector(draft)]
         if not keeping:
             return changed
         documents = yield from self._backend.fetch(seen, keeping, with_vectors=True)
         vectors = {self._backend.key_of(found.id): found.vector for found in documents}
         return [replace(draft, kept=vectors.get(self._key(draft))) for draft in changed]
+
+    def _with_dense(self, seen: Description, drafts: Sequence[Draft]) -> Steps[list[Draft]]:
+        """With the dense vector that is stored, where the same model would make the same again."""
+        keeping = [draft.document.id for draft in drafts if self._keeps_dense(draft)]
+        if not keeping:
+            return list(drafts)
+        found = yield from attach_backend(self._backend).dense_vectors(seen, keeping)
+        stored = {self._backend.key_of(id): list(named.values()) for id, named in found.items()}
+        return [
+            _with_dense_vector(draft, stored.get(self._key(draft), ()))
+            if self._keeps_dense(draft)
+            else draft
+            for draft in drafts
+        ]
 
     def _key(self, draft: Draft) -> DocumentId:
         return self._backend.key_of(draft.document.id)
@@ -94,6 +112,11 @@ class Comparison:
         same = stored.marker == draft.stamp.marker and draft.document.vector is None
         return same and not stored.content.startswith(_GIVEN)
 
+    def _keeps_dense(self, draft: Draft) -> bool:
+        stored = self._stamps.get(self._key(draft), Stamp())
+        same_text = _text_part(stored) == _text_part(draft.stamp)
+        return bool(draft.dense_model) and same_text and stored.content.endswith(draft.dense_model)
+
 
 def has_nothing(document: Document) -> bool:
     """Whether the document has neither text nor a vector: it can be stored, but never found."""
@@ -105,9 +128,9 @@ def drafted(
 ) -> Draft:
     """The document with what it is made of; `dense` names the model of vectors that it gets."""
     is_made = document.dense is None and document.text.strip()
-    content = _content(document, payload, dense if is_made else "")
-    stamp = Stamp(marker=recipe.marker(document.text), content=content)
-    return Draft(document=document, payload=payload, stamp=stamp)
+    model = _fingerprint(dense) if dense and is_made else ""
+    stamp = Stamp(marker=recipe.marker(document.text), content=_content(document, payload, model))
+    return Draft(document=document, payload=payload, stamp=stamp, dense_model=model)
 
 
 def check_stamping(session: Session, before: Description, options: WriteOptions) -> None:
@@ -137,8 +160,29 @@ def stamping(session: Session, now: Description, manifest: IndexManifest) -> Ste
     return (yield from attaching.ensure(now, manifest, write_manifest=False, mark=True))
 
 
-def _content(document: Document, payload: Mapping[str, Any], dense: str) -> str:
-    """Of payload and vectors; "" for what is not JSON, which the store will refuse."""
+def _text_part(stamp: Stamp) -> str:
+    """The text's fingerprint in a stamp: the settings of the sparse vector come before it."""
+    return stamp.marker.rpartition("-")[2]
+
+
+def _with_dense_vector(draft: Draft, stored: Sequence[Sequence[float]]) -> Draft:
+    """With the one dense vector that there is; of several, nobody knows which one was made."""
+    if len(stored) != 1:
+        return draft
+    return replace(draft, document=replace(draft.document, dense=list(stored[0])))
+
+
+def _fingerprint(dense_model: str) -> str:
+    """Of a dense model, by its name."""
+    return hashlib.sha256(dense_model.encode("utf-8", "replace")).hexdigest()[:_OF_THE_MODEL]
+
+
+def _content(document: Document, payload: Mapping[str, Any], model: str) -> str:
+    """Of payload and vectors; "" for what is not JSON, which the store will refuse.
+
+    Its last digits are the fingerprint of the dense model, if one makes the vector: a changed
+    payload alone is told from a changed model.
+    """
     digest = hashlib.sha256()
     try:
         digest.update(json.dumps(payload, sort_keys=True, allow_nan=False).encode())
@@ -147,13 +191,11 @@ def _content(document: Document, payload: Mapping[str, Any], dense: str) -> str:
     for name, values in sorted(document.dense_vectors().items()):
         digest.update(f"\0{name}\0".encode("utf-8", "replace"))
         digest.update(_bytes(values))
-    if dense:
-        # In place of the vector: it is the text's, and costs most of what is to be saved.
-        digest.update(f"\0model {dense}".encode("utf-8", "replace"))
-    if document.vector is None:
-        return digest.hexdigest()[:_DIGITS]
-    digest.update(document.vector.indices.tobytes() + document.vector.values.tobytes())
-    return _GIVEN + digest.hexdigest()[:_DIGITS]
+    given = _GIVEN if document.vector is not None else ""
+    if document.vector is not None:
+        digest.update(document.vector.indices.tobytes() + document.vector.values.tobytes())
+    # In place of the dense vector: it is the text's, and costs most of what is to be saved.
+    return given + digest.hexdigest()[: _DIGITS - len(model)] + model
 
 
 def _bytes(values: Sequence[float]) -> bytes:

@@ -366,6 +366,14 @@ class MemoryAttaching:
             if id in self._collection.payloads
         }
 
+    def dense_vectors(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
+        """As `AttachBackend.dense_vectors`."""
+        yield from ()
+        stored = self._collection
+        return {id: stored.dense.get(id, {}) for id in ids if id in stored.payloads}
+
     def names(self) -> Steps[list[str]]:
         """There is no other collection."""
         yield from ()

@@ -177,7 +177,24 @@ class MirrorContract(StoreContract):
         model.texts.clear()
         assert store.index(documents, options=options, dense=model).unchanged == len(documents)
         assert model.texts == []
-        report = store.index(documents, options=options, dense=Lengths("others"))
+        # A changed payload takes the dense vector along, a changed text does not.
+        first, second, *rest = documents
+        rest = [replace(document, payload={"n": 50}) for document in rest]
+        tonight = [first, replace(second, text="Rye needs time."), *rest]
+        report = store.index(tonight, options=options, dense=model)
+        assert (report.written, report.encoded) == (len(tonight) - 1, 1)
+        # (To find out whether there is a place for it, the first one is made twice.)
+        assert set(model.texts) == {"Rye needs time."}
+        now = {str(found.id): found for found in store.export(with_vectors=True)}
+        assert now["own"].dense == dense["own"]
+        changed = {str(document.id) for document in rest} - {"own", "bare"}
+        assert {id: now[id].dense for id in changed} == {
+            id: {name: pytest.approx(vector, rel=1e-6) for name, vector in dense[id].items()}
+            for id in changed
+        }
+        assert all(now[id].payload["n"] == 50 for id in changed)
+        assert store.index(tonight, options=options, dense=model).unchanged == len(tonight)
+        report = store.index(tonight, options=options, dense=Lengths("others"))
         assert (report.written, report.encoded) == (len(TEXTS), 0)
 
     def test_a_dense_model_without_a_place_is_refused_before_encoding(self, filled: Store) -> None:

@@ -31,6 +31,7 @@ from splade_lucene.attach.stamps import stamps
 from splade_lucene.attach.survey import counted, surveyed
 from splade_lucene.bulk import update_lines, update_outcomes
 from splade_lucene.documents import attached_fields, marker_field_of, without_fields
+from splade_lucene.fetch import dense_vectors
 from splade_lucene.look import look, there
 from splade_lucene.prepare import completed
 from splade_lucene.privileges import SEARCH, missing_privileges
@@ -90,6 +91,12 @@ class LuceneAttaching:
     ) -> Steps[dict[DocumentId, Stamp]]:
         """By multi-get, and a search for those that lost their vector."""
         return stamps(self._address, there(seen, self._address), ids)
+
+    def dense_vectors(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
+        """By multi-get."""
+        return dense_vectors(self._address, seen, ids)
 
     def names(self) -> Steps[list[str]]:
         """Indices and aliases that may be seen."""

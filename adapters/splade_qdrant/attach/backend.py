@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from splade_connectors.errors import AccessDenied, RequestRejected
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
-from splade_qdrant.attach.read import counts, draw, missing, read, read_again, stamps
+from splade_qdrant.attach.read import counts, dense_vectors, draw, missing, read, read_again, stamps
 from splade_qdrant.attach.survey import survey
 from splade_qdrant.attach.write import attach, clear
 from splade_qdrant.documents import marker_key
@@ -79,6 +79,12 @@ class QdrantAttaching:
     ) -> Steps[dict[DocumentId, Stamp]]:
         """By the payload key of the marker."""
         return (yield from stamps(self._address, seen, ids))
+
+    def dense_vectors(
+        self, seen: Description, ids: Sequence[DocumentId]
+    ) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
+        """By point id."""
+        return (yield from dense_vectors(self._address, ids))
 
     def names(self) -> Steps[list[str]]:
         """Collections that may be seen."""

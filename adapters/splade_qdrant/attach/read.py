@@ -77,6 +77,16 @@ def stamps(
     return found | dict.fromkeys(bare, Stamp())
 
 
+def dense_vectors(
+    address: Address, ids: Sequence[DocumentId]
+) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
+    """The dense vectors of these points."""
+    points = {str(point_id(id)): id for id in ids}
+    body = {"ids": [point_id(id) for id in ids], "with_payload": False, "with_vector": True}
+    answer = yield address.request("retrieve", body)
+    return {points[str(item["id"])]: dense_of(item) for item in answer if str(item["id"]) in points}
+
+
 def _without_vector(
     address: Address, seen: Description, ids: Sequence[DocumentId]
 ) -> Steps[list[DocumentId]]:
