@@ -1,7 +1,6 @@
 """Learned sparse search (SPLADE) for the Qdrant, Elasticsearch or OpenSearch that you run.
 
-The names below are loaded when they are first used, so that the import itself costs next to
-nothing.
+The names below are loaded on first use, so the import itself costs next to nothing.
 """
 
 import importlib as _importlib
@@ -50,7 +49,7 @@ if _TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name is defined.
+# Public name -> the module that defines it.
 _HOMES = {
     "AccessDenied": "errors",
     "AsyncStore": "async_store",
@@ -135,16 +134,16 @@ __all__ = [
     "load_encoder",
 ]
 
-# A library does not decide where its log goes.
+# Where logs go is up to the application.
 _logging.getLogger(__name__).addHandler(_logging.NullHandler())
 
 
 def __getattr__(name: str) -> object:
-    """A public name, when it is first asked for (PEP 562)."""
+    """Import a public name on first access (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = _importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    # One name is a module itself.
+    # `filters` is a module itself.
     value = home if name == _HOMES[name] else getattr(home, name)
     globals()[name] = value
     return value

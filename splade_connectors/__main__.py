@@ -1,6 +1,6 @@
-"""The command line: the script, and `python -m splade_connectors`.
+"""The command line: the entry point, and `python -m splade_connectors`.
 
-Signals are heard from here on, before anything that takes time is imported.
+Signals are handled from here on, before anything slow is imported.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _STOPPED = "error: stopped"
 
 
 def main() -> None:
-    """Run the command line; a signal ends it with its own exit code, whatever it meets."""
+    """Run the command line; a signal ends it with its own exit code, whenever it arrives."""
     signals.end_by_signals()
     try:
         from splade_connectors.cli import main as command_line
@@ -23,7 +23,7 @@ def main() -> None:
         command_line()
     except SystemExit:
         raise
-    except BaseException:  # an import that was torn apart may say anything
+    except BaseException:  # an interrupted import may raise anything
         if not signals.arrived():
             raise
         line = '{"event": "error", "message": "stopped"}' if "--log-json" in sys.argv else _STOPPED
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _end_at_once() -> None:
-    """What has been said stands: a signal while Python ends does not wait for anything."""
+    """Exit immediately on a signal during interpreter shutdown: all output has been written."""
 
     def leave(number: int, frame: Any) -> None:
         os._exit(128 + number)

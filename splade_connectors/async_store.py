@@ -68,9 +68,9 @@ class AsyncStore(Verbs):
         dead_letters: DeadLetters | None = None,
         dense: DenseSource | None = None,
     ) -> IndexReport:
-        """As `Store.index`; the documents may come from an async iterator.
+        """As `Store.index`; documents may come from an async iterator.
 
-        A cancelled call leaves what was acknowledged in the store.
+        If the call is cancelled, acknowledged documents stay in the store.
         """
         options = write_options(options, skip_unchanged)
         indexing = self._indexing(documents, options, on_progress, dead_letters, dense)
@@ -78,11 +78,11 @@ class AsyncStore(Verbs):
             async for portion in _aportions(documents, indexing.portion_size):
                 await self._run(indexing.portion(portion))
             return await self._run(indexing.finish())
-        except Exception as error:  # of the caller's iterator or callbacks, too
+        except Exception as error:  # also from the caller's iterator or callbacks
             await self._run(indexing.settle_rest())
             say_how_far(error, indexing)
             raise
-        except BaseException:  # cancelled, as a rule
+        except BaseException:  # usually a cancellation
             indexing.stopped()
             raise
 
@@ -189,16 +189,16 @@ class AsyncStore(Verbs):
         dead_letters: DeadLetters | None = None,
         follow_s: float | None = None,
     ) -> AttachReport:
-        """As `Store.attach`. A cancelled call leaves what was acknowledged in the store."""
+        """As `Store.attach`. If cancelled, acknowledged vectors stay in the store."""
         chosen = attach_options(text_fields, options)
         attaching = await self._run(self._attaching(chosen, on_progress, dead_letters))
         try:
             return await self._run(attaching.run(follow_s))
-        except Exception as error:  # of the caller's callbacks, too
+        except Exception as error:  # also from the caller's callbacks
             await self._run(attaching.settle_rest())
             say_how_far_attached(error, attaching.report)
             raise
-        except BaseException:  # cancelled, as a rule
+        except BaseException:  # usually a cancellation
             attaching.stopped()
             raise
         finally:
@@ -219,15 +219,15 @@ class AsyncStore(Verbs):
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> AdoptReport:
-        """As `Store.adopt`. A cancelled call leaves what was acknowledged in the store."""
+        """As `Store.adopt`. If cancelled, acknowledged marks stay in the store."""
         adopting = await self._run(self._adopting(text_fields, sample, mark, on_progress))
         try:
             return await self._run(adopting.run(dry_run=dry_run))
-        except Exception as error:  # of the caller's callbacks, too
+        except Exception as error:  # also from the caller's callbacks
             await self._run(adopting.settle_rest())
             say_how_far_adopted(error, adopting.report)
             raise
-        except BaseException:  # cancelled, as a rule
+        except BaseException:  # usually a cancellation
             adopting.stopped()
             raise
         finally:

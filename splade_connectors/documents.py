@@ -1,4 +1,4 @@
-"""What goes in (`Document`), what comes out (`Hit`, `Explanation`), and ids."""
+"""Documents, search results, explanations and ids."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DocumentId = str | int
 GivenId = DocumentId | uuid.UUID | np.integer[Any]
 Dense = Sequence[float] | Mapping[str, Sequence[float]]
 
-# Python itself refuses to write far larger ones (10^4300): 309 digits can be shown anywhere.
+# Python refuses to print far larger integers (10^4300); 309 digits can be printed anywhere.
 _LARGEST_ID_BITS = 1024
 
 
@@ -28,18 +28,18 @@ class Document:
     """One document to index.
 
     Attributes:
-        id: any non-empty string, an integer (also numpy's) or a `uuid.UUID`, which becomes its
+        id: non-empty string, integer (numpy included), or `uuid.UUID`, which is stored as its
             hyphenated text.
-        text: what is encoded. Empty text gives an empty vector: stored, but never found.
-        payload: fields stored beside the vector, JSON values. Where it holds none of the text
-            fields, the text itself is stored under the first of them.
-        dense: a dense vector for the store's unnamed or only one, or name -> vector.
-        vector: an already encoded sparse vector; then `text` is stored, but not encoded.
-        line: where the document came from (1-based line of a file), for reports.
-        file: that file, where several were read.
+        text: text to encode. An empty text gives an empty vector: stored, but never found.
+        payload: JSON fields stored with the vector. If it contains none of the text fields, the
+            text itself is stored under the first of them.
+        dense: dense vector for the store's unnamed or only dense field, or name -> vector.
+        vector: a precomputed sparse vector; `text` is then stored but not encoded.
+        line: 1-based line of the source file, for reports.
+        file: source file, if several were read.
 
     Raises:
-        InvalidDocument: for an id or a text of another type, or NaN in a dense vector.
+        InvalidDocument: if an attribute has the wrong type, or a dense vector contains NaN.
     """
 
     id: DocumentId
@@ -68,16 +68,18 @@ class Document:
         object.__setattr__(self, "id", document_id(self.id))
         if not isinstance(self.text, str):
             kind = type(self.text).__name__
-            raise InvalidDocument(f"the text of document {quoted(self.id)} is {kind}, not a string")
+            raise InvalidDocument(
+                f"the text of document {quoted(self.id)} must be a string, not {kind}"
+            )
         if not isinstance(self.payload, Mapping):
             kind = type(self.payload).__name__
             raise InvalidDocument(
-                f"the payload of document {quoted(self.id)} is {kind}, not a mapping"
+                f"the payload of document {quoted(self.id)} must be a mapping, not {kind}"
             )
         if not isinstance(self.vector, SparseVector | None):
             kind = type(self.vector).__name__
             raise InvalidDocument(
-                f"the vector of document {quoted(self.id)} is {kind}, not a SparseVector"
+                f"the vector of document {quoted(self.id)} must be a SparseVector, not {kind}"
             )
         for name, vector in self.dense_vectors().items():
             reason = _dense_reason(vector)
@@ -88,7 +90,7 @@ class Document:
                 )
 
     def dense_vectors(self) -> Mapping[str, Sequence[float]]:
-        """Name -> dense vector; an unnamed one has the name ''."""
+        """Return name -> dense vector; an unnamed vector has the name ''."""
         if self.dense is None:
             return {}
         return self.dense if isinstance(self.dense, Mapping) else {"": self.dense}
@@ -96,14 +98,14 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredDocument:
-    """A document as the store has it.
+    """A document as stored.
 
     Attributes:
-        id: the id it was indexed under.
-        payload: its fields, without vectors.
-        vector: its sparse vector as stored (rounded where the store rounds), None if it has none.
-        dense: its dense vectors by name, where an export with vectors read it; an unnamed one
-            has the name ''.
+        id: document id.
+        payload: stored fields, without vectors.
+        vector: sparse vector as stored (with the store's rounding); None if there is none.
+        dense: dense vectors by name, set only by an export with vectors; an unnamed vector has the
+            name ''.
     """
 
     id: DocumentId
@@ -114,7 +116,7 @@ class StoredDocument:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LegScore:
-    """A document's place in one leg of a hybrid search: rank from 1, and score."""
+    """A document's rank (from 1) and score in one leg of a hybrid search."""
 
     rank: int
     score: float
@@ -125,18 +127,18 @@ class Hit:
     """One search result.
 
     Attributes:
-        id: the document's id.
-        score: the dot product of query and document, as the store computed it; the fused score
-            of a hybrid search.
-        payload: the stored fields; empty when `with_payload` was off.
-        legs: for a hybrid search, the places in the legs that have the document; empty if the
-            server fused and its answer does not say.
-        group: with `group_by`, the value of that field; this is the best document that has it.
-        more: with `group_by`, how many further documents found have this value; counted up to
-            10,000.
-        terms: with `with_terms`, the terms that query and document share, largest contribution
+        id: document id.
+        score: dot product of query and document as computed by the store, or the fused score of a
+            hybrid search.
+        payload: stored fields; empty if `with_payload` was off.
+        legs: in a hybrid search, rank and score in each leg that found the document; empty if the
+            server fused and its response does not include them.
+        group: with `group_by`, the value of that field; this is its best document.
+        more: with `group_by`, the number of other matching documents with this value, counted up
+            to 10,000.
+        terms: with `with_terms`, the terms shared by query and document, largest contribution
             first.
-        snippet: with `with_terms`, the part of the text that has the most of them.
+        snippet: with `with_terms`, the passage of the text that contains most of them.
     """
 
     id: DocumentId
@@ -151,20 +153,20 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snippet:
-    """A part of a text, with the words marked that have terms of the query.
+    """A passage of a text, with the words that match query terms marked.
 
     Attributes:
-        text: the part; "…" where it was cut.
-        marks: (start, end) of each marked word in it.
+        text: the passage, with "…" where it was cut.
+        marks: (start, end) of each marked word, in characters.
     """
 
     text: str
     marks: tuple[tuple[int, int], ...] = ()
 
     def marked(self, before: str, after: str) -> str:
-        """The text with something around each marked word, such as "<b>" and "</b>".
+        """Return the text with each marked word enclosed, for example in "<b>" and "</b>".
 
-        The text itself is not escaped.
+        The text is not escaped.
         """
         parts, last = [], 0
         for start, end in self.marks:
@@ -175,11 +177,11 @@ class Snippet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Total:
-    """How many documents match.
+    """The number of matching documents.
 
     Attributes:
         value: the number.
-        exact: whether there are no more; else there are at least so many.
+        exact: whether the number is exact; otherwise it is a lower bound.
     """
 
     value: int
@@ -188,15 +190,15 @@ class Total:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TermContribution:
-    """One term that query and document share.
+    """One term shared by query and document.
 
     Attributes:
-        token: the term as the model's vocabulary spells it.
-        text: the term as people read it: "…cine" for "##cine", "vaccine" for "▁vaccine".
-        query_weight: its weight in the query.
-        document_weight: its weight in the document, as stored.
-        in_query: whether the query's own text has it; otherwise the model added it.
-        in_document: whether the document's own text has it; otherwise the model added it.
+        token: the term as spelled in the model's vocabulary.
+        text: the term in readable form: "…cine" for "##cine", "vaccine" for "▁vaccine".
+        query_weight: weight in the query.
+        document_weight: weight in the document, as stored.
+        in_query: whether the query's text contains it; otherwise the model added it.
+        in_document: whether the document's text contains it; otherwise the model added it.
     """
 
     token: str
@@ -208,7 +210,7 @@ class TermContribution:
 
     @property
     def contribution(self) -> float:
-        """What the term adds to the score."""
+        """The term's share of the score: query weight times document weight."""
         return self.query_weight * self.document_weight
 
 
@@ -217,12 +219,12 @@ class Explanation:
     """Why a document has its score for a query.
 
     Attributes:
-        id: the document's id.
-        query: the query's text; "" for a vector.
-        score: the sum of the contributions.
-        terms: the shared terms, largest contribution first.
-        query_terms: number of terms of the query that were sent.
-        document_terms: number of terms of the document.
+        id: document id.
+        query: text of the query; "" for a vector.
+        score: sum of the contributions.
+        terms: shared terms, largest contribution first.
+        query_terms: number of query terms sent.
+        document_terms: number of terms in the document.
     """
 
     id: DocumentId
@@ -235,13 +237,13 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LegContribution:
-    """What one leg adds to a fused score.
+    """One leg's contribution to a fused score.
 
     Attributes:
-        leg: its name.
-        rank: the document's rank in the leg's window, from 1; None when it is not in the window.
-        score: the leg's score, None likewise.
-        contribution: what it adds to the fused score; 0 when the document is not in the window.
+        leg: name of the leg.
+        rank: the document's rank in the leg's candidate window, from 1; None if it is not there.
+        score: the document's score in the leg; None if it is not in the window.
+        contribution: share of the fused score; 0 if the document is not in the window.
     """
 
     leg: str
@@ -255,12 +257,12 @@ class HybridExplanation:
     """Why a document has its fused score.
 
     Attributes:
-        id: the document's id.
-        query: the query's text; "" for a vector.
-        score: the sum of the legs' contributions.
-        legs: in the order of the search.
-        sparse: the first sparse leg's score term by term; None without a sparse leg.
-        terms: the same of every sparse leg, by its name.
+        id: document id.
+        query: text of the query; "" for a vector.
+        score: sum of the legs' contributions.
+        legs: the legs, in search order.
+        sparse: the first sparse leg's score, term by term; None without a sparse leg.
+        terms: leg name -> the same for every sparse leg.
     """
 
     id: DocumentId
@@ -278,24 +280,24 @@ def _is_multivector(vector: Any) -> bool:
 
 
 def _dense_reason(vector: Any) -> str | None:
-    """Why this is not a dense vector, None when it is one."""
+    """The reason why this is not a dense vector; None if it is one."""
     if _is_multivector(vector):
         return (
-            "is a list of vectors (a multivector), which is not supported: store one vector for "
-            "each name, such as their mean; attach keeps multivectors that the store has"
+            "is a list of vectors (a multivector), which is not supported: store one vector per "
+            "name, such as their mean; attach keeps existing multivectors"
         )
     try:
         finite = all(math.isfinite(value) for value in vector)
         length = len(vector)
     except Exception as error:  # whatever the values are: text, generators, numbers too large
-        return f"holds no numbers: {words_of(error)}"
+        return f"is not a list of numbers: {words_of(error)}"
     if not length:
         return "is empty"
-    return None if finite else "holds NaN or infinity"
+    return None if finite else "contains NaN or infinity"
 
 
 def document_id(value: object) -> DocumentId:
-    """The id that a value stands for: plain text, or a plain integer.
+    """Return the id for a value, as a plain string or integer.
 
     Raises:
         InvalidDocument: unless it is a non-empty string, an integer or a UUID.
@@ -304,7 +306,7 @@ def document_id(value: object) -> DocumentId:
         return str(value)
     if isinstance(value, str):
         return _text_id(str.__str__(value))
-    # numpy counts its durations among the integers, and Python its booleans.
+    # np.timedelta64 is an np.integer, and bool an int.
     is_integer = isinstance(value, int | np.integer)
     if not is_integer or isinstance(value, bool | np.timedelta64):
         raise InvalidDocument(
@@ -313,8 +315,8 @@ def document_id(value: object) -> DocumentId:
     number: int = int(value)  # type: ignore[call-overload]
     if number.bit_length() > _LARGEST_ID_BITS:
         raise InvalidDocument(
-            f"a document id is an integer of at most {_LARGEST_ID_BITS} bits, not of "
-            f"{number.bit_length()}; make a string of it"
+            f"an integer document id must have at most {_LARGEST_ID_BITS} bits, not "
+            f"{number.bit_length():,}; convert it to a string"
         )
     return number
 
@@ -324,7 +326,7 @@ def _text_id(value: str) -> str:
         raise InvalidDocument("a document id must not be the empty string")
     if not _is_unicode(value):
         raise InvalidDocument(
-            f"the document id {quoted(value)} is not valid Unicode (half a surrogate)"
+            f"the document id {quoted(value)} is not valid Unicode (lone surrogate)"
         )
     return value
 
@@ -339,24 +341,24 @@ def _is_unicode(text: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stamp:
-    """What a stored document was made of, kept beside it: equal as long as its source is.
+    """Fingerprints of a stored document's source, stored with it to detect changes.
 
     Attributes:
-        marker: fingerprints of the settings and of the text, which the sparse vector was made of.
-        content: fingerprint of everything else, payload and dense vectors; "" where only the
-            vector is accounted for, because something else was changed since, or never written.
+        marker: fingerprints of the settings and the text that the sparse vector was encoded from.
+        content: fingerprint of payload and dense vectors; "" if only the vector is known to be
+            current, because something else was changed since or never written.
     """
 
     marker: str = ""
     content: str = ""
 
     def to_text(self) -> str:
-        """Both in one; the inverse of `parse`."""
+        """Return both as one string; the inverse of `parse`."""
         return f"{self.marker}-{self.content}" if self.content else self.marker
 
     @classmethod
     def parse(cls, text: str) -> Stamp:
-        """The stamp in a text; settings and text have one part each, the content has the third."""
+        """Parse "settings-text[-content]"."""
         settings, _, rest = text.partition("-")
         fingerprint, _, content = rest.partition("-")
         return cls(marker=f"{settings}-{fingerprint}" if rest else "", content=content)
@@ -367,10 +369,10 @@ class EncodedDocument:
     """A document with its sparse vector.
 
     Attributes:
-        document: as it was given.
-        vector: encoded and pruned.
-        payload: the fields to store, text included.
-        stamp: what all of it was made of.
+        document: the document as passed in.
+        vector: sparse vector, encoded and pruned.
+        payload: fields to store, text included.
+        stamp: fingerprints of its source.
     """
 
     document: Document
@@ -396,17 +398,17 @@ class Rejected:
     """A document that was not stored.
 
     Attributes:
-        id: its id, None if the row had none.
-        reason: why, in one sentence that quotes nothing of the document but its id and the names
-            of its fields: it is printed and logged.
-        line: where it came from (1-based line of a file), when known.
-        file: that file, where several were read.
-        retryable: the store was too busy (429): sending it again may succeed.
-        final: the same document again can only fail, or do harm: an id that an earlier document
-            of the run has taken, a payload that is not JSON, a row that is not a document.
-        detail: the server's own words, which may quote the document; "" where `reason` says all.
-            Kept in a file of dead letters that holds the documents as well, and nowhere else.
-        letter: the dead letter that it was read from, to be kept as it is.
+        id: document id; None if the row had none.
+        reason: the reason in one sentence, which is printed and logged and therefore quotes only
+            the id and field names of the document.
+        line: 1-based line of the source file, if known.
+        file: source file, if several were read.
+        retryable: the store was overloaded (429), so a retry may succeed.
+        final: a retry would fail or do harm: the id was used by an earlier document of the run,
+            the payload is not JSON, or the row is not a document.
+        detail: the server's own message, which may quote the document; "" if `reason` says it all.
+            Written only to dead-letter files that contain the documents.
+        letter: the dead letter it was read from, kept as is.
     """
 
     id: DocumentId | None

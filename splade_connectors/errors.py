@@ -1,7 +1,7 @@
-"""What can go wrong, sorted by what the reader can do about it.
+"""Exceptions, sorted by what the reader can do about them.
 
-Every error carries one sentence: what happened, with which values, and what to do. Fields that a
-program may want are attributes with defaults, so that each error survives pickling.
+Every error is one sentence: what happened, with which values, and what to do. Fields useful to a
+program are attributes with defaults, so that every error can be pickled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class ConfigurationError(SpladeConnectorsError, ValueError):
 
 
 class MissingDependency(ConfigurationError, ImportError):
-    """An optional package is not installed; the message holds the pip line."""
+    """An optional package is not installed; the message contains the pip command."""
 
     def __init__(self, message: str, *, extra: str = "") -> None:
         super().__init__(message)
@@ -50,7 +50,7 @@ class ManifestMismatch(SpladeConnectorsError):
     """The index was written with another model or other settings.
 
     Attributes:
-        differences: setting -> (what the index was written with, what was asked for now).
+        differences: setting -> (value in the index, value requested).
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class ManifestMismatch(SpladeConnectorsError):
 
 
 class SchemaConflict(SpladeConnectorsError):
-    """The collection or index exists, but not in a shape that can hold these vectors."""
+    """The collection or index exists, but its schema cannot hold these vectors."""
 
 
 class NotSupported(SpladeConnectorsError):
-    """This server, version or licence cannot do what was asked."""
+    """This server, version or licence does not support the request."""
 
 
 class NotFound(SpladeConnectorsError):
@@ -73,14 +73,14 @@ class NotFound(SpladeConnectorsError):
 
 
 class AccessDenied(SpladeConnectorsError):
-    """The server refused the credentials (401) or the privilege is missing (403)."""
+    """The server rejected the credentials (401), or they lack a privilege (403)."""
 
 
 class Unavailable(SpladeConnectorsError):
-    """The server cannot be reached or is overloaded; trying again later may help.
+    """The server is unreachable or overloaded; retrying later may help.
 
     Attributes:
-        retry_after_s: seconds that the server asked to wait, when it said so.
+        retry_after_s: seconds that the server asked to wait; None if it did not say.
     """
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
@@ -93,18 +93,18 @@ class StoreLocked(SpladeConnectorsError):
 
 
 class StorageFull(SpladeConnectorsError):
-    """The disk that holds the store is full; what was acknowledged is kept."""
+    """The store's disk is full; acknowledged documents are kept."""
 
 
 class WriteBlocked(SpladeConnectorsError):
-    """The index is closed, or takes no writes for now (a block by its owner); nothing was lost."""
+    """The index is closed or write-blocked by its owner; nothing was lost."""
 
 
 class AttachRefused(SpladeConnectorsError):
-    """Attaching would lose or mix something, so nothing was written.
+    """Attaching would lose data or mix vectors of two models, so nothing was written.
 
     Attributes:
-        refusals: each reason, in a sentence.
+        refusals: the reasons, one sentence each.
     """
 
     def __init__(self, message: str, *, refusals: Sequence[str] = ()) -> None:
@@ -113,11 +113,11 @@ class AttachRefused(SpladeConnectorsError):
 
 
 class WouldReplace(SpladeConnectorsError):
-    """Documents of others have these ids, and indexing would replace them whole."""
+    """Indexing would replace whole documents that another tool wrote under these ids."""
 
 
 class DeletionRefused(SpladeConnectorsError):
-    """The source seems to have lost too many documents, so none was deleted; the rest was written.
+    """Too many documents are missing from the source, so none were deleted; the rest was written.
 
     Attributes:
         report: the `IndexReport` of the run.
@@ -129,11 +129,11 @@ class DeletionRefused(SpladeConnectorsError):
 
 
 class RequestRejected(SpladeConnectorsError):
-    """The server understood the request and said no (400, 413, …).
+    """The server understood the request and rejected it (400, 413, …).
 
     Attributes:
         status: the HTTP status, or None if the store has none.
-        detail: the server's own words where they may quote a document, which the message does not.
+        detail: the server's own message if it may quote a document, which ours never does.
     """
 
     def __init__(self, message: str, *, status: int | None = None, detail: str = "") -> None:
@@ -143,10 +143,10 @@ class RequestRejected(SpladeConnectorsError):
 
 
 class IndexingInterrupted(KeyboardInterrupt):
-    """Ctrl-C during indexing. What was acknowledged is in the store; `report` says how much.
+    """Ctrl-C during a run. Acknowledged documents are in the store; `report` says how many.
 
     Attributes:
-        report: the `IndexReport` up to the moment of the interrupt.
+        report: the report of the run up to the interrupt, such as an `IndexReport`.
     """
 
     def __init__(self, message: str = "", *, report: object = None) -> None:

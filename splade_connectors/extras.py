@@ -1,4 +1,4 @@
-"""Optional dependencies: what is missing is named with the pip line that brings it."""
+"""Optional dependencies; if one is missing, the error names the pip command that installs it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional dependency.
 
     Raises:
-        MissingDependency: with the pip line that brings it.
+        MissingDependency: with the pip command that installs it.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         if error.name and error.name.partition(".")[0] != module.partition(".")[0]:
-            raise  # it is installed, but something that it needs is not
+            raise  # the module is installed, but one of its own dependencies is not
         raise MissingDependency(
             f"{purpose} needs {module.partition('.')[0]}: pip install 'splade-connectors[{extra}]'",
             extra=extra,

@@ -1,7 +1,7 @@
-"""The child of a fork: threads and connections of its parent are copies there that do not work.
+"""Fork safety: in a forked child, the parent's threads and connections are unusable copies.
 
-What has threads is never destroyed in a child, because its destructor would wait for threads that
-are not there, forever. What can be made again is made again when the child first uses it.
+Objects with threads are never destroyed in a child, because their destructors would wait forever
+for threads that do not exist. Objects that can be rebuilt are rebuilt on first use in the child.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import weakref
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
-# Whether the tokenizers use threads, as their library reads it.
+# Read by the tokenizers library: whether it may use threads.
 _TOKENIZERS = "TOKENIZERS_PARALLELISM"
 
 
 class Renewed(Protocol):
-    """What a child has to set right before anything else is done with it."""
+    """An object that must be repaired in a child before it is used."""
 
     def after_fork(self) -> None:
-        """Called in the child."""
+        """Repair the object; called in the child."""
 
 
 _threaded: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -29,24 +29,24 @@ _before: list[str | None] = []
 
 
 def not_destroyed_in_children(threaded: T) -> T:
-    """What has threads of its own; it is returned as it is."""
+    """Register an object with its own threads, and return it."""
     _threaded.add(threaded)
     return threaded
 
 
 def renewed_in_children(thing: Renewed) -> None:
-    """Call its `after_fork` in the child of a fork."""
+    """Register an object whose `after_fork` is called in every forked child."""
     _renewed.add(thing)
 
 
 def kept_for_ever(thing: object) -> None:
-    """Never destroy this object, not when Python ends either."""
+    """Never destroy this object, not even on interpreter exit."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def _before_fork() -> None:
-    # Read by the tokenizers inside fork(): a child whose parent has used threads says so on
-    # stderr, and hangs where the user has asked for threads.
+    # The tokenizers library reads this inside fork(): otherwise, a child whose parent used threads
+    # warns on stderr, or hangs if the user asked for threads.
     _before.append(os.environ.get(_TOKENIZERS))
     os.environ[_TOKENIZERS] = "false"
 

@@ -1,4 +1,4 @@
-"""Advisory locks of open files: they end with the process that holds them, however it ends."""
+"""Advisory file locks: the OS releases them when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ AVAILABLE = fcntl is not None
 
 
 def lock(number: int, *, wait: bool = False) -> bool | None:
-    """Lock an open file or folder until it is closed.
+    """Lock an open file or directory until it is closed.
 
     Args:
-        number: its descriptor.
-        wait: until nobody else holds it.
+        number: file descriptor.
+        wait: block until the lock is free.
 
     Returns:
-        Whether it is ours now; False while others hold it, None where nothing can be locked.
+        True if acquired, False if another process holds it, None if locking is unsupported.
     """
     if fcntl is None:
         return None
@@ -26,6 +26,6 @@ def lock(number: int, *, wait: bool = False) -> bool | None:
         fcntl.flock(number, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
+    except OSError:  # the file system does not support locks
         return None
     return True

@@ -1,4 +1,4 @@
-"""The manifest: what an index was written with, kept in the index and checked at every use."""
+"""The manifest: the settings an index was written with, stored in it and checked at every use."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from splade_connectors.shown import quoted
 
 KeyStyle = Literal["token", "id", "other"]
 
-# 2: the revision covers configuration, tokenizer and weights in every file; passages are called so.
+# 2: the revision covers configuration, tokenizer and weights in every file; "windows" of long
+# texts are called passages.
 FORMAT = 2
-# What manifests have that do not say their format.
+# The format of manifests that do not state one.
 _FIRST_FORMAT = 1
-# Names that the first format had for today's settings.
+# Setting names in the first format -> current names.
 _FORMER_NAMES = {"window_overlap": "passage_overlap"}
 
 MANIFEST_KEY = "splade_connectors"
 
-# Settings that a query must share with the index. The others shape documents only.
+# Settings that a query must share with the index; the others affect only documents.
 _QUERY_SETTINGS = ("model", "revision", "tokenizer", "activation", "key_style")
-# The same, where queries have a side of their own and documents are not looked at.
+# The same for a separate query side, where the document side is not compared.
 _QUERY_SIDE_SETTINGS = ("model", "query_side", "key_style")
 
 _WRITE_SETTINGS = (
@@ -41,7 +42,7 @@ _WRITE_SETTINGS = (
     "text_fields",
 )
 
-# Taken from the index where they are not given.
+# Settings that default to those of the index.
 _GOING_ON = {
     "max_length",
     "long_text",
@@ -51,32 +52,32 @@ _GOING_ON = {
     "prune_max_ratio",
 }
 
-# Absent from the JSON of an index that has none.
+# Omitted from the JSON if None.
 _OPTIONAL = {"tuning", "passage_overlap", "query_side"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexManifest:
-    """What the sparse vectors of an index were made with.
+    """The settings that an index's sparse vectors were encoded with.
 
     Attributes:
         model: name of the model.
-        revision: content hash of everything that changes its vectors, or its hub revision.
+        revision: content hash of everything that affects its vectors, or its Hub revision.
         tokenizer: content hash of its tokenizer.
         activation: "log1p" (one log) or "log1p_log1p" (two).
-        max_length: most tokens of a text, special tokens included.
-        long_text: "truncate" or "windows".
-        passage_overlap: tokens shared by neighbouring windows, None if texts are truncated.
-        prune_top_k: most terms of a document, None for all.
-        prune_max_ratio: lightest weight kept, as a share of the document's heaviest.
+        max_length: maximum number of tokens per text, special tokens included.
+        long_text: "truncate" or "passages".
+        passage_overlap: tokens shared by neighbouring passages; None if texts are truncated.
+        prune_top_k: maximum number of terms per document; None for all.
+        prune_max_ratio: lightest weight kept, as a fraction of the document's heaviest.
         key_style: how terms are named in the store.
-        text_fields: payload fields that the text was made of.
-        precision: of the model's products: "fp32", "int8", "fp16" or "bf16". Queries may be of any.
-        tuning: the default fusion of hybrid searches, as `Tuning.to_json` has it; None without
-            one. No setting of the vectors: neither compared nor part of the fingerprint.
-        query_side: content hash of how queries are encoded, where that is not how documents are;
-            None if both are alike. Whoever has the query side alone is known by it. No setting
-            of the vectors either.
+        text_fields: payload fields that the text was built from.
+        precision: precision of the model: "fp32", "int8", "fp16" or "bf16"; queries may use any.
+        tuning: default fusion of hybrid searches, as of `Tuning.to_json`; None without one. It
+            does not affect vectors: neither compared nor part of the fingerprint.
+        query_side: content hash of the query encoding, if it differs from the documents'; None if
+            both are the same. Identifies clients that have only the query side. Does not affect
+            vectors either.
         format: version of this record.
     """
 
@@ -97,35 +98,34 @@ class IndexManifest:
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; the inverse of `from_json`. What only some indices have may be absent."""
+        """Return a JSON object; the inverse of `from_json`. Optional entries may be absent."""
         made = asdict(self) | {"text_fields": list(self.text_fields)}
         absent = {name for name in _OPTIONAL if made[name] is None}
         if self.precision == "fp32":
-            # As indices were written before there was another: their fingerprints stay.
+            # Older indices have no such entry; omitting it keeps their fingerprints valid.
             absent.add("precision")
         return {name: value for name, value in made.items() if name not in absent}
 
     def fingerprint(self) -> str:
-        """8 hex digits that differ where any setting of the vectors differs."""
+        """Return 8 hex digits that change with any setting that affects vectors."""
         settings = replace(self, tuning=None, query_side=None).to_json()
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> IndexManifest:
-        """The manifest in a JSON object; unknown entries of later minor versions are ignored.
+        """Read a manifest from a JSON object, ignoring unknown entries of later minor versions.
 
-        One of an earlier format is read, and refused only when it is compared: `check` says what
-        brings it up to date.
+        An earlier format is accepted here and refused by `check`, which says how to upgrade it.
 
         Raises:
-            ManifestMismatch: when it is not a manifest, or one of a later format.
+            ManifestMismatch: if it is not a manifest, or has a later format.
         """
         version = raw.get("format", _FIRST_FORMAT)
         if version not in range(_FIRST_FORMAT, FORMAT + 1) or isinstance(version, bool):
             raise ManifestMismatch(
-                f"the index has a manifest of format {quoted(version)}, this version reads "
-                f"format {FORMAT}: pip install -U splade-connectors"
+                f"the index has a manifest of format {quoted(version)}, but this version reads "
+                f"only up to format {FORMAT}: pip install -U splade-connectors"
             )
         raw = _with_todays_names(raw) if version < FORMAT else raw
         wrong = wrong_values(cls, raw)
@@ -137,7 +137,7 @@ class IndexManifest:
 
     @property
     def outdated(self) -> bool:
-        """Whether an earlier format of this record was read."""
+        """Whether the manifest was read from an earlier format."""
         return self.format < FORMAT
 
     def check(
@@ -146,20 +146,19 @@ class IndexManifest:
         """Refuse to mix vectors of different models or settings.
 
         Args:
-            mine: what this process would write or query with.
-            use: "query" compares what a query depends on, the others everything.
-            where: the index, for the message.
+            mine: the settings that this process would write or query with.
+            use: "query" compares only settings that affect queries, the others compare all.
+            where: name of the index, for the message.
 
         Raises:
-            ManifestMismatch: naming each differing setting with both values, and the option
-                that overrides; or naming the command that brings an old manifest up to date.
+            ManifestMismatch: naming each differing setting with both values and the overriding
+                option, or the command that upgrades an old manifest.
         """
         if self.outdated:
             raise ManifestMismatch(
-                f"{where} has a manifest of format {self.format} of an earlier version, whose "
-                "revision says less than today's: type `splade-connectors attach TARGET "
-                "--override-manifest` once, with the model that wrote it, which keeps its vectors "
-                f"and writes the manifest in format {FORMAT}"
+                f"{where} has an outdated manifest (format {self.format}, with a weaker revision "
+                "hash): run `splade-connectors attach TARGET --override-manifest` once with the "
+                f"model that wrote it, which keeps the vectors and upgrades it to format {FORMAT}"
             )
         names = self._query_settings(mine) if use == "query" else _WRITE_SETTINGS
         differences = self._different(mine, names)
@@ -170,10 +169,10 @@ class IndexManifest:
             )
             same = "Use the same ones"
             if differences.keys() <= _GOING_ON:
-                same += " (omit yours: those of the index apply)"
+                same += " (omit yours to use those of the index)"
             if "text_fields" in differences:
                 fields = ", ".join(map(repr, differences["text_fields"][0]))
-                same += f": WriteOptions(text_fields=({fields},)) (--text, once for each)"
+                same += f": WriteOptions(text_fields=({fields},)) (--text, once per field)"
             anyway = "compare" if use == "verify" else "mix"
             raise ManifestMismatch(
                 f"{where} was written with other settings ({sides}). {same}, or "
@@ -184,11 +183,11 @@ class IndexManifest:
     def differences(
         self, mine: IndexManifest, *, apart: Sequence[str] = ()
     ) -> dict[str, tuple[Any, Any]]:
-        """The settings of documents that differ, with both values.
+        """Return the document settings that differ, with both values.
 
         Args:
-            mine: the other one.
-            apart: settings that may differ.
+            mine: the manifest to compare with.
+            apart: settings to ignore.
         """
         return self._different(mine, [name for name in _WRITE_SETTINGS if name not in apart])
 
@@ -200,21 +199,21 @@ class IndexManifest:
         }
 
     def _query_settings(self, mine: IndexManifest) -> tuple[str, ...]:
-        """What has to be the same for queries."""
+        """The settings that queries must share."""
         alone = not mine.revision
         if alone or (mine.query_side is not None and self.query_side == mine.query_side):
             return _QUERY_SIDE_SETTINGS
-        # Another query side over the same documents: what counts is that they are the same.
+        # A different query side over the same documents: the document side must match.
         return _QUERY_SETTINGS
 
 
 def wrong_values(record: type, raw: Mapping[str, Any]) -> list[str]:
-    """What is absent from a JSON object that was a record once, or has another type; in words.
+    """Describe what is missing from a JSON record, or has the wrong type.
 
-    Others may have edited it, and what is wrong in it must not be found out in the middle of a run.
+    Someone may have edited it, and errors must not surface in the middle of a run.
 
     Args:
-        record: a dataclass; lists stand for its tuples.
+        record: a dataclass; its tuples are lists in JSON.
         raw: the JSON object.
     """
     hints = get_type_hints(record)
@@ -238,7 +237,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, str) and value in inside
     if kind is tuple:
         return isinstance(value, list | tuple) and all(_fits(item, inside[0]) for item in value)
-    if kind is not None:  # a mapping: what it holds has a record of its own
+    if kind is not None:  # a mapping; its contents are checked by a record of their own
         return isinstance(value, Mapping) and all(isinstance(name, str) for name in value)
     if hint is float:
         return _fits(value, int) or (isinstance(value, float) and math.isfinite(value))
@@ -246,7 +245,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _with_todays_names(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries of a manifest of the first format, which is kept as its format."""
+    """The entries of a first-format manifest under current names, still marked as that format."""
     named = {_FORMER_NAMES.get(name, name): value for name, value in raw.items()}
     if named.get("long_text") == "windows":
         named["long_text"] = "passages"
@@ -254,10 +253,10 @@ def _with_todays_names(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_manifest(raw: object, where: str) -> IndexManifest | None:
-    """The manifest in what a store returned, None if there is none.
+    """Parse the manifest that a store returned; None if there is none.
 
     Raises:
-        ManifestMismatch: when something is there that is not a manifest.
+        ManifestMismatch: if the value is not a manifest.
     """
     if raw is None:
         return None

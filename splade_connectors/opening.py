@@ -1,4 +1,4 @@
-"""`connect` and `aconnect`: a target or a database client, with an encoder, becomes a store."""
+"""`connect` and `aconnect`: open a store from a target or a database client."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ def connect(
     override_manifest: bool = False,
     **parameters: str,
 ) -> Store:
-    """Open a store. Nothing is sent before the first verb.
+    """Open a store. No request is sent before the first verb.
 
     Args:
         target: "edge:PATH", "qdrant://HOST[:PORT]/COLLECTION",
-            "elasticsearch://HOST[:PORT]/INDEX", …; or a client of yours (`QdrantClient`,
-            `Elasticsearch`), which stays yours to close.
-        collection: with a client: the collection or index.
-        encoder: an encoder, or what `load_encoder` takes; None is the bundled model, loaded when
-            it is first needed.
-        prune: which terms of a document are dropped before it is stored; None goes on as the
-            index was written, and drops nothing from a new one.
-        retry: when failed requests are sent again; None gives up on a search after some seconds,
-            and on a write after 15 minutes.
+            "elasticsearch://HOST[:PORT]/INDEX", …; or your own client (`QdrantClient`,
+            `Elasticsearch`), which you remain responsible for closing.
+        collection: with a client: name of the collection or index.
+        encoder: an encoder, or anything that `load_encoder` accepts; None means the bundled model,
+            loaded on first use.
+        prune: which document terms are dropped before storing; None means as the index was
+            written, and no pruning for a new index.
+        retry: when failed requests are retried; None gives up on a search after a few seconds and
+            on a write after 15 minutes.
         options: credentials, TLS, timeout, manifest file.
-        override_manifest: use an index that was written with another model or settings.
-        **parameters: those of a target: vector, dense, field, kind.
+        override_manifest: use the index even if it was written with another model or settings.
+        **parameters: target parameters: vector, dense, field, kind.
 
     Raises:
-        ConfigurationError: for a target or a client that no adapter knows.
-        MissingDependency: with the pip line for the database's client.
+        ConfigurationError: if no adapter knows the target or client.
+        MissingDependency: with the pip command for the database's client.
     """
     given = (encoder, prune, retry, options, override_manifest)
     return Store(*_open(target, collection, parameters, *given, asynchronous=False))
@@ -71,8 +71,8 @@ async def aconnect(
     override_manifest: bool = False,
     **parameters: str,
 ) -> AsyncStore:
-    """As `connect`, for `AsyncStore`; takes `AsyncQdrantClient` and `AsyncElasticsearch`."""
-    # A blocking program does without.
+    """As `connect`, for `AsyncStore`; accepts `AsyncQdrantClient` and `AsyncElasticsearch`."""
+    # Imported here because blocking programs do not need it.
     from splade_connectors.async_store import AsyncStore
 
     given = (encoder, prune, retry, options, override_manifest)
@@ -80,7 +80,7 @@ async def aconnect(
 
 
 def reopened(origin: Origin) -> Store | AsyncStore:
-    """A store that was pickled."""
+    """Reopen a store that was pickled."""
     if not origin.asynchronous:
         return Store(*_by_url(origin))
     from splade_connectors.async_store import AsyncStore
@@ -88,7 +88,7 @@ def reopened(origin: Origin) -> Store | AsyncStore:
     return AsyncStore(*_by_url(origin))
 
 
-# What stores are made of.
+# The arguments of a store.
 _Parts = tuple[Session, Opened, RetryOptions | None, Origin | None]
 
 
@@ -144,7 +144,7 @@ def _with_parameters(
     from dataclasses import replace
 
     if collection is not None:
-        raise ConfigurationError("a target already names its collection; pass only one of them")
+        raise ConfigurationError("the target already names its collection; omit `collection`")
     target = parse_target(given) if isinstance(given, str) else given
     return replace(target, parameters=target.parameters | parameters)
 
@@ -152,7 +152,7 @@ def _with_parameters(
 def _check_client(client: Any, collection: str | None, asynchronous: bool) -> None:
     kind = type(client).__name__
     if not collection:
-        raise ConfigurationError(f"with your {kind}, name the collection: connect(client, 'NAME')")
+        raise ConfigurationError(f"your {kind} needs a collection name: connect(client, 'NAME')")
     if is_async_client(client) != asynchronous:
         wanted = "await aconnect(…)" if is_async_client(client) else "connect(…)"
-        raise ConfigurationError(f"your {kind} goes with {wanted}")
+        raise ConfigurationError(f"your {kind} needs {wanted}")

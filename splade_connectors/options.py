@@ -1,4 +1,4 @@
-"""Every default, once. Frozen, keyword-only values that are checked when they are made."""
+"""Every default, defined once: frozen, keyword-only dataclasses, validated on construction."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, Literal, get_args
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.payloads import check_text_fields
 
-# The largest limit and offset that all stores take.
+# The largest limit and offset that every store accepts.
 _LARGEST = 2**31 - 1
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "json"]
 
 LongText = Literal["truncate", "passages"]
-# Of a text index in Qdrant.
+# Tokenizers of a Qdrant text index.
 TextTokenizer = Literal["word", "whitespace", "prefix", "multilingual"]
-# Of a model's products: int8 needs the kernels (`splade_kernels`).
+# Precision of the model's matrix products; int8 needs the kernels (`splade_kernels`).
 Precision = Literal["fp32", "int8", "fp16", "bf16"]
-# Tokens that neighbouring passages of a long text share, unless something else is asked for.
+# Default number of tokens that neighbouring passages of a long text share.
 PASSAGE_OVERLAP = 32
 
 
@@ -35,18 +35,18 @@ class EncodeOptions:
     """How texts become vectors.
 
     Attributes:
-        batch_size: most texts in one forward pass; memory is bounded all the same.
-        max_batch_tokens: most tokens (padding included) in one forward pass; None takes what
-            the encoder was measured to like. This, not `batch_size`, bounds the memory.
-        max_length: most tokens of a text, special tokens included; None takes that of the index
-            that is written to or verified, or else the model's own.
-        long_text: what becomes of longer texts: "truncate" cuts them at `max_length`; "passages"
-            encodes overlapping passages of that many tokens and takes the maximum over them, term
-            by term; None takes what the index was written with, or else "truncate".
-        passage_overlap: tokens that neighbouring passages share; None takes what the index was
-            written with, or else 32.
-        threads: CPU threads of one forward pass; None takes all cores.
-        query_cache: queries whose vectors are remembered, those used last; 0 remembers none.
+        batch_size: maximum number of texts per forward pass; memory is bounded independently.
+        max_batch_tokens: maximum number of tokens (padding included) per forward pass; None means
+            the encoder's fastest measured size. This, not `batch_size`, bounds the memory.
+        max_length: maximum number of tokens per text, special tokens included; None means that of
+            the index that is written or verified, otherwise the model's own.
+        long_text: how longer texts are handled: "truncate" cuts them at `max_length`; "passages"
+            encodes overlapping passages of that length and takes the maximum weight per term;
+            None means the index's setting, otherwise "truncate".
+        passage_overlap: tokens shared by neighbouring passages; None means the index's setting,
+            otherwise 32.
+        threads: CPU threads per forward pass; None means all cores.
+        query_cache: number of recent queries whose vectors are cached; 0 disables the cache.
     """
 
     batch_size: int = 64
@@ -73,8 +73,8 @@ class PruneOptions:
     """Which terms of a vector are dropped before it is stored or sent.
 
     Attributes:
-        top_k: keep at most this many terms, the heaviest; ties keep the lower index.
-        max_ratio: drop terms lighter than this share of the vector's heaviest term, in [0, 1).
+        top_k: keep only this many of the heaviest terms; ties keep the lower index.
+        max_ratio: drop terms lighter than this fraction of the vector's heaviest term, in [0, 1).
     """
 
     top_k: int | None = None
@@ -88,16 +88,16 @@ class PruneOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryOptions:
-    """When a request that failed as `Unavailable` is sent again.
+    """When a request that failed with `Unavailable` is retried.
 
-    The wait before attempt n is random in [0, min(max_wait_s, initial_wait_s · 2^(n-1))]
-    ("full jitter"), or what the server asked for in `Retry-After`.
+    The backoff before attempt n is random in [0, min(max_wait_s, initial_wait_s · 2^(n-1))]
+    ("full jitter"), or whatever the server asked for in `Retry-After`.
 
     Attributes:
-        attempts: most tries of one request, the first included.
-        initial_wait_s: upper end of the first wait.
-        max_wait_s: upper end of every wait.
-        total_s: no new try begins after this long.
+        attempts: maximum number of attempts per request, including the first.
+        initial_wait_s: upper bound of the first wait, in seconds.
+        max_wait_s: upper bound of every wait, in seconds.
+        total_s: retry budget in seconds: no new attempt starts after it.
     """
 
     attempts: int = 6
@@ -116,38 +116,39 @@ class RetryOptions:
 
 
 NO_RETRY = RetryOptions(attempts=1)
-# Of writes and of long reads.
+# For writes and long reads.
 PATIENT = RetryOptions(attempts=10_000, total_s=900.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteOptions:
-    """How documents travel to the store.
+    """How documents are written to the store.
 
     Attributes:
-        portion_documents: most documents read and encoded together; length-sorted batches are
-            formed inside a portion. The first portions are smaller, and those of a slow model stay
-            so, so that documents are sent within seconds.
-        chunk_documents: most documents in one write request.
-        max_chunk_bytes: most bytes (estimated) in one write request.
-        text_fields: payload fields that the text was made of; named in the manifest, so that
-            `explain` and `update` find the text again.
-        override_manifest: write although the index names another model or other settings.
-        replace: replace documents whole in a collection or index that others made, whatever else
-            they hold; without it such a run is refused before the first write.
-        max_in_flight: most write requests at once. There are fewer while the server is slow, or
-            says that it is too busy.
-        skip_unchanged: encode and send only what differs from what was written last: a hash of
-            settings, text, payload and dense vectors is kept beside each document. Where only the
-            payload has changed, the stored sparse vector goes on.
-        mark: with `skip_unchanged`, on Qdrant: keep that hash in the payload of points of a
-            collection that others made; in one of ours it is kept anyway.
-        delete_missing: after all was written, delete the documents that were written before and
-            that are not among those of this run.
-        most_deleted: the largest share of the documents that `delete_missing` may delete, from 0
-            to 1; if more are missing, none is deleted.
-        retry: when a failed write is sent again; None takes the store's `retry`, or, if none
-            was given, waits up to 15 minutes: a long run outlives the restart of a server.
+        portion_documents: maximum number of documents read and encoded together; length-sorted
+            batches are formed within a portion. The first portions are smaller, and stay small
+            for a slow model, so that documents are sent within seconds.
+        chunk_documents: maximum number of documents per write request.
+        max_chunk_bytes: maximum (estimated) size of a write request, in bytes.
+        text_fields: payload fields that the text was built from; recorded in the manifest so that
+            `explain` and `update` can rebuild it.
+        override_manifest: write even if the index names another model or other settings.
+        replace: replace whole documents in a collection or index created by another tool,
+            including fields that are not in the input; otherwise the run is refused before its
+            first write.
+        max_in_flight: maximum number of concurrent write requests; reduced while the server is
+            slow or reports that it is overloaded.
+        skip_unchanged: encode and send only documents that differ from the last run; a hash of
+            settings, text, payload and dense vectors is stored with each document. If only the
+            payload has changed, the stored sparse vector is reused.
+        mark: with `skip_unchanged`, on Qdrant: store that hash in the payload of points in a
+            collection created by another tool; in one created here it is always stored.
+        delete_missing: after everything is written, delete previously written documents that are
+            not part of this run.
+        most_deleted: largest fraction of the documents that `delete_missing` may delete, from 0
+            to 1; if more are missing, none are deleted.
+        retry: when a failed write is retried; None means the store's `retry` or, if that is not
+            set either, retries for up to 15 minutes, which outlasts a server restart.
     """
 
     portion_documents: int = 512
@@ -179,28 +180,29 @@ class WriteOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadOptions:
-    """What the rows of a file mean.
+    """How the rows of a file are interpreted.
 
-    Columns are renamed first: every other option names them as they are called then.
+    Columns are renamed first: every other option uses the new names.
 
     Attributes:
-        text_fields: text field, several are joined; empty takes title and text.
-        id_field: id field; None takes _id or id.
-        dense_field: field with a dense vector, stored as one.
-        format: format of the file, jsonl, json, csv, tsv or parquet; None takes that of the
-            file's name.
-        delimiter: of CSV, one character or "tab"; None takes the comma, or what else the header
-            is certainly separated by.
-        encoding: of text, such as windows-1252; None takes UTF-8, or what the file begins with.
-        types: of columns, text, int, float, bool or json; None leaves them as they are read.
-        infer_types: make numbers and true/false of columns of CSV that hold nothing else in the
-            first 1,000 rows.
-        null_words: word that is no value in a column with a type, such as NA, exactly as it is
-            spelled; the empty cell is none anyway, and neither is NaN in a column of numbers.
-        include: field to store, beside the texts; empty takes all.
-        exclude: field not to store.
-        rename: fields, from the file's name to the stored one; None renames none.
-        strip_html: take the markup out of the text fields, as they are encoded and stored.
+        text_fields: text field; several are joined; empty means title and text.
+        id_field: id field; None means _id or id.
+        dense_field: field with a dense vector, stored as a vector.
+        format: file format: jsonl, json, csv, tsv or parquet; None means the one that the file
+            name implies.
+        delimiter: CSV delimiter: one character or "tab"; None means a comma, unless the header
+            clearly uses another one.
+        encoding: text encoding, such as windows-1252; None means UTF-8, unless a byte order mark
+            says otherwise.
+        types: column types: text, int, float, bool or json; None means as read.
+        infer_types: convert CSV columns to numbers or true/false if their first 1,000 rows contain
+            nothing else.
+        null_words: word that means a missing value in a typed column, such as NA, matched exactly;
+            empty cells, and NaN in a column of numbers, are always missing.
+        include: field to store besides the text fields; empty means all.
+        exclude: field to omit from the payload.
+        rename: stored names of fields, by their name in the file; None means unchanged.
+        strip_html: remove HTML markup from the text fields before they are encoded and stored.
     """
 
     text_fields: tuple[str, ...] = ()
@@ -221,18 +223,20 @@ class ReadOptions:
         known = get_args(Format)
         if self.format is not None and self.format not in known:
             raise ConfigurationError(
-                f"the format {self.format!r} is not known; known are {', '.join(known)}"
+                f"unknown format {self.format!r}; choose one of {', '.join(known)}"
             )
         if self.delimiter is not None and (
             self.delimiter != "tab" and (len(self.delimiter) != 1 or self.delimiter in '"\r\n')
         ):
             raise ConfigurationError(
-                f"a delimiter (--delimiter) is one character, or tab, not {self.delimiter!r}"
+                f"delimiter (--delimiter) must be one character or 'tab', not {self.delimiter!r}"
             )
         check_text_fields(self.text_fields)
         new = list((self.rename or {}).values())
         if len(set(new)) < len(new):
-            raise ConfigurationError("two fields get the same name (--rename): name each once")
+            raise ConfigurationError(
+                "rename (--rename) gives two fields the same name; make the new names distinct"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,19 +244,18 @@ class SearchOptions:
     """What a search returns.
 
     Attributes:
-        limit: most hits.
-        offset: hits to skip.
-        filter: a condition of the one filter language (`splade_connectors.filters`), also as its
-            JSON, or one in the store's own.
-        group_by: a field with one value for each document, whose best hit alone is returned for
-            each value.
+        limit: maximum number of hits.
+        offset: number of hits to skip.
+        filter: a portable condition (`splade_connectors.filters`) or its JSON, or a filter in the
+            store's own query language.
+        group_by: single-valued field to group by: only the best hit of each value is returned.
         with_payload: return the stored fields of each hit.
-        max_query_terms: most terms of the query that are sent, the heaviest; None takes what
+        max_query_terms: maximum number of query terms, keeping the heaviest; None means as many as
             the server's clause limit allows.
-        min_score: leave out hits that score less.
-        with_total: count the documents that match.
-        with_terms: return the terms that each hit matched, and the part of its text with most of
-            them.
+        min_score: omit hits that score less than this.
+        with_total: count the matching documents.
+        with_terms: return the terms that each hit matched, and the passage of its text that
+            contains most of them.
     """
 
     limit: int = 10
@@ -276,28 +279,30 @@ class SearchOptions:
         if self.group_by is not None and (
             not isinstance(self.group_by, str) or not all(self.group_by.split("."))
         ):
-            raise ConfigurationError(f"group_by names a field, not {self.group_by!r}")
+            raise ConfigurationError(f"group_by must name a field, not {self.group_by!r}")
         for name in ("limit", "offset"):
             value = getattr(self, name)
             if not isinstance(value, int) or value > _LARGEST:
-                raise ConfigurationError(f"{name} must be a whole number of 32 bits, not {value!r}")
+                raise ConfigurationError(
+                    f"{name} must be a whole number of at most {_LARGEST:,}, not {value!r}"
+                )
         _at_least(1, limit=self.limit, max_query_terms=self.max_query_terms)
         _at_least(0, offset=self.offset)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """How far a long run has come.
+    """Progress of a long run.
 
     Attributes:
-        done: documents that the store has acknowledged, or that were rejected.
-        rejected: documents that the store or the reader turned away.
-        read: documents that were read so far, if `total` may not be known.
-        total: documents in all, when known.
-        retries: requests that were sent again so far.
-        in_flight: documents that have been sent, and not been acknowledged yet.
-        stopping: the run was interrupted, and waits for what is in flight.
-        missing: documents that the source no longer has, which are deleted from now on.
+        done: documents that the store acknowledged or that were rejected.
+        rejected: documents that the store or the reader rejected.
+        read: documents read so far, for sources whose `total` may be unknown.
+        total: total number of documents, if known.
+        retries: requests retried so far.
+        in_flight: documents sent but not yet acknowledged.
+        stopping: the run was interrupted and is waiting for requests in flight.
+        missing: documents that are no longer in the source and are about to be deleted.
     """
 
     done: int
@@ -315,18 +320,19 @@ OnProgress = Callable[[Progress], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConnectOptions:
-    """What a target cannot say, or should not: credentials, TLS, where the manifest is kept.
+    """What a target cannot or should not contain: credentials, TLS, where the manifest is stored.
 
     Attributes:
-        api_key: sent as the store's own kind of API key.
-        username: for basic authentication.
-        password: with `username`.
+        api_key: API key, sent the way the store expects it.
+        username: user name for basic authentication.
+        password: password for `username`.
         bearer_token: sent as `Authorization: Bearer …`, to Elasticsearch and OpenSearch.
-        ca_certs: path of a file with the certificate authorities to trust.
-        client_cert: path of a PEM file with this client's certificate, for servers that ask for it.
-        client_key: path of a PEM file with its key, if `client_cert` does not hold it.
-        timeout_s: seconds until a request counts as failed.
-        manifest_file: keep the manifest in this file, for servers that cannot.
+        ca_certs: path to a PEM file with the certificate authorities to trust.
+        client_cert: path to a PEM file with the client certificate, for mutual TLS.
+        client_key: path to a PEM file with the client's private key, if `client_cert` does not
+            contain it.
+        timeout_s: request timeout in seconds.
+        manifest_file: store the manifest in this file, for servers that cannot store it.
     """
 
     api_key: str | None = field(default=None, repr=False)
@@ -345,28 +351,26 @@ class AttachOptions:
     """How vectors are attached.
 
     Attributes:
-        text_fields: payload fields that the text is made of, joined by a space: names, or paths
-            into objects ("author.bio"); empty takes those of the manifest.
-        recheck: encode every text, and write the vectors that differ. Without it, if documents
-            carry a marker the texts are compared by their hash, and elsewhere only documents
-            without a vector are read.
-        mark: on Qdrant: keep a hash of the text in the payload of each point, so that edited texts
-            are found without encoding them.
+        text_fields: payload fields that the text is built from, joined by a space: names, or paths
+            into objects ("author.bio"); empty means those in the manifest.
+        recheck: encode every text and write the vectors that differ. Otherwise, texts are compared
+            by hash if documents carry a marker; if not, only documents without a vector are read.
+        mark: on Qdrant: store a hash of the text in each point's payload, so that edited texts are
+            detected without encoding them.
         replace_model: encode all documents with another model or other settings under a second
-            name, and switch to it when it is complete.
-        copy_to: on Qdrant: copy the collection to this new one first, and attach there; for servers
-            that cannot add a vector to what exists.
-        switch_alias: with `copy_to`: the alias that names the copy when all is verified.
-        part: only this part of the documents, the i-th of n (i from 0), for several machines that
-            share the work.
-        text_index: give this field an index that BM25 searches, if its store needs one; without
-            text fields nothing is encoded, and that is all that is done.
-        text_tokenizer: how a new text index finds words: word, whitespace, prefix or multilingual;
-            None takes word.
-        rebuild_text_index: rebuild a text index of the owner's, so that BM25 can search it; its
-            other settings stay.
-        verify: vectors that are read back at the end and compared with fresh encodings.
-        write: sizes of chunks and passages, and patience.
+            name, and switch to it once complete.
+        copy_to: on Qdrant: first copy the collection to this new one and attach there, for servers
+            that cannot add a vector to an existing collection.
+        switch_alias: with `copy_to`: alias to point to the copy once it is verified.
+        part: attach only part i of n (i from 0), so that several machines can share the work.
+        text_index: create an index on this field for BM25 search, if the store needs one; without
+            text fields, nothing is encoded.
+        text_tokenizer: tokenizer of a new text index: word, whitespace, prefix or multilingual;
+            None means word.
+        rebuild_text_index: rebuild an existing text index so that BM25 can search it; its other
+            settings are kept.
+        verify: number of vectors to read back at the end and compare with fresh encodings.
+        write: sizes of chunks and portions, and the retry budget.
     """
 
     text_fields: tuple[str, ...] = ()
@@ -385,7 +389,7 @@ class AttachOptions:
     def __post_init__(self) -> None:
         if isinstance(self.text_fields, str):
             raise ConfigurationError(
-                f"text_fields are names, such as ('title', 'body'), not {self.text_fields!r}"
+                f"text_fields must be names, such as ('title', 'body'), not {self.text_fields!r}"
             )
         check_text_fields(self.text_fields)
         self._check_text_index()
@@ -394,22 +398,21 @@ class AttachOptions:
         if self.part is not None:
             check_part(*self.part)
         if self.switch_alias and not self.copy_to:
-            raise ConfigurationError("switch_alias (--switch-alias) goes with copy_to (--copy-to)")
+            raise ConfigurationError("switch_alias (--switch-alias) requires copy_to (--copy-to)")
         if self.copy_to and (self.replace_model or self.part):
             raise ConfigurationError(
-                "a collection is copied in one run, to a copy that has no vectors yet: omit "
-                "replace_model and part"
+                "copy_to copies the whole collection in one run; omit replace_model and part"
             )
 
     @property
     def is_text_index_alone(self) -> bool:
-        """Whether nothing is to be encoded."""
+        """Whether only a text index is created and nothing is encoded."""
         return bool(self.text_index) and not self.text_fields
 
     def _check_text_index(self) -> None:
         if isinstance(self.text_index, str):
             raise ConfigurationError(
-                f"text_index holds names, such as ('body',), not {self.text_index!r}"
+                f"text_index must be names, such as ('body',), not {self.text_index!r}"
             )
         check_text_fields(self.text_index)
         known = get_args(TextTokenizer)
@@ -419,24 +422,24 @@ class AttachOptions:
             )
         if not self.text_index and (self.text_tokenizer or self.rebuild_text_index):
             raise ConfigurationError(
-                "text_tokenizer and rebuild_text_index go with text_index (--text-index FIELD)"
+                "text_tokenizer and rebuild_text_index require text_index (--text-index FIELD)"
             )
         if self.text_index and (self.copy_to or self.replace_model or self.part):
             raise ConfigurationError(
-                "a text index is made in a run of its own: omit copy_to, replace_model and part"
+                "text_index needs a run of its own; omit copy_to, replace_model and part"
             )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueryWeightOptions:
-    """How the weights of query tokens are found.
+    """How the weights of query tokens are computed.
 
     Attributes:
-        learn: fit them to what the model's own queries find, beginning with the inverse document
-            frequencies that they are without it. Encodes the sample.
-        sample: with `learn`: most documents, and most queries, that the fit goes by.
-        query_words: with `learn` and without queries: that many words at the beginning of a
-            document stand for one.
+        learn: fit the weights to the model's own query results, starting from inverse document
+            frequencies. Encodes the sample.
+        sample: with `learn`: maximum number of documents, and of queries, used for the fit.
+        query_words: with `learn` and without queries: number of leading words of a document that
+            serve as a query.
     """
 
     learn: bool = False
@@ -448,14 +451,14 @@ class QueryWeightOptions:
 
 
 def check_part(number: int, parts: int) -> None:
-    """Refuse a part that is none.
+    """Validate part `number` of `parts`.
 
     Raises:
         ConfigurationError: unless 0 <= number < parts.
     """
     if parts < 1 or not 0 <= number < parts:
         raise ConfigurationError(
-            f"a part is one of 0/{parts} to {parts - 1}/{parts}, not {number}/{parts}"
+            f"part must be between 0/{parts} and {parts - 1}/{parts}, not {number}/{parts}"
             if parts > 0
-            else f"there are at least 1 parts, not {parts}"
+            else f"the number of parts must be at least 1, not {parts}"
         )

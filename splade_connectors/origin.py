@@ -1,4 +1,4 @@
-"""Where a store came from: it is opened again in the child of a fork, and from a pickle."""
+"""How a store was opened, so that it can be reopened in a forked child or from a pickle."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EncoderLike = SparseEncoder | str | Path | None
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What a store was opened by: a target, and what `connect` was told besides."""
+    """The target and the other arguments of `connect` that a store was opened with."""
 
     target: Target
     encoder: EncoderLike
@@ -30,53 +30,53 @@ class Origin:
     options: ConnectOptions
     override_manifest: bool
     asynchronous: bool
-    # Makes the store of it: it is given, because stores know this module.
+    # Rebuilds the store; passed in because the store modules import this one.
     reopened: Callable[[Origin], Any]
 
     def open(self, keys: Keys) -> Opened:
-        """A client of this process."""
+        """Open a client for this process."""
         adapter = adapter_for_scheme(self.target.scheme)
         return adapter.open(self.target, keys, self.options, asynchronous=self.asynchronous)
 
     def without_secrets(self) -> Origin:
-        """To be pickled: who opens it takes them from its own environment."""
+        """Return a copy to pickle: the unpickling process reads secrets from its environment."""
         options = replace(self.options, api_key=None, password=None, bearer_token=None)
         return replace(self, target=replace(self.target, password=None), options=options)
 
 
 def opened_in_child(opened: Opened, origin: Origin | None, keys: Keys, *, used: bool) -> Opened:
-    """What the child of a fork works with instead of what its parent opened.
+    """Return what a forked child uses in place of what its parent opened.
 
     Args:
-        opened: by the parent.
-        origin: None for a client of the user's.
-        keys: of the store's encoder.
-        used: whether the parent has sent anything.
+        opened: what the parent opened.
+        origin: how it was opened; None for the user's own client.
+        keys: term keys of the store's encoder.
+        used: whether the parent has sent a request.
 
     Raises:
-        ConfigurationError: when a client of the user's has connections of the parent.
+        ConfigurationError: if the user's own client holds the parent's connections.
     """
     if opened.one_process or (origin is None and not used):
         return opened
     if origin is None:
         raise ConfigurationError(
-            f"this store of {opened.backend.location} was used before this process was forked, "
-            "with a client of yours, whose connections are the parent's: make client and store in "
-            "the process that uses them, or open the store by its URL, which renews its client"
+            f"the store of {opened.backend.location} was used with your own client before this "
+            "process was forked, so the connections belong to the parent; create client and store "
+            "in the process that uses them, or connect by URL, which renews its client"
         )
-    # Its destructor would speak of, or wait for, what is the parent's.
+    # Its destructor would use, or wait for, the parent's connections and threads.
     kept_for_ever(opened)
     here = origin.open(keys)
     return replace(opened, send=here.send, close=here.close)
 
 
 def refuse_pickling(location: str) -> Any:
-    """Say why a store has no pickle.
+    """Refuse to pickle a store that wraps the user's own client.
 
     Raises:
         ConfigurationError: always.
     """
     raise ConfigurationError(
-        f"the store of {location} cannot be pickled, because it was not opened by a URL: pickle "
-        "what makes it, and connect in the process that uses it"
+        f"the store of {location} cannot be pickled because it was not opened by URL; connect in "
+        "the process that uses it"
     )

@@ -1,7 +1,7 @@
-"""Words of others, made harmless: of documents, servers and callers, in our sentences.
+"""Untrusted text from documents, servers and callers, made safe to print in our messages.
 
 A terminal obeys what it is sent: ESC changes colours, titles and the clipboard (OSC 52), C1 does
-the same in one character, and bidirectional controls make a text look like another one.
+the same in one character, and bidirectional controls disguise one text as another.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Controls (C0, DEL, C1), separators of lines, halves of surrogates, controls of direction, marks
-# that annotate or tag invisibly. Joiners (U+200C, U+200D) stay: Persian and emoji need them.
+# Control characters (C0, DEL, C1), line separators, lone surrogates, direction controls, invisible
+# annotations and tags. Joiners (U+200C, U+200D) stay: Persian and emoji need them.
 _HARMFUL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff\ufeff"
     "\ufff9-\ufffb\U000e0000-\U000e007f]"
@@ -26,10 +26,10 @@ _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def shown(text: str, *, lines: bool = False) -> str:
-    """The text with its harmful characters spelled out, as Python writes them in a string.
+    """Return the text with harmful characters escaped as in a Python string literal.
 
     Args:
-        text: from anywhere.
+        text: untrusted text.
         lines: keep line breaks.
     """
     if lines:
@@ -38,19 +38,19 @@ def shown(text: str, *, lines: bool = False) -> str:
 
 
 def shown_json(text: str) -> str:
-    """JSON that holds no harmful character, and means the same.
+    """Return equivalent JSON without harmful characters.
 
     Args:
-        text: JSON as `json.dumps` writes it: such characters stand inside of strings only, but for
-            the line breaks of an indented one.
+        text: JSON as `json.dumps` writes it: such characters occur only inside strings, except for
+            the line breaks of indented JSON.
     """
     return "\n".join(_HARMFUL.sub(_as_json, line) for line in text.split("\n"))
 
 
 def quoted(value: object) -> str:
-    """A value of anybody's as Python writes it, in at most a line: also one that cannot be shown.
+    """Return the `repr` of any value on one line, even if its `__repr__` fails.
 
-    Values are what callers hand in: their `__repr__` may fail, or be a book.
+    Callers pass arbitrary values: `__repr__` may raise, or return megabytes.
     """
     try:
         text = shown(_BRIEF.repr(value))
@@ -60,7 +60,7 @@ def quoted(value: object) -> str:
 
 
 def words_of(error: Exception) -> str:
-    """What an error says, also one that cannot; its name where it says nothing."""
+    """Return an error's message, or its class name if it has none or cannot produce it."""
     try:
         return str(error) or type(error).__name__
     except Exception:
@@ -68,18 +68,34 @@ def words_of(error: Exception) -> str:
 
 
 def listed(names: Sequence[object], most: int = 20) -> str:
-    """Names and ids as Python writes them, the first ones of many."""
+    """Return quoted names or ids separated by commas, at most `most` of them."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(map(quoted, names[:most])) + more
 
 
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """Return the noun in the number that `count` asks for.
+
+    Args:
+        count: how many there are.
+        noun: the singular.
+        nouns: the plural; None appends an s.
+    """
+    return noun if count == 1 else nouns or f"{noun}s"
+
+
+def counted(count: int, noun: str, nouns: str | None = None) -> str:
+    """Return a count with its noun: "1 document", "1,000 documents"."""
+    return f"{count:,} {plural(count, noun, nouns)}"
+
+
 def sketch(value: object) -> Any:
-    """A value as JSON, for somebody to look at: what is none, or too much, becomes words."""
+    """Return a value as JSON for people: anything that is not JSON, or too large, becomes text."""
     return _Sketch().of(value, ())
 
 
 class _Sketch:
-    """One sketch: it ends, whatever the value holds, itself included."""
+    """One sketch; it terminates even if the value contains itself."""
 
     def __init__(self) -> None:
         self._left = _MOST_SKETCHED

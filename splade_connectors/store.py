@@ -1,4 +1,4 @@
-"""`Store`: the verbs of a collection or index, blocking."""
+"""`Store`: the blocking interface to a collection or index."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ R = TypeVar("R", bound=RunReport)
 
 
 class Store(Verbs):
-    """One collection or index, with an encoder. Made by `connect`; usable as a context manager.
+    """One collection or index, with an encoder. Created by `connect`; usable as a context manager.
 
-    Every verb may raise `Unavailable` (the server cannot be reached, after retries),
+    Every verb may raise `Unavailable` (the server is still unreachable after retries),
     `AccessDenied`, `NotFound`, `SchemaConflict` and `ManifestMismatch`.
     """
 
@@ -82,29 +82,29 @@ class Store(Verbs):
         dead_letters: DeadLetters | None = None,
         dense: DenseSource | None = None,
     ) -> IndexReport:
-        """Encode documents and write them, each whole, replacing those with the same ids.
+        """Encode documents and write them, replacing any with the same ids.
 
-        Creates the collection, its sparse field and the manifest if they are absent. The
-        stream is read a portion at a time and never held in memory.
+        Creates the collection, its sparse field and the manifest if they do not exist. Documents
+        are read in portions and never held in memory all at once.
 
         Args:
-            documents: `Document`s; a reader may mix in `Rejected` rows, which are reported.
-            skip_unchanged: encode and send only what differs from what was written last; None
-                takes that of the options.
-            options: chunk sizes, text fields, and the rest.
+            documents: `Document`s; readers may also yield `Rejected` rows, which are reported.
+            skip_unchanged: encode and send only documents that differ from the last run; None
+                means the setting in `options`.
+            options: chunk sizes, text fields and so on.
             on_progress: called after each batch and chunk.
-            dead_letters: keeps every rejected document in a file.
-            dense: makes the dense vectors of documents that have text and bring none, for the
-                store's unnamed or only one: `splade_connectors.encoders.dense.DenseModel(…)`, or
-                what has its `name` and `documents(texts)`.
+            dead_letters: dead-letter file that receives every rejected document.
+            dense: encodes dense vectors for documents with text but without one, for the store's
+                unnamed or only dense field: `splade_connectors.encoders.dense.DenseModel(…)`, or
+                any object with its `name` and `documents(texts)`.
 
         Returns:
-            What was written, and every rejected document with its reason.
+            A report of the documents written, and every rejected document with its reason.
 
         Raises:
-            IndexingInterrupted: on Ctrl-C, after what was under way has arrived (a second Ctrl-C
-                does not wait for it); its report says what was acknowledged. So do other signals
-                whose handler is `splade_connectors.runtime.signals.stop`.
+            IndexingInterrupted: on Ctrl-C, after requests in flight have finished (a second Ctrl-C
+                does not wait); its report says what was acknowledged. The same holds for other
+                signals whose handler is `splade_connectors.runtime.signals.stop`.
         """
         options = write_options(options, skip_unchanged)
         indexing = self._indexing(documents, options, on_progress, dead_letters, dense)
@@ -115,7 +115,7 @@ class Store(Verbs):
         except KeyboardInterrupt as stop:
             report = self._interrupted(indexing)
             raise IndexingInterrupted(f"stopped: {how_far(indexing)}", report=report) from stop
-        except BaseException as error:  # of the caller's iterator or callbacks, too
+        except BaseException as error:  # also from the caller's iterator or callbacks
             self._run(indexing.settle_rest())
             say_how_far(error, indexing)
             raise
@@ -139,35 +139,36 @@ class Store(Verbs):
         with_legs: bool = False,
         path: FusionPath = "auto",
     ) -> Hits:
-        """The best documents: by dot product, or of several legs after fusion.
+        """Return the best documents, by dot product or by fusing several legs.
 
         Args:
-            query: a text, or a vector of the same encoder; then other legs need queries of their
-                own.
-            dense: adds a dense leg: the query's dense vector, or what makes one of its text.
-            legs: the legs in full, instead of `dense`.
-            fusion: how legs become one ranking; its weights go by the legs' order. None takes the
-                index's tuning (`save_tuning`) if that is for these legs, else `Rrf()`.
-            limit: most hits.
-            offset: hits to skip; `limit + offset` must fit into every leg's window.
-            filter: a condition (`splade_connectors.filters`), or one in the store's own language,
-                for every leg.
-            group_by: a field with one value for each document, such as the id of the text that a
-                passage is from: only the best hit of each value is returned, with the number of
-                `more`. Documents without a value are left out.
+            query: a text, or a sparse vector from the same encoder, in which case other legs need
+                their own queries.
+            dense: add a dense leg: the query's dense vector, or a model that encodes its text.
+            legs: all legs, spelled out instead of using `dense`.
+            fusion: how the legs are fused; its weights follow the order of the legs. None means
+                the index's tuning (`save_tuning`) if it is for these legs, otherwise `Rrf()`.
+            limit: maximum number of hits.
+            offset: number of hits to skip; `limit + offset` must fit into every candidate window.
+            filter: a condition for every leg: portable (`splade_connectors.filters`), or in the
+                store's own query language.
+            group_by: single-valued field to group by, such as the id of the text that a passage
+                comes from: only the best hit of each value is returned, with the number of others
+                as `more`. Documents without a value are omitted.
             with_payload: return the stored fields.
-            max_query_terms: most terms sent, the heaviest.
-            min_score: leave out hits that score less.
-            with_total: count the documents that match, exactly or up to a bound, as `hits.total`:
-                one request more; of several legs, those in their windows.
-            with_terms: return the terms that each hit shares with the query (`hit.terms`), and the
-                part of its text that has most of them (`hit.snippet`): one request more.
-            with_legs: obtain each leg's rank and score also when the server fuses.
-            path: "auto" takes the best exact path; "server" refuses if the server cannot.
+            max_query_terms: maximum number of query terms, keeping the heaviest.
+            min_score: omit hits that score less than this.
+            with_total: count the matching documents as `hits.total`, exactly or up to a bound;
+                with several legs, those in the candidate windows. Costs one request.
+            with_terms: return the terms that each hit shares with the query (`hit.terms`) and the
+                passage of its text with most of them (`hit.snippet`). Costs one request.
+            with_legs: return each leg's rank and score even if the server fuses.
+            path: "auto" picks the best exact path, "server" refuses if the server cannot fuse,
+                "client" fuses in this process.
 
         Returns:
-            Hits in a tuple; its attribute `plan` holds the request and any warnings, `total` the
-            number that was asked for.
+            A tuple of hits; its attribute `plan` holds the request and any warnings, `total` the
+            number of matching documents if requested.
         """
         options = SearchOptions(
             limit=limit,
@@ -198,7 +199,7 @@ class Store(Verbs):
         max_query_terms: int | None = None,
         path: FusionPath = "auto",
     ) -> Plan:
-        """The request that `search` would send with these arguments, and why."""
+        """Return the request that `search` would send with these arguments, and why."""
         options = SearchOptions(
             limit=limit,
             offset=offset,
@@ -219,28 +220,28 @@ class Store(Verbs):
         filter: Any = None,
         max_query_terms: int | None = None,
     ) -> list[LegRanking]:
-        """What every leg finds, before any fusion: what `fuse` and `tune` work on.
+        """Return each leg's candidates before fusion, as used by `fuse` and `tune`.
 
         Args:
             query: as in `search`.
             dense: as in `search`.
-            legs: as in `search`; each brings its whole window.
+            legs: as in `search`; each returns its whole candidate window.
             filter: as in `search`.
             max_query_terms: as in `search`.
 
         Returns:
-            One ranking per leg, in the legs' order.
+            One ranking per leg, in the order of the legs.
         """
         return self._run(self._windows(query, dense, legs, filter, max_query_terms))
 
     def explain(
         self, query: Query, id: GivenId, *, max_query_terms: int | None = None
     ) -> Explanation:
-        """Why a document has its score: each shared term with both weights.
+        """Explain a document's score: each shared term with both weights.
 
         Args:
-            query: that was searched for.
-            id: of the document.
+            query: query that was searched for.
+            id: document id.
             max_query_terms: as in the search.
         """
         return self._run(explain(self._session, query, id, max_query_terms))
@@ -256,7 +257,7 @@ class Store(Verbs):
         filter: Any = None,
         max_query_terms: int | None = None,
     ) -> HybridExplanation:
-        """Why a document has its fused score: what each leg adds. Arguments as in `search`."""
+        """Explain a fused score: the contribution of each leg. Arguments as in `search`."""
         options = SearchOptions(limit=1, filter=filter, max_query_terms=max_query_terms)
         return self._run(self._explain_hybrid(query, id, dense, legs, fusion, options))
 
@@ -269,28 +270,28 @@ class Store(Verbs):
         dead_letters: DeadLetters | None = None,
         follow_s: float | None = None,
     ) -> AttachReport:
-        """Give the documents of a live collection or index sparse vectors, and change nothing else.
+        """Add sparse vectors to the documents of a live collection or index, and nothing else.
 
-        Looks first and refuses before anything is written; then adds what is absent (vector or
-        field, marker, manifest), encodes what lacks its vector, and verifies. Dense vectors,
-        payload and other fields stay as they are. Running it again continues where it was stopped,
-        and encodes what has changed since.
+        Checks everything before the first write; then adds what is missing (vector or field,
+        marker, manifest), encodes documents without a vector, and verifies. Dense vectors, payload
+        and other fields are not modified. Running it again resumes where it stopped, and encodes
+        what has changed since.
 
         Args:
-            text_fields: what the text is made of: names, or paths into objects; () takes those of
-                the manifest.
-            options: everything else; its `text_fields` are used if the argument is ().
+            text_fields: fields that the text is built from: names, or paths into objects; () means
+                those in the manifest.
+            options: everything else; its `text_fields` apply if the argument is ().
             on_progress: called after each batch and chunk.
-            dead_letters: keeps every document whose vector was refused.
-            follow_s: go on forever, and look for new documents after this many seconds.
+            dead_letters: dead-letter file that receives every document whose vector was rejected.
+            follow_s: run until interrupted, polling for new documents at this interval in seconds.
 
         Returns:
-            What was attached, and how the verification went.
+            A report of what was attached, and the result of the verification.
 
         Raises:
             AttachRefused: naming every reason, before anything is written.
-            NotSupported: when the server cannot add a vector to what exists.
-            IndexingInterrupted: on Ctrl-C, after what was under way has arrived.
+            NotSupported: if the server cannot add a vector to an existing collection.
+            IndexingInterrupted: on Ctrl-C, after requests in flight have finished.
         """
         chosen = attach_options(text_fields, options)
         attaching = self._run(self._attaching(chosen, on_progress, dead_letters))
@@ -300,7 +301,7 @@ class Store(Verbs):
             report = self._interrupted(attaching)
             message = f"stopped: {how_far_attached(report)}"
             raise IndexingInterrupted(message, report=report) from stop
-        except BaseException as error:  # of the caller's callbacks, too
+        except BaseException as error:  # also from the caller's callbacks
             self._run(attaching.settle_rest())
             say_how_far_attached(error, attaching.report)
             raise
@@ -310,7 +311,7 @@ class Store(Verbs):
     def plan_attach(
         self, text_fields: Sequence[str] = (), *, options: AttachOptions | None = None
     ) -> AttachPlan:
-        """What `attach` with these arguments would do, with every refusal. Writes nothing."""
+        """Return what `attach` would do with these arguments, and every refusal. Writes nothing."""
         return self._run(self._plan_attach(attach_options(text_fields, options)))
 
     def adopt(
@@ -322,27 +323,26 @@ class Store(Verbs):
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> AdoptReport:
-        """Take over sparse vectors that another tool wrote, if they are what this encoder makes.
+        """Take over sparse vectors that another tool wrote, if this encoder produces the same.
 
-        Encodes a sample of the stored texts and compares; the length of texts, the pruning and the
-        precision are found out. If all agree, the documents are marked if markers are kept, and
-        the manifest is written: from then on `index`, `attach`, `verify` and `tune` treat the
-        vectors as their own. No vector and no field of the owner's is changed. Running it again
-        goes on where it was stopped.
+        Encodes a sample of the stored texts, compares it, and infers maximum length, pruning and
+        precision. If all agree, marks the documents (if markers are kept) and writes the manifest;
+        afterwards, `index`, `attach`, `verify` and `tune` treat the vectors as their own. No
+        vector or existing field is changed. Running it again resumes where it stopped.
 
         Args:
-            text_fields: what the vectors were made of: names, or paths into objects.
-            sample: documents drawn at random, which are compared.
-            mark: on Qdrant: keep a hash of the text in the payload of each point.
-            dry_run: write nothing; the report says what is in the way.
+            text_fields: fields that the vectors were encoded from: names, or paths into objects.
+            sample: number of random documents to compare.
+            mark: on Qdrant: store a hash of the text in each point's payload.
+            dry_run: write nothing; the report lists any blockers.
             on_progress: called after each page and chunk.
 
         Returns:
-            The settings that were found, and what was marked.
+            The inferred settings, and what was marked.
 
         Raises:
-            AttachRefused: saying what differs, or is in the way, before anything is written.
-            IndexingInterrupted: on Ctrl-C, after what was under way has arrived.
+            AttachRefused: naming what differs or prevents it, before anything is written.
+            IndexingInterrupted: on Ctrl-C, after requests in flight have finished.
         """
         adopting = self._run(self._adopting(text_fields, sample, mark, on_progress))
         try:
@@ -351,7 +351,7 @@ class Store(Verbs):
             report = self._interrupted(adopting)
             message = f"stopped: {how_far_adopted(report)}"
             raise IndexingInterrupted(message, report=report) from stop
-        except BaseException as error:  # of the caller's callbacks, too
+        except BaseException as error:  # also from the caller's callbacks
             self._run(adopting.settle_rest())
             say_how_far_adopted(error, adopting.report)
             raise
@@ -369,10 +369,10 @@ class Store(Verbs):
         """Compare stored vectors with fresh encodings of the stored texts. Writes nothing.
 
         Args:
-            sample: documents drawn at random.
-            everything: look at every document instead: at the hash of its text if it carries
-                one, else by encoding it.
-            recheck: with `everything`: encode every text, whatever hash it carries.
+            sample: number of random documents to check.
+            everything: check every document instead: by the hash of its text if stored, otherwise
+                by encoding it.
+            recheck: with `everything`: encode every text, even if its hash is stored.
             on_progress: called after each page.
         """
         return self._run(self._verify(sample, everything, recheck, on_progress))
@@ -385,50 +385,50 @@ class Store(Verbs):
         text_index: Sequence[str] = (),
         on_progress: OnProgress | None = None,
     ) -> DetachReport:
-        """Remove what `attach` added, and only that.
+        """Remove what `attach` added, and nothing else.
 
         Args:
-            dry_run: only say what would be removed, and what would stay.
-            former: remove what a replaced model has left, instead.
-            text_index: remove the text indexes of these fields that `attach` made, instead.
+            dry_run: only report what would be removed and what would remain.
+            former: remove what a replaced model left behind instead.
+            text_index: remove the text indexes that `attach` created on these fields instead.
             on_progress: called after each page.
 
         Raises:
-            NotFound: when there is nothing of ours.
+            NotFound: if there is nothing to remove.
         """
         return self._run(self._detach(dry_run, former, text_index, on_progress))
 
     def get(
         self, ids: Sequence[GivenId], *, with_vectors: bool = False, absent_ok: bool = False
     ) -> list[StoredDocument]:
-        """Documents by id, in this order.
+        """Return documents by id, in this order.
 
         Args:
-            ids: of the documents.
-            with_vectors: the sparse vectors, too.
-            absent_ok: leave out those that are not there, instead of raising `NotFound`; of a
-                collection or index that does not exist, all of them.
+            ids: document ids.
+            with_vectors: include the sparse vectors.
+            absent_ok: omit missing documents instead of raising `NotFound`; if the collection or
+                index does not exist, return none.
         """
         return self._run(get(self._session, ids, with_vectors=with_vectors, absent_ok=absent_ok))
 
     def known(self, ids: Sequence[Given], *, absent_ok: bool = False) -> list[Given]:
-        """Those of the ids that are in the store, as they were given.
+        """Return those of the ids that exist in the store, as given.
 
         Args:
-            ids: of documents.
-            absent_ok: none of them is in a collection or index that does not exist, instead of
-                raising `NotFound`.
+            ids: document ids.
+            absent_ok: return none if the collection or index does not exist, instead of raising
+                `NotFound`.
         """
         return self._run(known(self._session, ids, absent_ok))
 
     def export(self, *, with_vectors: bool = False) -> Iterator[StoredDocument]:
-        """Every document, whoever wrote it, read a page at a time while they are asked for.
+        """Yield every document, whoever wrote it, reading a page at a time.
 
         Args:
-            with_vectors: sparse and dense vectors, too.
+            with_vectors: include sparse and dense vectors.
 
         Raises:
-            Unavailable: when the server was restarted meanwhile: the export is to begin again.
+            Unavailable: if the server was restarted during the export; start it again.
         """
         exporting = Exporting(self._session, with_vectors)
         while not exporting.done:
@@ -441,38 +441,38 @@ class Store(Verbs):
         text: str | None = None,
         payload: Mapping[str, Any] | None = None,
     ) -> None:
-        """Change the text or some fields of a document and keep the rest.
+        """Change the text or some fields of a document, keeping the rest.
 
-        When a text field changes, the sparse vector is re-encoded from all text fields.
+        If a text field changes, the sparse vector is re-encoded from all text fields.
         """
         self._run(update(self._session, id, text, payload))
 
     def delete(self, ids: Sequence[GivenId]) -> None:
-        """Remove documents; ids that are not there are no error."""
+        """Delete documents; unknown ids are not an error."""
         self._run(delete(self._session, ids))
 
     def count(self) -> int:
-        """Number of documents with a sparse vector, empty ones included."""
+        """Return the number of documents with a sparse vector, empty ones included."""
         return self._run(count(self._session))
 
     def inspect(self) -> Inspection:
-        """Server, schema and manifest as they are now."""
+        """Return the current server, schema and manifest."""
         return self._run(inspect(self._session))
 
     def tuning(self) -> Tuning | None:
-        """The fusion that hybrid searches take here when they name none; None without one."""
+        """Return the saved default fusion of hybrid searches; None if there is none."""
         return self._run(tuning(self._session))
 
     def save_tuning(self, tuning: Tuning | None) -> None:
-        """Keep a tuning with the index, as the default of hybrid searches; None removes it.
+        """Save a tuning in the index as the default of hybrid searches; None removes it.
 
-        Only the manifest changes: no document is touched, and nothing has to be indexed again.
-        Stores that are open elsewhere learn of it when they are opened again.
+        Only the manifest changes: no document is modified or needs to be indexed again. Stores
+        that are open elsewhere see it when they are reopened.
         """
         self._run(save_tuning(self._session, tuning))
 
     def close(self) -> None:
-        """Release what `connect` opened; a client that was handed in stays open."""
+        """Close what `connect` opened; a client that you passed in stays open."""
         if self._is_here:
             self._opened.close()
 
@@ -488,7 +488,7 @@ class Store(Verbs):
         self.close()
 
     def _interrupted(self, running: Interruptible[R]) -> R:
-        """What is under way arrives, unless there is a second Ctrl-C."""
+        """Wait for requests in flight, unless there is a second Ctrl-C."""
         signals.acted_upon()
         try:
             return self._run(running.interrupt(), guarded=True)

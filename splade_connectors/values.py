@@ -1,8 +1,8 @@
-"""What a value becomes that is stored: JSON, the same in every store and from every source.
+"""Conversion of payload values to JSON, the same for every store and every source.
 
-CSV, JSON, Parquet and Python bring values of many types, and the clients of the stores make
-different things of them (or an error in the middle of a request). This module decides, once: times
-become ISO 8601 text, numbers stay exact or become text, bytes base64. NaN and its kin are missing.
+CSV, JSON, Parquet and Python provide values of many types, which the stores' clients convert in
+different ways, or fail on in the middle of a request. This module decides once: times become
+ISO 8601 text, numbers stay exact or become text, bytes become base64; NaN and NaT count as missing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import numpy as np
 from splade_connectors.errors import InvalidDocument
 from splade_connectors.shown import quoted, words_of
 
-# Qdrant's engine writes deeper payloads into its log and then cannot read the log again, nor
-# anything else in it [edge 0.9.0: 120 levels are read, 125 are not].
+# Qdrant's engine writes deeper payloads to its WAL, and can then no longer read any of the WAL
+# [edge 0.9.0: it reads 120 levels, not 125].
 DEEPEST = 100
-# What all stores keep as a number: Qdrant makes a float of more, Elasticsearch refuses it.
+# Integers that every store keeps exactly: Qdrant turns larger ones into floats, Elasticsearch
+# rejects them.
 _INT64 = range(-(2**63), 2**63)
-# Python itself refuses to write far larger ones (10^4300): 309 digits can be shown anywhere.
+# Python refuses to print far larger integers (10^4300); 309 digits can be printed anywhere.
 _LARGEST_BITS = 1024
 _MOST_DIGITS = 308
 _SECONDS = {
@@ -38,17 +39,17 @@ _SECONDS = {
 
 
 class _Missing:
-    """A value that is none: NaN, NaT, pandas' NA."""
+    """A missing value: NaN, NaT, pandas' NA."""
 
 
 MISSING = _Missing()
 
 
 class Unreadable:
-    """A value that its file has and Python cannot hold, such as a date beyond the year 9999.
+    """A value in a file that Python cannot represent, such as a date after the year 9999.
 
     Args:
-        what: the rest of a sentence that begins with the field.
+        what: end of a sentence whose subject is the field.
     """
 
     def __init__(self, what: str) -> None:
@@ -56,10 +57,10 @@ class Unreadable:
 
 
 def stored_payload(payload: Mapping[Any, Any]) -> dict[str, Any]:
-    """The payload as every store keeps it: JSON values, without those that are missing.
+    """Return the payload as every store keeps it: JSON values, without missing ones.
 
     Raises:
-        InvalidDocument: naming the field and the type of what cannot be stored.
+        InvalidDocument: naming the field and the type that cannot be stored.
     """
     try:
         return _object(payload, 1)
@@ -70,7 +71,7 @@ def stored_payload(payload: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 class _Refused(Exception):
-    """A value that cannot be stored; the names above it are added on the way up."""
+    """A value that cannot be stored; its path is completed as the exception propagates."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -88,10 +89,10 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     _check_depth(depth)
     made = {}
     for key, item in value.items():
-        if not isinstance(key, str):  # JSON would make text of numbers, and two keys one
-            raise _Refused(f"has the key {quoted(key)}; keys are strings")
-        if not key.strip():  # Elasticsearch refuses it, and no filter can name it
-            raise _Refused(f"has the key {quoted(key)}; every field needs a name")
+        if not isinstance(key, str):  # JSON would turn numbers into text, merging 1 and "1"
+            raise _Refused(f"has the key {quoted(key)}; keys must be strings")
+        if not key.strip():  # Elasticsearch rejects it, and no filter can name it
+            raise _Refused(f"has the key {quoted(key)}; field names must not be blank")
         try:
             name = _text(key)
             kept = _value(item, depth)
@@ -106,16 +107,16 @@ def _object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 def _list(values: Sequence[Any], depth: int) -> list[Any]:
     _check_depth(depth)
     kept = (_value(item, depth) for item in values)
-    return [None if item is MISSING else item for item in kept]  # the others keep their places
+    return [None if item is MISSING else item for item in kept]  # positions must not shift
 
 
 def _check_depth(depth: int) -> None:
     if depth > DEEPEST:
-        raise _Refused(f"is nested more than {DEEPEST} levels deep, or holds itself")
+        raise _Refused(f"is nested more than {DEEPEST} levels deep, or contains itself")
 
 
 def _value(value: Any, depth: int) -> Any:
-    """The common types, in the order of how common they are."""
+    """Convert the common types, most frequent first."""
     kind = type(value)
     if kind is str:
         return _text(value)
@@ -130,7 +131,7 @@ def _value(value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple):
         return _list(value, depth + 1)
     if isinstance(value, np.ndarray) and value.ndim:
-        # Of times, each element: `tolist` makes bare numbers of nanoseconds.
+        # Convert times element by element: `tolist` would turn nanoseconds into plain integers.
         return _list(value.tolist() if value.dtype.kind in "biuf" else list(value), depth + 1)
     return _scalar(value[()] if isinstance(value, np.ndarray) else value)
 
@@ -143,13 +144,13 @@ def _scalar(value: Any) -> Any:
             return made(value)
     if isinstance(value, Unreadable):
         raise _Refused(value.what)
-    raise _Refused(f"is of type {_type_name(value)}, which no store keeps")
+    raise _Refused(f"has type {_type_name(value)}, which cannot be stored")
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether it is pandas' NA or NaT, numpy's NaT, or a NaN of any type."""
+    """Whether the value is pandas' NA or NaT, numpy's NaT, or a NaN of any type."""
     if isinstance(value, Decimal):
-        return value.is_nan()  # a signalling one cannot be compared
+        return value.is_nan()  # a signalling NaN cannot be compared
     if isinstance(value, float | np.inexact | np.datetime64 | np.timedelta64 | datetime):
         return bool(value != value)
     return type(value).__name__ in ("NAType", "NaTType")
@@ -165,7 +166,7 @@ def _text(value: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise _Refused("is not valid Unicode (half a surrogate)") from None
+            raise _Refused("is not valid Unicode (lone surrogate)") from None
     return value if type(value) is str else str.__str__(value)
 
 
@@ -173,7 +174,7 @@ def _integer(value: int) -> int | str:
     if value in _INT64:
         return value
     if value.bit_length() > _LARGEST_BITS:
-        raise _Refused(f"is an integer of more than {_LARGEST_BITS} bits")
+        raise _Refused(f"is an integer with more than {_LARGEST_BITS} bits")
     return str(value)
 
 
@@ -182,17 +183,17 @@ def _float(value: float) -> float | _Missing:
         return value
     if math.isnan(value):
         return MISSING
-    raise _Refused("is infinite, which JSON cannot say")
+    raise _Refused("is infinite, which JSON cannot represent")
 
 
 def _decimal(value: Decimal) -> int | float | str:
-    """The same number; as text where a float or 64 bits would make another one of it.
+    """Return the same number, as text if neither a float nor 64 bits can represent it exactly.
 
-    What has decimals stays a float also where they are zero: a field of prices has one type.
+    A number with decimals stays a float even if they are zero, so a price field has one type.
     """
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int):
-        raise _Refused("is infinite, which JSON cannot say")
+        raise _Refused("is infinite, which JSON cannot represent")
     if value.adjusted() > _MOST_DIGITS:
         return str(value)
     if exponent >= 0:
@@ -210,7 +211,7 @@ def _duration(value: timedelta) -> str:
 def _numpy_duration(value: np.timedelta64) -> str:
     unit, count = np.datetime_data(value.dtype)
     if unit not in _SECONDS:
-        raise _Refused(f"is of type numpy.timedelta64[{unit}], which no store keeps")
+        raise _Refused(f"has type numpy.timedelta64[{unit}], which cannot be stored")
     return _iso_duration(int(value.astype(np.int64)) * count * _SECONDS[unit])
 
 
@@ -220,7 +221,7 @@ def _iso_duration(seconds: Decimal) -> str:
 
 
 def _numpy_time(value: np.datetime64) -> str:
-    """As Python writes times: six decimals, nine where they are needed, none where they are 0."""
+    """Format as Python formats times: six decimals, nine if needed, none if they are zero."""
     unit, _ = np.datetime_data(value.dtype)
     if unit in ("W", "h", "m"):
         value = value.astype(f"datetime64[{'D' if unit == 'W' else 's'}]")
@@ -233,11 +234,11 @@ def _iso(value: date | time) -> str:
     return value.isoformat()
 
 
-# In this order: numpy's float64 is a float, its str_ a str, its bytes_ bytes; a datetime is a date.
+# The order matters: np.float64 is a float, np.str_ a str, np.bytes_ bytes, and datetime a date.
 _SCALARS: Sequence[tuple[type | tuple[type, ...], Callable[[Any], Any]]] = (
     (str, _text),
     (np.bool_, bool),
-    # numpy counts its durations among the integers.
+    # Before np.integer, its base class.
     (np.timedelta64, _numpy_duration),
     ((int, np.integer), lambda value: _integer(int(value))),
     ((float, np.floating), lambda value: _float(float(value))),

@@ -1,7 +1,7 @@
-"""Sparse vectors: one (`SparseVector`), many in CSR form (`SparseBatch`), and what is done to them.
+"""Sparse vectors: one (`SparseVector`), many in CSR form (`SparseBatch`), and their operations.
 
-Invariants, checked whenever a vector is made: indices are uint32, strictly ascending; values are
-float32, finite and greater than zero; both have the shape (nnz,).
+Invariants, checked on construction: indices are uint32 and strictly ascending; values are float32,
+finite and greater than zero; both have shape (nnz,).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from splade_connectors.errors import InvalidVector
 from splade_connectors.options import PruneOptions
+from splade_connectors.shown import counted
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -34,7 +35,7 @@ class SparseVector:
         values: float32[nnz], finite weights > 0.
 
     Raises:
-        InvalidVector: when the arrays break an invariant; the message names the first offender.
+        InvalidVector: if the arrays break an invariant; the message names the first violation.
     """
 
     indices: Indices
@@ -45,8 +46,9 @@ class SparseVector:
         object.__setattr__(self, "values", _as_weights(self.values))
         if self.indices.shape != self.values.shape:
             raise InvalidVector(
-                f"a sparse vector needs one weight per index, got {self.indices.size} indices "
-                f"and {self.values.size} weights"
+                "a sparse vector needs one weight per index, got "
+                f"{counted(self.indices.size, 'index', 'indices')} and "
+                f"{counted(self.values.size, 'weight')}"
             )
         if self.indices.size > 1 and not np.all(self.indices[1:] > self.indices[:-1]):
             at = int(np.flatnonzero(self.indices[1:] <= self.indices[:-1])[0])
@@ -58,7 +60,7 @@ class SparseVector:
 
     @classmethod
     def of_checked(cls, indices: Indices, values: Weights) -> SparseVector:
-        """Of arrays of these types that are known to keep the invariants: nothing is looked at."""
+        """Wrap arrays that are known to satisfy the invariants, without checking them."""
         made = object.__new__(cls)
         object.__setattr__(made, "indices", indices)
         object.__setattr__(made, "values", values)
@@ -66,19 +68,19 @@ class SparseVector:
 
     @classmethod
     def empty(cls) -> SparseVector:
-        """The vector without terms."""
+        """Return a vector without terms."""
         return cls(np.empty(0, np.uint32), np.empty(0, np.float32))
 
     @classmethod
     def from_pairs(
         cls, pairs: Mapping[int, float] | Iterable[tuple[int, float]]
     ) -> tuple[SparseVector, int]:
-        """A vector from (index, weight) pairs in any order, and how many were dropped.
+        """Build a vector from (index, weight) pairs in any order.
 
-        Only weights that are exactly zero (or become zero in float32) are dropped.
+        Drops only weights that are zero, or become zero in float32.
 
         Returns:
-            The vector and the number of dropped pairs.
+            The vector, and the number of pairs dropped.
 
         Raises:
             InvalidVector: for a negative, NaN or infinite weight, or an index given twice.
@@ -96,7 +98,7 @@ class SparseVector:
 
     @classmethod
     def from_dense(cls, row: ArrayLike) -> SparseVector:
-        """The positive entries of a float array of shape (vocabulary,)."""
+        """Build a vector from a float array of shape (vocabulary,); negative entries raise."""
         dense = np.asarray(row, dtype=np.float32)
         indices = np.flatnonzero(dense).astype(np.uint32)
         return cls(indices, dense[indices])
@@ -116,39 +118,39 @@ class SparseVector:
         return hash((self.indices.tobytes(), self.values.tobytes()))
 
     def to_dict(self) -> dict[int, float]:
-        """Index -> weight, ascending by index."""
+        """Return index -> weight, in ascending order of index."""
         return dict(zip(self.indices.tolist(), self.values.tolist(), strict=True))
 
     def to_dense(self, size: int) -> Weights:
-        """float32[size]; `size` is the vocabulary's."""
+        """Return a float32[size] array; `size` is the vocabulary size."""
         dense = np.zeros(size, np.float32)
         dense[self.indices] = self.values
         return dense
 
     def dot(self, other: SparseVector) -> float:
-        """Dot product, summed in double precision."""
+        """Return the dot product, summed in double precision."""
         _, mine, theirs = np.intersect1d(
             self.indices, other.indices, assume_unique=True, return_indices=True
         )
         return float(self.values[mine].astype(np.float64) @ other.values[theirs].astype(np.float64))
 
     def prune(self, options: PruneOptions) -> SparseVector:
-        """The vector without its lightest terms."""
+        """Return the vector without its lightest terms."""
         kept = _kept_terms(self.values, options)
         return SparseVector(self.indices[kept], self.values[kept])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseBatch(Sequence[SparseVector]):
-    """Many sparse vectors as compressed sparse rows.
+    """Many sparse vectors in compressed sparse row (CSR) form.
 
     Attributes:
-        indptr: int64[n + 1]; row i holds entries indptr[i] to indptr[i + 1].
-        indices: uint32[nnz], strictly ascending inside each row.
+        indptr: int64[n + 1]; row i spans entries indptr[i] to indptr[i + 1].
+        indices: uint32[nnz], strictly ascending within each row.
         values: float32[nnz], finite and > 0.
 
     Raises:
-        InvalidVector: when the arrays break an invariant.
+        InvalidVector: if the arrays break an invariant.
     """
 
     indptr: NDArray[np.int64]
@@ -166,10 +168,12 @@ class SparseBatch(Sequence[SparseVector]):
         starts = self.indptr
         well_formed = starts.ndim == 1 and starts.size > 0 and starts[0] == 0
         if not well_formed or np.any(np.diff(starts) < 0) or starts[-1] != self.indices.size:
-            raise InvalidVector("indptr must begin with 0, never fall, and end with len(indices)")
+            raise InvalidVector("indptr must start at 0, never decrease, and end at len(indices)")
         if self.indices.shape != self.values.shape:
             raise InvalidVector(
-                f"{self.indices.size} indices need as many weights, got {self.values.size}"
+                f"a batch needs one weight per index, got "
+                f"{counted(self.indices.size, 'index', 'indices')} and "
+                f"{counted(self.values.size, 'weight')}"
             )
 
     def _check_order(self) -> None:
@@ -187,7 +191,7 @@ class SparseBatch(Sequence[SparseVector]):
     def of_checked(
         cls, indptr: NDArray[np.int64], indices: Indices, values: Weights
     ) -> SparseBatch:
-        """Of arrays of these types that are known to keep the invariants: nothing is looked at."""
+        """Wrap arrays that are known to satisfy the invariants, without checking them."""
         made = object.__new__(cls)
         object.__setattr__(made, "indptr", indptr)
         object.__setattr__(made, "indices", indices)
@@ -196,7 +200,7 @@ class SparseBatch(Sequence[SparseVector]):
 
     @classmethod
     def from_vectors(cls, vectors: Iterable[SparseVector]) -> SparseBatch:
-        """Rows in the order given."""
+        """Build a batch from vectors, in order."""
         rows = list(vectors)
         indptr = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=indptr[1:])
@@ -207,7 +211,7 @@ class SparseBatch(Sequence[SparseVector]):
 
     @classmethod
     def from_dense(cls, rows: ArrayLike) -> SparseBatch:
-        """The positive entries of a float array of shape (n, vocabulary)."""
+        """Build a batch from a float array of shape (n, vocabulary); negative entries raise."""
         dense = np.asarray(rows, dtype=np.float32)
         if dense.ndim != 2:
             raise InvalidVector(f"expected an array of shape (n, vocabulary), got {dense.shape}")
@@ -219,16 +223,16 @@ class SparseBatch(Sequence[SparseVector]):
 
     @classmethod
     def from_scipy(cls, matrix: csr_matrix) -> SparseBatch:
-        """Rows of a scipy CSR matrix; explicit zeros are dropped, duplicates are summed."""
+        """Build a batch from a scipy CSR matrix; explicit zeros are dropped, duplicates summed."""
         csr = matrix.tocsr(copy=True)
         csr.sum_duplicates()
-        with np.errstate(over="ignore"):  # becomes infinite, and is refused below
+        with np.errstate(over="ignore"):  # overflow becomes infinity, which is rejected below
             csr.data = csr.data.astype(np.float32)
         csr.eliminate_zeros()
         return cls(csr.indptr, csr.indices.astype(np.uint32), csr.data)
 
     def to_scipy(self, vocabulary: int) -> csr_matrix:
-        """A float32 scipy CSR matrix of shape (n, vocabulary)."""
+        """Return a float32 scipy CSR matrix of shape (n, vocabulary)."""
         from scipy.sparse import csr_matrix
 
         shape = (len(self), vocabulary)
@@ -240,11 +244,13 @@ class SparseBatch(Sequence[SparseVector]):
         return int(self.indptr.size - 1)
 
     def __getitem__(self, row: Any) -> Any:
-        """Row `row` as a `SparseVector`; a slice gives a `SparseBatch`."""
+        """Return row `row` as a `SparseVector`, or a slice as a `SparseBatch`."""
         if isinstance(row, slice):
             return SparseBatch.from_vectors(self[i] for i in range(*row.indices(len(self))))
         if not -len(self) <= row < len(self):
-            raise IndexError(f"row {row} of a batch of {len(self)}")
+            raise IndexError(
+                f"row {row} is out of range for a batch of {counted(len(self), 'row')}"
+            )
         row %= len(self)
         part = slice(self.indptr[row], self.indptr[row + 1])
         return SparseVector.of_checked(self.indices[part], self.values[part])
@@ -261,15 +267,15 @@ class SparseBatch(Sequence[SparseVector]):
             and np.array_equal(self.values, other.values)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # large and compared by value: not a key
+    __hash__ = None  # type: ignore[assignment]  # large and compared by value, so unhashable
 
     @property
     def term_counts(self) -> NDArray[np.int64]:
-        """int64[n]: number of terms of each row."""
+        """int64[n]: number of terms in each row."""
         return np.diff(self.indptr)
 
     def dot(self, query: SparseVector) -> NDArray[np.float64]:
-        """float64[n]: the dot product of each row with `query`, summed in double precision."""
+        """Return float64[n]: the dot product of each row with `query`, in double precision."""
         if not len(query):
             return np.zeros(len(self))
         position = np.searchsorted(query.indices, self.indices).clip(max=len(query) - 1)
@@ -280,19 +286,19 @@ class SparseBatch(Sequence[SparseVector]):
         return np.asarray(sums, dtype=np.float64)
 
     def prune(self, options: PruneOptions) -> SparseBatch:
-        """Each row without its lightest terms."""
+        """Return the batch with the lightest terms of each row removed."""
         if options == PruneOptions():
             return self
         return SparseBatch.from_vectors(row.prune(options) for row in self)
 
 
 def dot(left: SparseVector, right: SparseVector) -> float:
-    """Dot product of two sparse vectors, summed in double precision."""
+    """Return the dot product of two sparse vectors, summed in double precision."""
     return left.dot(right)
 
 
 def prune(vector: SparseVector, options: PruneOptions) -> SparseVector:
-    """The vector without its lightest terms: first `max_ratio`, then `top_k`."""
+    """Return the vector without its lightest terms: applies `max_ratio`, then `top_k`."""
     return vector.prune(options)
 
 
@@ -326,7 +332,7 @@ def _as_weights(raw: ArrayLike, *, zeros_allowed: bool = False) -> Weights:
     if isinstance(raw, np.ndarray) and raw.dtype == np.float32:
         array = raw
     else:
-        with np.errstate(over="ignore"):  # too large for float32 becomes infinite: refused below
+        with np.errstate(over="ignore"):  # float32 overflow becomes infinity, rejected below
             array = np.asarray(raw, dtype=np.float32)
     if array.ndim != 1:
         raise InvalidVector(f"weights must have one dimension, got shape {array.shape}")
@@ -334,6 +340,6 @@ def _as_weights(raw: ArrayLike, *, zeros_allowed: bool = False) -> Weights:
     if not fine.all():
         at = int(np.flatnonzero(~fine)[0])
         raise InvalidVector(
-            f"weight {array[at]} at position {at} is not allowed: SPLADE weights are finite and > 0"
+            f"weight {array[at]} at position {at} is invalid: SPLADE weights are finite and > 0"
         )
     return array

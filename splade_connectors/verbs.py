@@ -1,7 +1,7 @@
-"""What `Store` and `AsyncStore` share: how the arguments of a verb become its steps.
+"""What `Store` and `AsyncStore` share: turning the arguments of a verb into its steps.
 
-Steps are neither blocking nor awaited (`runtime/effects.py`), so they stand here once; the two
-stores differ in how they execute them, and in what stops them.
+Steps are neither blocking nor awaited (`runtime/effects.py`), so they are defined once here; the
+stores differ only in how they execute and stop them.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from splade_connectors.runtime.effects import Steps
 
 
 class Verbs:
-    """An open collection or index, and the steps of those verbs that are more than one operation.
+    """An open collection or index, and the steps of verbs that need more than one operation.
 
     Args:
         session: the collection or index, with an encoder.
-        opened: the client, and what sends requests by it.
-        retry: when failed requests are sent again; None has more patience with writes.
-        origin: what it was opened by; None for a client of the user's.
+        opened: the client, and the function that sends requests through it.
+        retry: when failed requests are retried; None uses a larger retry budget for writes.
+        origin: how it was opened; None for the user's own client.
     """
 
     def __init__(
@@ -74,18 +74,18 @@ class Verbs:
         return f"{type(self).__name__}({self._session.backend.location!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its target, without secrets: they come from the environment of who unpickles it."""
+        """Pickle by target, without secrets: the unpickling process reads its environment."""
         if self._origin is None:
             return refuse_pickling(self._session.backend.location)  # type: ignore[no-any-return]
         return self._origin.reopened, (self._origin.without_secrets(),)
 
     @property
     def _is_here(self) -> bool:
-        """Whether this process, and not its parent, has opened it."""
+        """Whether this process, not its parent, opened the store."""
         return self._process == os.getpid()
 
     def _opened_here(self) -> Opened:
-        """Client and sender of this process: the child of a fork has its own."""
+        """Return this process's client: a forked child opens its own."""
         if not self._is_here:
             keys = Keys(self._session.encoder)
             self._opened = opened_in_child(self._opened, self._origin, keys, used=self._is_used)
@@ -95,7 +95,7 @@ class Verbs:
 
     @property
     def encoder(self) -> SparseEncoder:
-        """What encodes documents and queries; loaded now, if it was not needed before."""
+        """The encoder of documents and queries, loaded on first use."""
         return self._session.encoder()
 
     def _indexing(
@@ -159,7 +159,7 @@ class Verbs:
         mark: bool,
         on_progress: OnProgress | None,
     ) -> Steps[Adopting]:
-        chosen = attach_options(text_fields, None)  # refuses what is not a name
+        chosen = attach_options(text_fields, None)  # validates the names
         if sample < 1:
             raise ConfigurationError(f"sample must be at least 1, not {sample!r}")
         return begin_adopting(

@@ -1,4 +1,4 @@
-"""The command line: one module per command, this one puts them together."""
+"""The command line: one module per command, assembled here."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ REFUSED = 2
 
 
 class _Commands(TyperGroup):
-    """Turns this package's errors into a sentence and an exit code, before typer sees them."""
+    """Turns this package's errors into a message and an exit code before typer sees them."""
 
     def make_context(self, *arguments: Any, **more: Any) -> Any:
-        """Read the options of the whole."""
+        """Parse the options before the command."""
         try:
             with _usage_shown():
                 return super().make_context(*arguments, **more)
@@ -54,14 +54,14 @@ class _Commands(TyperGroup):
             _fail(signals.exit_code(), "stopped")
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; exit with its code."""
+        """Run a command and exit with its code."""
         try:
             try:
                 with _usage_shown():
                     return super().invoke(ctx)
             finally:
                 if sys.stdout is not None:
-                    sys.stdout.flush()  # here, where a broken pipe can still be handled
+                    sys.stdout.flush()  # while a broken pipe can still be handled
         except IndexingInterrupted as stop:
             _fail(signals.exit_code(stop), str(stop))
         except KeyboardInterrupt as stop:
@@ -69,7 +69,7 @@ class _Commands(TyperGroup):
         except SpladeConnectorsError as error:
             _fail(REFUSED, str(error), *getattr(error, "__notes__", []))
         except BrokenPipeError:
-            _discard_output()  # the reader of a pipe (head, less) has gone: no error
+            _discard_output()  # the reader of the pipe (head, less) has exited: not an error
         except OSError as error:
             _discard_output()
             _fail(REFUSED, str(error))
@@ -119,16 +119,20 @@ def _print_version(wanted: bool) -> None:
 @app.callback(epilog=groups.shown_examples(EXAMPLES))
 def _options(
     version: bool = typer.Option(
-        False, "--version", help="Print the version.", callback=_print_version, is_eager=True
+        False,
+        "--version",
+        help="Print the version and exit.",
+        callback=_print_version,
+        is_eager=True,
     ),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log to stderr."),
 ) -> None:
     """Learned sparse search (SPLADE) for the Qdrant, Elasticsearch or OpenSearch that you run.
 
     A TARGET is edge:PATH (embedded), qdrant://HOST[:PORT]/COLLECTION,
-    elasticsearch://HOST[:PORT]/INDEX or opensearch://HOST[:PORT]/INDEX; +https after the scheme
-    turns TLS on. Exit codes: 0 all well, 1 some documents were rejected, 2 usage, connection or
-    refusal, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
+    elasticsearch://HOST[:PORT]/INDEX or opensearch://HOST[:PORT]/INDEX; append +https to the
+    scheme for TLS. Exit codes: 0 success, 1 some documents were rejected, 2 usage error, failed
+    connection or refusal, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP.
     """
     if verbose:
         process.log_to_stderr()
@@ -140,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     printing.log_in_json("--log-json" in given)
     if sys.stdout is None:
-        _fail(REFUSED, "the standard output is closed: > /dev/null throws the results away")
+        _fail(REFUSED, "stdout is closed; redirect it to /dev/null to discard the results")
     warning = process.password_warning(given)
     if warning:
         printing.warn(warning)
@@ -149,15 +153,15 @@ def main(arguments: list[str] | None = None) -> None:
             app(arguments, prog_name="splade-connectors")
     except SystemExit:
         raise
-    except BaseException:  # a mistake of ours, or a panic of a library: nothing of it is obeyed
-        if signals.arrived():  # which made a mess of whatever it met
+    except BaseException:  # a bug, or a library's panic: print it with control characters escaped
+        if signals.arrived():  # the signal may have caused it
             _fail(signals.exit_code(), "stopped")
         printing.put_traceback(process.uncaught())
         sys.exit(REFUSED)
 
 
 def _discard_output() -> None:
-    """What could not be written is tried again at the very end, unless it goes elsewhere."""
+    """Point stdout at /dev/null, or Python would try to flush it again on exit."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -25,26 +25,26 @@ def command(
     text: Annotated[
         list[str] | None,
         typer.Option(
-            "--text", help="Field that the vectors were made of, or path. May be repeated."
+            "--text", help="Field or path that the vectors were encoded from. May be repeated."
         ),
     ] = None,
     sample: Annotated[
         int, typer.Option(min=1, help="Number of random documents to compare.")
     ] = 100,
     mark: Annotated[
-        bool, typer.Option("--mark", help="On Qdrant: keep a hash of the text in each payload.")
+        bool, typer.Option("--mark", help="On Qdrant: store a hash of the text in each payload.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare, but write nothing.")] = False,
     model: parameters.Model,
     encode: parameters.Encoding,
     prune: parameters.Pruning,
     connection: parameters.Connection,
     output: parameters.Reporting,
 ) -> None:
-    """Take over sparse vectors that another tool wrote, if they are what the model makes.
+    """Take over sparse vectors that another tool wrote, if the model produces the same ones.
 
-    A sample of the texts is encoded and compared; length, pruning and precision are found out.
-    From then on all commands treat the vectors as their own; none of them is changed.
+    Encodes a sample of the texts, compares it, and infers maximum length, pruning and precision.
+    Afterwards, every command treats the vectors as its own; no vector is changed.
     """
     common.check_outputs(connection=connection)
     with output.stopped() as begins:
@@ -67,31 +67,31 @@ def command(
 
 def _print_report(report: AdoptReport, target: str, dry_run: bool, model: str | None) -> None:
     for line in report.refusals:
-        printing.say("[bold]in the way: {}[/bold]", line)
+        printing.say("[bold]blocker: {}[/bold]", line)
     if report.manifest is None:
         return
     _print_settings(report)
     for line in report.notes:
-        printing.say("to know: {}", line)
+        printing.say("note: {}", line)
     if dry_run:
-        printing.say("Nothing is in the way. Nothing was written.")
+        printing.say("No blockers. Nothing was written.")
         return
     for count, what in (
-        (report.marked, "documents marked: their vectors need not be made again"),
-        (report.unchanged, "were marked already"),
-        (report.left, "were left alone: attach encodes them"),
-        (report.retries, "requests sent again, because the server was away or too busy"),
-        (report.rejected_count, "could not be marked: there is no manifest, run it again"),
+        (report.marked, "marked: their vectors need not be encoded again"),
+        (report.unchanged, "already marked"),
+        (report.left, "left unchanged: attach encodes them"),
+        (report.rejected_count, "could not be marked: no manifest was written; run it again"),
     ):
         if count:
             printing.say("  {:,} {}", count, what)
+    printing.say_retries(report.retries)
     for item in report.rejected[:10]:
         printing.say("  id {}: {}", quoted(item.id), item.reason, stderr=True)
     if report.done:
         name = shown_target(target)
         named = ("--model", model) if model else ()
         after = printing.command_line("attach", name, *named)
-        printing.say("The vectors are ours now. Documents without one: {}", after, wrap=False)
+        printing.say("Vectors adopted. To encode documents without one: {}", after, wrap=False)
         printing.say("\nNext: {}", printing.search_line(target, model), wrap=False)
 
 
@@ -104,16 +104,16 @@ def _print_settings(report: AdoptReport) -> None:
     table.column(style="dim")
     table.column()
     equal = report.compared - report.different_count
-    ratio = f"lighter than {found.prune_max_ratio:g} of the heaviest" * bool(found.prune_max_ratio)
+    ratio = f"below {found.prune_max_ratio:g} of the heaviest" * bool(found.prune_max_ratio)
     top = f"all but the heaviest {found.prune_top_k}" * bool(found.prune_top_k)
     for name, value in {
         "target": report.target,
         "sparse vectors in": report.vector,
         "documents": f"{report.documents:,}",
-        "compared": f"{report.compared:,}, of which {equal:,} are what the model makes",
+        "compared": f"{report.compared:,}, of which {equal:,} match the model",
         "text": ", ".join(found.text_fields),
         "model": f"{found.model} ({found.precision}, {found.activation})",
-        "texts cut at": f"{found.max_length:,} tokens",
+        "texts truncated at": f"{found.max_length:,} tokens",
         "dropped terms": ", ".join(filter(None, (ratio, top))) or "none",
         "terms named by": found.key_style,
     }.items():

@@ -11,7 +11,7 @@ from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import AttachOptions
-from splade_connectors.shown import quoted
+from splade_connectors.shown import counted, plural, quoted
 
 if TYPE_CHECKING:
     from splade_connectors.operations.attach import AttachPlan, AttachReport, Verification
@@ -23,10 +23,10 @@ EXAMPLES = (
 
 
 def _part(given: str) -> tuple[int, int]:
-    """The part that is written I/N."""
+    """Parse a part, written I/N."""
     number, slash, parts = given.partition("/")
     if not slash or not number.isdecimal() or not parts.isdecimal():
-        raise ConfigurationError(f"a part is written I/N, such as 0/4, not {given!r}")
+        raise ConfigurationError(f"--part must be I/N, such as 0/4, not {given!r}")
     return int(number), int(parts)
 
 
@@ -54,12 +54,12 @@ def command(
     *,
     options: Attaching,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, and what is in the way.")
+        bool, typer.Option("--dry-run", help="Show what would be done, and what would prevent it.")
     ] = False,
     follow: Annotated[
         bool,
         typer.Option(
-            "--follow", help="Keep running: attach vectors to what others write, until Ctrl-C."
+            "--follow", help="Keep running until Ctrl-C, attaching vectors to new documents."
         ),
     ] = False,
     interval: Annotated[
@@ -72,10 +72,10 @@ def command(
     letters: parameters.Letters,
     output: parameters.Reporting,
 ) -> None:
-    """Give the documents of a live collection or index sparse vectors, and change nothing else.
+    """Add sparse vectors to the documents of a live collection or index, changing nothing else.
 
-    Looks first and refuses before anything is written. Ctrl-C, SIGTERM and SIGHUP wait for what
-    is in flight; the same command again goes on from there, and encodes what has changed since.
+    Checks everything before the first write. Ctrl-C, SIGTERM and SIGHUP wait for requests in
+    flight; run the same command again to resume, and to encode what has changed since.
     """
     common.check_outputs(letters.dead_letters, connection=connection)
     used = None if options.is_text_index_alone else model
@@ -118,7 +118,7 @@ def _show_plan(plan: AttachPlan, json: bool) -> None:
 
 
 def print_plan(plan: AttachPlan) -> None:
-    """What would be done, and what is in the way."""
+    """Print what would be done, and what would prevent it."""
     from splade_connectors.cli.screen import Table
 
     table = Table(header=False)
@@ -136,13 +136,13 @@ def print_plan(plan: AttachPlan) -> None:
         if value:
             table.row(name, value)
     printing.print_table(table)
-    for title, lines in (("would add", plan.changes), ("to know", plan.notes)):
+    for title, lines in (("would add", plan.changes), ("note", plan.notes)):
         for line in lines:
             printing.say("{}: {}", title, line)
     for line in plan.refusals:
-        printing.say("[bold]in the way: {}[/bold]", line)
+        printing.say("[bold]blocker: {}[/bold]", line)
     if not plan.refusals:
-        printing.say("Nothing is in the way. Nothing was written.")
+        printing.say("No blockers. Nothing was written.")
 
 
 def _shown_vectors(plan: AttachPlan) -> dict[str, str]:
@@ -157,42 +157,44 @@ def _shown_costs(plan: AttachPlan) -> dict[str, str]:
     return {
         "to do": f"{plan.to_do:,}",
         "without text": f"{plan.without_text:.0f}% of a sample" if plan.without_text else "none",
-        "terms there": f"named by {plan.key_style}" if plan.key_style else "none",
+        "existing terms": f"named by {plan.key_style}" if plan.key_style else "none",
         "model": plan.model,
         "time": shown_seconds(plan.seconds),
-        "storage": f"about {shown_bytes(plan.bytes)} more ({plan.terms:.0f} terms a document)",
+        "storage": f"about {shown_bytes(plan.bytes)} more ({plan.terms:.0f} terms per document)",
     }
 
 
 def print_report(
     report: AttachReport, target: str, options: AttachOptions, model: str | None = None
 ) -> None:
-    """What was attached, how the verification went, and what comes next."""
+    """Print what was attached, the verification, and the command to try next."""
     rate = report.attached / report.seconds if report.seconds else 0.0
     printing.say(
-        "[bold]{:,}[/bold] documents got their vectors in {:.1f} s ({:.0f}/s)",
+        "attached vectors to [bold]{:,}[/bold] {} in {:.1f} s ({:.0f}/s)",
         report.attached,
+        plural(report.attached, "document"),
         report.seconds,
         rate,
     )
     notes = [
-        (report.unchanged, "had them already"),
-        (report.empty, "without text: marked, so that they are not read again"),
-        (report.gone, "were deleted by others meanwhile"),
-        (report.conflicts, "times others changed a document meanwhile: it was read again"),
-        (report.truncated, "longer than the model's maximum: their end is not encoded"),
-        (report.retries, "requests sent again, because the server was away or too busy"),
+        (report.unchanged, "already had one"),
+        (report.empty, "without text: marked so that they are not read again"),
+        (report.gone, "deleted by another client during the run"),
+        (report.conflicts, "conflicts with another client's writes: the document was read again"),
+        (report.truncated, "longer than the model's maximum: the rest is not encoded"),
     ]
     for count, what in notes:
         if count:
             printing.say("  {:,} {}", count, what)
+    printing.say_retries(report.retries)
     if report.copy is not None:
         equal = "equal to the original" if report.copy.equal else "NOT equal to the original"
-        printing.say("  {}: {:,} points, {}", report.copy.collection, report.copy.points, equal)
+        points = counted(report.copy.points, "point")
+        printing.say("  {}: {}, {}", report.copy.collection, points, equal)
     if report.alias:
-        printing.say("  the alias {!r} names the copy now", report.alias)
+        printing.say("  the alias {!r} now points to the copy", report.alias)
     if report.switched is not None:
-        done = "searches use the new vectors now" if report.switched else "nothing was switched"
+        done = "searches now use the new vectors" if report.switched else "nothing was switched"
         printing.say("  {}", done)
     if report.verification is not None:
         print_verification(report.verification)
@@ -203,10 +205,10 @@ def print_report(
 
 
 def print_text_indexes(report: AttachReport, target: str, options: AttachOptions) -> None:
-    """Which were made, and a search that goes through them."""
+    """Print which text indexes were created, and a search that uses them."""
     for field in options.text_index:
         made = field in report.text_index
-        printing.say("  BM25 searches {!r}{}", field, " now" if made else ", as it did before")
+        printing.say("  BM25 {} search {!r}", "can now" if made else "could already", field)
     if options.is_text_index_alone:
         more = [part for field in options.text_index[:1] for part in ("--text-field", field)]
         line = printing.command_line(
@@ -216,32 +218,32 @@ def print_text_indexes(report: AttachReport, target: str, options: AttachOptions
 
 
 def print_verification(found: Verification) -> None:
-    """Counts, and what is wrong."""
+    """Print the counts of a verification, and the documents that differ."""
     printing.say(
-        "{:,} documents, {:,} without a vector; {:,} compared with their text, {:,} differ",
-        found.documents,
+        "{}, {:,} without a vector; {:,} compared with their text, {:,} different",
+        counted(found.documents, "document"),
         found.missing,
         found.compared,
         found.different_count,
     )
     if found.different_count:
-        printing.say("  differ: {}", ", ".join(map(quoted, found.different[:10])))
+        printing.say("  different: {}", ", ".join(map(quoted, found.different[:10])))
 
 
 def print_remedy(found: Verification, target: str, model: str | None = None) -> None:
-    """The command that mends what a verification found."""
+    """Print the command that fixes what a verification found."""
     if found.complete:
         return
-    # Where nothing marks a text as edited, only encoding it finds the vectors that differ; and
-    # where no query finds a vector that is gone, only reading all of them does.
+    # Without a marker of edited texts, only encoding finds the vectors that differ; and if no
+    # query can find missing vectors, only reading every document does.
     recheck = ["--recheck"] if found.different_count or found.lost else []
     named = ["--model", model] if model else []
-    mending = printing.command_line("attach", shown_target(target), *recheck, *named)
-    printing.say("mend it: {}", mending, stderr=True, wrap=False)
+    fix = printing.command_line("attach", shown_target(target), *recheck, *named)
+    printing.say("to fix it: {}", fix, stderr=True, wrap=False)
 
 
 def shown_seconds(seconds: float | None) -> str:
-    """About how long, in words."""
+    """Format an estimated duration."""
     if not seconds:
         return "-"
     if seconds < 1:
@@ -252,7 +254,7 @@ def shown_seconds(seconds: float | None) -> str:
 
 
 def shown_bytes(count: float) -> str:
-    """In the unit that reads best."""
+    """Format a number of bytes in a readable unit."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

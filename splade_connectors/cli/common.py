@@ -1,4 +1,4 @@
-"""What several commands do with their options."""
+"""Helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def open_store(
     queries_only: bool = False,
     encoder: SparseEncoder | None = None,
 ) -> Store:
-    """The store that the options name, to be closed; its encoder is loaded if a model is.
+    """Open the store that the options name; the caller closes it.
 
     Args:
-        target: as of `connect`.
-        connection: what the target cannot say.
-        model: what encodes; None for commands that encode nothing.
-        encode: how texts become vectors.
-        prune: of documents.
-        queries_only: whether no documents are encoded.
-        encoder: of that model, if it is loaded already.
+        target: target URL, as for `connect`.
+        connection: connection options that the target cannot contain.
+        model: model to load; None for commands that encode nothing.
+        encode: how texts are encoded.
+        prune: how document vectors are pruned.
+        queries_only: load only the query side of the model.
+        encoder: an encoder for that model, if already loaded.
     """
     from splade_connectors.opening import connect
 
@@ -56,7 +56,7 @@ def open_store(
 def check_outputs(
     *paths: Path | None, connection: ConnectOptions, inputs: Iterable[Path | None] = ()
 ) -> None:
-    """Refuse, before long work, files that cannot be written after it, or that it would destroy."""
+    """Before long work, refuse outputs that cannot be written or would overwrite an input."""
     from splade_connectors.files.outputs import check_outputs
 
     manifest = Path(connection.manifest_file) if connection.manifest_file else None
@@ -64,7 +64,7 @@ def check_outputs(
 
 
 def terms(encoder: SparseEncoder, vector: SparseVector, *, ids: bool = False) -> dict[str, float]:
-    """Token (or term id) -> weight."""
+    """Return token (or term id) -> weight."""
     indices = vector.indices.tolist()
     names = list(map(str, indices)) if ids else encoder.tokens(indices)
     # The shortest decimal that reads back as the same float32.
@@ -73,7 +73,7 @@ def terms(encoder: SparseEncoder, vector: SparseVector, *, ids: bool = False) ->
 
 @contextmanager
 def written(output: Path | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that appears when it is complete."""
+    """Yield stdout, or a file that appears only once it is complete."""
     from splade_connectors.files.outputs import reason_of, replacing
 
     if output is None:

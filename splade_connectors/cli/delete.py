@@ -9,7 +9,7 @@ import typer
 
 from splade_connectors.cli import common, parameters, printing
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.shown import listed
+from splade_connectors.shown import listed, plural
 
 EXAMPLES = (
     "delete edge:articles bread-gluten-kneading 42",
@@ -22,23 +22,24 @@ def command(
     target: parameters.TargetArgument,
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Ids of documents.", show_default=False),
+        typer.Argument(metavar="[ID]...", help="Ids of the documents.", show_default=False),
     ] = None,
     *,
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Ids, one a line: as typed, or as JSON (rows with an id); - for stdin.",
+            help="Read ids from this file, one per line, plain or JSON (rows with an id); - for "
+            "stdin.",
             rich_help_panel=parameters.INPUT,
         ),
     ] = None,
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """Delete documents by their ids, whole; ids that are not there are no error.
+    """Delete whole documents by id; unknown ids are not an error.
 
-    A number is looked for as a number and as a text. To delete what a source no longer has, see
-    index --delete-missing; to remove sparse vectors alone, see detach.
+    A number is looked up both as a number and as a string. To delete documents that are no longer
+    in a source, see index --delete-missing; to remove only sparse vectors, see detach.
     """
     from splade_connectors.cli.ids import ids_in, meant
 
@@ -52,6 +53,6 @@ def command(
     if json:
         printing.print_json({"deleted": len(found), "absent": absent})
         return
-    printing.say("[bold]{:,}[/bold] documents deleted", len(found))
+    printing.say("[bold]{:,}[/bold] {} deleted", len(found), plural(len(found), "document"))
     if absent:
-        printing.say("  {:,} are not there: {}", len(absent), listed(absent, most=10))
+        printing.say("  {:,} not found: {}", len(absent), listed(absent, most=10))

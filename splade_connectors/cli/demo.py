@@ -1,4 +1,4 @@
-"""`splade-connectors demo`: the whole journey on a sample collection, nothing to set up."""
+"""`splade-connectors demo`: everything on a sample collection, with nothing to set up."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TERMS = 6
 
 def command(
     path: Annotated[
-        Path, typer.Option(help="Folder of the embedded store; kept, so that you can go on.")
+        Path, typer.Option(help="Folder of the embedded store; kept for further searches.")
     ] = Path("splade-demo"),
     json: parameters.Json = False,
 ) -> None:
@@ -73,7 +73,7 @@ def command(
 
 
 def show_query(say: Callable[..., None], store: Store, encoder: SparseEncoder, query: str) -> None:
-    """The best hits with the terms that brought them, and what the query expanded to."""
+    """Print the best hits with their matching terms, and the terms that expand the query."""
     vector = encoder.encode_queries([query])[0]
     own = encoder.own_terms(query)
     order = vector.values.argsort()[::-1]

@@ -1,4 +1,4 @@
-"""Dense models that options name: folders of sentence-transformers, or packages that hold one."""
+"""Dense models given by options: sentence-transformers folders, or packages that contain one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def dense_encoder(source: str | None) -> DenseModel | None:
-    """What makes dense vectors of texts: a model of sentence-transformers, loaded when needed.
+    """Return a sentence-transformers model that is loaded on first use; None without a source.
 
     Raises:
-        ConfigurationError: when the source is neither a folder nor an installed package with one.
+        ConfigurationError: if the source is neither a folder nor an installed package with one.
     """
     from splade_connectors.encoders.dense import DenseModel
 

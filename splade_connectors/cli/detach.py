@@ -9,7 +9,7 @@ import typer
 
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.shown import quoted
+from splade_connectors.shown import counted, plural, quoted
 
 if TYPE_CHECKING:
     from splade_connectors.operations.attach import DetachReport
@@ -23,21 +23,21 @@ EXAMPLES = (
 def command(
     target: parameters.TargetArgument,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+        bool, typer.Option("--dry-run", help="Only show what would be removed.")
     ] = False,
     former: Annotated[
-        bool, typer.Option("--former", help="Remove what a replaced model has left, instead.")
+        bool, typer.Option("--former", help="Remove what a replaced model left behind instead.")
     ] = False,
     text_index: Annotated[
         list[str] | None,
-        typer.Option(help="Remove the text index of this field, instead. May be repeated."),
+        typer.Option(help="Remove the text index of this field instead. May be repeated."),
     ] = None,
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """Remove what attach added, and only that, after showing it."""
+    """Show what attach added, then remove it and nothing else."""
     with common.open_store(target, connection) as store:
         fields = tuple(text_index or ())
         report = store.detach(dry_run=True, former=former, text_index=fields)
@@ -59,27 +59,35 @@ def _ask(yes: bool) -> None:
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():
-        raise ConfigurationError("nothing was removed: --yes removes without asking")
+        raise ConfigurationError(
+            "nothing was removed: there is no terminal to confirm on; pass --yes"
+        )
     typer.confirm("Remove it?", abort=True, err=True)
 
 
 def _print_plan(report: DetachReport) -> None:
     removed = list(report.removes)
     if report.vector:
-        removed.insert(0, f"the vectors {report.vector!r} of {report.documents:,} documents")
+        documents = counted(report.documents, "document")
+        removed.insert(0, f"the vectors {report.vector!r} of {documents}")
     for line in removed:
         printing.say("would remove: {}", line, stderr=True)
     for line in report.remains:
-        printing.say("to know: {}", line, stderr=True)
+        printing.say("note: {}", line, stderr=True)
 
 
 def _print_report(report: DetachReport) -> None:
     if not report.vector:
         for line in report.removes:
-            printing.say("{} is gone", line)
+            printing.say("removed {}", line)
         return
-    printing.say("[bold]{:,}[/bold] documents have no {!r} any more", report.cleared, report.vector)
+    printing.say(
+        "removed {!r} from [bold]{:,}[/bold] {}",
+        report.vector,
+        report.cleared,
+        plural(report.cleared, "document"),
+    )
     for item in report.rejected[:10]:
         printing.say("  id {}: {}", quoted(item.id), item.reason)
     if not report.done:
-        printing.say("The rest stays until all documents are done: run it again.")
+        printing.say("Not finished: run the command again to remove the rest.")

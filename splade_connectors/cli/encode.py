@@ -10,6 +10,7 @@ import typer
 
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import counted
 
 if TYPE_CHECKING:
     from splade_connectors.documents import Document, Rejected
@@ -28,11 +29,11 @@ _PORTION = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """How rows are written.
+    """The output format of rows.
 
     Attributes:
         ids: term ids instead of tokens.
-        payload: the rows' fields too.
+        payload: include the rows' fields.
         json: one array instead of lines.
     """
 
@@ -41,7 +42,7 @@ class Form:
     json: bool
 
     def row(self, document: Document, terms: dict[str, float], made_by: Any) -> dict[str, Any]:
-        """One row."""
+        """Return one output row."""
         from splade_connectors.files.encoded import encoded_row
 
         return encoded_row(
@@ -55,18 +56,18 @@ def command(
         typer.Argument(
             metavar="[FILE...]",
             show_default=False,
-            help="JSON, CSV, TSV or Parquet, packed or not; folders and patterns; - is stdin.",
+            help="JSON, CSV, TSV or Parquet files, compressed or not; folders; globs; - for stdin.",
         ),
     ] = None,
     *,
-    query: Annotated[str | None, typer.Option(help="Encode this one query instead.")] = None,
+    query: Annotated[str | None, typer.Option(help="Encode this query instead.")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")
+        Path | None, typer.Option("--output", "-o", help="Write to this file, not to stdout.")
     ] = None,
-    ids: Annotated[bool, typer.Option("--ids", help="Term ids instead of tokens.")] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Write term ids instead of tokens.")] = False,
     payload: Annotated[
         bool,
-        typer.Option("--payload", help="The rows' fields too, to be indexed with the vectors."),
+        typer.Option("--payload", help="Include the rows' fields, to index them with the vectors."),
     ] = False,
     rows: parameters.Rows,
     model: parameters.ModelAlone,
@@ -74,26 +75,26 @@ def command(
     prune: parameters.Pruning,
     max_query_terms: Annotated[
         int | None,
-        typer.Option(min=1, help="Maximum number of query terms; the heaviest are kept."),
+        typer.Option(min=1, help="Maximum number of query terms, keeping the heaviest."),
     ] = None,
     json: parameters.Json = False,
 ) -> None:
-    """Texts to sparse vectors.
+    """Encode texts as sparse vectors.
 
-    A file gives one JSON object a line: {"id": …, "terms": {token: weight}, "made_by": …}; --json
-    makes one array of them; index reads either. A query gives a table of its terms.
+    For files, writes one JSON object per line: {"id": …, "terms": {token: weight}, "made_by": …},
+    or one array with --json; index reads either. For a query, prints a table of its terms.
     """
     from splade_connectors.files.outputs import check_outputs
 
     if (not files) == (query is None):
-        raise ConfigurationError("give either a FILE or --query TEXT")
+        raise ConfigurationError("pass either a FILE or --query TEXT")
     if query is not None and output:
-        raise ConfigurationError("--output is for a FILE: the terms of a query go to stdout")
+        raise ConfigurationError("--output needs a FILE; the terms of a query go to stdout")
     check_outputs(output, inputs=map(Path, files or ()))
     if query is None and max_query_terms is not None:
-        raise ConfigurationError("--max-query-terms is for --query; of a FILE: --prune-top-k")
+        raise ConfigurationError("--max-query-terms needs --query; for a FILE use --prune-top-k")
     if query is not None and prune is not None:
-        raise ConfigurationError("pruning is for a FILE; of a query: --max-query-terms")
+        raise ConfigurationError("pruning needs a FILE; for a query use --max-query-terms")
     encoder = model.load(encode, queries_only=query is not None)
     if query is not None:
         _encode_query(encoder, query, max_query_terms, ids, json)
@@ -135,8 +136,8 @@ def _encode_query(
         name = str(index) if ids else encoder.readable([int(index)])[0]
         table.row(name, f"{weight:.3f}{' ' if int(index) in own else '+'}")
     printing.print_table(table)
-    of = f"{len(vector)} terms" + (f" of {len(whole)}" if len(whole) > len(vector) else "")
-    printing.say("{}; + is a term that the text does not have", of)
+    of = counted(len(vector), "term") + (f" of {len(whole):,}" * (len(whole) > len(vector)))
+    printing.say("{}; + marks terms that the model added to the text", of)
     if encoder.normalization:
         printing.say("spelling: {}", encoder.normalization)
 
@@ -156,7 +157,7 @@ def _encode_file(
     from splade_connectors.writing.chunks import portions
 
     if reader.made_by is not None:
-        raise ConfigurationError("what encode wrote is encoded already: index reads it")
+        raise ConfigurationError("the input is already encoded; pass it to index")
     made_by = _made_by(encoder, reader, prune, form)
     rejected: list[Rejected] = []
     done = 0
@@ -181,7 +182,7 @@ def _made_by(
     prune: PruneOptions | None,
     form: Form,
 ) -> dict[str, Any]:
-    """The settings of the vectors: an index of others does not take them."""
+    """The settings of the vectors; an index with other settings refuses them."""
     from splade_connectors.operations.session import manifest_of
     from splade_connectors.options import PruneOptions
 

@@ -10,6 +10,7 @@ import typer
 
 from splade_connectors.cli import common, hybrid, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import counted
 
 if TYPE_CHECKING:
     from splade_connectors.evaluate.compare import Comparison
@@ -35,14 +36,14 @@ def command(
     run_file: Annotated[
         Path | None,
         typer.Option(
-            help="Write the ranking here, as a TREC run; where there are several rows, OUT.trec "
-            "becomes OUT.NAME.trec, one for each."
+            help="Write the ranking to this TREC run file; with several rows, one file per row: "
+            "OUT.trec becomes OUT.NAME.trec."
         ),
     ] = None,
     fusion: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Compare a fusion; may be repeated: {hybrid.FUSION_HELP}.",
+            help=f"Compare this fusion; may be repeated: {hybrid.FUSION_HELP}.",
             rich_help_panel=parameters.HYBRID,
         ),
     ] = None,
@@ -51,12 +52,12 @@ def command(
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """nDCG@10, recall@100 and MRR@10 over judged queries in BEIR layout.
+    """Measure nDCG@10, recall@100 and MRR@10 on judged queries in BEIR layout.
 
-    With a further leg or a fusion: a table of each leg alone and of each fusion, with latency and
-    the p value of the difference to the best leg. Without --fusion: rrf, and what `tune --save` has
-    left in the index for these legs. A dense model encodes all queries before: latencies are
-    without its time.
+    With a second leg, prints a table of each leg alone and each fusion, with latency and the
+    p-value of the difference from the best leg. Without --fusion, compares rrf and the tuning that
+    `tune --save` stored for these legs. A dense model encodes all queries beforehand; latencies
+    exclude its time.
     """
     from splade_connectors.evaluate import evaluate, read_beir, write_run
     from splade_connectors.evaluate.data import beir_files
@@ -68,7 +69,7 @@ def command(
     made = hybrid.judged_legs(legs, judged)
     if fusion and len(made) == 1:
         raise ConfigurationError(
-            "--fusion is for several legs: add --dense-model, --dense-vectors or --text-field"
+            "--fusion needs a second leg; add --dense-model, --dense-vectors or --text-field"
         )
     fusions = hybrid.parse_fusions(fusion or (), made)
     with (
@@ -103,7 +104,7 @@ def command(
 def _compared(
     store: Store, judged: Judged, legs: list[Leg], fusions: list[Fusion], show: OnProgress
 ) -> Comparison:
-    """Each leg and each fusion; if none is named, rrf and what the index keeps for these."""
+    """Compare each leg and each fusion; by default rrf and the tuning saved for these legs."""
     from splade_connectors.evaluate import compare
     from splade_connectors.fusion.spec import Rrf
     from splade_connectors.fusion.tuning import misfit
@@ -112,13 +113,13 @@ def _compared(
     tuning = None if fusions else kept
     other = misfit(tuning, [leg.name for leg in legs]) if tuning else None
     if other:
-        printing.warn(f"{other}: it has no row")
+        printing.warn(f"{other}; it is not compared")
         tuning = None
     return compare(store, judged, legs, fusions or [Rrf()], show, tuning=tuning, kept=kept)
 
 
 def print_evaluation(found: Evaluation) -> None:
-    """A table of the measures, and what does not fit together."""
+    """Print a table of the measures, and warnings about gaps in the judgements."""
     from splade_connectors.cli.screen import Table
 
     table = Table()
@@ -135,7 +136,7 @@ def print_evaluation(found: Evaluation) -> None:
 
 
 def print_comparison(found: Comparison) -> None:
-    """A row for each leg and fusion, and what does not fit together."""
+    """Print a row per leg and fusion, and warnings about gaps in the judgements."""
     from splade_connectors.cli.screen import Table
     from splade_connectors.evaluate.significance import TEST
 
@@ -154,8 +155,8 @@ def print_comparison(found: Comparison) -> None:
         )
     printing.print_table(table)
     printing.say(
-        "[dim]{:,} queries; difference of nDCG@10 to the best leg, {}, and its p value ({})[/dim]",
-        found.queries,
+        "[dim]{}; difference in nDCG@10 from the best leg, {}, and its p-value ({})[/dim]",
+        counted(found.queries, "query", "queries"),
         found.best_leg,
         TEST,
     )
@@ -163,12 +164,12 @@ def print_comparison(found: Comparison) -> None:
 
 
 def shown_p(p: float) -> str:
-    """A p value, to 4 digits."""
+    """Format a p-value with four decimals."""
     return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def write_runs(found: Comparison, path: Path) -> None:
-    """One file per row: OUT.trec becomes OUT.sparse.trec, OUT.rrf-k-60.trec and so on."""
+    """Write one file per row: OUT.trec becomes OUT.sparse.trec, OUT.rrf-k-60.trec and so on."""
     from splade_connectors.evaluate import write_run
 
     for name, run in found.runs.items():
@@ -177,11 +178,10 @@ def write_runs(found: Comparison, path: Path) -> None:
 
 
 def warn_of_gaps(found: Evaluation | Comparison | Study) -> None:
-    """Judgements of queries and documents that are not there."""
+    """Warn of judgements whose queries or documents do not exist."""
     if found.unknown_queries:
-        printing.warn(f"{found.unknown_queries} judged queries are not in queries.jsonl: left out")
+        unknown = counted(found.unknown_queries, "judged query", "judged queries")
+        printing.warn(f"{unknown} not in queries.jsonl: ignored")
     if found.missing_documents:
-        printing.warn(
-            f"{found.missing_documents} relevant documents are not in the store: they count as "
-            "not found"
-        )
+        missing = counted(found.missing_documents, "relevant document")
+        printing.warn(f"{missing} not in the store: counted as not found")

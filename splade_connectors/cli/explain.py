@@ -11,7 +11,7 @@ from splade_connectors.cli import common, hybrid, parameters, printing
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import NotFound
 from splade_connectors.options import SearchOptions
-from splade_connectors.shown import quoted
+from splade_connectors.shown import counted, quoted
 
 if TYPE_CHECKING:
     from splade_connectors.documents import DocumentId, Explanation, HybridExplanation
@@ -28,8 +28,8 @@ Explaining = Annotated[SearchOptions, Group(None, max_query_terms=Flag(minimum=1
 
 def command(
     target: parameters.TargetArgument,
-    query: Annotated[str, typer.Argument(help="The text that was searched for.")],
-    id: Annotated[str, typer.Argument(metavar="ID", help="The document's id.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Text that was searched for.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Id of the document.")],
     *,
     options: Explaining,
     fusion: hybrid.FusionOption = None,
@@ -38,9 +38,9 @@ def command(
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """Why a document has its score: each shared term, its weights, and what it adds.
+    """Explain a document's score: each shared term, its weights and its contribution.
 
-    With several legs: what each of them adds, and the terms of the sparse one.
+    With several legs: the contribution of each, and the terms of the sparse one.
     """
     several = hybrid.fusing(fusion, legs)
     most = options.max_query_terms
@@ -59,7 +59,7 @@ def command(
 
 
 def _of(id: str, explain: Callable[[DocumentId], T]) -> T:
-    """Integer ids look like text on a command line: both are tried."""
+    """Try the id as a string, then as an integer: a command line cannot tell them apart."""
     try:
         return explain(id)
     except NotFound:
@@ -69,7 +69,7 @@ def _of(id: str, explain: Callable[[DocumentId], T]) -> T:
 
 
 def legs_as_json(whole: HybridExplanation) -> dict[str, Any]:
-    """A JSON object."""
+    """Return the explanation as a JSON object."""
     return {
         "id": whole.id,
         "query": whole.query,
@@ -89,7 +89,7 @@ def legs_as_json(whole: HybridExplanation) -> dict[str, Any]:
 
 
 def print_legs(whole: HybridExplanation) -> None:
-    """A table of the legs, and one of the sparse leg's terms."""
+    """Print a table of the legs, and one of the sparse leg's terms."""
     from splade_connectors.cli.screen import Table
 
     table = Table()
@@ -109,7 +109,7 @@ def print_legs(whole: HybridExplanation) -> None:
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
-    """A JSON object."""
+    """Return the explanation as a JSON object."""
     return {
         "id": explanation.id,
         "query": explanation.query,
@@ -132,7 +132,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 
 def print_explanation(explanation: Explanation) -> None:
-    """A table of terms; those that the model added are marked with +."""
+    """Print a table of terms; those that the model added are marked with +."""
     from splade_connectors.cli.screen import Table
 
     table = Table()
@@ -151,10 +151,10 @@ def print_explanation(explanation: Explanation) -> None:
     if explanation.terms:
         printing.print_table(table)
     printing.say(
-        "score {:.4f}: {} terms shared of {} in the query and {} in document {}; + is a term that "
-        "the text does not have, the model added it",
+        "score {:.4f}: {} of {} in the query and {} in document {}; + marks terms that the "
+        "model added to the text",
         explanation.score,
-        len(explanation.terms),
+        counted(len(explanation.terms), "shared term"),
         explanation.query_terms,
         explanation.document_terms,
         quoted(explanation.id),

@@ -9,7 +9,7 @@ import typer
 
 from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.shown import quoted
+from splade_connectors.shown import plural, quoted
 
 if TYPE_CHECKING:
     from splade_connectors.documents import StoredDocument
@@ -25,21 +25,21 @@ def command(
     target: parameters.TargetArgument,
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here instead of to stdout.")
+        Path | None, typer.Option("--output", "-o", help="Write to this file, not to stdout.")
     ] = None,
     vectors: Annotated[
-        bool, typer.Option("--vectors", help="Sparse and dense vectors, too.")
+        bool, typer.Option("--vectors", help="Include sparse and dense vectors.")
     ] = False,
-    id_field: Annotated[str, typer.Option(help="Field for the id.")] = "_id",
+    id_field: Annotated[str, typer.Option(help="Name of the id field.")] = "_id",
     model: parameters.Model,
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """Every document as JSON, one a line, streamed; index reads it back.
+    """Export every document as JSON, one per line; index reads it back.
 
-    A line has the id and the fields of the payload; with --vectors, the sparse vector under
-    "terms" (token: weight, as encode writes it) and the dense one under "dense" (several: by name).
-    --json makes one array of the lines.
+    Each line has the id and the payload fields; with --vectors, also the sparse vector as "terms"
+    (token: weight, as written by encode) and the dense vector as "dense" (several: by name).
+    --json prints one array instead of lines.
     """
     from splade_connectors.options import Progress
 
@@ -59,7 +59,7 @@ def command(
             show(Progress(done=count))
         out.write("]\n" if json else "")
     if output:
-        printing.say("[bold]{:,}[/bold] documents in {}", count, output)
+        printing.say("[bold]{:,}[/bold] {} in {}", count, plural(count, "document"), output)
 
 
 def _write(out: IO[str], line: str, json: bool, *, first: bool) -> None:
@@ -76,8 +76,7 @@ def _row(document: StoredDocument, id_field: str, encoder: SparseEncoder | None)
     taken = ours.keys() & document.payload.keys()
     if taken:
         raise ConfigurationError(
-            f"document {quoted(document.id)} has a field {quoted(min(taken))} of its own, where "
-            "the export would write: name another field for the id (--id-field), or omit "
-            "--vectors"
+            f"document {quoted(document.id)} already has a field {quoted(min(taken))}, which the "
+            "export needs; choose another id field (--id-field) or omit --vectors"
         )
     return {**ours, **document.payload}

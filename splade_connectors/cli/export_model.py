@@ -20,25 +20,27 @@ EXAMPLES = (
 
 
 def command(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder or Hugging Face id.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder or Hugging Face id.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
     precision: Annotated[
-        str, typer.Option(help="fp32, int8, or auto: int8 if it loses little.")
+        str, typer.Option(help="fp32, int8, or auto (int8 if the measured loss is small).")
     ] = "auto",
     force: Annotated[
-        bool, typer.Option("--force", help="int8 even if it loses more than the bound.")
+        bool, typer.Option("--force", help="Use int8 even if the loss exceeds the bound.")
     ] = False,
     max_length: Annotated[
         int | None,
         typer.Option(min=8, help="Maximum number of tokens per text. Default: the model's own."),
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="Of a Hugging Face model.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Revision of the Hugging Face model.")
+    ] = None,
     json: parameters.Json = False,
 ) -> None:
-    """A model as a folder of its own, which needs neither torch nor the hub.
+    """Export a model to a folder that needs neither torch nor the Hugging Face Hub.
 
-    int8 weights are compared with the model in fp32 on sample texts; the differences are printed,
-    and written beside them (precision.json).
+    int8 weights are compared with the fp32 model on sample texts; the differences are printed and
+    written to precision.json in that folder.
     """
     from splade_connectors.encoders.export.folder import export_model
     from splade_connectors.options import EncodeOptions
@@ -63,8 +65,8 @@ def _print(record: PrecisionRecord, output: Path, size: int) -> None:
     if record.differences:
         found = record.differences
         printing.say(
-            "int8 against fp32 on {} texts: cosine at least {:.4f}, median {:.4f}; weights differ "
-            "by at most {:.3f}; bound of the loss {}",
+            "int8 vs. fp32 on {} texts: minimum cosine {:.4f}, median {:.4f}; weights differ by at "
+            "most {:.3f}; loss bound {}",
             found["texts"],
             found["smallest_cosine"],
             found["median_cosine"],
@@ -72,4 +74,4 @@ def _print(record: PrecisionRecord, output: Path, size: int) -> None:
             record.bound,
         )
     if record.reason:
-        printing.say("no int8: {}", record.reason)
+        printing.say("int8 was not used: {}", record.reason)

@@ -1,9 +1,9 @@
-"""Groups of options: a command takes an option dataclass, and typer sees an option for each field.
+"""Option groups: a command takes an option dataclass, and typer sees one option per field.
 
-typer reads a command's options off its signature, one parameter each, and has no groups of them.
-Here a parameter annotated with `Annotated[ADataclass, Group(…)]` stands for those of its fields
-that the group names. Their types and defaults are the dataclass's own, and their helps are what
-its docstring says of them, so that neither can say something else than the library does.
+typer reads a command's options from its signature, one per parameter, and has no option groups.
+Here, a parameter annotated with `Annotated[ADataclass, Group(…)]` expands to the fields that the
+group names. Types and defaults are those of the dataclass, and help texts come from its docstring,
+so the command line cannot contradict the library.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+# How a target begins; a Windows path has one letter before its colon.
+_TARGET = re.compile(r"\w[\w+]+:")
+
 
 def _as_given(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
@@ -26,14 +29,14 @@ def _as_given(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Flag:
-    """How the command line shows a field.
+    """How a field appears on the command line.
 
     Attributes:
-        name: the option; None makes one of the field's name, with --no-… if it is a bool.
-        minimum: the smallest number that is not a mistake of usage.
-        kind: what typer reads; None is the field's own type.
-        read: what makes the field's value of that.
-        more: what only the command line has to say, after the field's own help.
+        name: option name; None derives it from the field, with --no-… for a bool.
+        minimum: smallest value that typer accepts.
+        kind: type that typer parses; None means the field's own.
+        read: converts the parsed value to the field's.
+        more: text appended to the field's help on the command line.
     """
 
     name: str | None = None
@@ -44,13 +47,13 @@ class Flag:
 
 
 class Group:
-    """The options that stand for fields of a dataclass.
+    """The options that set fields of a dataclass.
 
     A group of `ADataclass | None` is None unless one of its options is given.
 
     Args:
-        panel: the title above them in the help; None puts them among the command's own.
-        **flags: the fields that are options; the others keep their defaults.
+        panel: heading above them in the help; None lists them with the command's own options.
+        **flags: fields that become options; the others keep their defaults.
     """
 
     def __init__(self, panel: str | None, **flags: Flag) -> None:
@@ -58,7 +61,7 @@ class Group:
         self.flags = flags
 
     def parameters(self, annotation: Any) -> Iterator[inspect.Parameter]:
-        """What typer reads: a parameter for each option."""
+        """Yield the parameters that typer reads, one per option."""
         made = _dataclass(annotation)
         hints = get_type_hints(made)
         known = {field.name: field for field in fields(made)}
@@ -82,7 +85,7 @@ class Group:
             )
 
     def value(self, annotation: Any, given: Mapping[str, Any]) -> Any:
-        """The dataclass of what the options gave."""
+        """Return the dataclass built from the given options."""
         values = {
             name: flag.read(given[name])
             for name, flag in self.flags.items()
@@ -91,9 +94,9 @@ class Group:
         return _dataclass(annotation)(**values) if values or not _optional(annotation) else None
 
     def _help(self, text: str, flag: Flag) -> str:
-        """The first sentence on a field, in the words of a command line."""
+        """The first sentence about a field, reworded for the command line."""
         sentence = re.split(r"(?<=\.) ", text, maxsplit=1)[0]
-        sentence = re.sub(r"; (?:None|empty) takes ", ". Default: ", sentence).replace('"', "")
+        sentence = re.sub(r"; (?:None|empty) means ", ". Default: ", sentence).replace('"', "")
         sentence = re.sub(r"`(\w+)`", lambda found: self._name(found[1]), sentence)
         return f"{sentence[:1].upper()}{sentence[1:]} {flag.more}".strip()
 
@@ -104,7 +107,7 @@ class Group:
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command as typer takes it: every group is replaced by its options."""
+    """Return the command with every group replaced by its options, as typer needs it."""
     hints = get_type_hints(command, include_extras=True)
     groups = {name: group for name, hint in hints.items() if (group := _group(hint))}
     parameters: list[inspect.Parameter] = []
@@ -128,22 +131,42 @@ def expanded(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def described(made: type) -> dict[str, str]:
-    """What the docstring of a dataclass says of each field."""
+    """Return field name -> description, from the docstring of a dataclass."""
     _, _, attributes = (inspect.getdoc(made) or "").partition("\nAttributes:\n")
     found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in found}
 
 
 def shown_examples(lines: Sequence[str]) -> str:
-    """The end of a help: commands to copy, which are not wrapped."""
+    """Return the epilog of a help text: example commands, not wrapped."""
     return "\n".join(["\b", "Examples:", *(f"  splade-connectors {line}" for line in lines)])
 
 
 class Command(TyperCommand):
-    """A command whose help lists its options by panel."""
+    """A command whose help lists its options by panel, and which names the argument missing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Parse the arguments; of `FILE… TARGET` with one word given, report the right one."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            missing = getattr(error, "param", None)
+            if missing is not None and missing.param_type_name == "argument":
+                error.param = self._missing(ctx, given, missing)  # type: ignore[attr-defined]
+            raise
+
+    def _missing(self, ctx: Any, given: list[str], reported: Any) -> Any:
+        """The missing argument: click fills those after a list first, and then misses the list."""
+        values = self.make_parser(ctx).parse_args(args=given)[0]
+        last = [entry for entry in self.params if entry.param_type_name == "argument"][-1]
+        word = values.get(last.name)
+        if reported.nargs == -1 and isinstance(word, str) and not _TARGET.match(word):
+            return last
+        return reported
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Arguments, then the command's own options, then the groups in their order."""
+        """List arguments, the command's own options, then the groups in order."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for parameter in self.get_params(ctx):
             own = "Arguments" if parameter.param_type_name == "argument" else "Options"
@@ -163,7 +186,7 @@ def _group(annotation: Any) -> Group | None:
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one type."""
+    """The members of a union, or the type itself."""
     bare = annotation.__origin__ if get_origin(annotation) is Annotated else annotation
     return get_args(bare) if NoneType in get_args(bare) else (bare,)
 
@@ -178,13 +201,13 @@ def _dataclass(annotation: Any) -> type[Any]:
 
 
 def _read_as(hint: Any) -> Any:
-    """The type that typer is told of: a list if the field is a tuple of many."""
+    """The type that typer parses: a list for a tuple field."""
     (kind,) = (kind for kind in _alternatives(hint) if kind is not NoneType)
     return GenericAlias(list, get_args(kind)[:1]) if get_origin(kind) is tuple else kind
 
 
 def _default(field: Field[Any]) -> Any:
-    """As typer shows it: nothing, if the field is empty unless something is given."""
+    """The default that typer shows; None for an empty tuple."""
     if field.default is MISSING:
-        raise TypeError(f"{field.name} has no default: a group has options only")
+        raise TypeError(f"{field.name} has no default; fields of a group must have one")
     return None if field.default == () else field.default

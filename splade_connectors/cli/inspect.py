@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from splade_connectors.cli import common, parameters, printing
+from splade_connectors.shown import counted
 
 EXAMPLES = (
     "inspect edge:articles",
@@ -18,7 +19,7 @@ def command(
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """What is there: server, fields, number of documents, manifest."""
+    """Show server, fields, number of documents and manifest."""
     with common.open_store(target, connection) as store:
         found = store.inspect().to_json()
     if json:
@@ -47,17 +48,18 @@ def _print(found: dict[str, Any]) -> None:
 
 
 def _tuning(kept: dict[str, Any]) -> str:
-    """The fusion that `tune --save` has left, and what it may be expected to be worth."""
+    """The fusion that `tune --save` stored, with its measured quality."""
     from splade_connectors.errors import ConfigurationError
     from splade_connectors.fusion.tuning import Tuning
 
     try:
         tuning = Tuning.from_json(kept)
     except ConfigurationError as error:
-        return f"cannot be used: {error}"
+        return f"unusable: {error}"
     return (
         f"{tuning.summary()}, for the legs {', '.join(tuning.legs)}; nDCG@10 {tuning.held_out:.4f} "
-        f"on {tuning.queries} held-out queries of {tuning.dataset or 'an unnamed set'}"
+        f"on {counted(tuning.queries, 'held-out query', 'held-out queries')} of "
+        f"{tuning.dataset or 'an unnamed dataset'}"
     )
 
 

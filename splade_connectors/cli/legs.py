@@ -1,4 +1,4 @@
-"""Legs in full on the command line: `--leg KIND:setting=value,…`, one for each."""
+"""Legs spelled out on the command line: one `--leg KIND:setting=value,…` each."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _SETTINGS = {
 
 
 def parse_legs(specs: Sequence[str]) -> list[Leg]:
-    """The legs that --leg names, in this order; models are loaded when they are needed.
+    """Parse the values of --leg, in order; models are loaded on first use.
 
     Raises:
-        ConfigurationError: saying which of them is none.
+        ConfigurationError: naming the value that is not a leg.
     """
     return [_parsed(spec) for spec in specs]
 
 
 def read_query_vector(path: Path) -> SparseVector:
-    """A sparse vector that was encoded elsewhere, from a JSON file.
+    """Read a sparse vector that was encoded elsewhere from a JSON file.
 
-    {"indices": […], "values": […]} as Qdrant writes it, [{"index": …, "value": …}] as Text
-    Embeddings Inference answers, or what `encode --query TEXT --ids --json` prints.
+    Accepts {"indices": […], "values": […]} (Qdrant), [{"index": …, "value": …}] (Text Embeddings
+    Inference), and the output of `encode --query TEXT --ids --json`.
 
     Raises:
-        ConfigurationError: when it is none of these.
+        ConfigurationError: if it is none of these.
     """
     from splade_connectors.vectors import SparseVector
 
@@ -48,13 +48,13 @@ def read_query_vector(path: Path) -> SparseVector:
         pairs = _pairs(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
-            f'{path} holds no sparse vector: {{"indices": […], "values": […]}}, [{{"index": …, '
-            '"value": …}], or what encode --query TEXT --ids --json prints'
+            f'{path} is not a sparse vector: expected {{"indices": […], "values": […]}}, '
+            '[{"index": …, "value": …}], or the output of encode --query TEXT --ids --json'
         ) from error
     try:
         return SparseVector.from_pairs(pairs)[0]
     except InvalidVector as error:
-        raise ConfigurationError(f"the sparse vector in {path} is none: {error}") from error
+        raise ConfigurationError(f"the sparse vector in {path} is invalid: {error}") from error
 
 
 def _parsed(spec: str) -> Leg:
@@ -63,19 +63,22 @@ def _parsed(spec: str) -> Leg:
     kind, _, rest = spec.partition(":")
     if kind not in _SETTINGS:
         known = ", ".join(_SETTINGS)
-        raise ConfigurationError(f"--leg {spec}: a leg is one of {known}; for example {EXAMPLE}")
+        raise ConfigurationError(
+            f"--leg {spec}: the leg must be one of {known}, for example {EXAMPLE}"
+        )
     given = {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if not equals or key not in _SETTINGS[kind]:
             raise ConfigurationError(
-                f"--leg {spec}: {kind} has the settings {', '.join(_SETTINGS[kind])}, not {part!r}"
+                f"--leg {spec}: unknown setting {part!r}; a {kind} leg takes "
+                f"{', '.join(_SETTINGS[kind])}"
             )
         given[key] = value
     name = {"name": given["name"]} if "name" in given else {}
     window = given.get("candidates", "")
     if window and not window.isdecimal():
-        raise ConfigurationError(f"--leg {spec}: candidates is a whole number, not {window!r}")
+        raise ConfigurationError(f"--leg {spec}: candidates must be a whole number, not {window!r}")
     candidates = int(window) if window else DEFAULT_CANDIDATES
     try:
         return _MAKERS[kind](given, {"candidates": candidates, **name})
@@ -96,10 +99,10 @@ def _dense(given: Mapping[str, str], shared: Mapping[str, Any]) -> Leg:
     from splade_connectors.fusion.legs import DenseLeg
 
     if ("model" in given) == ("vector" in given):
-        raise ConfigurationError("a dense leg has either model=… or vector=FILE")
+        raise ConfigurationError("a dense leg needs either model=… or vector=FILE")
     exact = given.get("exact", "no")
     if exact not in ("yes", "no"):
-        raise ConfigurationError(f"exact is yes or no, not {exact!r}")
+        raise ConfigurationError(f"exact must be yes or no, not {exact!r}")
     vector: Any = dense_encoder(given.get("model"))
     if vector is None:
         vector = _read_json(Path(given["vector"]))
@@ -123,11 +126,11 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as JSON: {error}") from error
+        raise ConfigurationError(f"cannot read {path} as JSON: {error}") from error
 
 
 def _pairs(found: Any) -> list[tuple[int, float]]:
-    """(term, weight), of any of the forms."""
+    """(term, weight) pairs, from any of the accepted forms."""
     if isinstance(found, list):
         return [(int(item["index"]), float(item["value"])) for item in found]
     if "terms" in found:

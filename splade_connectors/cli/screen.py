@@ -1,4 +1,4 @@
-"""What rich draws: our markup around values that are text, whatever they hold."""
+"""What rich draws: our markup around values that are always plain text."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from rich.text import Text
 from splade_connectors.documents import Snippet
 from splade_connectors.shown import shown
 
-# Stands for a value while markup is parsed: no document has it there, for values come later.
+# Placeholder for a value while markup is parsed; no value can contain it, as they come later.
 _HOLE = "\ue000"
-# Columns to wrap at where no terminal and no COLUMNS says how many there are, and the fewest.
+# Width in columns if neither a terminal nor COLUMNS gives one, and the minimum.
 _USUAL_WIDTH = 100
 _LEAST_WIDTH = 20
-# The width that a column of words is worth reading in.
+# The width below which a column of words is not worth reading.
 _LEAST_WORDS = 16
 _BETWEEN = 2
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console as wide as COLUMNS says, or the terminal, or else 100; plain under NO_COLOR."""
+    """Return a console as wide as COLUMNS, the terminal, or 100; without colour under NO_COLOR."""
     plain = os.environ.get("NO_COLOR", "") != ""
     made = Console(stderr=stderr, highlight=False, color_system=None if plain else "auto")
     columns = os.environ.get("COLUMNS", "")
@@ -38,11 +38,11 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def filled(template: str, *values: object) -> Text:
-    """A line of ours with values of others.
+    """Return a line of markup, filled in with untrusted values.
 
     Args:
-        template: rich's markup with braces as of `str.format`.
-        *values: for the braces; what they hold is text: no markup, no emoji, nothing obeyed.
+        template: rich markup with `str.format` placeholders.
+        *values: values for the placeholders, as plain text: no markup, emoji or control codes.
     """
     formatter = _Holes()
     marked = Text.from_markup(formatter.format(template, *values), emoji=False)
@@ -59,7 +59,7 @@ def filled(template: str, *values: object) -> Text:
 
 
 class _Holes(string.Formatter):
-    """Formats the values, and leaves a hole for each of them."""
+    """Formats the values and leaves a placeholder for each of them."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -70,7 +70,7 @@ class _Holes(string.Formatter):
 
 
 def _cell(value: object) -> Text:
-    """A value as text; the marked words of a snippet stand out."""
+    """A value as text; the marked words of a snippet are highlighted."""
     if not isinstance(value, Snippet):
         return Text(shown(str(value)))
     made, last = Text(), 0
@@ -82,11 +82,11 @@ def _cell(value: object) -> Text:
 
 
 class Table:
-    """A table without lines; if it would not fit, a block of lines for each row.
+    """A table without rules, or one block of lines per row if it would not fit.
 
     Args:
-        *columns: titles of columns of words.
-        header: whether the titles are shown.
+        *columns: titles of text columns.
+        header: whether to show the titles.
     """
 
     def __init__(self, *columns: str, header: bool = True) -> None:
@@ -101,8 +101,8 @@ class Table:
 
         Args:
             title: its name.
-            number: justified to the right, and never broken into lines.
-            style: of its cells.
+            number: right-align the cells and never wrap them.
+            style: style of its cells.
         """
         self._columns.append((Text(shown(title)), number, style))
 
@@ -110,15 +110,15 @@ class Table:
         """Add a row.
 
         Args:
-            *cells: anything; what it is as text is shown, of snippets with their marks.
-            style: of the first cell.
+            *cells: values, shown as text; snippets keep their highlights.
+            style: style of the first cell.
         """
         first, *others = map(_cell, cells)
         first.stylize(style)
         self._rows.append([first, *others])
 
     def drawn(self, width: int) -> RenderableType:
-        """What rich prints in so many columns: no cell is cut."""
+        """Return what rich prints at this width; no cell is truncated."""
         if self._header and self._least_width() > width:
             return Group(*self._blocks())
         made = table.Table(box=None, pad_edge=False, show_header=self._header)
@@ -132,7 +132,7 @@ class Table:
         return made
 
     def _least_width(self) -> int:
-        """Of a table that is worth reading: numbers are whole, words are not slivers."""
+        """The narrowest readable table: numbers are not wrapped, words not reduced to slivers."""
         widths = []
         for at, (title, number, _) in enumerate(self._columns):
             widest = max(cell_len(cell.plain) for cell in [title, *(row[at] for row in self._rows)])

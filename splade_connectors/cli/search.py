@@ -14,6 +14,7 @@ from splade_connectors.documents import Snippet
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.filters.written import read_filter
 from splade_connectors.options import SearchOptions
+from splade_connectors.shown import counted, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,16 +28,19 @@ EXAMPLES = (
     "search opensearch://localhost/articles 'why does dough rise' --text-field body",
 )
 _TEXT_SHOWN = 160
-# Of a score: what a float32 has.
+_FILTER = '{"range": {"path": "price", "lt": 12}}'
+# Significant digits of a float32 score.
 _MOST_DIGITS = 7
 
 
 def _condition(filter: str) -> Any:
-    """A filter that is written as JSON: a condition of ours, or one in the store's own language."""
+    """Parse a JSON filter: a portable condition, or one in the store's own query language."""
     try:
         given = jsonlib.loads(filter)
     except ValueError as error:
-        raise ConfigurationError(f"--filter is not JSON: {error}") from error
+        raise ConfigurationError(
+            f"--filter must be JSON, such as {_FILTER}, not {quoted(filter)}: {error}"
+        ) from error
     return read_filter(given)
 
 
@@ -46,7 +50,7 @@ Searching = Annotated[
         None,
         limit=Flag(minimum=1),
         offset=Flag(minimum=0),
-        filter=Flag(kind=str, read=_condition, more="Written as JSON."),
+        filter=Flag(kind=str, read=_condition, more=f"JSON, such as {_FILTER}."),
         group_by=Flag(),
         with_payload=Flag("--payload/--no-payload"),
         max_query_terms=Flag(minimum=1),
@@ -55,14 +59,14 @@ Searching = Annotated[
         with_terms=Flag("--terms"),
     ),
 ]
-# Of the options above, those that change nothing of the request.
+# Of the options above, those that do not affect the request.
 _BESIDE = ("min_score", "with_total", "with_terms")
 _TERMS_SHOWN = 5
 
 
 def command(
     target: parameters.TargetArgument,
-    query: Annotated[str, typer.Argument(help="The text to search for.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Text to search for.")],
     *,
     options: Searching,
     dry_run: Annotated[
@@ -73,7 +77,7 @@ def command(
     path: Annotated[
         str | None,
         typer.Option(
-            help="Who fuses: auto (the best exact path), server (refuses if it cannot), client.",
+            help="Where legs are fused: auto (best exact path), server (or refuse), client.",
             rich_help_panel=parameters.HYBRID,
         ),
     ] = None,
@@ -81,7 +85,7 @@ def command(
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """The best documents for a query: by dot product, or of several legs after fusion."""
+    """Search for the best documents, by dot product or by fusing several legs."""
     arguments = {field.name: getattr(options, field.name) for field in fields(options)}
     _check_path(path)
     if several := hybrid.fusing(fusion, legs, path=path):
@@ -93,7 +97,7 @@ def command(
             print_plan(store.plan(query, **asked), json)
             return
         if not json and options.with_payload:
-            arguments["with_terms"] = True  # people see where the matches are
+            arguments["with_terms"] = True  # for highlighting the matches
         with_legs = json and "legs" in arguments
         hits = store.search(query, with_legs=with_legs, **arguments)
     for warning in hits.plan.warnings:
@@ -104,11 +108,12 @@ def command(
     print_hits(hits, options.offset, with_terms=options.with_terms)
     if hits.total is not None:
         least = "" if hits.total.exact else "at least "
-        printing.say("[dim]{} of {}{:,} documents[/dim]", len(hits), least, hits.total.value)
+        total = counted(hits.total.value, "document")
+        printing.say("[dim]{} of {}{}[/dim]", len(hits), least, total)
 
 
 def print_hits(hits: Hits, offset: int = 0, *, with_terms: bool = False) -> None:
-    """A table: rank, score, id, and where the text matches, or else its beginning."""
+    """Print a table of rank, score, id, and the matching passage or the beginning of the text."""
     from splade_connectors.cli.screen import Table
 
     if not hits:
@@ -134,7 +139,7 @@ def print_hits(hits: Hits, offset: int = 0, *, with_terms: bool = False) -> None
 
 
 def _matching(hit: Hit) -> str | Snippet:
-    """Where the text matches, after its title."""
+    """The title and the matching passage of a hit."""
     found, title = hit.snippet, hit.payload.get("title")
     if found is None:
         return excerpt(hit.payload)
@@ -146,14 +151,14 @@ def _matching(hit: Hit) -> str | Snippet:
 
 
 def _heaviest(hit: Hit) -> str:
-    """The terms that add most."""
+    """The terms that contribute most."""
     shown = [f"{term.text} {term.contribution:.1f}" for term in hit.terms[:_TERMS_SHOWN]]
     more = len(hit.terms) - len(shown)
     return ", ".join([*shown, f"{more} more"] if more > 0 else shown)
 
 
 def shown_scores(scores: Sequence[float]) -> list[str]:
-    """With as many digits as it takes to tell different ones apart, at least three."""
+    """Format scores with enough digits to tell different ones apart, at least three."""
     different = len(set(scores))
     for digits in range(3, _MOST_DIGITS):
         found = [f"{score:.{digits}f}" for score in scores]
@@ -163,16 +168,16 @@ def shown_scores(scores: Sequence[float]) -> list[str]:
 
 
 def excerpt(payload: Any) -> str:
-    """The title and the beginning of the text, or of whatever text fields there are."""
+    """Return the title and the beginning of the text, or of the first two text fields."""
     names = [name for name in ("title", "text") if isinstance(payload.get(name), str)]
     names = names or [name for name, value in payload.items() if isinstance(value, str)]
-    # A text of several lines is one row all the same.
+    # Collapse whitespace so that multi-line text stays on one row.
     text = " - ".join(" ".join(payload[name].split()) for name in names[:2])
     return text if len(text) <= _TEXT_SHOWN else f"{text[: _TEXT_SHOWN - 1]}…"
 
 
 def print_plan(plan: Plan, json: bool) -> None:
-    """The request, ready to paste."""
+    """Print the request, ready to paste."""
     if json:
         printing.print_json(
             {
@@ -196,7 +201,9 @@ def print_plan(plan: Plan, json: bool) -> None:
         remarks += [f"fused by the {plan.fused_by}", f"exact: {_exactness(plan)}"]
     remarks += [f"not taken: {reason}" for reason in plan.not_taken]
     if plan.lines:
-        remarks += ["in lines: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE"]
+        remarks += [
+            "newline-delimited: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE"
+        ]
     for remark in remarks:
         printing.put_line(f"# {remark}")
     if plan.method:
@@ -209,18 +216,18 @@ def _exactness(plan: Plan) -> str:
         return "scores, windows and fusion"
     legs = ", ".join(plan.approximate)
     return (
-        f"scores and fusion; the window of the {legs} leg comes from the graph of its field, if "
-        "it has one, which may miss a neighbour"
+        f"scores and fusion; the candidates of the {legs} leg come from an approximate "
+        "nearest-neighbour graph if its field has one, and may miss a neighbour"
     )
 
 
 def _check_path(path: str | None) -> None:
     if path not in (None, "auto", "server", "client"):
-        raise ConfigurationError(f"--path is auto, server or client, not {path!r}")
+        raise ConfigurationError(f"--path must be auto, server or client, not {path!r}")
 
 
 def _print_json(hits: Hits, options: SearchOptions, with_legs: bool) -> None:
-    """A list of hits; with --total an object that has them."""
+    """Print a list of hits, or with --total an object that contains it."""
     found = [_as_json(hit, options, with_legs) for hit in hits]
     if hits.total is None:
         printing.print_json(found)

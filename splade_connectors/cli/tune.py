@@ -29,30 +29,29 @@ def command(
         typer.Option(help="Folder with queries.jsonl and qrels/SPLIT.tsv.", show_default=False),
     ] = None,
     split: parameters.Split = "test",
-    folds: Annotated[int, typer.Option(help="Number of folds; each is held out once.")] = 2,
+    folds: Annotated[int, typer.Option(help="Number of folds, each held out once.")] = 2,
     seed: Annotated[int, typer.Option(help="Random seed for the fold split.")] = 0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the tuning here, as JSON.")
+        Path | None, typer.Option("--output", "-o", help="Write the tuning to this JSON file.")
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Write a report here, as one HTML file.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a report to this HTML file.")] = None,
     save: Annotated[
-        bool, typer.Option("--save", help="Keep it with the index: searches of these legs use it.")
+        bool,
+        typer.Option("--save", help="Save it in the index: searches with these legs use it."),
     ] = False,
     forget: Annotated[
-        bool, typer.Option("--forget", help="Only remove what --save has kept; nothing is tuned.")
+        bool, typer.Option("--forget", help="Only remove the saved tuning; tune nothing.")
     ] = False,
     legs: parameters.JudgedLegs,
     model: parameters.Model,
     connection: parameters.Connection,
     json: parameters.Json = False,
 ) -> None:
-    """Find weights, scales and windows of a fusion from judged queries.
+    """Tune weights, scales and candidate window of a fusion on judged queries.
 
-    What is chosen on some of the queries is measured on the others, and recommended, saved or
-    written only if it is better there than each leg alone. Needs at least 20 judged queries, and a
-    second leg.
+    Settings chosen on some of the queries are measured on the held-out ones, and recommended,
+    saved or written only if they beat every single leg there. Needs at least 20 judged queries and
+    a second leg.
     """
     from splade_connectors.evaluate import read_beir, tune
     from splade_connectors.evaluate.data import beir_files
@@ -63,20 +62,19 @@ def command(
     if forget:
         if save or output or report:
             raise ConfigurationError(
-                "--forget only removes what is kept: it goes without --save, --output and --report"
+                "--forget only removes a saved tuning; omit --save, --output and --report"
             )
         _forget(target, connection, json)
         return
     if beir is None:
-        raise ConfigurationError("tune needs judged queries: --beir FOLDER (or --forget)")
+        raise ConfigurationError("tune needs judged queries; pass --beir FOLDER (or --forget)")
     read = [*beir_files(beir, split), legs.dense_vectors]
     common.check_outputs(output, report, connection=connection, inputs=read)
     judged = read_beir(beir, split)
     made = hybrid.judged_legs(legs, judged)
     if len(made) == 1:
         raise ConfigurationError(
-            "there is one leg, so nothing to fuse: add --dense-model, --dense-vectors or "
-            "--text-field"
+            "a single leg cannot be fused; add --dense-model, --dense-vectors or --text-field"
         )
     with (
         common.open_store(target, connection, model, queries_only=True) as store,
@@ -108,7 +106,7 @@ def command(
 
 def _forget(target: str, connection: ConnectOptions, json: bool) -> None:
     with common.open_store(target, connection) as store:
-        # As it lies there: what cannot be used can be removed too.
+        # Read it raw: an unusable tuning can be removed too.
         manifest = store.inspect().manifest
         found = manifest.tuning if manifest else None
         if found is not None:
@@ -116,13 +114,13 @@ def _forget(target: str, connection: ConnectOptions, json: bool) -> None:
     if json:
         printing.print_json({"removed": found})
     elif found is None:
-        printing.say("The index keeps no tuning.")
+        printing.say("The index has no saved tuning.")
     else:
-        printing.say("Removed: {}", found.get("fusion"))
+        printing.say("Removed the saved tuning: {}", found.get("fusion"))
 
 
 def print_study(study: Study, *, saved: bool = False) -> None:
-    """The results on held-out queries, and what was chosen."""
+    """Print the results on held-out queries, and the settings chosen."""
     from splade_connectors.cli.screen import Table
     from splade_connectors.evaluate.significance import TEST
 
@@ -142,7 +140,7 @@ def print_study(study: Study, *, saved: bool = False) -> None:
     tuning = study.tuning
     printing.print_table(table)
     printing.say(
-        "[dim]nDCG@10 on held-out queries ({:,} in {} folds); difference to {} and its p value "
+        "[dim]nDCG@10 on held-out queries ({:,} in {} folds); difference from {} and its p-value "
         "({})[/dim]",
         tuning.queries,
         tuning.folds,
@@ -158,5 +156,5 @@ def print_study(study: Study, *, saved: bool = False) -> None:
     printing.say("\nUse it: --fusion {} {}", tuning.fusion, " ".join(more))
     if saved:
         legs = ", ".join(tuning.legs)
-        printing.say("Saved: searches by {} that name no fusion use it.", legs)
+        printing.say("Saved: searches with the legs {} use it unless they name a fusion.", legs)
     warn_of_gaps(study)

@@ -18,16 +18,16 @@ EXAMPLES = (
 def command(
     target: parameters.TargetArgument,
     *,
-    sample: Annotated[int, typer.Option(min=1, help="Number of documents drawn at random.")] = 100,
+    sample: Annotated[int, typer.Option(min=1, help="Number of random documents to check.")] = 100,
     everything: Annotated[
         bool,
         typer.Option(
             "--all",
-            help="Every document: by the hash of its text if it carries one, else by encoding.",
+            help="Check every document: by the hash of its text if stored, else by encoding it.",
         ),
     ] = False,
     recheck: Annotated[
-        bool, typer.Option("--recheck", help="Every document, by encoding its text.")
+        bool, typer.Option("--recheck", help="Check every document by encoding its text.")
     ] = False,
     model: parameters.Model,
     prune: parameters.Pruning,
@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Compare stored vectors with fresh encodings of the stored texts.
 
-    Exit code 1 when a document lacks its vector, or has another one.
+    Exits with code 1 if a document lacks its vector or has a different one.
     """
     with (
         common.open_store(target, connection, model, prune=prune) as store,

@@ -151,7 +151,7 @@ def _checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:
     if payload is None:
         return {}
     if not isinstance(payload, Mapping):
-        raise InvalidDocument(f"the payload is {type(payload).__name__}, not a mapping")
+        raise InvalidDocument(f"the payload must be a mapping, not {type(payload).__name__}")
     return stored_payload(payload)
 
 

@@ -258,14 +258,14 @@ def test_the_command(tmp_path: Path, run: Run) -> None:
     assert "fields with text are: page_content, metadata.source" in asked.err
     dry = run("adopt", target, "--text", "page_content", "--dry-run")
     assert dry.code == 0
-    assert "12, of which 12 are what the model makes" in dry.out
+    assert "12, of which 12 match the model" in dry.out
     assert "Nothing was written" in dry.out
     wrong = run("adopt", target, "--text", "metadata.source", "--dry-run", "--json")
     assert wrong.code == 2
     assert "12 of 12 sampled documents" in json.loads(wrong.out)["refusals"][0]
     done = run("adopt", target, "--text", "page_content")
     assert done.code == 0
-    assert "The vectors are ours now" in done.out
+    assert "Vectors adopted" in done.out
     assert run("verify", target, "--all").code == 0
     attached = run("attach", target, "--json")
     assert json.loads(attached.out)["encoded"] == 0

@@ -96,7 +96,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(run: Run, collection: Colle
         "title, author.bio"
     )
     assert "would add: the collection gets the sparse vector 'splade'" in shown.out
-    assert shown.out.endswith("Nothing is in the way. Nothing was written.\n")
+    assert shown.out.endswith("No blockers. Nothing was written.\n")
     plan = run(*command, "--json").json
     assert (plan["documents"], plan["to_do"], plan["refusals"]) == (COUNT, COUNT, [])
     assert plan["without_text_percent"] == pytest.approx(100 / COUNT, abs=0.1)
@@ -107,14 +107,14 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(run: Run, collection: Colle
 def test_a_dry_run_that_is_refused_ends_with_2(run: Run, collection: Collection) -> None:
     done = run("attach", collection.target, "--text", "body", "--dry-run")
     assert (done.code, done.err) == (2, "")
-    assert "in the way: no document has text in 'body'; fields with text are: title" in done.out
-    assert "Nothing is in the way" not in done.out
+    assert "blocker: no document has text in 'body'; fields with text are: title" in done.out
+    assert "No blockers" not in done.out
 
 
 def test_attached_verified_and_detached(run: Run, collection: Collection) -> None:
     done = run("attach", collection.target, "--text", "title")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(f"{COUNT} documents got their vectors in ")
+    assert done.out.startswith(f"attached vectors to {COUNT} documents in ")
     assert "1 without text: marked" in done.out
     assert f"Next: splade-connectors search {collection.target}" in done.out
     assert run("verify", collection.target).out == (
@@ -122,7 +122,9 @@ def test_attached_verified_and_detached(run: Run, collection: Collection) -> Non
     )
     asked = run("detach", collection.target)
     assert asked.code == 2
-    assert asked.err.endswith("error: nothing was removed: --yes removes without asking\n")
+    assert asked.err.endswith(
+        "error: nothing was removed: there is no terminal to confirm on; pass --yes\n"
+    )
     planned = run("detach", collection.target, "--dry-run")
     assert planned.code == 0
     assert planned.err.startswith(
@@ -131,7 +133,7 @@ def test_attached_verified_and_detached(run: Run, collection: Collection) -> Non
     )
     assert run("verify", collection.target).code == 0
     gone = run("detach", collection.target, "--yes")
-    assert (gone.code, gone.out) == (0, f"{COUNT} documents have no 'splade' any more\n")
+    assert (gone.code, gone.out) == (0, f"removed 'splade' from {COUNT} documents\n")
     assert "there is nothing to detach" in sentence(run("detach", collection.target, "--yes"))
 
 
@@ -169,11 +171,11 @@ def test_edited_texts_are_found_and_the_remedy_works(
     assert looked.code == 1
     assert looked.out.endswith("1 differ\n  differ: 1\n")
     remedy = f"splade-connectors attach {collection.target} --recheck"
-    assert looked.err == f"mend it: {remedy}\n"
+    assert looked.err == f"to fix it: {remedy}\n"
     # Without a mark the last look of a plain run finds it, and says the same.
     plain = run("attach", collection.target)
     assert plain.code == (0 if mark else 1)
-    assert plain.err == ("" if mark else f"mend it: {remedy}\n")
+    assert plain.err == ("" if mark else f"to fix it: {remedy}\n")
     mended = run(*remedy.split()[1:], "--json")
     assert (mended.code, mended.json["attached"]) == (0, 0 if mark else 1)
     assert run("verify", collection.target, "--all").code == 0
@@ -190,10 +192,10 @@ def test_parts_together_are_all(run: Run, collection: Collection) -> None:
 @pytest.mark.parametrize(
     ("part", "said"),
     [
-        ("x", "a part is written I/N, such as 0/4, not 'x'"),
-        ("-1/4", "a part is written I/N, such as 0/4, not '-1/4'"),
-        ("4/4", "a part is one of 0/4 to 3/4, not 4/4"),
-        ("0/0", "there are at least 1 parts, not 0"),
+        ("x", "--part must be I/N, such as 0/4, not 'x'"),
+        ("-1/4", "--part must be I/N, such as 0/4, not '-1/4'"),
+        ("4/4", "part must be between 0/4 and 3/4, not 4/4"),
+        ("0/0", "the number of parts must be at least 1, not 0"),
     ],
 )
 def test_a_part_that_is_none(run: Run, collection: Collection, part: str, said: str) -> None:
@@ -210,9 +212,9 @@ def test_another_setting_is_refused_and_replaced_on_demand(
     assert "--replace-model re-encodes everything under a second name" in said
     done = run(*command, "--replace-model")
     assert done.code == 0
-    assert "searches use the new vectors now" in done.out
+    assert "searches now use the new vectors" in done.out
     assert run("detach", collection.target, "--former", "--yes").out == (
-        f"{COUNT} documents have no 'splade' any more\n"
+        f"removed 'splade' from {COUNT} documents\n"
     )
     assert "no model was replaced" in sentence(
         run("detach", collection.target, "--former", "--yes")
@@ -232,7 +234,7 @@ def test_lengths_of_the_index_go_on(run: Run, collection: Collection) -> None:
     assert run("verify", collection.target, "--all", "--recheck").code == 0
     other = sentence(run("attach", collection.target, "--max-length", "128"))
     assert "max_length: the index has 64, you have 128" in other
-    assert "omit yours: those of the index apply" in other
+    assert "omit yours to use those of the index" in other
     other = sentence(run("attach", collection.target, "--passage-overlap", "16"))
     assert "passage_overlap: the index has 0, you have 16" in other
     mixed = ("--max-length", "128", "--override-manifest", "--recheck", "--json")
@@ -252,7 +254,7 @@ def test_an_older_server_gets_a_copy_and_an_alias(run: Run, older: Collection) -
     done = run(*copied, "--switch-alias", "live")
     assert done.code == 0
     assert f"articles-2: {COUNT} points, equal to the original" in done.out
-    assert "the alias 'live' names the copy now" in done.out
+    assert "the alias 'live' now points to the copy" in done.out
     assert run("verify", older.target.replace("articles", "live")).code == 0
     again = run(*copied, "--switch-alias", "live", "--json").json
     assert (again["copy"]["written"], again["attached"], again["alias"]) == (0, 0, "live")
@@ -266,7 +268,7 @@ def test_an_alias_that_cannot_be_is_found_before_anything_is_copied(
     assert "'articles' is a collection, and an alias cannot take its name" in said
     assert not older.client.collection_exists("articles-2")
     assert sentence(run("attach", older.target, "--switch-alias", "live")) == (
-        "switch_alias (--switch-alias) goes with copy_to (--copy-to)"
+        "switch_alias (--switch-alias) requires copy_to (--copy-to)"
     )
 
 
@@ -281,8 +283,8 @@ def test_dead_letters_of_attach_are_for_attach(
     done = run(*command, "--no-bodies")
     assert done.code == 1
     assert one_line(done.err).startswith(f"{COUNT - 1} rejected: - id 1: its vector has ")
-    assert done.err.endswith(f"all of them are in {letters}\n")
-    assert "mend it" not in done.err
+    assert done.err.endswith(f"see {letters}\n")
+    assert "to fix it" not in done.err
     kept = [json.loads(line) for line in letters.read_text().splitlines()]
     assert [letter["id"] for letter in kept] == list(range(1, COUNT))
     assert all("--prune-top-k 3" in letter["reason"] for letter in kept)
@@ -300,8 +302,12 @@ def test_dead_letters_of_attach_are_for_attach(
         ("x", ["--text", "title"], "articlesx does not exist; did you mean 'articles'?"),
         ("", ["--text", "body"], "no document has text in 'body'; fields with text are: title, au"),
         ("", [], "has no manifest that names its text: name the fields with --text FIELD"),
-        ("", ["--text", "title", "--text", "title"], "'title' (--text) is named twice"),
-        ("", ["--text", ""], "a text field (--text) is a name, such as title or author.bio, not"),
+        ("", ["--text", "title", "--text", "title"], "'title' (--text) is repeated"),
+        (
+            "",
+            ["--text", ""],
+            "a text field (--text) must be a name, such as title or author.bio, not",
+        ),
         ("?vector=dense", ["--text", "title"], "has a dense vector named 'dense'; choose another"),
         ("", ["--text", "title", "--copy-to", "articles"], "a new collection, not 'articles' its"),
     ],
@@ -334,7 +340,7 @@ def test_a_key_that_may_only_read_is_found_before_anything_is_encoded(
         with pytest.warns(UserWarning, match="insecure connection"):
             planned = run(*command, "--dry-run")
         assert planned.code == 2
-        assert "in the way: this key may not write" in planned.out
+        assert "blocker: this key may not write" in planned.out
         with pytest.warns(UserWarning, match="insecure connection"):
             said = sentence(run(*command))
         assert "this key may not write" in said
@@ -369,11 +375,11 @@ def test_an_index_attached_verified_and_detached(run: Run, server: Server) -> No
     assert run("attach", target, "--text", "title", "--json").json["attached"] == 4
     again = run("attach", target)
     assert again.code == 0
-    assert "4 had them already" in again.out
+    assert "4 already had one" in again.out
     assert run("verify", target, "--all").code == 0
     shown = run("detach", target, "--dry-run")
-    assert "to know: the empty fields 'splade' and 'splade_marker' stay in the mapping" in shown.err
-    assert run("detach", target, "--yes").out == "4 documents have no 'splade' any more\n"
+    assert "note: the empty fields 'splade' and 'splade_marker' stay in the mapping" in shown.err
+    assert run("detach", target, "--yes").out == "removed 'splade' from 4 documents\n"
 
 
 @pytest.mark.servers
@@ -454,7 +460,7 @@ def test_a_data_stream_is_refused_and_the_index_behind_it_is_not(run: Run, newes
     assert said.endswith(f"is a data stream of several indices ({both}); name one")
     behind = newest.target(index)
     planned = run("attach", behind, *title, "--dry-run")
-    assert "to know: this is one index of a data stream" in planned.out
+    assert "note: this is one index of a data stream" in planned.out
     assert run("attach", behind, *title).code == 0
     assert run("verify", behind, "--all").code == 0
     assert run("detach", behind, "--yes").code == 0

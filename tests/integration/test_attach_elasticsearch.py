@@ -218,7 +218,7 @@ def test_vectors_lost_by_a_rewritten_source_come_back(
         looked = store.verify(everything=True)
         assert (looked.missing, looked.lost, looked.different_count) == (20, 0, 0)
         print_remedy(looked, "TARGET")
-        assert capsys.readouterr().err == "mend it: splade-connectors attach TARGET\n"
+        assert capsys.readouterr().err == "to fix it: splade-connectors attach TARGET\n"
         assert store.verify().missing == 20
         assert store.plan_attach().to_do == 20
         again = store.attach()
@@ -239,7 +239,7 @@ def test_lost_vectors_that_no_query_finds_are_found_by_reading(
             looked = store.verify(everything=True)
             assert (looked.missing, looked.lost, looked.different_count) == (20, 20, 0)
             print_remedy(looked, "TARGET")
-            remedy = "mend it: splade-connectors attach TARGET --recheck\n"
+            remedy = "to fix it: splade-connectors attach TARGET --recheck\n"
             assert capsys.readouterr().err == remedy
             sampled = store.verify(sample=41)
             assert (sampled.missing, sampled.complete) == (20, False)

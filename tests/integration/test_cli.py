@@ -162,7 +162,7 @@ def test_the_same_reason_is_counted_and_not_repeated(run: Run, tmp_path: Path) -
         "cannot say" in " ".join(done.err.split("\n"))
     )
     assert done.err.count("infinite") == 1
-    assert "  line 55: the row has no id ('_id')\n  all of them are in dead-letters-" in done.err
+    assert "  line 55: the row has no id ('_id')\n  see dead-letters-" in done.err
     reasons = run("index", path, target(tmp_path), "--json").json["reasons"]
     assert list(reasons.values()) == [50, 1]
 
@@ -172,7 +172,7 @@ def test_only_the_first_rejections_are_shown(run: Run, tmp_path: Path) -> None:
     done = run("index", path, target(tmp_path))
     assert done.code == 1
     assert done.err.count("is not JSON") == 10
-    assert "and 40 more, all of them are in dead-letters-" in done.err
+    assert "and 40 more; see dead-letters-" in done.err
     assert "--from-dead-letters" not in done.err  # what is not a row is none the next time either
     (kept,) = tmp_path.glob("dead-letters-*.jsonl")
     assert len(kept.read_text().splitlines()) == 50
@@ -182,7 +182,7 @@ def test_texts_beyond_the_maximum_are_counted(run: Run, tmp_path: Path) -> None:
     path = jsonl(tmp_path / "x.jsonl", [{"id": 1, "text": "word " * 2000}])
     options = ("--max-length", 64, "--batch-size", 2, "--threads", 1)
     done = run("index", path, target(tmp_path), *options)
-    assert "1 longer than the model's maximum: their end is not encoded" in done.out
+    assert "1 longer than the model's maximum: the rest is not encoded" in done.out
     done = run("index", path, f"edge:{tmp_path}/windows", *options, "--long-text", "passages")
     assert "1 longer than the model's maximum: encoded in passages" in done.out
 
@@ -273,7 +273,7 @@ def test_explaining_as_a_table(run: Run, filled: Path) -> None:
     assert done.code == 0
     assert re.search(r"^bread +\d\.\d{3} +\d\.\d{3} +\d+\.\d{3} +\d+%", done.out, re.M)
     assert re.search(r"\d\.\d{3}\+", done.out)
-    assert "+ is a term that the text does not have" in " ".join(done.out.split())
+    assert "+ marks terms that the model added to the text" in " ".join(done.out.split())
 
 
 def test_inspecting(run: Run, filled: Path) -> None:
@@ -315,8 +315,8 @@ def test_evaluating_warns_of_what_does_not_fit_together(
         file.write("q1\tgone\t1\nq9\t1\t1\n")
     done = run("evaluate", target(filled), "--beir", tmp_path)
     assert done.code == 0
-    assert "1 judged queries are not in queries.jsonl" in done.err
-    assert "1 relevant documents are not in the store" in done.err
+    assert "1 judged query not in queries.jsonl: ignored" in done.err
+    assert "1 relevant document not in the store: counted as not found" in done.err
 
 
 def test_encoding_a_query(run: Run, encoder: SparseEncoder) -> None:
@@ -330,7 +330,7 @@ def test_encoding_a_query(run: Run, encoder: SparseEncoder) -> None:
     assert set(ids) == {str(index) for index in vector.indices.tolist()}
     shown = run("encode", "--query", "bread").out
     assert re.search(r"^bread +\d\.\d{3}", shown, re.M)
-    assert f"{len(vector)} terms; + is a term" in shown
+    assert f"{len(vector)} terms; + marks terms" in shown
 
 
 def test_encoding_a_file(run: Run, corpus: Path, tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ BAD_FILES: list[tuple[str, bytes | None, list[str], str]] = [
     ("x.jsonl", b'{"id": 1, "text": "x"}', ["--text", "body"], r"no text field \(body\); it has"),
     ("x.jsonl", b'{"id": 1, "text": "x"}', ["--id-field", "key"], r"no id field \(key\); it has"),
     ("x.txt", b"text", [], r"format of .*x\.txt is not known .*--format jsonl\|csv\|tsv\|parquet"),
-    ("x.jsonl", b'{"id": 1, "text": "x"}', ["--format", "xml"], "format 'xml' is not known; known"),
+    ("x.jsonl", b'{"id": 1, "text": "x"}', ["--format", "xml"], "unknown format 'xml'; choose"),
     ("x.parquet", b"text", [], "is not a Parquet file"),
     ("x.jsonl.gz", b"text", [], "cannot be read to its end: Not a gzipped file"),
     ("x.csv", b"id,text\n1,\xff\n", [], "is not UTF-8 after line"),
@@ -433,7 +433,7 @@ def test_documents_of_others_are_replaced_on_demand_only(run: Run, tmp_path: Pat
     assert "splade-connectors attach" in said
     assert run("inspect", theirs, "--json").json["manifest"] is None
     done = run("index", file, theirs, "--replace")
-    assert (done.code, "1 took the place of one with the same id" in done.out) == (0, True)
+    assert (done.code, "1 replaced a document with the same id" in done.out) == (0, True)
 
 
 def break_model(folder: Path, file: str, size: int | None) -> None:
@@ -473,7 +473,7 @@ def test_a_broken_model_is_refused_and_nothing_is_made(
         (["search", "edge:FILLED?vectr=x", "x"], "unknown target parameter 'vectr'"),
         (["search", "edge:NOWHERE", "x"], "does not exist; `splade-connectors index` creates it"),
         (["search", "edge:FILLED?vector=other", "x"], "no sparse vectors under this name; it has"),
-        (["search", "edge:FILLED", "x", "--filter", "{"], "--filter is not JSON: Expecting"),
+        (["search", "edge:FILLED", "x", "--filter", "{"], "--filter must be JSON, such as "),
         (["search", "edge:FILLED", "x", "--filter", "[]"], "a Qdrant filter is a models.Filter or"),
         (["search", "edge:FILLED", "x", "--filter", '{"a": 1}'], "has must, should, must_not"),
         (["explain", "edge:FILLED", "x", "nobody"], "has no document 'nobody'"),
@@ -481,8 +481,8 @@ def test_a_broken_model_is_refused_and_nothing_is_made(
         (["explain", "edge:NOWHERE", "x", "1"], "does not exist"),
         (["evaluate", "edge:FILLED", "--beir", "NOWHERE"], r"cannot read .*queries\.jsonl"),
         (["evaluate", "edge:FILLED", "--beir", "BEIR", "--split", "dev"], r"dev\.tsv: .*No such"),
-        (["encode"], "give either a FILE or --query TEXT"),
-        (["encode", "x.jsonl", "--query", "x"], "give either a FILE or --query TEXT"),
+        (["encode"], "pass either a FILE or --query TEXT"),
+        (["encode", "x.jsonl", "--query", "x"], "pass either a FILE or --query TEXT"),
         (["encode", "--query", "x", "--model", "NOWHERE"], "there is no model"),
     ],
 )
@@ -494,6 +494,25 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(
         arguments = [argument.replace(name, str(place)) for argument in arguments]
     assert re.search(sentence, refusal(run(*arguments)))
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (["index"], "FILE..."),
+        (["index", "corpus.jsonl"], "TARGET"),
+        (["index", "C:\\corpus.jsonl"], "TARGET"),
+        (["index", "edge:articles"], "FILE..."),
+        (["index", "elasticsearch+https://localhost/articles", "--json"], "FILE..."),
+        (["search"], "TARGET"),
+        (["search", "edge:articles"], "QUERY"),
+    ],
+)
+def test_a_missing_argument_is_the_one_that_is_missing(
+    run: Run, arguments: list[str], missing: str
+) -> None:
+    done = run(*arguments)
+    assert (done.code, f"Missing argument '{missing}'." in done.err) == (2, True), done.err
 
 
 def test_other_settings_are_refused_unless_overridden(
@@ -599,7 +618,7 @@ def test_pairs_that_are_none(run: Run, corpus: Path, tmp_path: Path) -> None:
     for option in ("--type", "--rename"):
         for pair in ("price", "=float", "price="):
             sentence = refusal(run("index", corpus, target(tmp_path), option, pair))
-            assert f"NAME=VALUE is expected, not {pair!r}" in sentence
+            assert f"expected NAME=VALUE, not {pair!r}" in sentence
 
 
 def test_encoding_files_of_a_folder(run: Run, tmp_path: Path) -> None:

@@ -80,18 +80,18 @@ def test_a_store_that_was_opened_by_url_is_closed_with_it(server: Server) -> Non
 async def test_clients_go_with_their_own_way_to_connect(server: Server) -> None:
     with (
         client_for(server.url, server.major) as client,
-        pytest.raises(ConfigurationError, match=r"^your Elasticsearch goes with connect\(…\)$"),
+        pytest.raises(ConfigurationError, match=r"^your Elasticsearch needs connect\(…\)$"),
     ):
         await aconnect(client, "articles")
     async with client_for(server.url, server.major, async_=True) as client:
-        with pytest.raises(ConfigurationError, match=r"AsyncElasticsearch goes with await"):
+        with pytest.raises(ConfigurationError, match=r"AsyncElasticsearch needs await"):
             connect(client, "articles")
 
 
 def test_a_client_needs_the_name_of_an_index(server: Server) -> None:
     with (
         client_for(server.url, server.major) as client,
-        pytest.raises(ConfigurationError, match=r"with your Elasticsearch, name the collection"),
+        pytest.raises(ConfigurationError, match=r"your Elasticsearch needs a collection name"),
     ):
         connect(client)
 
@@ -356,7 +356,7 @@ def test_documents_that_are_refused_before_they_are_sent(server: Server, filled:
         "field": "the payload has the field 'splade', which holds vectors here; rename it",
         "path": "the payload has the field 'splade.x', which holds vectors here; rename it",
         "marker": "the payload has the field 'splade_marker', which holds vectors here; rename it",
-        "no JSON": "the payload's field 'n' is of type set, which no store keeps",
+        "no JSON": "the payload's field 'n' has type set, which cannot be stored",
         "é" * 257: "the id is longer than 512 bytes",
         "unknown": "the index has no dense_vector field 'nobody'; it has none",
         "dense": "the index has no dense_vector field 'dense'; it has none",
@@ -371,7 +371,7 @@ def test_numbers_that_json_does_not_have(server: Server, filled: Store) -> None:
     ]
     (refused,) = rejected(filled, documents)
     assert refused.id == "infinite"
-    assert refused.reason == "the payload's field 'deep.n' is infinite, which JSON cannot say"
+    assert refused.reason == "the payload's field 'deep.n' is infinite, which JSON cannot represent"
 
 
 def test_what_only_the_server_refuses(server: Server, filled: Store) -> None:

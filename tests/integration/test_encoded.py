@@ -92,7 +92,7 @@ def test_columns_of_encoded_rows(run: Run, corpus: Path, tmp_path: Path) -> None
     for option in (["--id-field", "key"], ["--strip-html"]):
         sentence = refusal(run("index", vectors, target(tmp_path), *option))
         assert f"was written by encode, which {option[0]} has to be given to" in sentence
-    assert "is encoded already: index reads it" in refusal(run("encode", vectors))
+    assert "the input is already encoded; pass it to index" in refusal(run("encode", vectors))
 
 
 @pytest.fixture

@@ -375,7 +375,7 @@ def test_a_tuning_that_is_not_better_is_reported_and_not_kept(
     assert "all families" in done.out
     assert f"{tuning.held_out:.4f}" in report.read_text()
     assert "warning: only 20 judged queries" in done.err
-    assert "warning: 1 judged queries are not in queries.jsonl" in done.err
+    assert "warning: 1 judged query not in queries.jsonl" in done.err
 
 
 def test_judged_queries_are_encoded_in_one_batch_for_all_rows(
@@ -431,8 +431,8 @@ def test_a_plain_search_knows_no_legs(run: Run, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--fusion", "rrf"], "--fusion is for several legs: add --dense-model"),
-        (["--candidates", "50"], "--candidates is for several legs"),
+        (["--fusion", "rrf"], "--fusion needs a second leg; add --dense-model"),
+        (["--candidates", "50"], "--candidates needs a second leg"),
         (["--dense-model", "MODEL", "--fusion", "best"], "must be one of rrf, sum, dbsf, not"),
         (["--dense-model", "MODEL", "--fusion", "rrf:weights=1:1:1"], "3 weights for 2 legs"),
         (["--dense-model", "MODEL", "--fusion", "rrf:k=0"], "k of Rrf must be greater than 0"),
@@ -456,11 +456,11 @@ def test_mistakes_in_a_search_are_sentences(
 @pytest.mark.parametrize(
     ("command", "options", "sentence"),
     [
-        ("evaluate", ["--fusion", "rrf"], "--fusion is for several legs"),
+        ("evaluate", ["--fusion", "rrf"], "--fusion needs a second leg"),
         ("evaluate", ["--fusion", "best", "DENSE"], "must be one of rrf, sum, dbsf, not 'best'"),
         ("evaluate", ["--fusion", "dbsf:weights=1", "DENSE"], "1 weights for 2 legs"),
         ("evaluate", ["--dense-model", "x", "DENSE"], "either --dense-model or --dense-vectors"),
-        ("tune", [], "there is one leg, so nothing to fuse"),
+        ("tune", [], "a single leg cannot be fused"),
         ("tune", ["--dense-model", "x", "DENSE"], "either --dense-model or --dense-vectors"),
         ("tune", ["--folds", "1", "DENSE"], "folds must be from 2 to"),
         ("tune", ["--beir", "FEW", "DENSE"], "at least 20 judged queries, there are 5"),

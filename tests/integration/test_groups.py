@@ -87,7 +87,7 @@ def test_fields_whose_values_are_not_told_apart_are_refused(
 def test_what_names_no_field_is_refused(given: Any, tmp_path: Path) -> None:
     with (
         connect(target(tmp_path), encoder=HashEncoder()) as store,
-        pytest.raises(ConfigurationError, match=f"group_by names a field, not {given!r}"),
+        pytest.raises(ConfigurationError, match=f"group_by must name a field, not {given!r}"),
     ):
         store.search("water", group_by=given)
 

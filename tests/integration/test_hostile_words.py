@@ -15,7 +15,7 @@ from splade_connectors.cli import main
 from tests.integration.command_line import Done, jsonl
 from tests.unit.test_shown import ATTACKS, is_harmless
 
-# All at once; half a surrogate is in no file and no argument.
+# All at once; lone surrogate is in no file and no argument.
 HOSTILE = "|".join(text for name, text in ATTACKS.items() if "surrogate" not in name)
 # An argument cannot hold a null character.
 TYPED = HOSTILE.replace("\x00", "")

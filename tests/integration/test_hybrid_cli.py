@@ -271,7 +271,7 @@ def kept(target: str) -> Any:
             r"\(--candidates\)",
         ),
         (["--limit", "201"], r"limit \+ offset is 201, the window .* is 200: .*\(--candidates\)"),
-        (["--path", "fastest"], r"--path is auto, server or client, not 'fastest'"),
+        (["--path", "fastest"], r"--path must be auto, server or client, not 'fastest'"),
         (
             ["--path", "server", "--fusion", "sum:normalize=minmax"],
             r"cannot fuse this in one request: normalize='minmax' needs .*--path server\)",
@@ -285,7 +285,7 @@ def kept(target: str) -> Any:
         ),
         (["--filter", ELASTIC_ODD], r"a Qdrant filter has must, .* not 'term'; for example"),
         (["--filter", '{"must": [{"term": {"part": 1}}]}'], r"not a Qdrant condition: {'term'"),
-        (["--filter", "{"], r"--filter is not JSON"),
+        (["--filter", "{"], r"--filter must be JSON, such as "),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
@@ -478,7 +478,7 @@ def test_judgements_of_what_is_not_there_are_counted(
         line = ["evaluate", edge.target, "--beir", folder, *legs]
         done = run(*line)
         assert done.code == 0
-        assert "warning: 2 judged queries are not in queries.jsonl: left out" in done.err
+        assert "warning: 2 judged queries not in queries.jsonl: ignored" in done.err
         assert f"warning: {len(missing)} relevant documents are not in the store" in done.err
         found = run(*line, "--json").json
         counts = (found["queries"], found["unknown_queries"], found["missing_documents"])
@@ -510,7 +510,9 @@ def shown(done: Done) -> Shown:
 
 def sent(place: Place, request: Shown) -> Any:
     """The answer to what was pasted into a client that knows nothing of this package."""
-    in_lines = "# in lines: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE"
+    in_lines = (
+        "# newline-delimited: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE"
+    )
     kind = "application/x-ndjson" if in_lines in request.comments else "application/json"
     with httpx.Client(trust_env=False, timeout=60) as client:
         answer = client.request(
@@ -668,7 +670,7 @@ def test_a_dry_run_says_which_path_and_why(
     place: Place = request.getfixturevalue(name)
     line = ["search", place.target, QUERY, *dense, "--fusion", spec, "--dry-run"]
     found = shown(run(*line)).comments
-    exact = "# exact: scores and fusion; the window of the dense leg comes from the graph"
+    exact = "# exact: scores and fusion; the candidates of the dense leg come from an approximate"
     for comment in [*comments, exact]:
         assert any(shown.startswith(comment) for shown in found), (comment, found)
     plan = run(*line, "--json").json
@@ -751,7 +753,7 @@ def test_a_tuning_of_other_legs_is_not_used_in_silence(
         assert run(*line, "--dry-run").json["warnings"] == [sentence]
         few = judged(tmp_path / "few", 5)
         measured = run("evaluate", edge.target, "--beir", few, *dense, "--json")
-        assert "not for sparse, dense: it has no row" in measured.err
+        assert "not for sparse, dense; it is not compared" in measured.err
         assert [row["name"] for row in measured.json["rows"]][2:] == ["rrf:k=60"]
     finally:
         with connect(edge.target) as store:
@@ -811,7 +813,9 @@ def test_tuning_saves_and_forgets(
     line = ["tune", place.target, "--beir", few, "--dense-vectors", queries]
     done = run(*line, "--save", "--output", "out.json")
     assert done.code == 0, done.err
-    assert "Saved: searches by sparse, dense that name no fusion use it." in done.out
+    assert (
+        "Saved: searches with the legs sparse, dense use it unless they name a fusion." in done.out
+    )
     tuning = read_tuning(Path("out.json"))
     assert kept(place.target) == replace(before, tuning=tuning.to_json())
     assert tuning.fusion in " ".join(run("inspect", place.target).out.split())
@@ -826,7 +830,7 @@ def test_tuning_saves_and_forgets(
     assert (forgotten.code, forgotten.out) == (0, f"Removed: {tuning.fusion}\n")
     assert kept(place.target) == before
     assert run(*search).json == run(*search, "--fusion", "rrf").json
-    assert run("tune", place.target, "--forget").out == "The index keeps no tuning.\n"
+    assert run("tune", place.target, "--forget").out == "The index has no saved tuning.\n"
     assert run("tune", place.target, "--forget", "--json").json == {"removed": None}
 
 

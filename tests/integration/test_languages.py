@@ -196,12 +196,12 @@ def test_options_of_documents_and_of_queries_are_not_mixed(run: Run, tmp_path: P
     done = run("encode", "--query", "water", "--prune-top-k", 3)
     assert (done.code, done.err) == (
         2,
-        "error: pruning is for a FILE; of a query: --max-query-terms\n",
+        "error: pruning needs a FILE; for a query use --max-query-terms\n",
     )
     done = run("encode", tmp_path / "corpus.jsonl", "--max-query-terms", 3)
     assert (done.code, done.err) == (
         2,
-        "error: --max-query-terms is for --query; of a FILE: --prune-top-k\n",
+        "error: --max-query-terms needs --query; for a FILE use --prune-top-k\n",
     )
 
 

@@ -90,15 +90,21 @@ def test_another_model_for_a_leg(run: Run, shard: str) -> None:
 @pytest.mark.parametrize(
     ("legs", "sentence"),
     [
-        (["spares"], r"--leg spares: a leg is one of sparse, dense, text; for example sparse:fi"),
-        (["sparse:fields=x"], r"sparse has the settings field, .*, name, not 'fields=x'"),
-        (["sparse:candidates=many"], r"candidates is a whole number, not 'many'"),
+        (
+            ["spares"],
+            r"--leg spares: the leg must be one of sparse, dense, text, for example sparse:fi",
+        ),
+        (["sparse:fields=x"], r"unknown setting 'fields=x'; a sparse leg takes field, .*, name"),
+        (["sparse:candidates=many"], r"candidates must be a whole number, not 'many'"),
         (["sparse:candidates=0"], r"--leg sparse:candidates=0: candidates must be at least 1"),
-        (["dense"], r"a dense leg has either model=… or vector=FILE"),
-        (["dense:vector=nowhere.json"], r"nowhere\.json cannot be read as JSON"),
-        (["dense:vector=bad.json,exact=maybe"], r"exact is yes or no, not 'maybe'"),
-        (["sparse:vector=bad.json"], r'bad\.json holds no sparse vector: {"indices": \[…\]'),
-        (["sparse:vector=nan.json"], r"the sparse vector in nan\.json is none: .*NaN|finite"),
+        (["dense"], r"a dense leg needs either model=… or vector=FILE"),
+        (["dense:vector=nowhere.json"], r"cannot read nowhere\.json as JSON"),
+        (["dense:vector=bad.json,exact=maybe"], r"exact must be yes or no, not 'maybe'"),
+        (
+            ["sparse:vector=bad.json"],
+            r'bad\.json is not a sparse vector: expected {"indices": \[…\]',
+        ),
+        (["sparse:vector=nan.json"], r"the sparse vector in nan\.json is invalid: .*NaN|finite"),
         (["sparse:vector=twice.json"], r"index 3 is given twice"),
         (["sparse", "sparse:field=titles"], r"two legs are named 'sparse': give one another name"),
         (["sparse:field=third"], r"has no sparse vectors under this name; it has: splade, titles"),
@@ -122,7 +128,7 @@ def test_bad_legs_are_one_sentence(run: Run, shard: str, legs: list[str], senten
 )
 def test_leg_stands_alone(run: Run, shard: str, other: list[str]) -> None:
     said = refusal(run("search", shard, QUERY, "--leg", "sparse", *other))
-    assert f"--leg says all of the legs: omit {other[0]}" in said
+    assert f"--leg spells out all legs; omit {other[0]}" in said
 
 
 def test_weights_below_nothing_are_refused(tmp_path: Path) -> None:

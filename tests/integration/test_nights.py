@@ -104,15 +104,15 @@ def test_a_nightly_job_is_one_line(run: Run, place: str) -> None:
     done = nightly(run, changed[:3], place, "--most-deleted", "0.25")
     assert done.code == 0
     assert "3 unchanged: neither encoded nor sent" in done.out
-    assert "1 deleted: the source no longer has them" in done.out
-    assert "1 documents are no longer in the source: deleting them" in done.err
+    assert "1 deleted: no longer in the source" in done.out
+    assert "deleting 1 document no longer in the source" in done.err
 
 
 def test_too_many_missing_documents_are_refused_after_the_rest(run: Run, place: str) -> None:
     nightly(run, ROWS, place)
     done = nightly(run, [{**ROWS[0], "lang": "fr"}], place)
     assert done.code == 2
-    assert "1 documents written" in done.out
+    assert "1 document written" in done.out
     assert "3 of 4 documents (75%) are not in the source" in done.err
     assert "--most-deleted 1" in done.err
     report = nightly(run, ROWS[:1], place, "--json")
@@ -133,7 +133,7 @@ def test_deleting_by_id(run: Run, place: str, tmp_path: Path) -> None:
     done = run("delete", place, "1", "4", "nobody")
     assert (done.code, done.err) == (0, "")
     assert "2 documents deleted" in done.out
-    assert "1 are not there: 'nobody'" in done.out
+    assert "1 not found: 'nobody'" in done.out
     file = tmp_path / "gone.txt"
     file.write_text('2\n{"_id": "3"}\n\n"4"\n', encoding="utf-8")
     assert one_document(run("delete", place, "--file", file, "--json").out) == {
@@ -147,9 +147,9 @@ def test_a_number_that_names_two_documents_is_asked_about(run: Run, place: str) 
     rows = [{"_id": 7, "text": "Salt."}, {"_id": "7", "text": "Water."}]
     run("index", jsonl(Path("corpus.jsonl"), rows), place)
     done = run("delete", place, "7")
-    assert (done.code, "there are two documents, '7' and 7" in done.err) == (2, True)
+    assert (done.code, "'7' and 7 are different documents" in done.err) == (2, True)
     Path("one.txt").write_text('{"id": 7}\n', encoding="utf-8")
-    assert "1 documents deleted" in run("delete", place, "--file", "one.txt").out
+    assert "1 document deleted" in run("delete", place, "--file", "one.txt").out
     assert [json.loads(line)["_id"] for line in run("export", place).out.splitlines()] == ["7"]
 
 

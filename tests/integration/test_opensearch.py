@@ -118,10 +118,13 @@ def test_a_client_of_the_user_stays_open_and_keeps_its_settings(server: Server) 
 
 @pytest.mark.servers
 async def test_clients_go_with_their_own_way_to_connect(server: Server) -> None:
-    with OpenSearch(server.url) as client, pytest.raises(ConfigurationError, match="goes with"):
+    with (
+        OpenSearch(server.url) as client,
+        pytest.raises(ConfigurationError, match="your OpenSearch needs"),
+    ):
         await aconnect(client, "articles")
     async with AsyncOpenSearch(server.url) as client:
-        with pytest.raises(ConfigurationError, match="AsyncOpenSearch goes with await"):
+        with pytest.raises(ConfigurationError, match="AsyncOpenSearch needs await"):
             connect(client, "articles")
 
 

@@ -77,7 +77,7 @@ def test_a_client_of_the_users_is_refused_in_the_child(on_server: str) -> None:
     found = forked("client", on_server)
     assert found["child"]["status"] == 0
     sentence = found["child"]["found"]
-    assert "was used before this process was forked, with a client of yours" in sentence
+    assert "was used with your own client before this process was forked" in sentence
     assert found["after"] == ["1", "0"]
 
 
@@ -177,5 +177,5 @@ async def test_a_pickle_holds_no_secret(target: str, monkeypatch: pytest.MonkeyP
 
 
 def test_what_was_not_opened_by_a_url_says_why_it_has_no_pickle() -> None:
-    with pytest.raises(ConfigurationError, match="cannot be pickled, because it was not opened by"):
+    with pytest.raises(ConfigurationError, match="cannot be pickled because it was not opened by"):
         pickle.dumps(MemoryStore())

@@ -31,8 +31,8 @@ def test_a_file_gives_a_folder_that_searches(run: Run, target: str, tmp_path: Pa
     done = run("make-query-weights", "splade-tiny", "--from", CORPUS, "-o", folder)
     assert done.code == 0, done.err
     text = " ".join(done.out.split())
-    assert "weights for queries to splade-tiny inverse document frequencies of 336 texts" in text
-    assert "what is lost was not measured: --beir FOLDER measures it" in done.out
+    assert "query weights for splade-tiny inverse document frequencies of 336 texts" in text
+    assert "quality loss not measured: pass --beir FOLDER to measure it" in done.out
     own = run("search", target, QUERY, "--json").json
     free = run("search", target, QUERY, "--json", "--model", folder)
     assert free.code == 0, free.err
@@ -87,7 +87,7 @@ def test_the_loss_is_printed(run: Run, target: str, tmp_path: Path) -> None:
     )
     assert done.code == 0, done.err
     text = " ".join(done.out.split())
-    assert "fitted to what its own queries find, beginning with inverse document" in text
+    assert "fitted to the model's own query results, starting from inverse document" in text
     assert "of 336 texts nDCG@10 on sample/test (" in text
     assert "with the model's own queries 0." in text
     assert "two-sided paired randomization test" in text
@@ -95,7 +95,7 @@ def test_the_loss_is_printed(run: Run, target: str, tmp_path: Path) -> None:
 
 def test_mistakes(run: Run, target: str, tmp_path: Path) -> None:
     for arguments, sentence in (
-        (("--from", CORPUS, "--queries", CORPUS), "they go with --learn"),
+        (("--from", CORPUS, "--queries", CORPUS), "--queries needs --learn"),
         (("--from", tmp_path / "no.jsonl"), "no.jsonl"),
         (("--from", f"edge:{tmp_path / 'no'}"), "does not exist"),
         (("--from", CORPUS, "--beir", tmp_path), "cannot read"),
@@ -112,7 +112,7 @@ def test_mistakes(run: Run, target: str, tmp_path: Path) -> None:
         "make-query-weights", "splade-tiny", "--from", CORPUS, "-o", tmp_path / "made",
         "--beir", tmp_path,
     )  # fmt: skip
-    assert (done.code, "has no corpus.jsonl: what weights of a file lose" in done.err) == (2, True)
+    assert (done.code, "has no corpus.jsonl, which --beir needs" in done.err) == (2, True)
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "file").touch()
     done = run("make-query-weights", "splade-tiny", "--from", CORPUS, "-o", tmp_path / "made")

@@ -37,7 +37,7 @@ def test_a_closed_output_is_a_sentence(tmp_path: Path) -> None:
     done = shell("RUN index x.jsonl edge:shard <&- >&-", tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "error: the standard output is closed: > /dev/null throws the results away\n"
+        "error: stdout is closed; redirect it to /dev/null to discard the results\n"
     )
     assert not (tmp_path / "shard").exists()
 

@@ -322,8 +322,8 @@ def test_what_cannot_be_indexed_is_refused_with_what_to_run(tmp_path: Path) -> N
     [
         ({"text_index": "body"}, r"names, such as \('body',\), not 'body'"),
         ({"text_index": ("body",), "text_tokenizer": "words"}, "one of word, .* not 'words'"),
-        ({"text_tokenizer": "word"}, "go with text_index"),
-        ({"rebuild_text_index": True}, "go with text_index"),
+        ({"text_tokenizer": "word"}, "require text_index"),
+        ({"rebuild_text_index": True}, "require text_index"),
         ({"text_index": ("body",), "copy_to": "b"}, "a run of its own"),
         ({"text_index": ("",)}, "text field"),
     ],

@@ -68,7 +68,7 @@ def test_an_owner_gets_bm25_without_a_model(run: Run, collection: str) -> None:
     (hit,) = found.json
     assert (hit["id"], hit["legs"]["text"]["rank"]) == (3, 1)
     again = run(*command)
-    assert "BM25 searches 'body', as it did before" in again.out
+    assert "BM25 could already search 'body'" in again.out
     assert run(*command, "--json").json["text_index"] == []
 
 
@@ -101,11 +101,11 @@ def test_words_and_vectors_are_searched_explained_and_planned(run: Run, shard: s
 def test_it_is_removed_alone_and_only_if_it_is_ours(run: Run, shard: str) -> None:
     assert run("attach", shard, "--text-index", "text").code == 0
     plan = run("detach", shard, "--dry-run")
-    assert "to know: the text index of 'text' stays: detach --text-index text removes" in plan.err
+    assert "note: the text index of 'text' stays: detach --text-index text removes" in plan.err
     shown = run("detach", shard, "--text-index", "text", "--dry-run")
     assert shown.err.strip() == "would remove: the text index of 'text'"
     done = run("detach", shard, "--text-index", "text", "--yes")
-    assert done.out.strip() == "the text index of 'text' is gone"
+    assert done.out.strip() == "removed the text index of 'text'"
     said = refusal(run("detach", shard, "--text-index", "text", "--yes"))
     assert "no text index of ours on 'text' (ours: none)" in said
     assert run("search", shard, "bread", "--json").json[0]["id"] == "1"
@@ -116,12 +116,12 @@ def test_it_is_removed_alone_and_only_if_it_is_ours(run: Run, shard: str) -> Non
     [
         (["attach", "--text-index", "nope"], "no point has a payload field 'nope'"),
         (["attach", "--text-index", "text", "--text-tokenizer", "words"], "one of word, .*'words'"),
-        (["attach", "--text-tokenizer", "word"], "go with text_index"),
+        (["attach", "--text-tokenizer", "word"], "require text_index"),
         (["attach", "--text-index", "text", "--part", "0/2"], "a run of its own"),
         (["attach", "--text-index", "text", "--follow"], "omit --follow"),
-        (["search", "bread", "--no-sparse"], "--no-sparse is for several legs: add"),
+        (["search", "bread", "--no-sparse"], "--no-sparse needs a second leg; add"),
         (["search", "bread", "--text-field", "title", "--text-field", "text"], "not 2 \\('title'"),
-        (["explain", "bread", "1", "--fusion", "rrf"], "--fusion is for several legs"),
+        (["explain", "bread", "1", "--fusion", "rrf"], "--fusion needs a second leg"),
     ],
 )
 def test_bad_input_is_one_sentence(run: Run, shard: str, options: list[str], sentence: str) -> None:
@@ -139,7 +139,7 @@ def test_elasticsearch_needs_no_index_of_its_own(run: Run, request: pytest.Fixtu
         server.put(name, {"1": {"body": "Bread needs time.", "price": 3}})
         target = server.target(name)
         plan = run("attach", target, "--text-index", "body", "--dry-run").out
-        assert "to know: BM25 searches 'body' as it is mapped: no index is made" in plan
+        assert "note: BM25 searches 'body' as it is mapped: no index is made" in plan
         before = server.mapping(name)
         done = run("attach", target, "--text-index", "body")
         assert (done.code, server.mapping(name)) == (0, before)

@@ -348,7 +348,7 @@ def test_what_is_in_the_way() -> None:
     assert "memory has a manifest for 'splade', which says what" in refusal(mine)
     with pytest.raises(ConfigurationError, match="sample must be at least 1, not 0"):
         MemoryStore(HashEncoder(), collection=theirs()).adopt(["content"], sample=0)
-    with pytest.raises(ConfigurationError, match="is a name"):
+    with pytest.raises(ConfigurationError, match="must be a name"):
         MemoryStore(HashEncoder(), collection=theirs()).adopt([5])  # type: ignore[list-item]
 
 

@@ -187,10 +187,13 @@ def test_columns_are_renamed_and_chosen(tmp_path: Path) -> None:
         ({"types": {"nothing": "int"}}, r"no column 'nothing' \(--type\)"),
         ({"rename": {"nothing": "x"}}, r"no column 'x' \(--rename\)"),
         ({"rename": {"n": "text"}}, r"the row has 'n' and 'text' \(--rename\): one of them would"),
-        ({"rename": {"n": "a", "text": "a"}}, "two fields get the same name"),
+        ({"rename": {"n": "a", "text": "a"}}, "gives two fields the same name"),
         ({"types": {"n": "number"}}, "the type 'number' of 'n' .*known are text, int, float, bool"),
-        ({"delimiter": ";;"}, r"a delimiter \(--delimiter\) is one character, or tab, not ';;'"),
-        ({"delimiter": '"'}, "is one character"),
+        (
+            {"delimiter": ";;"},
+            r"delimiter \(--delimiter\) must be one character or 'tab', not ';;'",
+        ),
+        ({"delimiter": '"'}, "must be one character or 'tab'"),
     ],
 )
 def test_options_that_cannot_be_meant(
@@ -267,5 +270,7 @@ def test_hostile_markup_takes_time_that_grows_with_its_length(part: str) -> None
 
 def test_options_are_told_apart() -> None:
     assert ReadOptions() == ReadOptions()
-    with pytest.raises(ConfigurationError, match="'xml' is not known; known are jsonl, csv, tsv"):
+    with pytest.raises(
+        ConfigurationError, match="unknown format 'xml'; choose one of jsonl, csv, tsv"
+    ):
         ReadOptions(format="xml")  # type: ignore[arg-type]

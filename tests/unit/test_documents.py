@@ -188,34 +188,40 @@ def test_what_is_no_id_is_named_in_a_line(id: Any) -> None:
 
 @pytest.mark.parametrize("dense", [(value for value in [1.0]), {"a": Unspeakable()}, Unspeakable()])
 def test_what_is_no_dense_vector_is_named(dense: Any) -> None:
-    with pytest.raises(InvalidDocument, match="holds no numbers"):
+    with pytest.raises(InvalidDocument, match="is not a list of numbers"):
         Document(id="a", dense=dense)
 
 
 @pytest.mark.parametrize("text", [None, 5, b"x", ["x"]])
 def test_a_text_that_is_no_string_is_refused(text: Any) -> None:
     kind = type(text).__name__
-    with pytest.raises(InvalidDocument, match=f"text of document 'a' is {kind}, not a string"):
+    with pytest.raises(InvalidDocument, match=f"text of document 'a' must be a string, not {kind}"):
         Document(id="a", text=text)
 
 
 def test_a_payload_that_is_no_mapping_is_refused() -> None:
-    with pytest.raises(InvalidDocument, match="payload of document 'a' is list, not a mapping"):
+    with pytest.raises(
+        InvalidDocument, match="payload of document 'a' must be a mapping, not list"
+    ):
         Document(id="a", payload=[1])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_dense_vector_with_nan_or_infinity_is_refused(value: float) -> None:
-    with pytest.raises(InvalidDocument, match=r"the dense vector of document 'a' holds NaN or inf"):
+    with pytest.raises(
+        InvalidDocument, match=r"the dense vector of document 'a' contains NaN or inf"
+    ):
         Document(id="a", dense=[0.0, value])
-    with pytest.raises(InvalidDocument, match="the dense vector 'title' of document 'a' holds NaN"):
+    with pytest.raises(
+        InvalidDocument, match="the dense vector 'title' of document 'a' contains NaN"
+    ):
         Document(id="a", dense={"text": [0.0], "title": np.array([value])})
 
 
 @pytest.mark.parametrize("dense", ["[0.1]", [None], [10**400], 3, {"text": 3}])
 def test_a_dense_vector_without_numbers_is_refused(dense: Any) -> None:
     with pytest.raises(
-        InvalidDocument, match=r"the dense vector.* of document 'a' holds no numbers"
+        InvalidDocument, match=r"the dense vector.* of document 'a' is not a list of numbers"
     ):
         Document(id="a", dense=dense)
 

@@ -34,8 +34,8 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("qdrant://:s3cret@host/x", "QDRANT_API_KEY"),
         ("qdrant+https://me:s3cret@host/x", "QDRANT_API_KEY"),
-        ("elasticsearch://me:s3cret@host:9200/x?field=y", "ELASTICSEARCH_PASSWORD, beside ELAST"),
-        ("opensearch+https://me:s3cret@[::1]/x", "OPENSEARCH_PASSWORD, beside OPENSEARCH_USERNAME"),
+        ("elasticsearch://me:s3cret@host:9200/x?field=y", "ELASTICSEARCH_PASSWORD (with ELAST"),
+        ("opensearch+https://me:s3cret@[::1]/x", "OPENSEARCH_PASSWORD (with OPENSEARCH_USERNAME)"),
         ("https://me:s3cret@host/model", "an environment variable"),
         ("elasticsearch://me:s3@cret@host/x", "ELASTICSEARCH_PASSWORD"),
     ],

@@ -25,8 +25,8 @@ class Baking:
     """How bread is baked.
 
     Attributes:
-        degrees: of the oven, "hot" or not; None takes what `flour` likes. It is not checked.
-        flour: what it is made of; empty takes wheat.
+        degrees: of the oven, "hot" or not; None means what `flour` likes. It is not checked.
+        flour: what it is made of; empty means wheat.
         steam: with steam, so that
             the crust is thin.
         secret: is not an option.

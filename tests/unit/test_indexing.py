@@ -342,10 +342,10 @@ def test_the_text_is_stored_where_the_payload_does_not_have_it(
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        (1, "keys are strings"),
-        (None, "keys are strings"),
-        ("", "every field needs a name"),
-        ("\t ", "every field needs a name"),
+        (1, "keys must be strings"),
+        (None, "keys must be strings"),
+        ("", "field names must not be blank"),
+        ("\t ", "field names must not be blank"),
     ],
 )
 def test_a_payload_key_that_is_no_name_is_reported(bench: Bench, key: Any, why: str) -> None:

@@ -133,7 +133,7 @@ def test_a_query_is_refused_only_where_it_depends_on_the_setting(
 
 def test_other_text_fields_are_answered_with_the_option_that_goes_on() -> None:
     theirs = dataclasses.replace(MINE, text_fields=("title", "body"))
-    sentence = re.escape("WriteOptions(text_fields=('title', 'body',)) (--text, once for each)")
+    sentence = re.escape("WriteOptions(text_fields=('title', 'body',)) (--text, once per field)")
     with pytest.raises(ManifestMismatch, match=sentence):
         theirs.check(dataclasses.replace(MINE, text_fields=("text",)), use="write", where="here")
 
@@ -149,13 +149,17 @@ def test_all_differences_are_named_at_once() -> None:
 
 
 def test_a_later_format_is_refused_with_the_way_out() -> None:
-    with pytest.raises(ManifestMismatch, match=r"format 3, this .* format 2: pip install -U spl"):
+    with pytest.raises(
+        ManifestMismatch, match=r"format 3, but this .* format 2: pip install -U spl"
+    ):
         IndexManifest.from_json(MINE.to_json() | {"format": 3})
 
 
 @pytest.mark.parametrize("version", ["2", None, 2.5, True, [2], {}, 0, -1])
 def test_a_format_that_is_no_version_is_refused(version: Any) -> None:
-    with pytest.raises(ManifestMismatch, match=r"manifest of format .*this version reads format 2"):
+    with pytest.raises(
+        ManifestMismatch, match=r"manifest of format .*this version reads only up to format 2"
+    ):
         IndexManifest.from_json(MINE.to_json() | {"format": version})
 
 
@@ -167,7 +171,9 @@ def test_an_index_of_the_first_format_is_recognized_with_what_to_type(said: Any,
     old = IndexManifest.from_json(raw | said)
     assert (old.outdated, old.format) == (True, 1)
     assert (old.long_text, old.passage_overlap) == ("passages", 16)
-    with pytest.raises(ManifestMismatch, match=r"^edge:index has a manifest of format 1") as caught:
+    with pytest.raises(
+        ManifestMismatch, match=r"^edge:index has an outdated manifest \(format 1, "
+    ) as caught:
         old.check(MINE, use=use, where="edge:index")
     assert "splade-connectors attach TARGET --override-manifest" in str(caught.value)
     assert caught.value.differences == {}

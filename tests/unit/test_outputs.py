@@ -383,7 +383,7 @@ def test_the_command_that_is_offered_can_be_pasted(
         letters.add(Rejected(id=2, reason="mapping"), Document(id=2))
         printing.print_again(letters, target)
     said = capsys.readouterr().err.strip()
-    assert said.startswith("try them again (1 of 2 may succeed): splade-connectors index ")
+    assert said.startswith("retry them (1 of 2 may succeed): splade-connectors index ")
     words = shlex.split(said.partition(": ")[2])
     path = str(tmp_path / name)
     assert words == ["splade-connectors", "index", "--from-dead-letters", path, target]

@@ -168,7 +168,7 @@ def test_an_unknown_ending_is_refused_with_the_way_out(write: Write, name: str) 
 
 
 def test_an_unknown_format_is_refused(write: Write) -> None:
-    with pytest.raises(ConfigurationError, match="format 'xml' is not known; known are jsonl, csv"):
+    with pytest.raises(ConfigurationError, match="unknown format 'xml'; choose one of jsonl, csv"):
         FileReader(write("x.jsonl", *ROWS), format="xml")  # type: ignore[arg-type]
 
 
@@ -284,8 +284,8 @@ def test_a_dense_vector_leaves_the_payload(write: Write, read: Read) -> None:
     assert [row.dense for row in rows[:2]] == [[0.5, 1], None]
     assert rows[0].payload == {"text": "x"}
     assert [line for line, _ in refused(rows)] == [3, 4, 5]
-    assert "dense vector of document 3 holds no numbers" in refused(rows)[0][1]
-    assert "holds NaN" in refused(rows)[1][1]
+    assert "dense vector of document 3 is not a list of numbers" in refused(rows)[0][1]
+    assert "contains NaN" in refused(rows)[1][1]
     assert "too large" in refused(rows)[2][1]
 
 

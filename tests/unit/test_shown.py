@@ -18,7 +18,7 @@ from rich.table import Table as RichTable
 
 import splade_connectors.cli
 from splade_connectors.cli.screen import Table, filled
-from splade_connectors.shown import quoted, shown, shown_json, sketch
+from splade_connectors.shown import counted, quoted, shown, shown_json, sketch
 
 ATTACKS = {
     "colour": "\x1b[31mred\x1b[0m",
@@ -36,7 +36,7 @@ ATTACKS = {
     "emoji": ":warning: :key:",
     "null": "a\x00b\x7f",
     "tags": "a\U000e0041\U000e007f",
-    "half a surrogate": "\ud800x\udc1b",
+    "lone surrogate": "\ud800x\udc1b",
     "order mark": "\ufeffx",
 }
 TEXTS = st.text(st.characters(exclude_categories=())) | st.sampled_from(sorted(ATTACKS.values()))
@@ -63,6 +63,15 @@ def test_every_character_that_does_harm_is_spelled_out() -> None:
 def test_ordinary_text_stays(text: str) -> None:
     assert shown(text) == text
     assert json.loads(shown_json(json.dumps(text, ensure_ascii=False))) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 documents"), (1, "1 document"), (2, "2 documents"), (1000, "1,000 documents")],
+)
+def test_a_count_and_its_noun_agree(count: int, text: str) -> None:
+    assert counted(count, "document") == text
+    assert counted(count, "query", "queries").split()[1] == ("query" if count == 1 else "queries")
 
 
 @given(TEXTS)

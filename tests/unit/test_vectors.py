@@ -36,10 +36,10 @@ def f32(*values: float) -> np.ndarray[Any, Any]:
 @pytest.mark.parametrize(
     ("indices", "values", "sentence"),
     [
-        ([1, 2], [1.0], "needs one weight per index, got 2 indices and 1 weights"),
+        ([1, 2], [1.0], "needs one weight per index, got 2 indices and 1 weight"),
         ([2, 1], [1.0, 1.0], "strictly ascending and unique, found 2 then 1; SparseVector.from_"),
         ([1, 3, 3], [1.0, 1.0, 1.0], "strictly ascending and unique, found 3 then 3"),
-        ([1, 5], [1.0, 0.0], r"weight 0.0 at position 1 is not allowed: .* finite and > 0"),
+        ([1, 5], [1.0, 0.0], r"weight 0.0 at position 1 is invalid: .* finite and > 0"),
         ([1], [-0.5], r"weight -0.5 at position 0"),
         ([1], [math.nan], "weight nan at position 0"),
         ([1, 2], [1.0, math.inf], "weight inf at position 1"),
@@ -219,12 +219,12 @@ def test_a_batch_is_no_key() -> None:
 @pytest.mark.parametrize(
     ("indptr", "indices", "values", "sentence"),
     [
-        ([], [], [], "indptr must begin with 0, never fall, and end with len"),
-        ([1, 1], [1], [1.0], "indptr must begin with 0"),
-        ([0, 2, 1], [1], [1.0], "never fall"),
-        ([0, 1], [1, 2], [1.0, 1.0], "end with len"),
-        ([[0, 1]], [1], [1.0], "indptr must begin with 0"),
-        ([0, 2], [1, 2], [1.0], "2 indices need as many weights, got 1"),
+        ([], [], [], "indptr must start at 0, never decrease, and end at len"),
+        ([1, 1], [1], [1.0], "indptr must start at 0"),
+        ([0, 2, 1], [1], [1.0], "never decrease"),
+        ([0, 1], [1, 2], [1.0, 1.0], "end at len"),
+        ([[0, 1]], [1], [1.0], "indptr must start at 0"),
+        ([0, 2], [1, 2], [1.0], "a batch needs one weight per index, got 2 indices and 1 weight"),
         ([0, 1, 3], [9, 4, 4], [1.0] * 3, "indices of row 1 must be strictly ascending and unique"),
         ([0, 0, 2, 2], [4, 3], [1.0] * 2, "indices of row 1 must be"),
         ([0, 1], [1], [math.nan], "weight nan at position 0"),
@@ -258,7 +258,7 @@ def test_a_slice_is_a_batch_of_those_rows(batch: SparseBatch, part: slice) -> No
 @pytest.mark.parametrize("row", [2, -3])
 def test_a_row_outside_the_batch_is_an_index_error(row: int) -> None:
     batch = SparseBatch.from_vectors([SparseVector.empty()] * 2)
-    with pytest.raises(IndexError, match=f"row {row} of a batch of 2"):
+    with pytest.raises(IndexError, match=f"row {row} is out of range for a batch of 2 rows"):
         batch[row]
 
 
@@ -312,7 +312,7 @@ def test_from_scipy_drops_zeros_and_sums_duplicates() -> None:
 def test_from_scipy_refuses_what_is_no_weight(value: float) -> None:
     from scipy.sparse import csr_matrix
 
-    with pytest.raises(InvalidVector, match="is not allowed"):
+    with pytest.raises(InvalidVector, match="is invalid"):
         SparseBatch.from_scipy(csr_matrix(np.array([[0.0, value]])))
 
 
