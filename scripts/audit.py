@@ -1,8 +1,8 @@
-"""Looks the pinned versions up among known vulnerabilities.
+"""Looks up the pinned versions in the database of known vulnerabilities.
 
     python scripts/audit.py PIP_AUDIT [constraints.txt]
 
-Exit code 0: none is known, or the service could not be asked, which is said; 1: some are known.
+Exit code 0: none is known, or the service did not answer, which is printed; 1: some are known.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _WAIT_S = 300
 
 
 def main(program: str, pinned: str) -> int:
-    """Ask, and say what came of it."""
+    """Query the service and print the result."""
     command = [program, "--requirement", pinned, "--no-deps", "--disable-pip"]
     command += ["--progress-spinner", "off", "--format", "json"]
     try:
@@ -31,7 +31,7 @@ def main(program: str, pinned: str) -> int:
 
 
 def verdict(packages: list[dict[str, Any]]) -> int:
-    """Print what is known of each package."""
+    """Print the known vulnerabilities of each package."""
     passed_over = [package["name"] for package in packages if "skip_reason" in package]
     if packages and len(passed_over) == len(packages):
         return unasked(f"it knows none of the {len(packages)} packages")
@@ -40,15 +40,16 @@ def verdict(packages: list[dict[str, Any]]) -> int:
         fixed = ", ".join(entry.get("fix_versions", [])) or "no version"
         print(f"{package['name']} {package['version']}: {entry['id']}, fixed in {fixed}")
     looked_up = len(packages) - len(passed_over)
-    print(f"{looked_up} packages looked up, {len(known)} vulnerabilities known")
+    packages_ = "package" if looked_up == 1 else "packages"
+    print(f"{looked_up} {packages_} looked up, known vulnerabilities: {len(known)}")
     if passed_over:
         print(f"not looked up: {', '.join(passed_over)}")
     return 1 if known else 0
 
 
 def unasked(reason: str) -> int:
-    """Say that nothing was found out."""
-    print(f"NOT AUDITED: the service that knows of vulnerabilities cannot be asked ({reason})")
+    """Print that nothing could be looked up, and why."""
+    print(f"NOT AUDITED: the vulnerability database could not be queried ({reason})")
     return 0
 
 

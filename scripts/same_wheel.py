@@ -1,4 +1,4 @@
-"""python scripts/same_wheel.py WHEEL OTHER: whether two wheels hold the same files."""
+"""Check that two wheels hold the same files: python scripts/same_wheel.py WHEEL OTHER."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import zipfile
 
 
 def contents(wheel: str) -> dict[str, bytes]:
-    """A file's name -> its bytes."""
+    """The files of a wheel: name -> bytes."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def main(wheel: str, other: str) -> None:
-    """Say what differs, and end with 1 if something does."""
+    """Print the differences, and exit with 1 if there are any."""
     ours, theirs = contents(wheel), contents(other)
     missing = sorted(ours.keys() - theirs.keys())
     added = sorted(theirs.keys() - ours.keys())

@@ -42,7 +42,7 @@ def answering(tmp_path: Path, output: str, error: str = "", code: int = 0) -> st
 @pytest.mark.parametrize(
     ("packages", "code", "said"),
     [
-        ([FINE], 0, "1 packages looked up, 0 vulnerabilities known"),
+        ([FINE], 0, "1 package looked up, known vulnerabilities: 0"),
         ([FINE, OPEN], 1, "transformers 5.2.0: CVE-2026-4372, fixed in 5.3.0"),
         ([FINE, ABSENT], 0, "not looked up: torch"),
         ([ABSENT, ABSENT], 0, "(it knows none of the 2 packages)"),
