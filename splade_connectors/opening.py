@@ -50,7 +50,7 @@ def connect(
             on a write after 15 minutes.
         options: credentials, TLS, timeout, manifest file.
         override_manifest: use the index even if it was written with another model or settings.
-        **parameters: target parameters: vector, dense, field, kind.
+        **parameters: target parameters: vector, dense, field, kind, routing.
 
     Raises:
         ConfigurationError: if no adapter knows the target or client.

@@ -18,7 +18,7 @@ class IndexAddress:
     A backend for another index or field is made again from another address.
 
     Attributes:
-        name: of the index, or of an alias of one index, as its user calls it.
+        name: of the index, alias or data stream, as its user calls it.
         field: name of the sparse field, as its user calls it; another one stands behind it after
             the model was replaced.
         exactly: this very field is meant, whatever its name stands for.
@@ -28,6 +28,7 @@ class IndexAddress:
         location: the target, for messages.
         dialect: of the server.
         bound: the index behind the alias, to which requests are to go; "" where they go to `name`.
+        routing: the payload field whose value routes a document that is indexed; "" if its id does.
     """
 
     name: str
@@ -39,6 +40,7 @@ class IndexAddress:
     location: str
     dialect: Dialect = dataclasses.field(repr=False)
     bound: str = ""
+    routing: str = ""
 
     @property
     def index(self) -> str:

@@ -6,13 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from splade_connectors.errors import SpladeConnectorsError, Unavailable
+from splade_connectors.errors import RequestRejected, SpladeConnectorsError, Unavailable
 from splade_connectors.runtime.effects import Steps
 from splade_lucene.address import IndexAddress
+from splade_lucene.bulk import reason
 from splade_lucene.errors import answers_otherwise
 from splade_lucene.requests import HttpRequest
 
 T = TypeVar("T")
+
+# Failures of a shard that the same request meets again: its index maps a field in another way.
+_OF_THE_REQUEST = {"illegal_argument_exception", "query_shard_exception", "parse_exception"}
+
+# Of a search that is grouped: no document there has a value, and those without are left out.
+_NO_VALUES = "in order to collapse on"
 
 # What reading a JSON value raises that is not of the expected shape.
 _NOT_OF_THE_SHAPE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
@@ -49,10 +56,18 @@ def check_shards(answer: Mapping[str, Any], address: IndexAddress) -> None:
     """Refuse an answer without what one of the shards holds: documents would be missed.
 
     Raises:
-        Unavailable: naming how many did not answer.
+        RequestRejected: when the shard cannot answer such a request.
+        Unavailable: when it cannot answer now. Both name how many shards failed, and why.
     """
     shards = answer.get("_shards") or {}
-    if shards.get("failed"):
-        raise Unavailable(
-            f"{shards['failed']} of {shards['total']} shards of {address.path} did not answer"
-        )
+    if not shards.get("failed"):
+        return
+    failures = [failure.get("reason") or {} for failure in shards.get("failures") or ()]
+    if failures and all(_NO_VALUES in str(failure.get("reason")) for failure in failures):
+        return
+    first = failures[0] if failures else {}
+    why = f": {reason(first)}" if first else ""
+    text = f"{shards['failed']} of {shards['total']} shards of {address.path} did not answer{why}"
+    if first.get("type") in _OF_THE_REQUEST:
+        raise RequestRejected(f"{address.location}: {text}")
+    raise Unavailable(text)

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -38,10 +39,11 @@ from splade_lucene.prepare import check_privileges, completed, created
 from splade_lucene.queries import EVERYTHING, has_vector
 from splade_lucene.refusals import check_update, refusal
 from splade_lucene.requests import HttpRequest
-from splade_lucene.routing import needs_routing, routings
+from splade_lucene.routing import check_routing, moved, needs_routing, routing_of, routings
 from splade_lucene.schema import merged_meta
 from splade_lucene.server import Remembered
 from splade_lucene.text_indexing import LuceneTextIndexing
+from splade_lucene.together import check_writable
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,9 @@ class LuceneBackend:
     ) -> Steps[Description]:
         """Create the index, or add field and manifest to its mapping. As `Backend.prepare`."""
         address, remembered = self._address, self._remembered
+        check_writable(seen, address)
+        if seen.schema is not None:
+            check_routing(seen.schema, address)
         yield from check_privileges(address, seen, write_manifest=write_manifest)
         if seen.schema is None:
             seen = yield from created(address, remembered, seen, manifest, dense_sizes)
@@ -89,6 +94,7 @@ class LuceneBackend:
         """Into our part of the mapping's `_meta` as it is now."""
         # Of the whole `_meta`: others write theirs at any time, and would lose it.
         now = yield from self.describe()
+        check_writable(now, self._address)
         schema = there(now, self._address)
         meta = merged_meta(schema.meta, schema.field, manifest.to_json())
         yield HttpRequest("PUT", f"{self._address.path}/_mapping", {"_meta": meta})
@@ -112,9 +118,20 @@ class LuceneBackend:
         self, seen: Description, documents: Sequence[EncodedDocument]
     ) -> Steps[list[Outcome]]:
         """One bulk request of index actions."""
+        elsewhere: Mapping[DocumentId, Outcome] = {}
+        if self._address.routing:
+            elsewhere = yield from moved(self._address, documents)
+        sent = [document for document in documents if document.id not in elsewhere]
+        written = iter((yield from self._indexed(seen, sent)) if sent else ())
+        return [elsewhere.get(document.id) or next(written) for document in documents]
+
+    def _indexed(
+        self, seen: Description, documents: Sequence[EncodedDocument]
+    ) -> Steps[list[Outcome]]:
         keys, dense = self._address.keys_in(seen), self._address.dense
         sources = [source(document, seen.vector, dense, keys) for document in documents]
-        lines = index_lines(documents, sources)
+        routings = [routing_of(document.payload, self._address) for document in documents]
+        lines = index_lines(documents, sources, routings)
         request = HttpRequest("POST", f"{self._address.path}/_bulk", lines)
 
         def parse(answer: Any) -> list[Outcome]:
@@ -131,6 +148,7 @@ class LuceneBackend:
         marker: str,
     ) -> Steps[None]:
         """One partial update. Object values are merged into stored ones: so `_update` does."""
+        check_writable(seen, self._address)
         check_update(payload, there(seen, self._address), self.location)
         changes = dict(payload)
         if vector is not None:
@@ -177,7 +195,8 @@ class LuceneBackend:
         """Send the request of a plan."""
         request = HttpRequest(plan.method, plan.url_path, plan.body)
         try:
-            return (yield from asked(request, hits_of, self._address))
+            hits = partial(hits_of, address=self._address)
+            return (yield from asked(request, hits, self._address))
         except RequestRejected as error:
             if "collapse" in plan.body and "single valued" in str(error):
                 raise ConfigurationError(
@@ -203,11 +222,13 @@ class LuceneBackend:
         return fetched(self._address, seen, ids, with_vectors, fields)
 
     def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Multi-get without `_source`."""
+        """Multi-get without `_source`. Only writing asks."""
+        check_writable(seen, self._address)
         return present(self._address, ids)
 
     def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
         """One bulk request of delete actions; another one for those that lie elsewhere."""
+        check_writable(seen, self._address)
         if ids:
             yield from deleted(self._address, ids, self.refresh())
 

@@ -51,12 +51,15 @@ _TELLING = re.compile(
 
 
 def index_lines(
-    documents: Sequence[EncodedDocument], sources: Sequence[Mapping[str, Any]]
+    documents: Sequence[EncodedDocument],
+    sources: Sequence[Mapping[str, Any]],
+    routings: Sequence[str | None],
 ) -> list[Mapping[str, Any]]:
     """Action and source of each document; explicit ids, so that sending again changes nothing."""
     lines: list[Mapping[str, Any]] = []
-    for document, source in zip(documents, sources, strict=True):
-        lines += [{"index": {"_id": str(document.id)}}, source]
+    for document, source, routing in zip(documents, sources, routings, strict=True):
+        own = {} if routing is None else {"routing": routing}
+        lines += [{"index": {"_id": str(document.id), **own}}, source]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Documents by their ids: fetched and deleted, also where their routing is not their id's."""
+"""Documents by their ids: fetched and deleted, even if their routing is not their id's."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from splade_connectors.documents import DocumentId, StoredDocument
 from splade_connectors.errors import RequestRejected
 from splade_connectors.runtime.effects import Steps
 from splade_lucene.address import IndexAddress
-from splade_lucene.answers import asked, understood
+from splade_lucene.answers import asked, check_shards, understood
 from splade_lucene.bulk import reason
 from splade_lucene.documents import stored
 from splade_lucene.look import there
 from splade_lucene.requests import HttpRequest
-from splade_lucene.routing import needs_routing, not_found, routings
+from splade_lucene.routing import needs_routing, not_found, places, routings
+
+_SEARCHED_AT_ONCE = 1000
 
 
 def fetched(
@@ -26,19 +28,22 @@ def fetched(
     with_vectors: bool,
     fields: Sequence[str] | None = None,
 ) -> Steps[list[StoredDocument]]:
-    """Multi-get, which sees what has not been refreshed yet."""
+    """Multi-get, which sees what has not been refreshed yet; a search of several indices."""
     schema = there(seen, address)
     hidden = [name for name in schema.hidden if name != schema.field or not with_vectors]
     params = {"_source_excludes": ",".join(hidden)}
     if fields is not None:
         params["_source_includes"] = ",".join([*fields, *([schema.field] if with_vectors else [])])
     asking = _Getting(address, seen, params, with_vectors)
-    found = yield from asking.get({"ids": [str(id) for id in ids]})
-    absent = [str(id) for id in ids if str(id) not in found]
-    elsewhere = dict((yield from routings(address, absent)))
-    if elsewhere:
-        docs = [{"_id": id, "routing": routing} for id, routing in elsewhere.items()]
-        found |= yield from asking.get({"docs": docs})
+    wanted = [str(id) for id in ids]
+    if schema.members:
+        found = yield from asking.searched(wanted)
+    else:
+        found = yield from asking.get({"ids": wanted})
+        elsewhere = dict((yield from routings(address, [id for id in wanted if id not in found])))
+        if elsewhere:
+            docs = [{"_id": id, "routing": routing} for id, routing in elsewhere.items()]
+            found |= yield from asking.get({"docs": docs})
     keys = address.keys_in(seen)
     with understood(address):
         return [
@@ -68,10 +73,11 @@ def dense_vectors(
 
 def present(address: IndexAddress, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
     """Those of the ids that a document has, where their own routing leads to it."""
-    request = HttpRequest(
-        "POST", f"{address.path}/_mget", {"ids": [str(id) for id in ids]}, {"_source": "false"}
-    )
     given = {str(id): id for id in ids}
+    docs = yield from places(address, list(given))
+    if not docs:
+        return set()
+    request = HttpRequest("POST", f"{address.path}/_mget", {"docs": docs}, {"_source": "false"})
 
     def found(answer: Any) -> set[DocumentId]:
         return {given[item["_id"]] for item in answer["docs"] if item.get("found")}
@@ -80,7 +86,7 @@ def present(address: IndexAddress, ids: Sequence[DocumentId]) -> Steps[set[Docum
 
 
 class _Getting:
-    """Multi-gets of one kind.
+    """Multi-gets of one kind, or searches by id.
 
     Args:
         address: of the index.
@@ -116,6 +122,45 @@ class _Getting:
             if self._version:
                 raise
         return (yield from asked(without, self._found, self._address))
+
+    def searched(self, ids: Sequence[str]) -> Steps[dict[str, Any]]:
+        """What is found in any of the indices behind the name, by id.
+
+        A multi-get takes no name of several indices. A search sees what has been refreshed.
+
+        Raises:
+            RequestRejected: when two of the indices have a document with the same id.
+        """
+        found: dict[str, Any] = {}
+        for start in range(0, len(ids), _SEARCHED_AT_ONCE):
+            portion = list(ids[start : start + _SEARCHED_AT_ONCE])
+            body = {
+                "query": {"ids": {"values": portion}},
+                # One more than there should be: an id that is there twice shows.
+                "size": len(portion) + 1,
+                "_source": self._source(),
+            }
+            request = HttpRequest("POST", f"{self._address.path}/_search", body)
+            found |= yield from asked(request, self._hits, self._address)
+        return found
+
+    def _source(self) -> dict[str, Any]:
+        names = {
+            key.removeprefix("_source_"): value.split(",") for key, value in self._params.items()
+        }
+        return {**names, **({"exclude_vectors": False} if self._asks else {})}
+
+    def _hits(self, answer: Any) -> dict[str, Any]:
+        check_shards(answer, self._address)
+        found: dict[str, Any] = {}
+        for hit in answer["hits"]["hits"]:
+            other = found.setdefault(str(hit["_id"]), hit)
+            if other is not hit:
+                raise RequestRejected(
+                    f"{self._address.location}: the id {hit['_id']!r} is in two of its indices, "
+                    f"{other['_index']} and {hit['_index']}: name one of them"
+                )
+        return found
 
     def _found(self, answer: Any) -> dict[str, Any]:
         for item in answer["docs"]:

@@ -31,6 +31,8 @@ FLOATS = {
     "scaled_float": float(2**53),
 }
 _OBJECTS = {"object", "nested"}
+# In place of a type: indices that are searched together map the field differently.
+DIFFERS = "mapped differently by the indices of this name"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,13 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from splade_connectors.documents import Hit
+from splade_lucene.address import IndexAddress
+from splade_lucene.answers import check_shards
 
 # What the documents of a value are called in the request that counts them.
 GROUP = "group"
 
 
-def hits_of(answer: Any) -> list[Hit]:
-    """The hits in the answer of a search, with their scores."""
+def hits_of(answer: Any, address: IndexAddress) -> list[Hit]:
+    """The hits in the answer of a search, with their scores.
+
+    Raises:
+        RequestRejected, Unavailable: when a shard did not answer.
+    """
+    check_shards(answer, address)
     return [
         Hit(
             id=str(hit["_id"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from splade_connectors.backends.feature_names import Keys
@@ -88,7 +89,7 @@ class LuceneHybrid:
         """Send the one request; equal scores are in the order of shards and segments."""
         request = HttpRequest(plan.method, plan.url_path, plan.body)
         try:
-            hits = yield from asked(request, hits_of, self._address)
+            hits = yield from asked(request, partial(hits_of, address=self._address), self._address)
         except RequestRejected as error:
             if self.fusing.is_past_the_end(query, error):
                 return []
@@ -107,7 +108,7 @@ class LuceneHybrid:
         request = HttpRequest("POST", path, msearch_lines(searches))
 
         def parse(answer: Any) -> list[LegRanking]:
-            return _rankings(query.legs, answer, self._address.location)
+            return _rankings(query.legs, answer, self._address)
 
         return (yield from asked(request, parse, self._address))
 
@@ -150,12 +151,12 @@ class LuceneHybrid:
         )
 
 
-def _rankings(legs: Sequence[ResolvedLeg], answer: Any, location: str) -> list[LegRanking]:
+def _rankings(legs: Sequence[ResolvedLeg], answer: Any, address: IndexAddress) -> list[LegRanking]:
     rankings = []
     for leg, response in zip(legs, answer["responses"], strict=True):
         if "error" in response:
-            raise _leg_error(leg.name, response, location)
-        hits = hits_of(response)
+            raise _leg_error(leg.name, response, address.location)
+        hits = hits_of(response, address)
         ids, scores = [hit.id for hit in hits], [hit.score for hit in hits]
         rankings.append(leg_ranking(leg.name, ids, scores))
     return rankings

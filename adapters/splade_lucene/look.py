@@ -8,7 +8,7 @@ from typing import Any
 
 from splade_connectors.backends.metadata import is_created
 from splade_connectors.backends.protocol import Capabilities, Description
-from splade_connectors.errors import NotFound, WriteBlocked
+from splade_connectors.errors import NotFound
 from splade_connectors.manifest import parse_manifest
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_lucene.address import IndexAddress
@@ -16,9 +16,10 @@ from splade_lucene.answers import asked
 from splade_lucene.compile.filters import Fields
 from splade_lucene.dialect import Version
 from splade_lucene.requests import HttpRequest
-from splade_lucene.schema import Schema, parse_index
+from splade_lucene.schema import Schema
 from splade_lucene.server import Remembered, read_version
 from splade_lucene.terms import term_names
+from splade_lucene.together import parse_indices
 
 # The clause limit is at least 1,024 on every version; some of it is left to the user's filter.
 MAX_QUERY_TERMS = 1000
@@ -29,12 +30,10 @@ def look(address: IndexAddress, remembered: Remembered) -> Steps[Description]:
     version = yield from read_version(address, remembered)
     request = HttpRequest("GET", address.path)
     try:
-        schema = yield from asked(request, partial(parse_index, address=address), address)
+        schema = yield from asked(request, partial(parse_indices, address=address), address)
     except NotFound:
         absent = _capabilities(address, version, None)
         return Description(capabilities=absent, manifest=None, vector=address.field)
-    if str(schema.settings.get("verified_before_close")).lower() == "true":
-        raise WriteBlocked(f"{address.location} is closed: open it with POST /{schema.index}/_open")
     manifest = parse_manifest(schema.manifest, address.location)
     found = _capabilities(address, version, schema)
     if manifest is not None:
@@ -77,6 +76,7 @@ def _capabilities(address: IndexAddress, version: Version, schema: Schema | None
         details = {
             "field": schema.field,
             "index": schema.index,
+            **({"indices": list(schema.members)} if schema.members else {}),
             "kind": schema.kind,
             "sparse_fields": sorted(schema.sparse),
             "dense_fields": dict(schema.dense),

@@ -9,13 +9,14 @@ from splade_connectors.documents import EncodedDocument
 from splade_connectors.errors import InvalidDocument, NotSupported
 from splade_lucene.address import IndexAddress
 from splade_lucene.dialect import Dialect
+from splade_lucene.routing import routing_refusal
 from splade_lucene.schema import Schema
 
 _MAX_ID_BYTES = 512
 
 
 def refusal(document: EncodedDocument, schema: Schema, address: IndexAddress) -> str | None:
-    """Reserved fields, wrong dense vectors, ids that are too long."""
+    """Reserved fields, wrong dense vectors, ids that are too long, no usable routing."""
     vectors = document.document.dense_vectors()
     dense = {name or address.dense: values for name, values in vectors.items()}
     reserved = _reserved(document.payload, schema, list(dense))
@@ -27,7 +28,7 @@ def refusal(document: EncodedDocument, schema: Schema, address: IndexAddress) ->
         reason = _dense_refusal(name, len(values), schema, address.dialect)
         if reason:
             return reason
-    return None
+    return routing_refusal(document.payload, schema, address)
 
 
 def check_update(changes: Mapping[str, Any], schema: Schema, location: str) -> None:

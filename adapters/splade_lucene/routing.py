@@ -1,6 +1,6 @@
 """Documents with a routing of their own, such as the children of a join.
 
-They lie on another shard than their id says, so that requests by id alone do not find them. A
+They are on another shard than their id says, so that requests by id alone do not find them. A
 search does, and tells the routing.
 """
 
@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from splade_connectors.documents import DocumentId, EncodedDocument, Rejected
+from splade_connectors.errors import ConfigurationError
+from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Steps
 from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
 from splade_lucene.requests import HttpRequest
+from splade_lucene.schema import Schema
 
 _ASKED_AT_ONCE = 1000
 # Where the mapping demands a routing, and none was given. A multi-get of 7.17 fails to make this
@@ -25,6 +29,83 @@ def needs_routing(error: object) -> bool:
     return any(words in str(error) for words in _NEEDS_ROUTING)
 
 
+def is_required(schema: Schema) -> bool:
+    """Whether the index takes no document without a routing."""
+    return (schema.mapping.get("_routing") or {}).get("required") is True
+
+
+def check_routing(schema: Schema, address: IndexAddress) -> None:
+    """Refuse to index documents that the server would all reject.
+
+    Raises:
+        ConfigurationError: saying how the routing is named.
+    """
+    if is_required(schema) and not address.routing:
+        raise ConfigurationError(
+            f"{address.location} takes no document without a routing: name the payload field that "
+            "has it, ?routing=FIELD (in Python connect(..., routing='FIELD'))"
+        )
+
+
+def routing_of(payload: Mapping[str, Any], address: IndexAddress) -> str | None:
+    """The routing of a document that is indexed, None if its id routes it."""
+    found = _values(payload, address)
+    return str(found[0]) if found else None
+
+
+def routing_refusal(
+    payload: Mapping[str, Any], schema: Schema, address: IndexAddress
+) -> str | None:
+    """Why a payload has no usable routing, None if it has one or needs none."""
+    found = _values(payload, address)
+    if not found:
+        lacks = f"the payload has no {address.routing!r}, and the index takes no document without"
+        return f"{lacks} a routing" if is_required(schema) else None
+    value = found[0]
+    usable = isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+    if len(found) == 1 and usable:
+        return None
+    what = "several values" if len(found) > 1 else "neither text nor a whole number"
+    return (
+        f"the routing of a document is one text or whole number, and {address.routing!r} is {what}"
+    )
+
+
+def moved(
+    address: IndexAddress, documents: Sequence[EncodedDocument]
+) -> Steps[dict[DocumentId, Rejected]]:
+    """Those that are stored under another routing: they would be stored twice.
+
+    Args:
+        address: of the index.
+        documents: to be indexed.
+    """
+    wanted = {str(item.id): routing_of(item.payload, address) for item in documents}
+    stored = yield from _stored(address, list(wanted))
+    # Without a routing of its own a document is routed by its id.
+    others = {id: at or id for id, at in stored if (at or id) != (wanted.get(id) or id)}
+    return {
+        item.id: Rejected(
+            id=item.id,
+            reason=(
+                "the document is stored under another routing, and would be there twice: delete it "
+                "first"
+            ),
+            detail=f"stored under {others[str(item.id)]!r}, sent with {wanted[str(item.id)]!r}",
+        )
+        for item in documents
+        if str(item.id) in others
+    }
+
+
+def places(address: IndexAddress, ids: Sequence[str]) -> Steps[list[dict[str, str]]]:
+    """What a multi-get has to be asked for, to find documents whatever their routing."""
+    if not address.routing:
+        return [{"_id": id} for id in ids]
+    stored = yield from _stored(address, ids)
+    return [{"_id": id, **({"routing": routing} if routing else {})} for id, routing in stored]
+
+
 def routings(address: IndexAddress, ids: Sequence[str]) -> Steps[list[tuple[str, str]]]:
     """Those of the ids that have a routing of their own, with it; an id may have several.
 
@@ -32,6 +113,18 @@ def routings(address: IndexAddress, ids: Sequence[str]) -> Steps[list[tuple[str,
         address: of the index.
         ids: that were not found where they belong.
     """
+    stored = yield from _stored(address, ids)
+    return [(id, routing) for id, routing in stored if routing]
+
+
+def _values(payload: Mapping[str, Any], address: IndexAddress) -> list[Any]:
+    if not address.routing:
+        return []
+    return [value for value in values_at(payload, address.routing) if value is not None]
+
+
+def _stored(address: IndexAddress, ids: Sequence[str]) -> Steps[list[tuple[str, str]]]:
+    """Each document with one of the ids, with its routing; "" if it has none of its own."""
     found: list[tuple[str, str]] = []
     for start in range(0, len(ids), _ASKED_AT_ONCE):
         portion = list(ids[start : start + _ASKED_AT_ONCE])
@@ -43,7 +136,7 @@ def routings(address: IndexAddress, ids: Sequence[str]) -> Steps[list[tuple[str,
 
 def _routed(answer: Any) -> list[tuple[str, str]]:
     hits = answer["hits"]["hits"]
-    return [(str(hit["_id"]), str(hit["_routing"])) for hit in hits if hit.get("_routing")]
+    return [(str(hit["_id"]), str(hit.get("_routing") or "")) for hit in hits]
 
 
 def not_found(item: Mapping[str, Any]) -> bool:

@@ -17,7 +17,6 @@ from splade_connectors.errors import (
 )
 from splade_connectors.manifest import MANIFEST_KEY
 from splade_lucene.address import IndexAddress
-from splade_lucene.attach.checks import is_data_stream
 from splade_lucene.dialect import Dialect, Kind, Version
 
 # The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
@@ -33,7 +32,7 @@ class Schema:
     """The fields of an index that matter here.
 
     Attributes:
-        index: its concrete name, also when it was asked for by an alias.
+        index: its concrete name, even if it was asked for by an alias.
         field: the sparse field that is meant.
         kind: its type, None when the field is absent.
         marker: whether the marker field is mapped.
@@ -44,6 +43,9 @@ class Schema:
         uuid: tells the index from a later one of the same name.
         mapping: as the server gives it.
         settings: those of the index, as the server gives them.
+        members: the indices behind the name, if there are several of them or the name is a data
+            stream's; they are searched together, and nothing is written. () for one index.
+        write_index: the one of them that an alias sends writes to; "" if there is none.
     """
 
     index: str
@@ -57,6 +59,8 @@ class Schema:
     uuid: str = ""
     mapping: Mapping[str, Any] = dataclasses.field(repr=False)
     settings: Mapping[str, Any] = dataclasses.field(repr=False)
+    members: tuple[str, ...] = ()
+    write_index: str = ""
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -136,19 +140,19 @@ def marker_name(field: str) -> str:
     return f"{field}_marker"
 
 
-def parse_index(answer: Mapping[str, Any], address: IndexAddress) -> Schema:
-    """The schema in the answer of GET /INDEX.
+def parse_index(index: str, found: Mapping[str, Any], address: IndexAddress) -> Schema:
+    """The schema of one index in the answer of GET /NAME.
+
+    Args:
+        index: its name in the answer.
+        found: what the answer has under that name.
+        address: what was asked for.
 
     Raises:
-        SchemaConflict: when an alias names several indices, the field has another type, or a field
-            that is computed at search time has its name.
+        SchemaConflict: when the field has another type, or a field that is computed at search time
+            has its name.
     """
     location, dialect = address.location, address.dialect
-    if len(answer) != 1:
-        names = ", ".join(sorted(answer))
-        what = "a data stream" if all(map(is_data_stream, answer)) else "an alias"
-        raise SchemaConflict(f"{location} is {what} of several indices ({names}); name one")
-    ((index, found),) = answer.items()
     mapping = found.get("mappings") or {}
     properties = mapping.get("properties") or {}
     types = {name: str(entry.get("type", "object")) for name, entry in properties.items()}

@@ -17,22 +17,30 @@ from splade_lucene.schema import check_field_name, check_index_name
 
 DEFAULT_FIELD = "splade"
 
-
 _SERVERLESS_OF_AMAZON = ".aoss.amazonaws.com"
 
 
 def check_transport(target: Target) -> None:
     """Refuse anything but HTTP and HTTPS."""
     scheme = target.scheme
-    if target.host.endswith(_SERVERLESS_OF_AMAZON):
-        raise NotSupported(
-            f"{target}: Amazon OpenSearch Serverless is not supported: it takes signed requests "
-            "only, and has no scroll, no refresh and no updates by query; use an Amazon OpenSearch "
-            "Service domain (HOST.es.amazonaws.com)"
-        )
+    check_supported(target.host, str(target))
     if target.transport not in ("", "https"):
         raise ConfigurationError(
             f"{scheme}+{target.transport} is not known; write {scheme} or {scheme}+https"
+        )
+
+
+def check_supported(host: str, location: str) -> None:
+    """Refuse hosts of Amazon OpenSearch Serverless.
+
+    Raises:
+        NotSupported: saying what it lacks.
+    """
+    if host.endswith(_SERVERLESS_OF_AMAZON):
+        raise NotSupported(
+            f"{location}: Amazon OpenSearch Serverless is not supported: it takes signed requests "
+            "only, and has no scroll, no refresh and no updates by query; use an Amazon OpenSearch "
+            "Service domain (HOST.es.amazonaws.com)"
         )
 
 
@@ -120,7 +128,14 @@ def index_address(
         keys=keys,
         location=str(target),
         dialect=dialect,
+        routing=_routing(target.parameters.get("routing")),
     )
+
+
+def _routing(given: str | None) -> str:
+    if given == "":
+        raise ConfigurationError("routing= names the payload field that routes a document")
+    return given or ""
 
 
 def _kind(given: str | None, dialect: Dialect) -> Kind | None:

@@ -15,6 +15,7 @@ from splade_lucene.backend import LuceneBackend
 from splade_lucene.target import (
     bearer_token,
     certificates,
+    check_supported,
     check_transport,
     index_address,
     user_and_password,
@@ -62,6 +63,8 @@ class OpenSearchAdapter:
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
         """Use the user's client; closing it stays the user's business."""
+        for host in getattr(getattr(client, "transport", None), "hosts", None) or ():
+            check_supported(str(host.get("host")), str(target))
         backend = LuceneBackend(index_address(target, keys, options, OPENSEARCH))
         calls = ClientCalls(client, str(target))
         send = calls.asend if asynchronous else calls.send

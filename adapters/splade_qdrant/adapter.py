@@ -152,6 +152,8 @@ def _opened(
 
 
 def _backend(target: Target, options: ConnectOptions, collection: str) -> QdrantBackend:
+    if "routing" in target.parameters:
+        raise ConfigurationError("routing= is for Elasticsearch and OpenSearch; omit it")
     for name in ("field", "kind"):
         if name in target.parameters:
             raise ConfigurationError(

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from splade_connectors.errors import ConfigurationError
 
 _EXAMPLES = "edge:PATH, qdrant://HOST:6333/COLLECTION, elasticsearch://HOST:9200/INDEX?field=splade"
-_PARAMETERS = {"vector", "dense", "field", "kind"}
+_PARAMETERS = {"vector", "dense", "field", "kind", "routing"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -402,7 +402,7 @@ def test_bad_targets_get_one_sentence(run: Run, server: Server) -> None:
     both = ", ".join(sorted([name, other]))
     for verb in (("attach", *title), ("verify",), ("detach", "--yes")):
         said = sentence(run(verb[0], server.target(alias), *verb[1:]))
-        assert said.endswith(f"is an alias of several indices ({both}); name one")
+        assert f"is an alias of several indices ({both}), which can be searched together" in said
 
 
 @pytest.mark.servers
@@ -457,7 +457,10 @@ def test_a_data_stream_is_refused_and_the_index_behind_it_is_not(run: Run, newes
     )
     both = ", ".join(data_stream(newest, "splade-test-two-indices", 2))
     said = sentence(run("attach", newest.target("splade-test-two-indices"), *title))
-    assert said.endswith(f"is a data stream of several indices ({both}); name one")
+    assert said.endswith(
+        f"is a data stream of several indices ({both}), which can be searched together; to write, "
+        "name one of them"
+    )
     behind = newest.target(index)
     planned = run("attach", behind, *title, "--dry-run")
     assert "note: this is one index of a data stream" in planned.out

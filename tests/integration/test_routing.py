@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from splade_connectors import Store, connect
-from splade_connectors.errors import NotFound
+from splade_connectors import Document, Store, WriteOptions, connect
+from splade_connectors.errors import ConfigurationError, NotFound
 from splade_connectors.testing import HashEncoder
 
 pytestmark = pytest.mark.servers
@@ -35,8 +35,14 @@ class Index:
     name: str
     target: str
 
-    def open(self) -> Store:
-        return connect(self.target, encoder=HashEncoder())
+    def open(self, **parameters: str) -> Store:
+        return connect(self.target, encoder=HashEncoder(), **parameters)
+
+    def routings(self) -> dict[str, str | None]:
+        self.client.post(f"/{self.name}/_refresh")
+        hits = self.client.post(f"/{self.name}/_search", json={"size": 1000}).json()["hits"]["hits"]
+        assert len({hit["_id"] for hit in hits}) == len(hits), "a document is there twice"
+        return {hit["_id"]: hit.get("_routing") for hit in hits}
 
     def create(self, **mapping: Any) -> None:
         properties = {"title": {"type": "text"}, **mapping.pop("properties", {})}
@@ -142,3 +148,99 @@ def test_children_of_a_join(empty: Index) -> None:
         assert store.explain("bread", "a3").score > 0
         of_parent = {"parent_id": {"type": "answer", "id": "q3"}}
         assert [hit.id for hit in store.search("bread", filter=of_parent)] == ["a3"]
+
+
+def tenants(count: int = COUNT, **changes: Any) -> list[Document]:
+    return [
+        Document(
+            id=str(number),
+            text=f"tide number {number}",
+            payload={"owner": {"tenant": f"t{number % 5}"}, "rank": number, **changes},
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("required", [True, False], ids=["required", "optional"])
+def test_documents_are_routed_by_a_field_of_their_payload(empty: Index, required: bool) -> None:
+    empty.create(_routing={"required": required})
+    with empty.open(routing="owner.tenant") as store:
+        assert store.index(tenants()).written == COUNT
+        assert empty.routings() == {str(number): f"t{number % 5}" for number in range(COUNT)}
+        assert store.known(IDS) == IDS
+        assert len(store.search("tide", limit=100)) == COUNT
+        # Indexed again, each is replaced where it is.
+        report = store.index(tenants(rank=-1), options=WriteOptions(replace=True))
+        assert (report.written, report.replaced, store.count()) == (COUNT, COUNT, COUNT)
+        assert store.get(["7"])[0].payload["rank"] == -1
+        store.update("7", payload={"rank": 7})
+        store.delete(["7", "8"])
+    assert empty.routings().keys() == {*IDS} - {"7", "8"}
+
+
+def test_an_unchanged_night_of_routed_documents_sends_nothing(empty: Index) -> None:
+    empty.create(_routing={"required": True})
+    options = WriteOptions(skip_unchanged=True, delete_missing=True, replace=True, most_deleted=1)
+    with empty.open(routing="owner.tenant") as store:
+        assert store.index(tenants(), options=options).written == COUNT
+        night = store.index(tenants(), options=options)
+        assert (night.written, night.unchanged, night.encoded) == (0, COUNT, 0)
+        fewer = store.index(tenants(COUNT - 3), options=options)
+        assert (fewer.unchanged, fewer.deleted) == (COUNT - 3, 3)
+    assert empty.routings().keys() == {*IDS[: COUNT - 3]}
+
+
+def test_a_document_whose_routing_changed_is_not_stored_twice(empty: Index) -> None:
+    empty.create()
+    with empty.open(routing="owner.tenant") as store:
+        store.index(tenants(10))
+        moved = tenants(3, owner={"tenant": "elsewhere"})
+        report = store.index([*moved, *tenants(5)[3:]], options=WriteOptions(replace=True))
+        assert (report.written, report.rejected_count) == (2, 3)
+        assert "is stored under another routing" in report.rejected[0].reason
+        assert empty.routings()["0"] == "t0"
+        store.delete(["0", "1", "2"])
+        assert store.index(moved, options=WriteOptions(replace=True)).written == 3
+    assert empty.routings()["0"] == "elsewhere"
+
+
+def test_what_has_no_usable_routing_is_rejected_before_encoding(empty: Index) -> None:
+    empty.create(_routing={"required": True})
+    owners: list[Any] = [{"tenant": value} for value in (None, "", 1.5, True, ["a", "b"], {"x": 1})]
+    with empty.open(routing="owner.tenant") as store:
+        documents = [
+            Document(id=f"x{number}", text="tide", payload={"owner": owner})
+            for number, owner in enumerate([*owners, {"tenant": 42}, {}])
+        ]
+        report = store.index(documents)
+        assert (report.written, report.encoded, report.rejected_count) == (1, 1, 7)
+        reasons = {rejected.reason for rejected in report.rejected}
+        assert any("takes no document without a routing" in reason for reason in reasons)
+        assert any("neither text nor a whole number" in reason for reason in reasons)
+        assert any("is several values" in reason for reason in reasons)
+    assert empty.routings() == {"x6": "42"}
+
+
+def test_an_index_that_requires_a_routing_says_how_it_is_named(empty: Index) -> None:
+    empty.create(_routing={"required": True})
+    with empty.open() as store, pytest.raises(ConfigurationError, match=r"\?routing=FIELD"):
+        store.index(tenants(1))
+    assert empty.routings() == {}
+
+
+@pytest.mark.parametrize("empty", ["opensearch"], indirect=True)
+def test_children_of_a_join_are_indexed(empty: Index) -> None:
+    empty.create(properties=JOIN)
+    documents = []
+    for number in range(6):
+        relation = {"name": "answer", "parent": f"q{number}"}
+        documents += [
+            Document(id=f"q{number}", text=f"tide {number}", payload={"relation": "question"}),
+            Document(id=f"a{number}", text=f"moon {number}", payload={"relation": relation}),
+        ]
+    with empty.open(routing="relation.parent") as store:
+        assert store.index(documents, options=WriteOptions(replace=True)).written == 12
+        of_parent = {"parent_id": {"type": "answer", "id": "q3"}}
+        assert [hit.id for hit in store.search("moon", filter=of_parent)] == ["a3"]
+    assert empty.routings()["a3"] == "q3"
+    assert empty.routings()["q3"] is None

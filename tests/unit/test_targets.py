@@ -141,7 +141,7 @@ def test_a_target_is_read(text: str, target: Target) -> None:
         ("qdrant://localhost:http/x", "its host or port cannot be read"),
         ("qdrant://localhost:99999/x", "its host or port cannot be read"),
         ("qdrant://[::1/x", "its host or port cannot be read"),
-        ("edge:x?vectr=a", "unknown target parameter 'vectr'; known are dense, field, kind, vect"),
+        ("edge:x?vectr=a", "unknown target parameter 'vectr'; known are dense, field, kind"),
         ("qdrant://localhost/x?api_key=1", "unknown target parameter 'api_key'"),
     ],
 )
@@ -288,6 +288,14 @@ def test_amazons_serverless_is_refused_in_a_sentence(scheme: str) -> None:
     host = "abc.eu-central-1.aoss.amazonaws.com"
     with pytest.raises(NotSupported, match="Amazon OpenSearch Serverless is not supported: it tak"):
         connect(f"{scheme}://{host}/articles")
+
+
+def test_amazons_serverless_is_refused_of_a_client_too() -> None:
+    from opensearchpy import OpenSearch
+
+    hosts = [{"host": "abc.eu-central-1.aoss.amazonaws.com", "port": 443}]
+    with pytest.raises(NotSupported, match="Amazon OpenSearch Serverless is not supported"):
+        connect(OpenSearch(hosts, use_ssl=True), "articles")
 
 
 def test_grpc_has_no_path_before_the_collection() -> None:

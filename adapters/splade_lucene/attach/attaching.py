@@ -39,6 +39,7 @@ from splade_lucene.queries import at_random, holding, marked, with_vector
 from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import marker_name
 from splade_lucene.server import Remembered
+from splade_lucene.together import check_writable
 
 _BYTES_PER_TERM = 24
 _SCRIPT = "for (name in params.names) { ctx._source.remove(name) }"
@@ -66,6 +67,7 @@ class LuceneAttaching:
     def pinned(self, seen: Description) -> Steps[Backend]:
         """Bound to the index itself: an alias may be moved, filtered, or route documents."""
         if seen.schema is None or seen.schema.index == self._address.index:
+            check_writable(seen, self._address)
             return self._at(self._address)
         yield from self._check_behind(seen.schema.index)
         return self._at(replace(self._address, bound=seen.schema.index))
@@ -90,6 +92,7 @@ class LuceneAttaching:
         self, seen: Description, ids: Sequence[DocumentId]
     ) -> Steps[dict[DocumentId, Stamp]]:
         """By multi-get, and a search for those that lost their vector."""
+        check_writable(seen, self._address)
         return stamps(self._address, there(seen, self._address), ids)
 
     def dense_vectors(

@@ -12,6 +12,7 @@ from splade_lucene.answers import asked, check_shards
 from splade_lucene.documents import stamp_of
 from splade_lucene.queries import marked, with_vector
 from splade_lucene.requests import HttpRequest
+from splade_lucene.routing import places
 from splade_lucene.schema import Schema
 
 # Hits of one search: servers give at most 10,000.
@@ -24,7 +25,10 @@ def stamps(
     """As `AttachBackend.stamps`: multi-get sees what has not been refreshed yet."""
     given = {str(id): id for id in ids}
     params = {"_source_includes": schema.marker_field}
-    request = HttpRequest("POST", f"{address.path}/_mget", {"ids": list(given)}, params)
+    docs = yield from places(address, list(given))
+    if not docs:
+        return {}
+    request = HttpRequest("POST", f"{address.path}/_mget", {"docs": docs}, params)
 
     def parse(answer: Any) -> dict[DocumentId, Stamp]:
         return {

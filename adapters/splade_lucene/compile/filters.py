@@ -16,7 +16,17 @@ from splade_connectors.filters import Any as AtLeastOne
 from splade_connectors.filters.conditions import Number, values_of
 from splade_connectors.filters.dates import EARLIEST_MS, LATEST_MS, written
 from splade_lucene.address import IndexAddress
-from splade_lucene.fields import DATES, FLAT, FLOATS, INTEGERS, KEYWORDS, TEXTS, Field, field_at
+from splade_lucene.fields import (
+    DATES,
+    DIFFERS,
+    FLAT,
+    FLOATS,
+    INTEGERS,
+    KEYWORDS,
+    TEXTS,
+    Field,
+    field_at,
+)
 
 Query = dict[str, Any]
 
@@ -89,6 +99,8 @@ class Fields:
             self._refuse(found, "kept out of the index (dynamic or enabled: false): map it")
         if found.beside:
             self._refuse(found, f"no field of the documents: name {found.beside!r}")
+        if found.type == DIFFERS:
+            self._refuse(found, f"{DIFFERS}: search one of them, or {_OWN}")
         if found.state == "unmapped":
             return _NOTHING  # no document has it
         match condition:
