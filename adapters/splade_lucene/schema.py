@@ -127,7 +127,7 @@ def check_field_name(name: str) -> None:
         )
     if _is_too_long(name):
         raise ConfigurationError(
-            f"the field name {name!r} is refused: it has more than {_MOST_BYTES} bytes"
+            f"the field name {name!r} is refused: it is longer than {_MOST_BYTES} bytes"
         )
 
 

@@ -1,4 +1,4 @@
-"""Entry points: targets and clients become a backend with its sender."""
+"""Entry points: turn a target or a client into a backend and its sender."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EdgeAdapter:
 
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
-        """Prepare the engine; the folder is opened at the first request."""
+        """Prepare the engine; the first request opens the folder."""
         engine = EdgeEngine(_folder(target), str(target))
         backend = _backend(target, options, collection="")
         if not asynchronous:
@@ -52,24 +52,26 @@ class EdgeAdapter:
     def wrap(
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
-        """There are no clients of the embedded engine."""
-        raise ConfigurationError("an embedded store is opened by its path: connect('edge:PATH')")
+        """Refuse: the embedded engine has no client objects."""
+        raise ConfigurationError("open an embedded store by its path: connect('edge:PATH')")
 
 
 def _folder(target: Target) -> Path:
-    """The folder of an embedded store, wherever this process changes to later on.
+    """The absolute folder of an embedded store: the working directory may change later.
 
     Raises:
-        ConfigurationError: when no file system can have a folder of that name.
+        ConfigurationError: when no file system allows a folder of that name.
     """
     if "\0" in target.path:
-        raise ConfigurationError("the path after edge: holds a null character: no folder has one")
+        raise ConfigurationError(
+            "the path after edge: contains a null character, which no folder name may have"
+        )
     try:
         return Path(target.path).expanduser().absolute()
     except RuntimeError as error:
         raise ConfigurationError(
-            f"{target} begins with the home of a user who is not known here; for a folder of that "
-            f"name write edge:./{target.path}"
+            f"{target} begins with the home directory of a user unknown on this machine; for a "
+            f"folder of that name write edge:./{target.path}"
         ) from error
 
 
@@ -80,19 +82,20 @@ class QdrantAdapter:
 
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
-        """Make a client; it sends nothing yet."""
+        """Create a client; nothing is sent yet."""
         library = require("qdrant_client", "qdrant", "a qdrant:// target")
         if target.transport not in _PORTS:
             raise ConfigurationError(
-                f"qdrant+{target.transport} is not known; write qdrant, qdrant+https or qdrant+grpc"
+                f"unknown scheme qdrant+{target.transport}: write qdrant, qdrant+https or "
+                "qdrant+grpc"
             )
         kind = library.AsyncQdrantClient if asynchronous else library.QdrantClient
         key = _api_key(target, options)
         proxy = proxy_in_plain_sight(target.host) if key and target.transport != "https" else None
         if proxy:
             warnings.warn(
-                f"the API key goes to the proxy {proxy} as plain text: write qdrant+https://, or "
-                f"name {target.host} in NO_PROXY",
+                f"the API key is sent to the proxy {proxy} as plain text: write qdrant+https://, "
+                f"or list {target.host} in NO_PROXY",
                 stacklevel=2,
             )
         client = kind(
@@ -109,21 +112,22 @@ class QdrantAdapter:
     def wrap(
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
-        """Use the user's client; closing it stays the user's business."""
+        """Use the caller's client, which the caller closes."""
         return _opened(client, target, options, asynchronous, does_nothing(asynchronous))
 
 
 def _api_key(target: Target, options: ConnectOptions) -> str | None:
-    """Arguments win over the URL, the URL over the environment."""
+    """The API key: the argument overrides the URL, and the URL overrides the environment."""
     key = options.api_key or target.password or os.environ.get("QDRANT_API_KEY")
     return check_header(key, "the API key") if key else None
 
 
 def _tls(target: Target, options: ConnectOptions) -> dict[str, Any]:
-    """What httpx verifies with, where files were named."""
+    """The TLS settings of httpx, if certificate files were given."""
     if options.bearer_token:
         raise ConfigurationError(
-            "Qdrant takes API keys, and JSON web tokens in their place: QDRANT_API_KEY, or api_key"
+            "Qdrant takes no bearer token: pass the API key or JSON web token as api_key, or in "
+            "QDRANT_API_KEY"
         )
     check_files(target, options)
     named = options.ca_certs or options.client_cert
@@ -135,7 +139,7 @@ def _address(target: Target) -> dict[str, Any]:
     if target.transport == "grpc":
         if target.prefix:
             raise ConfigurationError(
-                f"{target}: gRPC has no paths before the collection; write qdrant:// or "
+                f"{target}: gRPC has no path prefix before the collection; write qdrant:// or "
                 "qdrant+https://"
             )
         return {"host": target.host, "grpc_port": port, "prefer_grpc": True}
@@ -157,7 +161,7 @@ def _backend(target: Target, options: ConnectOptions, collection: str) -> Qdrant
     for name in ("field", "kind"):
         if name in target.parameters:
             raise ConfigurationError(
-                f"{name}= is for Elasticsearch; Qdrant's sparse vector is named by vector=NAME"
+                f"{name}= is for Elasticsearch; on Qdrant name the sparse vector with vector=NAME"
             )
     vector = target.parameters.get("vector", DEFAULT_VECTOR)
     check_vector_name(vector)

@@ -1,4 +1,4 @@
-"""Which sparse vector of which collection is meant; it never changes."""
+"""The address of one sparse vector in one collection; immutable."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from splade_qdrant.requests import Operation, QdrantRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Address:
-    """A sparse vector, as users or another part of this package name it.
+    """A sparse vector, as users or other parts of this package name it.
 
     Attributes:
-        collection: its name; "" for an embedded shard, which holds only one.
-        vector: what users call the sparse vector; it stands for another one after the model was
-            replaced.
-        exactly: `vector` is the vector's own name, and stands for nothing else.
-        dense: name of the dense vector that documents' unnamed ones go to.
+        collection: name of the collection; "" for an embedded shard, which holds only one.
+        vector: the users' name for the sparse vector; after a model swap it refers to another one.
+        exactly: whether `vector` is the stored name, never redirected.
+        dense: name of the dense vector that stores the documents' unnamed one.
         location: the target, for messages.
-        manifest_file: where the manifest is kept instead of in the collection's metadata.
+        manifest_file: file that holds the manifest instead of the collection's metadata.
     """
 
     collection: str
@@ -33,7 +32,7 @@ class Address:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether it is a shard in this process."""
+        """Whether the collection is a shard embedded in this process."""
         return not self.collection
 
     def request(self, operation: Operation, body: Mapping[str, Any] | None = None) -> QdrantRequest:

@@ -47,16 +47,16 @@ from splade_qdrant.paging import search_page
 from splade_qdrant.prepare import prepare, write_manifest
 from splade_qdrant.text_index import QdrantTextIndexing
 
-# JSON spends about this many bytes on one term: "29871," and "1.2345678901234567,".
+# One term takes about this many bytes of JSON: "29871," and "1.2345678901234567,".
 _BYTES_PER_TERM = 28
 
 
 class QdrantBackend:
-    """A collection and a sparse vector in it.
+    """A sparse vector of a collection.
 
     Args:
-        address: which.
-        server: what is known of the server; shared with the backends of other collections there.
+        address: of the sparse vector.
+        server: what is known about the server; shared with the backends of its other collections.
     """
 
     def __init__(self, address: Address, server: Server) -> None:
@@ -70,13 +70,13 @@ class QdrantBackend:
         self.hybrid: HybridBackend | None = QdrantHybrid(address, server, at)
         self.attaching: AttachBackend | None = QdrantAttaching(address, server, self, at)
         self.text_indexing: TextIndexBackend | None = QdrantTextIndexing(address, server)
-        # The embedded engine can add a vector to whatever exists: nothing need be copied.
+        # The embedded engine can add a vector to an existing shard: no copy is needed.
         self.copying: CopyBackend | None = (
             None if address.is_embedded else QdrantCopying(address, server, at)
         )
 
     def describe(self) -> Steps[Description]:
-        """Version, vectors and manifest: one request, and one for the version at first."""
+        """Version, vectors and manifest: one request, plus one for the version the first time."""
         return (yield from look(self.address, self._server))
 
     def prepare(
@@ -87,7 +87,7 @@ class QdrantBackend:
         *,
         write_manifest: bool,
     ) -> Steps[Description]:
-        """Create what is absent. As `Backend.prepare`."""
+        """Create what is missing, as `Backend.prepare`."""
         return (
             yield from prepare(
                 self.address,
@@ -100,20 +100,20 @@ class QdrantBackend:
         )
 
     def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
-        """Into the manifest file, or into our part of the metadata as it is now."""
+        """Write to the manifest file, or to this package's part of the current metadata."""
         return (yield from write_manifest(self.address, self._server, manifest))
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """Wrong dense vectors, reserved keys, values that are not JSON."""
+        """Why the document would be refused: dense vectors, reserved keys, too many terms."""
         schema = schema_of(seen, self.address)
         return document_reason(document, schema, seen.vector, self.address.dense)
 
     def key_of(self, id: DocumentId) -> DocumentId:
-        """As `Backend.key_of`: a UUID is one point, however it is spelled."""
+        """As `Backend.key_of`: a UUID is the same point in every spelling."""
         return point_id(id)
 
     def size(self, document: EncodedDocument) -> int:
-        """About how many bytes the point takes."""
+        """Approximate size of the point in bytes."""
         dense = sum(len(values) for values in document.document.dense_vectors().values())
         payload = len(json.dumps(document.payload))
         return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
@@ -121,7 +121,7 @@ class QdrantBackend:
     def write(
         self, seen: Description, documents: Sequence[EncodedDocument]
     ) -> Steps[list[Outcome]]:
-        """Upsert the points, and wait: with wait=false Qdrant drops bad ones behind a 200."""
+        """Upsert the points and wait: with wait=false Qdrant answers 200 and drops invalid ones."""
         mark = is_marked(schema_of(seen, self.address).metadata, seen.vector)
         dense = self.address.dense
         points = [point(document, seen.vector, dense, mark=mark) for document in documents]
@@ -136,7 +136,7 @@ class QdrantBackend:
         vector: SparseVector | None,
         marker: str,
     ) -> Steps[None]:
-        """Set these payload keys, and the sparse vector; dense vectors are not touched."""
+        """Set these payload keys and the sparse vector; dense vectors stay untouched."""
         schema, changed = schema_of(seen, self.address), dict(payload)
         reason = changes_reason(payload)
         if reason is None and vector is not None:
@@ -149,12 +149,12 @@ class QdrantBackend:
         if vector is not None:
             points = [{"id": point_id(id), "vector": {seen.vector: changed_json(vector)}}]
             operations.append({"update_vectors": {"points": points}})
-        # In one request, and the payload first: where it is refused, the old vector stays.
+        # One request, payload first: if the server refuses the payload, the old vector stays.
         yield self.address.request("batch_update", {"operations": operations})
         yield from self.refresh()
 
     def refresh(self) -> Steps[None]:
-        """Flush an embedded shard; a server has applied what it acknowledged."""
+        """Flush an embedded shard; a server has already applied what it acknowledged."""
         if self.address.is_embedded:
             yield self.address.request("flush")
 
@@ -167,14 +167,14 @@ class QdrantBackend:
         return compiled(collection, seen.vector, query, options, most, filterable)
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the query; more for groups, or where equal scores lie across the page's ends."""
+        """Send the query; send more for groups, or if equal scores straddle a page boundary."""
         if isinstance(plan, GroupedPlan):
             return (yield from search_groups(self.address, plan))
         assert isinstance(plan, SearchPlan)
         return (yield from search_page(self.address, plan))
 
     def total(self, plan: Plan) -> Steps[Total]:
-        """The points of the query without a page; of more than so many, that there are more."""
+        """Count the points that match the query, up to `MOST_COUNTED`; `exact` below that."""
         assert isinstance(plan, SearchPlan)
         most = min(MOST_COUNTED, plan.most or MOST_COUNTED)
         body = {name: value for name, value in plan.body.items() if name != "offset"}
@@ -202,7 +202,7 @@ class QdrantBackend:
         return [found[str(point)] for point in points if str(point) in found]
 
     def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Retrieve the points, and nothing of them."""
+        """Retrieve the ids only."""
         points = {str(point_id(id)): id for id in ids}
         body = {"ids": [point_id(id) for id in ids], "with_payload": False, "with_vector": False}
         answer = yield self.address.request("retrieve", body)
@@ -215,13 +215,13 @@ class QdrantBackend:
         yield from self.refresh()
 
     def documents(self, seen: Description) -> Steps[int]:
-        """Points, counted exactly."""
+        """The exact number of points."""
         schema_of(seen, self.address)
         answer = yield self.address.request("count", {"filter": {}, "exact": True})
         return int(answer["count"])
 
     def count(self, seen: Description) -> Steps[int]:
-        """Points that have the vector, counted exactly."""
+        """The exact number of points that have the vector."""
         if seen.vector not in schema_of(seen, self.address).sparse:
             return 0
         has_vector = {"must": [{"has_vector": seen.vector}]}

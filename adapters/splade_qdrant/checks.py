@@ -1,4 +1,4 @@
-"""Why Qdrant would refuse a document, or change it in silence. Pure."""
+"""Why Qdrant would refuse a document, or silently change it. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from splade_qdrant.schema import Schema
 def document_reason(
     document: EncodedDocument, schema: Schema, vector_name: str, dense_name: str
 ) -> str | None:
-    """Wrong dense vectors, too many terms, a payload that is refused; None for none of these."""
+    """Why Qdrant would refuse the document (dense vector, terms or payload); None if it is fine."""
     for name, values in document.document.dense_vectors().items():
         reason = _dense_reason(schema, name or dense_name, len(values))
         if reason:
@@ -23,17 +23,17 @@ def document_reason(
 
 
 def changes_reason(payload: Mapping[str, Any]) -> str | None:
-    """Why these fields cannot be stored, None when nothing is known against them."""
+    """Why these fields cannot be stored; None if no reason is known."""
     return _reserved_reason(payload)
 
 
 def terms_reason(schema: Schema, vector_name: str, vector: SparseVector) -> str | None:
-    """Whether strict mode allows so many terms."""
+    """Why strict mode refuses the vector; None if it allows that many terms."""
     most = schema.max_terms(vector_name)
     if most is None or len(vector) <= most:
         return None
     return (
-        f"its vector has {len(vector)} terms, and the collection's strict mode allows {most}: "
+        f"its vector has {len(vector)} terms, but the collection's strict mode allows {most}: "
         f"--prune-top-k {most} keeps the heaviest"
     )
 
@@ -46,7 +46,7 @@ def _dense_reason(schema: Schema, name: str, dimensions: int) -> str | None:
         return f"the collection has no dense vector {shown}; it has {names}"
     if dimensions != known[name]:
         return (
-            f"the dense vector {shown} has {dimensions} dimensions, the collection's has "
+            f"the dense vector {shown} has {dimensions} dimensions, but the collection's has "
             f"{known[name]}"
         )
     return None
@@ -56,4 +56,4 @@ def _reserved_reason(payload: Mapping[str, Any]) -> str | None:
     reserved = reserved_key(payload)
     if reserved is None:
         return None
-    return f"the payload has the key {reserved!r}, which is used here; rename it"
+    return f"the payload key {reserved!r} is reserved by splade-connectors; rename it"

@@ -1,4 +1,4 @@
-"""Sends requests through qdrant-client: REST, gRPC or local mode, blocking or awaited."""
+"""Send requests through qdrant-client: REST, gRPC or local mode, blocking or awaited."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF_THE_SERVER = ("version", "collections", "aliases", "switch_alias")
 
 
 class ClientCalls:
-    """Translates requests into calls of a client, and their results back into JSON.
+    """Translates requests into client calls, and their results back into JSON.
 
     Args:
         client: a `QdrantClient` or an `AsyncQdrantClient`.
@@ -42,7 +42,7 @@ class ClientCalls:
             (getattr(remote, "_rest_headers", None) or {}).get("api-key"),
         )
         self._models = require("qdrant_client", "qdrant", "Qdrant").models
-        # Local mode is not made for several threads; HTTP and gRPC connections are.
+        # Local mode is not thread-safe; HTTP and gRPC connections are.
         kind = type(remote).__name__
         self._is_local = kind in ("QdrantLocal", "AsyncQdrantLocal")
         blocking = kind == "QdrantLocal"
@@ -53,24 +53,24 @@ class ClientCalls:
         try:
             with self._turn:
                 return self._parse(request, self._call(request))
-        except Exception as error:  # several transports, each with classes of its own
+        except Exception as error:  # every transport raises its own classes
             failure = self._failure(request, error)
         if failure is not None:
             raise failure
         return None
 
     async def asend(self, request: QdrantRequest) -> Any:
-        """Execute with an awaiting client."""
+        """Execute with an async client."""
         try:
             return self._parse(request, await self._call(request))
-        except Exception as error:  # several transports, each with classes of its own
+        except Exception as error:  # every transport raises its own classes
             failure = self._failure(request, error)
         if failure is not None:
             raise failure
         return None
 
     def _failure(self, request: QdrantRequest, error: Exception) -> SpladeConnectorsError | None:
-        """What is to be raised, None if all is well in spite of the error."""
+        """The error to raise; None if the request has succeeded despite the error."""
         if isinstance(error, SpladeConnectorsError):
             return error
         mask = self._secrets.masked
@@ -80,17 +80,17 @@ class ClientCalls:
         )
         if sent and isinstance(known, RequestRejected):
             known.detail = str(from_client(error, self.location, mask))
-        # The collection is there: made by an earlier try whose answer got lost, or by another
-        # process. Whether it fits is checked next, as with any that exists.
+        # The collection exists: created by an earlier attempt whose response was lost, or by
+        # another process. The caller checks next whether it fits, as for any existing collection.
         conflict = isinstance(known, RequestRejected) and known.status == 409
         if request.operation == "create" and conflict:
             return None
-        # What pydantic says of an answer quotes it, payloads and all.
+        # pydantic's messages quote the response, payloads included.
         quoted = sent or _is_of_pydantic(error)
         return self._secrets.caused(known, error, quoted=quoted)
 
     def _call(self, request: QdrantRequest) -> Any:
-        """The client's result, or its awaitable."""
+        """The client's result, or an awaitable of it."""
         name, arguments = getattr(self, f"_{request.operation}")(request.body)
         method = getattr(self.client, name)
         if request.operation in _OF_THE_SERVER:
@@ -101,7 +101,7 @@ class ClientCalls:
         try:
             return self._plain(request, result)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise no_qdrant(self.location) from None  # what Python says may quote a payload
+            raise no_qdrant(self.location) from None  # Python's message may quote a payload
 
     def _plain(self, request: QdrantRequest, result: Any) -> Any:
         match request.operation:
@@ -128,7 +128,7 @@ class ClientCalls:
                 return None
 
     def _local_indexes(self, request: QdrantRequest) -> dict[str, Any]:
-        """Local mode keeps the text indexes that score, and shows none of them [1.20.0]."""
+        """The scoring text indexes of local mode, which keeps but never reports them [1.20.0]."""
         if not self._is_local:
             return {}
         found = self.client._client._get_collection(request.collection or self._collection)
@@ -152,18 +152,18 @@ class ClientCalls:
             name: models.VectorParams.model_validate(params)
             for name, params in body["vectors"].items()
         }
-        # The unnamed vector is configured by itself, not as one of several.
+        # The unnamed vector is configured alone, not as one of several.
         vectors = dense[""] if set(dense) == {""} else dense
         sparse = {name: models.SparseVectorParams() for name in body["sparse_vectors"]}
         arguments = {"vectors_config": vectors, "sparse_vectors_config": sparse}
-        # Servers before 1.16 have none, and clients before 1.16 no such argument.
+        # Servers before 1.16 have no metadata, and clients before 1.16 lack the argument.
         metadata = {"metadata": dict(body["metadata"])} if body.get("metadata") else {}
         return "create_collection", {**arguments, **metadata}
 
     def _add_sparse_vector(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if not hasattr(self._models, "SparseVectorNameConfig"):
             raise NotSupported(
-                "this qdrant-client cannot add a vector to a collection that exists: "
+                "this qdrant-client cannot add a vector to an existing collection: "
                 "pip install -U 'qdrant-client>=1.18'"
             )
         config = self._models.SparseVectorNameConfig(sparse=self._models.SparseVectorConfig())
@@ -200,7 +200,7 @@ class ClientCalls:
 
     def _query_request(self, body: Mapping[str, Any]) -> Any:
         if "filter" in body:
-            self._filter(body["filter"])  # a sentence for a filter that is none
+            self._filter(body["filter"])  # a readable error for an invalid filter
         if not hasattr(self._models, "TextQuery") and has_text_query(body):
             raise _client_too_old()
         return self._models.QueryRequest.model_validate(body)
@@ -225,7 +225,7 @@ class ClientCalls:
         return "get_collections", {}
 
     def _create_like(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """With the settings of another collection, and one more sparse vector."""
+        """Create with the settings of another collection, plus one sparse vector."""
         models, config = self._models, body["config"]
         params = config["params"]
         sparse = {**(params.get("sparse_vectors") or {}), body["add_sparse_vector"]: {}}
@@ -273,7 +273,7 @@ class ClientCalls:
             operations.append(models.DeleteAliasOperation(delete_alias=deleted))
         created = models.CreateAlias(collection_name=body["to"], alias_name=body["alias"])
         operations.append(models.CreateAliasOperation(create_alias=created))
-        # Both in one request, so that the alias is never away.
+        # Both in one request, so that the alias never disappears.
         return "update_collection_aliases", {"change_aliases_operations": operations}
 
     def _delete(self, body: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -311,8 +311,8 @@ class ClientCalls:
     def _filter(self, condition: Mapping[str, Any]) -> Any:
         try:
             return self._models.Filter.model_validate(condition)
-        except ValueError as error:  # pydantic's, with a line for each kind of condition
-            raise ConfigurationError(f"this is not a Qdrant filter: {dict(condition)!r}") from error
+        except ValueError as error:  # pydantic's, with one line per kind of condition
+            raise ConfigurationError(f"not a Qdrant filter: {dict(condition)!r}") from error
 
 
 def _client_too_old() -> NotSupported:
@@ -337,7 +337,7 @@ _COPIED_PARAMS = (
 
 
 def _vectors_config(models: Any, given: Any) -> Any:
-    """One unnamed vector, or several by name."""
+    """The configuration of one unnamed vector, or of several by name."""
     if not given:
         return {}
     if "size" in given and "distance" in given:
@@ -346,7 +346,7 @@ def _vectors_config(models: Any, given: Any) -> Any:
 
 
 def _diff(kind: Any, given: Mapping[str, Any] | None) -> Any:
-    """A configuration as what is to be set; what this kind does not know is left out."""
+    """A configuration as a client model, without the settings that this model does not know."""
     if not given:
         return None
     known = {name: value for name, value in given.items() if name in kind.model_fields}
@@ -367,7 +367,7 @@ def _quantization(models: Any, given: Mapping[str, Any] | None) -> Any:
 
 
 def _operation(models: Any, given: Mapping[str, Any]) -> Any:
-    """One change of a batch."""
+    """One operation of a batch."""
     match given:
         case {"set_payload": change}:
             return models.SetPayloadOperation(set_payload=models.SetPayload.model_validate(change))
@@ -378,7 +378,7 @@ def _operation(models: Any, given: Mapping[str, Any]) -> Any:
 
 
 def _scored(point: Any) -> dict[str, Any]:
-    """A point that a query found; dumping the model would take ten times as long."""
+    """A scored point as JSON; dumping the model would take ten times as long."""
     id = point.id if isinstance(point.id, int) else str(point.id)
     found = {"id": id, "score": point.score, "payload": point.payload}
     return found if point.vector is None else {**found, "vector": _json(point)["vector"]}

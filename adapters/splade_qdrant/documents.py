@@ -1,4 +1,4 @@
-"""Documents to points, points to documents."""
+"""Convert documents to points, and points to documents."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from splade_connectors.documents import DocumentId, EncodedDocument, Stamp, Stor
 from splade_connectors.errors import InvalidVector
 from splade_connectors.vectors import SparseVector
 
-# Qdrant's own ids are integers and UUIDs; any other id is kept in the payload under this key.
+# Qdrant's point ids are integers and UUIDs; any other id is kept in the payload under this key.
 ID_KEY = "_splade_id"
 
-# What a vector was made of, where the owner wants it marked: the name of the vector follows.
+# Prefix of the payload key of a vector's marker, if markers are on; the vector's name follows.
 MARKER_PREFIX = "_splade_marker_"
 
-# Other characters would have to be quoted where a payload key is asked for by its path.
+# Other characters would have to be quoted in a path to a payload key.
 _UNSAFE = re.compile("[^A-Za-z0-9_-]")
 
-# The last index there is. A query that has it finds the mark with the lightest weight of all.
+# The largest index. A query with it would match the placeholder, at the smallest possible weight.
 NO_TERMS = 2**32 - 1
 _LIGHTEST = float(np.finfo(np.float32).tiny)
 
-# Fixed forever: the point id of a document must be the same in every run and every version.
+# Never change this: a document's point id must be the same in every run and every version.
 _POINT_ID_NAMESPACE = uuid.UUID("6c1d2f0a-0d3b-5c55-9b50-5b1f6a3f9e11")
 
 _INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
@@ -34,7 +34,7 @@ _INTEGER_NAMESPACE = uuid.uuid5(_POINT_ID_NAMESPACE, "")  # no text id is empty
 _LARGEST_POINT_ID = 2**64 - 1
 
 _HYPHENED = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-# uuid.UUID itself takes a great deal more: signs, underscores, and hyphens anywhere.
+# uuid.UUID itself accepts far more: signs, underscores, and hyphens anywhere.
 _UUID = re.compile(
     rf"(?P<plain>[0-9a-f]{{32}})|(?:(?P<open>{{)|urn:uuid:)?(?P<hyphened>{_HYPHENED})(?(open)}})",
     re.IGNORECASE | re.ASCII,
@@ -44,9 +44,9 @@ _UUID = re.compile(
 def point_id(value: DocumentId) -> int | str:
     """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
 
-    Integers from 0 to 2^64 - 1 and UUIDs are themselves, however a UUID is spelled; anything else
-    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run; that of
-    integers is another one, so that -3 and "-3" are two documents.
+    Integers from 0 to 2^64 - 1 and UUIDs in any spelling stand for themselves; anything else
+    becomes the UUIDv5 of its text in a fixed namespace (RFC 9562), the same in every run. Integers
+    have their own namespace, so that -3 and "-3" are two documents.
     """
     if isinstance(value, int):
         if 0 <= value <= _LARGEST_POINT_ID:
@@ -56,16 +56,16 @@ def point_id(value: DocumentId) -> int | str:
 
 
 def uuid_in(text: str) -> str | None:
-    """The UUID that a text is, in lower case and with hyphens; None for any other text.
+    """The text as a UUID in lower case with hyphens; None if it is not a UUID.
 
-    The spellings are those that Qdrant takes for one: with hyphens or without, in braces, as a URN,
-    in lower and upper case.
+    Accepts the spellings that Qdrant accepts: with or without hyphens, in braces, as a URN, in
+    lower or upper case.
     """
     found = _UUID.fullmatch(text)
     return str(uuid.UUID(found["hyphened"] or found["plain"])) if found else None
 
 
-# Beyond 64 bits; Python reads no more digits than that without being asked to.
+# An integer beyond 64 bits; by default Python parses at most 4,300 digits.
 _INTEGER = re.compile("-?[0-9]{1,4300}")
 
 _INT64 = range(-(2**63), 2**63)
@@ -74,7 +74,7 @@ _INT64 = range(-(2**63), 2**63)
 def point(
     document: EncodedDocument, vector_name: str, dense_name: str, *, mark: bool = False
 ) -> dict[str, Any]:
-    """The point of a document, as JSON; where points are marked, with its stamp."""
+    """The point of a document as JSON; with its stamp if points are marked."""
     stamp = {marker_key(vector_name): document.stamp.to_text()} if mark else {}
     return {
         "id": point_id(document.id),
@@ -90,21 +90,21 @@ def point(
 
 
 def sparse_json(vector: SparseVector) -> dict[str, Any]:
-    """A sparse vector as JSON. Python floats hold each float32 exactly."""
+    """A sparse vector as JSON. Python floats represent each float32 exactly."""
     return {"indices": vector.indices.tolist(), "values": vector.values.tolist()}
 
 
 def changed_json(vector: SparseVector) -> dict[str, Any]:
-    """A sparse vector of a point that is there: one without terms is marked by a term of no model.
+    """The new sparse vector of an existing point; an empty one becomes a placeholder term.
 
-    Servers refuse to change a point's vector into an empty one [1.18.3], and only a vector tells
-    that the point has been seen. Points that are written whole may have an empty one.
+    Servers refuse to replace a point's vector with an empty one [1.18.3], and only a vector shows
+    that the point was processed. Points that are written whole may have an empty one.
     """
     return sparse_json(vector) if len(vector) else {"indices": [NO_TERMS], "values": [_LIGHTEST]}
 
 
 def id_payload(id: DocumentId) -> dict[str, Any]:
-    """What to keep in the payload so that the id comes back."""
+    """The payload entry that preserves the original id; {} if the point id is the original."""
     if point_id(id) == id:
         return {}
     # Numbers beyond 64 bits would come back as floats.
@@ -112,30 +112,30 @@ def id_payload(id: DocumentId) -> dict[str, Any]:
 
 
 def marker_key(vector_name: str) -> str:
-    """The payload key of the marker of a vector."""
+    """The payload key of a vector's marker."""
     name = _UNSAFE.sub(lambda found: f"-{ord(found[0]):x}-", vector_name)
     return f"{MARKER_PREFIX}{name}"
 
 
 def stamp_of(found: Mapping[str, Any], vector_name: str) -> Stamp:
-    """What is marked in a point; an empty stamp if nothing is, or something else."""
+    """The stamp in a point's marker; an empty stamp if there is none or it is not valid."""
     kept = (found.get("payload") or {}).get(marker_key(vector_name))
     return Stamp.parse(kept) if isinstance(kept, str) else Stamp()
 
 
 def payload_selector(keys: Sequence[str]) -> list[str] | bool:
-    """What to ask for to get these payload keys: all of it where one would have to be quoted."""
+    """The selector for these payload keys: the whole payload if one would have to be quoted."""
     return True if any(map(_UNSAFE.search, keys)) else list(keys)
 
 
 def reserved_key(payload: Mapping[str, Any]) -> str | None:
-    """The first key of a payload that is ours, None without one."""
+    """The first payload key reserved by this package; None if there is none."""
     ours = (key for key in payload if key == ID_KEY or str(key).startswith(MARKER_PREFIX))
     return next(ours, None)
 
 
 def original_id(found: Mapping[str, Any]) -> DocumentId:
-    """The id of the document in a point: the point's own if what is kept is not ours."""
+    """The document id of a point: the point id, unless the payload holds a valid original id."""
     payload = found["payload"]
     match payload.get(ID_KEY) if payload else None:
         case str() as kept if kept:  # nearly always
@@ -151,14 +151,14 @@ def original_id(found: Mapping[str, Any]) -> DocumentId:
 
 
 def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list[Mapping[str, Any]]:
-    """Scored points of a page, ties by the document's id as text.
+    """The scored points of a page, with ties ordered by the document's id as text.
 
-    Looks at nothing but the points that are in the page, or tied with it.
+    Reads only the points of the page and those tied with its ends.
 
     Args:
-        found: by descending score, as the server gives them.
+        found: points by descending score, as the server returns them.
         offset: points before the page.
-        limit: most points of the page.
+        limit: maximum number of points in the page.
     """
     first, last = min(offset, len(found)), min(offset + limit, len(found))
     if first == last:
@@ -175,14 +175,14 @@ def page_of(found: Sequence[Mapping[str, Any]], offset: int, limit: int) -> list
 
 
 def in_order(points: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Points that come by descending score, with ties by the document's id as text."""
+    """Order ties by the document's id as text; the points come by descending score."""
     if len({point["score"] for point in points}) < len(points):
         points.sort(key=lambda point: (-point["score"], str(original_id(point))))
     return points
 
 
 def payload_of(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The document's payload in a point: without what is ours."""
+    """The document's payload in a point, without this package's own keys."""
     payload = found["payload"] or {}
     return {
         key: value
@@ -192,7 +192,7 @@ def payload_of(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dense_of(found: Mapping[str, Any]) -> dict[str, list[float]]:
-    """The dense vectors in a point that was read with vectors; an unnamed one is called ''."""
+    """The dense vectors of a point that was read with its vectors; the unnamed one under ''."""
     vectors = found.get("vector")
     named = vectors if isinstance(vectors, Mapping) else {"": vectors}
     return {name: list(values) for name, values in named.items() if isinstance(values, list)}
@@ -207,14 +207,14 @@ def stored(found: Mapping[str, Any], vector_name: str) -> StoredDocument:
 
 
 def _sparse(raw: Mapping[str, Any]) -> SparseVector:
-    """The vector without what is not a term: weights that others wrote, and our mark for none."""
+    """The vector without non-terms: weights <= 0 that others wrote, and the placeholder term."""
     indices, values = raw["indices"], raw["values"]
     if len(indices) == 1 and indices[0] == NO_TERMS and values[0] <= _LIGHTEST:
         return SparseVector.empty()
     if len(indices) != len(values):
         raise InvalidVector(
-            f"a stored sparse vector has {len(indices)} indices and {len(values)} values: what "
-            "answers is not Qdrant"
+            f"a stored sparse vector has {len(indices)} indices but {len(values)} values: the "
+            "server is not Qdrant"
         )
     pairs = zip(indices, values, strict=True)
     vector, _ = SparseVector.from_pairs((index, value) for index, value in pairs if value > 0)

@@ -1,4 +1,4 @@
-"""What qdrant-client and the engine raise, as this package's errors."""
+"""Convert errors of qdrant-client and the engine to this package's errors."""
 
 from __future__ import annotations
 
@@ -34,38 +34,40 @@ _GRPC_STATUS = {
     "FAILED_PRECONDITION": 400,
 }
 
-# What gRPC says of a port that speaks something else, in old and new versions.
+# gRPC's messages about a port that speaks another protocol, in old and new versions.
 _NO_GRPC = ("Failed parsing HTTP/2", "http1.x server", "http2 header with status: 404")
 
-# Why gRPC got no connection at all.
+# gRPC's messages if it got no connection at all.
 _NO_CONNECTION = ("failed to connect", "DNS resolution failed")
 
 
 def as_it_is(text: str) -> str:
-    """Where there is nothing to take out of a server's words."""
+    """The text unchanged: for messages that cannot quote a document."""
     return text
 
 
 def from_client(
     error: Exception, location: str, say: Callable[[str], str] = as_it_is
 ) -> SpladeConnectorsError:
-    """The error of a client call, whichever transport it came over.
+    """The error of a client call, over any transport.
 
     Args:
-        error: what qdrant-client raised.
+        error: as raised by qdrant-client.
         location: the target, for messages.
-        say: takes out of a text what is not to be shown.
+        say: removes from a text what must not be shown.
     """
     kind = type(error).__name__
     if kind == "UnexpectedResponse":
         return _from_response(error, location, say)
     if kind == "ResourceExhaustedResponse":
         wait = float(getattr(error, "retry_after_s", 0) or 0)
-        return Unavailable(f"{location} asks to slow down: {say(_line(error))}", retry_after_s=wait)
+        return Unavailable(
+            f"{location} asks the client to slow down: {say(_line(error))}", retry_after_s=wait
+        )
     if kind == "QdrantException" and "Retry-After" in str(error):
-        # A date instead of seconds, which the client cannot read; its complaint repeats it.
+        # A date instead of seconds, which the client cannot parse; its message quotes the date.
         wait_s = retry_after_s(str(error))
-        return Unavailable(f"{location} asks to slow down", retry_after_s=wait_s)
+        return Unavailable(f"{location} asks the client to slow down", retry_after_s=wait_s)
     if kind == "ResponseHandlingException":
         return _from_transport(getattr(error, "source", error), location, say)
     if kind == "JSONDecodeError":
@@ -78,9 +80,9 @@ def from_client(
 
 
 def unquoted(text: str) -> str:
-    """Words about a request without what they quote of it: it may be of a document.
+    """An error message without its quotations, which may be parts of a document.
 
-    From the first quotation mark to the last: there may be marks in what is quoted, too.
+    Removes everything from the first quotation mark to the last: a quotation may contain marks.
     """
     for mark in ('"', "`", "'"):
         text = re.sub(rf"(?<!\w){mark}.*{mark}", "…", text, flags=re.DOTALL)
@@ -94,7 +96,7 @@ def from_status(
     if status in (401, 403):
         return AccessDenied(
             f"{location} refused the credentials ({status}): {message}; set QDRANT_API_KEY to a "
-            "key that may read and write this collection"
+            "key with read and write access to this collection"
         )
     if status == 404:
         return NotFound(f"{location}: {message} (404)")
@@ -102,10 +104,10 @@ def from_status(
         return NotSupported(f"{location} does not know this call (501): {message}")
     if status == 507:
         return StorageFull(
-            f"{location} has no room left (507): {message}. What was acknowledged is kept; make "
-            "room and run the same command again"
+            f"{location} is out of disk space (507): {message}. Acknowledged documents are safe; "
+            "free some space and run the same command again"
         )
-    # 408 is the server's own timeout: it was busy, the request was well.
+    # 408 is the server's own timeout: the server was busy, the request was fine.
     if status in (408, 429) or status >= 500:
         return Unavailable(
             f"{location} is not available ({status}): {message}", retry_after_s=retry_after_s
@@ -114,24 +116,24 @@ def from_status(
 
 
 def locked(location: str) -> StoreLocked:
-    """The error where somebody else has a shard open."""
+    """The error if another process or store has the shard open."""
     return StoreLocked(
-        f"{location} is open in another process, or in another store of this one: close that "
-        "first, or run a Qdrant server for several at once"
+        f"{location} is open in another process, or in another store of this process: close it "
+        "there first, or run a Qdrant server to share it"
     )
 
 
 def from_engine(
     error: Exception, location: str, say: Callable[[str], str] = as_it_is
 ) -> SpladeConnectorsError:
-    """The error of the embedded engine, which raises bare `Exception`s with a text."""
+    """The error of the embedded engine, which raises a bare `Exception` with a message."""
     text = say(_line(error))
     if "WouldBlock" in text:
         return locked(location)
     if "No space left" in text or "os error 28" in text:
         return StorageFull(
-            f"the disk of {location} is full: {text}. What was acknowledged is kept; make room and "
-            "run the same command again"
+            f"the disk of {location} is full: {text}. Acknowledged documents are safe; free some "
+            "space and run the same command again"
         )
     return RequestRejected(f"{location} refused the request: {text}")
 
@@ -139,11 +141,11 @@ def from_engine(
 def _from_response(
     response: Any, location: str, say: Callable[[str], str]
 ) -> SpladeConnectorsError:
-    """The error of an answer over REST that is not a success."""
+    """The error of an unsuccessful REST response."""
     status = int(response.status_code or 0)
     message = _own_words(response.content)
-    # Qdrant explains in JSON why it found nothing; another service does not have our paths. With
-    # other statuses it may be a proxy before Qdrant that speaks.
+    # Qdrant explains in JSON why it found nothing; another service lacks these paths. Any other
+    # status may come from a proxy in front of Qdrant.
     if message is None and status in (404, 405, 501):
         return no_qdrant(location, status)
     return from_status(
@@ -173,23 +175,23 @@ def _from_transport(error: Any, location: str, say: Callable[[str], str]) -> Spl
         )
     if "CERTIFICATE_VERIFY" in text:
         return ConfigurationError(
-            f"the certificate of {location} is not trusted ({text}); name its authority: "
-            "--ca-certs FILE"
+            f"the certificate of {location} is not trusted ({text}); name its certificate "
+            "authority: --ca-certs FILE"
         )
     if kind == "ValidationError":
-        # JSON, but of another service, or of a server that is much newer than the client.
-        return no_qdrant(location, more="; if all are right, update qdrant-client")
-    # Other protocol errors are servers that hang up, for example while they restart.
+        # JSON, but from another service, or from a server much newer than the client.
+        return no_qdrant(location, more="; if they are right, update qdrant-client")
+    # Other protocol errors come from servers that close the connection, as in a restart.
     if kind == "RemoteProtocolError" and "illegal" in text:
         return no_qdrant(location)
     return _unreachable(location, text)
 
 
 def no_qdrant(location: str, status: int | None = None, *, more: str = "") -> ConfigurationError:
-    """The error where an answer is none of Qdrant's."""
+    """The error if a response is not from Qdrant."""
     shown = f" ({status})" if status else ""
     return ConfigurationError(
-        f"what answers at {location} does not answer as Qdrant does{shown}; check host, port "
+        f"the server at {location} does not answer like Qdrant{shown}; check host, port "
         f"(6333, or 6334 for qdrant+grpc) and scheme (qdrant+https for TLS){more}"
     )
 
@@ -202,7 +204,7 @@ def _unreachable(location: str, text: str) -> Unavailable:
 
 
 def _own_words(content: bytes) -> str | None:
-    """What Qdrant says went wrong, None if the answer is not in its form."""
+    """Qdrant's own error message; None if the response is not in its format."""
     try:
         return str(json.loads(content)["status"]["error"])
     except (ValueError, TypeError, KeyError):

@@ -1,8 +1,8 @@
 """The best point of each value of a payload field, exact in order and counts.
 
-Qdrant's own groups say nothing of how many points there are, and equal scores come in any order;
-the embedded engine has no groups. So points are asked for by score, and again without the values
-that were found, until nothing better can come.
+Qdrant's own groups do not count points and order equal scores arbitrarily, and the embedded engine
+has no groups. So this module queries points by score, and again without the values already found,
+until nothing better can follow.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from splade_qdrant.documents import original_id, payload_of
 
 Point = Mapping[str, Any]
 
-# By so much a request grows when it has not found enough values.
+# Growth factor of a request that found too few values.
 _GROWTH = 4
 
 
 @dataclass(slots=True)
 class _Found:
-    """What has been found so far.
+    """The values found so far.
 
     Attributes:
-        best: of each value, with the point that it is.
-        counts: points of each value that were seen.
-        everything: whether these are all that there are.
+        best: the best point of each value.
+        counts: number of points seen, by value.
+        everything: whether no other points match.
     """
 
     best: dict[Key, tuple[Best, Point]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class _Found:
     everything: bool = False
 
     def add(self, points: Sequence[Point], path: str) -> None:
-        """Points by score; ties by the document's id as text."""
+        """Add points; of each value the best one stays, ties by the document's id as text."""
         self.counts.clear()
         for point in points:
             id = original_id(point)
@@ -60,12 +60,12 @@ class _Found:
         return sorted(self.best.values(), key=lambda found: _order(found[0]))
 
     def above(self, score: float) -> list[Any]:
-        """The values whose best point is known: it scores above what is still to come."""
+        """The values whose best point is final: it scores above every point still to come."""
         return [best.value for best, _ in self.best.values() if best.score > score]
 
 
 def search_groups(address: Address, plan: GroupedPlan) -> Steps[list[Hit]]:
-    """The page of a plan, a hit for each value."""
+    """The hits of the plan's page, one per value."""
     found = yield from _enough(address, plan)
     page = found.ranking()[plan.offset : plan.offset + plan.limit]
     counts: Mapping[Key, int] = found.counts
@@ -89,7 +89,7 @@ def search_groups(address: Address, plan: GroupedPlan) -> Steps[list[Hit]]:
 
 
 def _enough(address: Address, plan: GroupedPlan) -> Steps[_Found]:
-    """The best values, as many as the page needs, and all that are tied with the last of them."""
+    """As many of the best values as the page needs, and all those tied with the last of them."""
     found, size, excluded = _Found(), plan.body["limit"], 0
     body: Mapping[str, Any] = plan.body
     while True:
@@ -104,14 +104,14 @@ def _enough(address: Address, plan: GroupedPlan) -> Steps[_Found]:
             return found
         known = found.above(lowest)
         if size == plan.most and len(known) == excluded:
-            return found  # strict mode lets nobody see farther into equal scores
+            return found  # strict mode allows no larger request, so the other ties stay unseen
         excluded = len(known)
         body = _narrowed(plan, All(Exists(plan.group_by), Not(AnyOf(plan.group_by, known))))
         size = min(size * _GROWTH, plan.most or size * _GROWTH)
 
 
 def _counted(address: Address, plan: GroupedPlan, values: Sequence[Any]) -> Steps[Counter[Key]]:
-    """How many points of these values match the query."""
+    """The number of matching points, by value."""
     body = _narrowed(plan, AnyOf(plan.group_by, values))
     size = min(MOST_COUNTED, plan.most or MOST_COUNTED)
     found = _Found()
@@ -120,7 +120,7 @@ def _counted(address: Address, plan: GroupedPlan, values: Sequence[Any]) -> Step
 
 
 def _narrowed(plan: GroupedPlan, condition: Condition) -> dict[str, Any]:
-    """The request of a plan for the points that meet a condition as well."""
+    """The plan's request, restricted to points that also meet a condition."""
     also = filter_of(condition, plan.filterable)
     own = [plan.own_filter] if plan.own_filter is not None else []
     return {**plan.body, "filter": {"must": [*own, also]}}

@@ -1,4 +1,4 @@
-"""The verbs of a hybrid search on a Qdrant collection."""
+"""The steps of a hybrid search on a Qdrant collection."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from splade_qdrant.text_index import search_refusal
 
 
 class QdrantHybrid:
-    """Searches a collection by several legs.
+    """Searches a collection with several legs.
 
     Args:
-        address: which.
-        server: what is known of the server.
+        address: of the sparse vector.
+        server: what is known about the server.
         at: makes the backend of another vector of the collection.
     """
 
@@ -43,18 +43,18 @@ class QdrantHybrid:
         return choose_dense(asked, self._address.dense, dense, what="dense vector", where=where)
 
     def beside(self, vector: str | None, keys: Keys) -> Backend:
-        """As `HybridBackend.beside`; terms are numbers here."""
+        """As `HybridBackend.beside`; Qdrant's terms are numbers, so `keys` is not needed."""
         if vector is None:
             return self._at(self._address)
         check_vector_name(vector)
         return self._at(replace(self._address, vector=vector, exactly=False))
 
     def sparse_place(self, seen: Description) -> str:
-        """The vector's own name."""
+        """The stored name of the sparse vector."""
         return seen.vector
 
     def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
-        """One query with prefetches and a formula, else a batch and fusion here."""
+        """One query with prefetches and a formula, or else a batch, fused by the client."""
         schema = schema_of(seen, self._address)
         _check_dense(query, schema, self._address.location)
         for leg in query.legs:
@@ -74,24 +74,24 @@ class QdrantHybrid:
         )
 
     def _check_text(self, leg: ResolvedLeg, schema: Schema) -> Steps[None]:
-        """Refuse words that nothing can score."""
+        """Refuse a text leg on a field that Qdrant cannot score."""
         where = self._address.location
         if len(leg.fields) != 1:
             names = ", ".join(map(repr, leg.fields))
             raise ConfigurationError(
-                f"a text leg searches one field on Qdrant, not {len(leg.fields)} ({names}): give "
-                "each of them a TextLeg of its own, with a name"
+                f"on Qdrant a text leg searches one field, not {len(leg.fields)} ({names}): give "
+                "each field its own TextLeg, with a name"
             )
         field = leg.fields[0]
         if schema.sparse.get(field) == "idf" or not search_refusal(schema, field, where):
             return
-        # Its index may have been made since the last look: by attach, or by its owner.
+        # Attach, or the collection's owner, may have created the index since the last look.
         now = schema_of((yield from look(self._address, self._server)), self._address)
         if refusal := search_refusal(now, field, where):
             raise ConfigurationError(f"{refusal}; {_with_idf(schema)}")
 
     def search_fused(self, seen: Description, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
-        """Send the one query, put ties in order, and read the payload of the page."""
+        """Send the query, order ties, and read the payload of the page."""
         answer = yield self._address.request("query", plan.body)
         page = page_of(answer, query.offset, query.limit)
         payloads: dict[str, dict[str, Any]] = {}
@@ -99,7 +99,7 @@ class QdrantHybrid:
             body = {"ids": [found["id"] for found in page], "with_payload": True}
             stored = yield self._address.request("retrieve", {**body, "with_vector": False})
             payloads = {str(point["id"]): payload_of(point) for point in stored}
-        # A document deleted between the two requests has no payload any more.
+        # A document deleted between the two requests has no payload anymore.
         return [
             Hit(
                 id=original_id(found),
@@ -110,11 +110,11 @@ class QdrantHybrid:
         ]
 
     def refused(self, plan: Plan) -> bool:
-        """There is no path that depends on anything but the version."""
+        """Never: only the server's version decides the path."""
         return False
 
     def search_legs(self, seen: Description, query: HybridQuery) -> Steps[list[LegRanking]]:
-        """One batch of queries; dense scores become similarities from 0 to 1."""
+        """Send one batch of queries; dense scores become similarities from 0 to 1."""
         distances = schema_of(seen, self._address).distances
         body = batch_body(query, self._collection(seen))
         answers = yield self._address.request("batch_query", body)
@@ -143,7 +143,7 @@ def _check_dense(query: HybridQuery, schema: Schema, where: str) -> None:
 
 
 def _with_idf(schema: Schema) -> str:
-    """The other form of a text leg: a sparse vector of BM25 weights, completed by IDF at search."""
+    """The alternative for a text leg: a sparse vector of BM25 weights with the IDF modifier."""
     names = sorted(repr(name) for name, modifier in schema.sparse.items() if modifier == "idf")
     found = ", ".join(names) or "none"
-    return f"sparse vectors with the IDF modifier, which a text leg searches as well: {found}"
+    return f"sparse vectors with the IDF modifier, which a text leg can search too: {found}"

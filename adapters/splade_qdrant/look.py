@@ -1,4 +1,4 @@
-"""The one look at a server: its version, and the collection with all that it says of itself."""
+"""The one look at a server: its version, and the collection's vectors, indexes and metadata."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
 
 
 class Server:
-    """What a server says of itself, asked for once: it is not a schema, and nobody can change it.
+    """A server's title and version, requested once: unlike a schema, they cannot go stale.
 
-    It is shared by the backends of all collections there, and all that they keep.
+    The backends of all its collections share this object, and keep nothing else.
     """
 
     def __init__(self) -> None:
@@ -33,13 +33,13 @@ class Server:
         return self._told
 
     def version(self) -> Steps[Version]:
-        """As servers are counted: the embedded engine counts its own and says whose it matches."""
+        """The server's version; for the embedded engine, the server version that it matches."""
         told = yield from self.told()
         return parse_version(told.get("like_server", told["version"]))
 
 
 def look(address: Address, server: Server) -> Steps[Description]:
-    """Version, vectors, metadata and manifest, as they are now. As `Backend.describe`."""
+    """Version, vectors, metadata and manifest, as they are now; as `Backend.describe`."""
     told = yield from server.told()
     info = yield from collection_info(address)
     if info is None:
@@ -50,7 +50,7 @@ def look(address: Address, server: Server) -> Steps[Description]:
 
 
 def collection_info(address: Address) -> Steps[Mapping[str, Any] | None]:
-    """What the server says of the collection, None if there is none."""
+    """The server's description of the collection; None if it does not exist."""
     try:
         info: Mapping[str, Any] = yield address.request("schema")
     except NotFound:
@@ -59,10 +59,10 @@ def collection_info(address: Address) -> Steps[Mapping[str, Any] | None]:
 
 
 def description(address: Address, told: Mapping[str, str], schema: Schema) -> Description:
-    """The look at a collection that exists.
+    """The description of an existing collection.
 
     Raises:
-        SchemaConflict: when the sparse vector cannot hold SPLADE vectors.
+        SchemaConflict: if the sparse vector cannot hold SPLADE vectors.
     """
     metadata = schema.metadata
     vector = address.vector if address.exactly else vector_of(metadata, address.vector)
@@ -86,10 +86,10 @@ def description(address: Address, told: Mapping[str, str], schema: Schema) -> De
 
 
 def schema_of(seen: Description, address: Address) -> Schema:
-    """The collection in a look.
+    """The schema in a description.
 
     Raises:
-        NotFound: when there was none.
+        NotFound: if the collection did not exist.
     """
     if seen.schema is None:
         raise NotFound(f"{address.location} does not exist; `splade-connectors index` creates it")
@@ -98,7 +98,7 @@ def schema_of(seen: Description, address: Address) -> Schema:
 
 
 def _manifest(address: Address, vector: str, metadata: Mapping[str, Any]) -> IndexManifest | None:
-    """From the manifest file where one was named and is there, else from the metadata."""
+    """The manifest from the manifest file, if one was given and exists, else from the metadata."""
     if address.manifest_file and address.manifest_file.is_file():
         return read_manifest_file(address.manifest_file, vector)
     return parse_manifest(manifests_of(metadata).get(vector), address.location)

@@ -1,4 +1,4 @@
-"""A page of a search as a part of one ranking, whatever the server does with equal scores."""
+"""Pages of a search that are parts of one ranking, however the server orders equal scores."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from splade_qdrant.documents import ID_KEY, in_order, original_id, page_of, payl
 
 Point = Mapping[str, Any]
 
-# By so much a request grows until it holds the equal scores at the page's end.
+# Growth factor of a request until it covers the equal scores at the page's end.
 _GROWTH = 4
 
 
 def search_page(address: Address, plan: SearchPlan) -> Steps[list[Hit]]:
-    """The page of a plan: by score, ties by the document's id as text.
+    """The hits of the plan's page: by score, ties by the document's id as text.
 
-    One request, unless equal scores lie across an end of the page: then the ids of all of them
-    are asked for, and the payload of those that the first answer did not have.
+    Sends one request, unless equal scores straddle an end of the page: then more requests get the
+    ids of all of them, and the payloads missing from the first response.
     """
-    # Of a page and its neighbours, all are looked at.
+    # A list, since every point of the page and its neighbours is read anyway.
     answer = list((yield address.request("query", plan.body)))
     with_payload = plan.body["with_payload"] is True
     if not _is_cut(answer, plan):
@@ -48,12 +48,12 @@ def _hit(point: Point, whole: Point, with_payload: bool) -> Hit:
 
 
 def _last(answer: Sequence[Point], plan: SearchPlan) -> int:
-    """The place of the page's last point in the answer."""
+    """The position of the page's last point in the response."""
     return min(len(answer), plan.before + plan.limit) - 1
 
 
 def _is_cut(answer: Sequence[Point], plan: SearchPlan) -> bool:
-    """Whether a point of the page and its neighbour outside have the same score."""
+    """Whether a point of the page ties with its neighbour outside."""
     first, last = plan.before, _last(answer, plan)
     out_of_reach = plan.most is not None and plan.offset + plan.limit > plan.most
     if last < first or out_of_reach:
@@ -66,7 +66,7 @@ def _is_cut(answer: Sequence[Point], plan: SearchPlan) -> bool:
 
 
 def _ranking(address: Address, plan: SearchPlan, lowest: float) -> Steps[Sequence[Point]]:
-    """All points down to this score, by score; a few below it."""
+    """All points down to this score, by score, and perhaps a few below it."""
     body = {name: value for name, value in plan.body.items() if name != "offset"}
     size = plan.offset + plan.limit
     while True:
@@ -82,7 +82,7 @@ def _ranking(address: Address, plan: SearchPlan, lowest: float) -> Steps[Sequenc
 def _payloads(
     address: Address, page: Sequence[Point], known: Mapping[str, Any]
 ) -> Steps[dict[str, Any]]:
-    """Those of a page that are not known yet."""
+    """The payloads of a page that are not known yet."""
     ids = [point["id"] for point in page if str(point["id"]) not in known]
     if not ids:
         return {}

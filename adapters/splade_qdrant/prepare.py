@@ -1,4 +1,4 @@
-"""What is created and recorded in a collection: itself, its sparse vector, manifest and state."""
+"""Create a collection and its sparse vector, and record its manifest and state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from splade_connectors.runtime.effects import Steps
 from splade_qdrant.address import Address
 from splade_qdrant.look import Server, description, look, schema_of
 
-# The first servers with collection metadata, and with vectors added to a collection that exists.
+# The first servers with collection metadata, and with vectors added to an existing collection.
 METADATA: Version = (1, 16)
 ADD_VECTOR: Version = (1, 18)
 
@@ -36,7 +36,7 @@ def prepare(
     *,
     write_manifest: bool,
 ) -> Steps[Description]:
-    """Create what is absent. As `Backend.prepare`."""
+    """Create what is missing, as `Backend.prepare`."""
     version = yield from server.version()
     if write_manifest:
         _check_manifest_place(address, version)
@@ -49,10 +49,10 @@ def prepare(
         metadata = created({MANIFEST_KEY: {address.vector: manifest.to_json()}})
     yield address.request("create", _creation(address, dense_sizes, metadata))
     if write_manifest and file:
-        # What the file says of this vector is of a collection that is gone.
+        # A manifest of this vector in the file is of a collection that no longer exists.
         write_manifest_file(file, address.vector, manifest)
         write_json_object(file, created(read_json_object(file)))
-    # Another process may have made it at the same moment: with other vectors, another manifest.
+    # Another process may have created it at the same time, with other vectors or manifest.
     now = yield from add_vector(address, server, (yield from look(address, server)))
     return (yield from _with_manifest(address, server, now, manifest, write_manifest, ours=True))
 
@@ -66,7 +66,7 @@ def ensure(
     write_manifest: bool,
     mark: bool,
 ) -> Steps[Description]:
-    """Add what attaching needs. As `AttachBackend.ensure`."""
+    """Add what attaching needs, as `AttachBackend.ensure`."""
     if write_manifest:
         _check_manifest_place(address, (yield from server.version()))
     now = yield from add_vector(address, server, seen)
@@ -86,23 +86,23 @@ def ensure(
 
 
 def add_vector(address: Address, server: Server, seen: Description) -> Steps[Description]:
-    """Add the sparse vector if there is none; the look at what is there then."""
+    """Add the sparse vector if it is missing; return the resulting description."""
     schema = schema_of(seen, address)
     if seen.vector in schema.sparse:
         return seen
     if schema.server < ADD_VECTOR:
         raise NotSupported(
             f"{address.location} has no sparse vector {seen.vector!r}, and Qdrant "
-            f"{version_text(schema.server)} cannot add one to a collection that exists (1.18 and "
+            f"{version_text(schema.server)} cannot add one to an existing collection (1.18 and "
             "later can): upgrade, or index into a new collection"
         )
     yield address.request("add_sparse_vector", {"name": seen.vector})
-    # Another process may have added it at the same moment, with a modifier.
+    # Another process may have added it at the same time, with a modifier.
     return (yield from look(address, server))
 
 
 def write_manifest(address: Address, server: Server, manifest: IndexManifest) -> Steps[Description]:
-    """Store another manifest in place of the present one. As `Backend.write_manifest`."""
+    """Replace the manifest, as `Backend.write_manifest`."""
     seen = yield from look(address, server)
 
     def change(metadata: Metadata) -> dict[str, Any]:
@@ -113,30 +113,30 @@ def write_manifest(address: Address, server: Server, manifest: IndexManifest) ->
         write_manifest_file(address.manifest_file, seen.vector, manifest)
     else:
         yield from _set_changed(address, seen, change)
-    # Another process may have stored its own at the same moment.
+    # Another process may have stored its own at the same time.
     return (yield from look(address, server))
 
 
 def change_metadata(
     address: Address, server: Server, change: Change, just_looked: Description | None = None
 ) -> Steps[Description]:
-    """Change what is ours in the metadata; the collection with it.
+    """Change this package's part of the metadata; return the collection with the change.
 
     Args:
         address: of the collection.
-        server: what is known of the server.
-        change: makes the new metadata of the present one.
+        server: what is known about the server.
+        change: makes the new metadata from the current one.
         just_looked: the collection as it was a moment ago; None looks now.
 
     Raises:
-        NotSupported: when the manifest is kept in a file, and nothing in the metadata.
+        NotSupported: if a file keeps the manifest, so that the metadata keeps nothing.
     """
     if address.manifest_file is not None:
         raise NotSupported(
-            f"{address.location}: this needs the collection's metadata, which --manifest FILE "
-            "does without"
+            f"{address.location}: this needs the collection's metadata; it does not work with "
+            "--manifest FILE"
         )
-    # What is ours is replaced whole: another process may have recorded another vector since.
+    # Each key is replaced whole: another process may have recorded another vector meanwhile.
     now = just_looked or (yield from look(address, server))
     metadata = yield from _set_changed(address, now, change)
     schema = replace(schema_of(now, address), metadata=metadata)
@@ -144,11 +144,11 @@ def change_metadata(
 
 
 def manifest_refusal(address: Address, version: Version) -> str:
-    """Why no manifest can be kept; "" where one can."""
+    """Why no manifest can be stored; "" if one can."""
     if address.manifest_file or version >= METADATA:
         return ""
     return (
-        f"Qdrant {version_text(version)} cannot keep a manifest (collection metadata came with "
+        f"Qdrant {version_text(version)} cannot store a manifest (collection metadata came with "
         "1.16); keep it in a file: --manifest FILE"
     )
 
@@ -163,7 +163,7 @@ def _with_manifest(
 ) -> Steps[Description]:
     if not wanted:
         return seen
-    if seen.manifest is not None:  # it came with the collection, or another process was faster
+    if seen.manifest is not None:  # stored with the collection, or by another process
         return _checked(address, seen, manifest)
     if address.manifest_file:
         write_manifest_file(address.manifest_file, seen.vector, manifest)
@@ -177,12 +177,12 @@ def _with_manifest(
         return _manifest_added(whole, seen.vector, manifest)
 
     yield from change_metadata(address, server, change)
-    # Another process may have stored its own at the same moment.
+    # Another process may have stored its own at the same time.
     return _checked(address, (yield from look(address, server)), manifest)
 
 
 def _checked(address: Address, seen: Description, manifest: IndexManifest) -> Description:
-    """Refuse the settings of another process that was faster."""
+    """Refuse if another process stored other settings first."""
     if seen.manifest is not None:
         seen.manifest.check(manifest, use="write", where=address.location)
     return seen
@@ -194,7 +194,7 @@ def _manifest_added(metadata: Metadata, vector: str, manifest: IndexManifest) ->
 
 
 def _set_changed(address: Address, seen: Description, change: Change) -> Steps[dict[str, Any]]:
-    """The metadata after the change; a server merges, and null removes a key."""
+    """Send the change and return the new metadata; a server merges, and null removes a key."""
     before = schema_of(seen, address).metadata
     after = change(before)
     changed = {

@@ -41,9 +41,9 @@ class QdrantRequest(Request):
     """One call.
 
     Attributes:
-        operation: which.
-        body: its arguments as JSON, in the spelling of Qdrant's REST API.
-        collection: its name; "" for the sender's own.
+        operation: the name of the call.
+        body: its arguments as JSON, spelled as in Qdrant's REST API.
+        collection: name of the collection; "" for the sender's own.
     """
 
     operation: Operation
@@ -52,12 +52,12 @@ class QdrantRequest(Request):
 
     @property
     def purpose(self) -> str:
-        """The operation."""
+        """The name of the operation."""
         return self.operation
 
     @property
     def has_documents(self) -> bool:
-        """Whether documents, or parts of them, are sent: no error may quote the body."""
+        """Whether the body holds parts of documents, so that no error may quote it."""
         return self.operation in _WITH_DOCUMENTS
 
 

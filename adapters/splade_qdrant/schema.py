@@ -1,4 +1,4 @@
-"""What a collection's configuration says, and whether SPLADE vectors fit into it."""
+"""A collection's configuration, and whether it can hold SPLADE vectors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TEXT_SCORING: Version = (1, 20)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PayloadIndex:
-    """The index of a payload field; a field has one.
+    """The index of a payload field; a field has at most one.
 
     Attributes:
         kind: "text", "keyword", …
-        settings: as they were given; empty for the defaults.
+        settings: as given at creation; empty for the defaults.
     """
 
     kind: str
@@ -27,7 +27,7 @@ class PayloadIndex:
 
     @property
     def is_text(self) -> bool:
-        """Whether it finds words."""
+        """Whether it is a full-text index."""
         return self.kind == "text"
 
     @property
@@ -37,22 +37,22 @@ class PayloadIndex:
 
     @property
     def tokenizer(self) -> str:
-        """How it finds words."""
+        """Name of the tokenizer."""
         return str(self.settings.get("tokenizer") or "word")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schema:
-    """The vectors of a collection.
+    """The vectors, indexes and settings of a collection.
 
     Attributes:
         dense: name -> dimensions; the unnamed vector is "".
         distances: name -> "Cosine", "Dot", "Euclid" or "Manhattan".
-        sparse: name -> modifier, None for none.
+        sparse: name -> modifier, or None.
         indexes: payload field -> its index.
-        server: version of the server; of the embedded engine, the one that it matches.
-        metadata: what the collection keeps for its users.
-        limits: of strict mode, where it is on.
+        server: version of the server; for the embedded engine, the one that it matches.
+        metadata: the collection's metadata.
+        limits: of strict mode; empty if it is off.
     """
 
     dense: Mapping[str, int]
@@ -64,19 +64,19 @@ class Schema:
     limits: Mapping[str, Any] = field(default_factory=dict)
 
     def max_terms(self, vector_name: str) -> int | None:
-        """Most terms of a sparse vector, by strict mode."""
+        """Maximum number of terms of a sparse vector in strict mode; None without a limit."""
         limits = (self.limits.get("sparse_config") or {}).get(vector_name) or {}
         return limits.get("max_length")
 
     @property
     def filterable(self) -> Sequence[str]:
-        """The only payload keys that filters may be about, by strict mode; () where all may be."""
+        """The only payload keys that strict mode allows in filters; () if it allows all."""
         return (
             tuple(self.indexes) if self.limits.get("unindexed_filtering_retrieve") is False else ()
         )
 
     def at_most(self, size: int) -> int:
-        """The size of a page, as far as strict mode allows it."""
+        """The size of a page, limited to what strict mode allows."""
         most = self.limits.get("max_query_limit")
         return min(size, most) if most else size
 
@@ -101,15 +101,15 @@ def parse_collection(info: Mapping[str, Any], server: Version) -> Schema:
 
 
 def check_sparse_vector(schema: Schema, name: str, location: str) -> None:
-    """Refuse a vector of this name that cannot give exact dot products.
+    """Refuse a vector that cannot give exact dot products.
 
     Raises:
-        SchemaConflict: when the name belongs to a dense vector, or IDF would be applied.
+        SchemaConflict: if the name is a dense vector's, or the vector has a modifier such as IDF.
     """
     if name in schema.dense:
         raise SchemaConflict(
             f"{location} has a dense vector named {name!r}; choose another name for the sparse "
-            f"one: ?vector=NAME (sparse ones there: {_list(schema.sparse)})"
+            f"vector: ?vector=NAME (its sparse vectors: {_list(schema.sparse)})"
         )
     if schema.sparse.get(name):
         raise SchemaConflict(

@@ -1,7 +1,7 @@
-"""Text indexes of payload fields, over which Qdrant scores BM25; from server 1.20 on.
+"""Text indexes of payload fields, over which Qdrant (1.20 and later) scores BM25.
 
-A payload field has one index, and a new one takes the place of the old one: so an index of the
-owner's is rebuilt only when that is asked for, and what it was is kept in the metadata.
+A payload field has one index, and a new one replaces the old: so the owner's index is rebuilt only
+on request, and its former settings are kept in the metadata.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class QdrantTextIndexing:
 
     Args:
         address: of the collection.
-        server: what is known of the server.
+        server: what is known about the server.
     """
 
     def __init__(self, address: Address, server: Server) -> None:
@@ -43,7 +43,7 @@ class QdrantTextIndexing:
         self._server = server
 
     def survey(self, seen: Description, order: TextIndexOrder) -> Steps[TextIndexSurvey]:
-        """By the collection's schema, and a count of the points that have each field."""
+        """Check the collection's schema, and whether points have each field."""
         schema = schema_of(seen, self._address)
         if schema.server < TEXT_SCORING:
             return TextIndexSurvey(refusals=(too_old(schema),))
@@ -67,7 +67,7 @@ class QdrantTextIndexing:
         )
 
     def create(self, seen: Description, order: TextIndexOrder) -> Steps[Description]:
-        """The record first: an index that nobody says is ours would stay forever."""
+        """Create the record first: an index without a record would never be removed."""
         schema = schema_of(seen, self._address)
         lacking = [field for field in order.fields if _is_lacking(schema, field, order)]
         for field in lacking:
@@ -77,7 +77,7 @@ class QdrantTextIndexing:
             yield from self._index(field, _settings(index, order))
         if not lacking:
             return seen
-        # Its owner may have made another one at the same moment.
+        # The collection's owner may have created another index at the same time.
         now = yield from look(self._address, self._server)
         for field in lacking:
             refusal = search_refusal(schema_of(now, self._address), field, self._address.location)
@@ -86,12 +86,12 @@ class QdrantTextIndexing:
         return now
 
     def made(self, seen: Description) -> Sequence[str]:
-        """As the metadata says, of those that are there."""
+        """The indexes in this package's records that still exist."""
         schema = schema_of(seen, self._address)
         return sorted(field for field in self._made(schema) if field in schema.indexes)
 
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
-        """The index first: while it is there, the record says whose it is."""
+        """Remove the index first: as long as it exists, its record must exist too."""
         made = self._made(schema_of(seen, self._address))
         for field in fields:
             former = made.get(field)
@@ -103,7 +103,7 @@ class QdrantTextIndexing:
         return (yield from look(self._address, self._server))
 
     def _is_there(self, schema: Schema, field: str) -> Steps[bool]:
-        """Whether a point has the field; where strict mode forbids to ask, it is believed."""
+        """Whether a point has the field; assumed if strict mode forbids the query."""
         strict = schema.limits.get("unindexed_filtering_retrieve") is False
         if strict and field not in schema.indexes:
             return True
@@ -126,7 +126,7 @@ class QdrantTextIndexing:
 
 
 def search_refusal(schema: Schema, field: str, where: str) -> str:
-    """Why BM25 cannot search a payload field, and what to run; "" where it can."""
+    """Why BM25 cannot search a payload field, and the command that helps; "" if it can."""
     index = schema.indexes.get(field)
     if index is not None and index.scores:
         return ""
@@ -134,7 +134,7 @@ def search_refusal(schema: Schema, field: str, where: str) -> str:
         return f"{where}: {too_old(schema)}"
     attach = f"splade-connectors attach {shlex.quote(where)} --text-index {shlex.quote(field)}"
     if index is None:
-        return f"the payload field {field!r} of {where} has no text index; {attach} makes one"
+        return f"the payload field {field!r} of {where} has no text index; {attach} creates one"
     if not index.is_text:
         return f"{where}: {_other_kind(field, index)}"
     return (
@@ -144,9 +144,9 @@ def search_refusal(schema: Schema, field: str, where: str) -> str:
 
 
 def too_old(schema: Schema) -> str:
-    """That the server is."""
+    """Why this server is too old for BM25 of payload text."""
     first, version = version_text(TEXT_SCORING), version_text(schema.server)
-    return f"BM25 of payload text needs Qdrant {first}, the server is {version}"
+    return f"BM25 of payload text needs Qdrant {first}, but the server is {version}"
 
 
 def _refusal(field: str, index: PayloadIndex | None, order: TextIndexOrder) -> str:
@@ -158,9 +158,9 @@ def _refusal(field: str, index: PayloadIndex | None, order: TextIndexOrder) -> s
         return ""
     if not index.scores:
         return (
-            f"the text index of {field!r} (tokenizer {index.tokenizer}) is its owner's and does "
-            "not score: --rebuild-text-index rebuilds it with scores, and keeps its other "
-            "settings; filters on the field are slow meanwhile"
+            f"the text index of {field!r} (tokenizer {index.tokenizer}) was not created by "
+            "splade-connectors and does not score: --rebuild-text-index rebuilds it with scoring "
+            "and keeps its other settings; filters on the field are slow meanwhile"
         )
     if order.tokenizer not in (None, index.tokenizer):
         return (
@@ -173,8 +173,8 @@ def _refusal(field: str, index: PayloadIndex | None, order: TextIndexOrder) -> s
 
 def _other_kind(field: str, index: PayloadIndex) -> str:
     return (
-        f"the payload field {field!r} has an index of the type {index.kind}, and Qdrant keeps one "
-        "index for a field: copy the text to a field of its own"
+        f"the payload field {field!r} has an index of type {index.kind}, and Qdrant keeps one "
+        "index per field: copy the text to another field"
     )
 
 
@@ -190,8 +190,8 @@ def _change(field: str, index: PayloadIndex | None, order: TextIndexOrder) -> st
     if index is None:
         return f"the payload field {field!r} gets a text index for BM25 (tokenizer {tokenizer})"
     return (
-        f"the text index of {field!r} is rebuilt for BM25 (tokenizer {tokenizer}); its other "
-        "settings stay"
+        f"the text index of {field!r} is rebuilt for BM25 (tokenizer {tokenizer}) and keeps its "
+        "other settings"
     )
 
 

@@ -1,1 +1,1 @@
-"""What an adapter implements, and the kit it is made with."""
+"""The protocols that an adapter implements, and the kit to build one."""

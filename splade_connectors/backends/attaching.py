@@ -1,4 +1,4 @@
-"""What an adapter implements beside `Backend`, so that vectors can be attached to what it has."""
+"""The protocols of an adapter that attaches vectors to stored documents."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from splade_connectors.vectors import SparseVector
 
 
 class CursorLost(SpladeConnectorsError):
-    """The store has forgotten where a reading stood: it has to start over."""
+    """The server's cursor or scroll has expired: reading has to start over."""
 
 
 Which = Literal["all", "missing", "attached", "stored"]
@@ -23,19 +23,20 @@ Which = Literal["all", "missing", "attached", "stored"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Which stored documents are read, and what of them.
+    """Which stored documents to read, and which parts of them.
 
     Attributes:
-        which: all, those that lack a vector of these settings, those that have any from us, or
-            those that have any, whoever wrote it (on `rank_features`, which cannot be asked for,
-            all).
+        which: "all"; "missing": those without a vector of these settings; "attached": those with
+            a vector from this package; "stored": those with a vector from anyone (all documents
+            on `rank_features`, which cannot be queried for existence).
         settings: fingerprint of the settings.
         fields: text fields, as paths.
-        with_vectors: whether the stored sparse vectors are read, too.
-        size: most documents of a page.
+        with_vectors: whether to read the stored sparse vectors too.
+        size: maximum number of documents per page.
         part: as in `AttachOptions`.
-        mark: whether documents carry a marker, or are to.
-        whole: the whole payload is read, whatever `fields` says, and dense vectors with the sparse.
+        mark: whether documents carry a marker, or will.
+        whole: whether to read the whole payload, regardless of `fields`, and dense vectors along
+            with the sparse ones.
     """
 
     which: Which
@@ -53,12 +54,12 @@ class Found:
     """A stored document, as attaching reads it.
 
     Attributes:
-        id: its id.
+        id: of the document.
         payload: the selected fields.
-        marker: what its vector was made of, as it is marked; None if it is not.
-        vector: the stored sparse vector, None if it was not asked for or is not there.
-        dense: its dense vectors by name, where the whole document was asked for with vectors.
-        handle: what the backend needs to write to exactly this version of it.
+        marker: fingerprint of what its vector was made from; None if it has no marker.
+        vector: the stored sparse vector; None if it was not requested or does not exist.
+        dense: its dense vectors by name, if the selection is `whole` with vectors.
+        handle: what the backend needs to write to exactly this version of the document.
     """
 
     id: DocumentId
@@ -71,11 +72,11 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """Some of the selected documents.
+    """A page of the selected documents.
 
     Attributes:
         documents: in the store's order.
-        next: the cursor of the next page, None after the last one.
+        next: the cursor of the next page; None after the last one.
     """
 
     documents: Sequence[Found]
@@ -88,11 +89,11 @@ class Attachment:
 
     Attributes:
         found: the document, in the version whose text was encoded.
-        vector: encoded and pruned; empty for a document without text. None leaves the one that
-            was found as it is: its marker alone is written.
-        marker: what it was made of.
-        text: what was encoded.
-        fields: where the text was found.
+        vector: encoded and pruned; empty for a document without text. None keeps the stored
+            vector and writes only the marker.
+        marker: fingerprint of what the vector was made from.
+        text: the text that was encoded.
+        fields: paths of the text fields.
     """
 
     found: Found
@@ -108,20 +109,20 @@ class Attachment:
 
     @property
     def terms(self) -> int:
-        """Terms to be written."""
+        """Number of terms to write."""
         return len(self.vector or ())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conflict:
-    """A document that was changed after it had been read: it is to be read again."""
+    """A document that someone changed after it was read: it has to be read again."""
 
     id: DocumentId
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gone:
-    """A document that was deleted after it had been read."""
+    """A document that someone deleted after it was read."""
 
     id: DocumentId
 
@@ -131,11 +132,11 @@ AttachOutcome = Outcome | Conflict | Gone
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Counts:
-    """How far attaching has come.
+    """The progress of attaching.
 
     Attributes:
-        documents: in the collection or index.
-        missing: those without a vector of the selection's settings.
+        documents: number of documents in the collection or index.
+        missing: number of those without a vector of the selection's settings.
     """
 
     documents: int
@@ -144,19 +145,19 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
-    """What a backend sees before anything is written.
+    """What a backend finds before anything is written.
 
     Attributes:
         counts: of the documents.
         sample: some documents, with the text fields.
         present: paths with text in the sample.
         absent: selected fields that no document has.
-        feature_names: of terms that the sparse field of the sample holds already.
-        needs_copy: why vectors can only be attached to a copy; "" where that is not so.
-        refusals: why attaching would lose or mix something; empty when it is safe.
-        changes: what is to be created.
-        notes: what attaching does that an owner should know.
-        bytes_per_term: about how much room a term takes.
+        feature_names: of the terms already in the sparse field of the sample.
+        needs_copy: why vectors can only be attached to a copy; "" if they can be attached directly.
+        refusals: why attaching would lose or mix something; empty if it is safe.
+        changes: what would be created, in sentences.
+        notes: what the owner of the data should know, in sentences.
+        bytes_per_term: approximate storage per term in bytes.
     """
 
     counts: Counts
@@ -173,14 +174,14 @@ class Survey:
 
 @dataclass(kw_only=True, slots=True)
 class CopyReport:
-    """A copy of a collection.
+    """The result of copying a collection.
 
     Attributes:
-        collection: its name.
-        points: in the original.
+        collection: name of the copy.
+        points: number of points in the original.
         written: points written to the copy, in all passes.
         checksum: SHA-256 over all points, payload and vectors.
-        equal: whether that of the copy is the same.
+        equal: whether the copy has the same checksum.
     """
 
     collection: str
@@ -190,7 +191,7 @@ class CopyReport:
     equal: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """The report as a JSON object."""
         return {
             "collection": self.collection,
             "points": self.points,
@@ -201,24 +202,24 @@ class CopyReport:
 
 
 class AttachBackend(Protocol):
-    """The part of a backend that attaches vectors. None of it touches what is not ours."""
+    """The part of a backend that attaches vectors; it never touches anyone else's data."""
 
     def pinned(self, seen: Description) -> Steps[Backend]:
-        """The same collection or index, whatever becomes of its alias or its name.
+        """A backend bound to the present collection or index, even if its alias moves.
 
-        What it writes goes there, or nowhere. Where there is none, its own backend.
+        Its writes go there or fail. If nothing exists yet, this is the backend itself.
         """
 
     def marks(self, seen: Description) -> bool:
-        """Whether documents carry a marker of what their vector was made of."""
+        """Whether documents carry a marker of what their vector was made from."""
 
     def stamps(
         self, seen: Description, ids: Sequence[DocumentId]
     ) -> Steps[dict[DocumentId, Stamp]]:
-        """Of those of the ids that a document has: an empty one where it carries none.
+        """The stamps of the ids that exist; an empty stamp for a document without one.
 
-        Sees what was written a moment ago. A document whose vector others have removed carries
-        none, whatever is left beside it.
+        Sees writes made a moment ago. A document whose vector someone removed counts as having no
+        stamp, even if its marker is still there.
         """
 
     def dense_vectors(
@@ -230,95 +231,98 @@ class AttachBackend(Protocol):
         """
 
     def names(self) -> Steps[list[str]]:
-        """Collections or indices on the server, to suggest one; [] if they may not be read."""
+        """The server's collections or indices, to suggest one; [] if they may not be listed."""
 
     def survey(self, seen: Description, selection: Selection) -> Steps[Survey]:
-        """What is there, and what is in the way. Writes nothing."""
+        """What is stored, and what prevents attaching. Writes nothing."""
 
     def ensure(
         self, seen: Description, manifest: IndexManifest, *, write_manifest: bool, mark: bool
     ) -> Steps[Description]:
-        """Add what is absent: vector or field, marker, manifest. Changes nothing else.
+        """Add what is missing: vector or field, marker, manifest. Changes nothing else.
 
         Returns:
-            What is there now: `seen` itself when nothing had to be added, else another look.
+            The resulting description: `seen` itself if nothing was added.
         """
 
     def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
-        """A page of the selected documents; the first one with the cursor None.
+        """A page of the selected documents; the cursor None gives the first one.
 
-        Safe to repeat: the same cursor gives the same page, or what took its place.
+        Idempotent: the same cursor gives the same page, or its current replacement.
 
         Raises:
-            CursorLost: when there is no next page to be had, because the server was restarted.
+            CursorLost: if the server has lost the cursor, for example by a restart.
         """
 
     def read_again(
         self, seen: Description, selection: Selection, found: Sequence[Found]
     ) -> Steps[list[Found]]:
-        """These documents as they are now, whatever the selection says of which; no deleted ones.
+        """These documents as they are now, regardless of `selection.which`, without deleted ones.
 
-        Sees what was written a moment ago.
+        Sees writes made a moment ago.
         """
 
     def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
-        """Documents that have a vector from us, drawn at random, with it.
+        """A random sample of the documents with a vector from this package, with their vectors.
 
-        Of a selection of what is stored, those that have any.
+        If `selection.which` is "stored", vectors from anyone count.
         """
 
     def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
-        """How many documents there are, and how many lack a vector of these settings."""
+        """The number of documents, and of those without a vector of these settings."""
 
     def missing(self, seen: Description, selection: Selection) -> Steps[int]:
-        """How many lack a vector of these settings: one request, sent forever by `--follow`."""
+        """The number of documents without a vector of these settings.
+
+        Sends one request, since `--follow` polls it.
+        """
 
     def attachment_size(self, item: Attachment) -> int:
-        """About how many bytes it takes in a request."""
+        """Approximate size in a request, in bytes."""
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
-        """Write these vectors and markers to the documents; an outcome for each.
+        """Write these vectors and markers to the documents; one outcome each.
 
-        Where markers are not kept, an attachment without a vector writes nothing.
+        If documents carry no markers, an attachment without a vector writes nothing.
         """
 
     def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
-        """Remove vector and marker from the documents; an outcome for each."""
+        """Remove vector and marker from the documents; one outcome each."""
 
     def withdrawal(self, seen: Description) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What `withdraw` removes, and what cannot be removed, in sentences."""
+        """What `withdraw` would remove, and what would stay, in sentences."""
 
     def withdraw(self, seen: Description) -> Steps[None]:
-        """Remove manifest and, where the store can, the vector or field itself."""
+        """Remove the manifest and, if the store can, the vector or field itself."""
 
     def renamed(self, vector_name: str) -> Backend:
-        """The same collection or index with exactly this vector or field."""
+        """A backend of the same collection or index with exactly this vector or field."""
 
     def switch(self, vector_name: str) -> Steps[None]:
-        """From now on our name stands for this vector or field."""
+        """Make the users' name refer to this vector or field."""
 
     def former(self, seen: Description) -> str | None:
-        """The vector or field that our name stood for before a switch, None without one."""
+        """The vector or field that the users' name referred to before a switch, or None."""
 
 
 class CopyBackend(Protocol):
     """The part of a backend that copies a collection."""
 
     def copied_to(self, name: str) -> Backend:
-        """The backend of a collection beside this one."""
+        """The backend of another collection on the same server."""
 
     def copy_to(self, other: Backend, on_points: Callable[[int], None]) -> Steps[CopyReport]:
-        """Make or complete the copy, and compare it."""
+        """Create or complete the copy, and compare it with the original."""
 
     def switch_alias(self, alias: str, name: str) -> Steps[None]:
-        """From now on this alias names the collection."""
+        """Point the alias at the collection."""
 
 
 def attach_backend(backend: Backend) -> AttachBackend:
-    """The part of a backend that attaches.
+    """The part of a backend that attaches vectors.
 
     Raises:
-        NotSupported: when its adapter does not have one.
+        NotSupported: if its adapter has none.
     """
     if backend.attaching is None:
         raise NotSupported(f"{backend.location}: this adapter cannot attach vectors")

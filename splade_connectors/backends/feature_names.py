@@ -1,8 +1,8 @@
-"""Feature names: how a term of the vocabulary is spelled as a field name, and back.
+"""Feature names: the codec between terms of a vocabulary and field names.
 
-Elasticsearch keeps sparse vectors as maps from feature name to weight. From 8.8 on a dot in a
-name is refused; replacing it by "_", as other tools do, merges two terms of BERT's vocabulary.
-This codec escapes instead, so that every token of every vocabulary has a name of its own.
+Elasticsearch stores sparse vectors as maps from feature name to weight. From 8.8 on it refuses dots
+in names; replacing them by "_", as other tools do, merges two terms of BERT's vocabulary. This
+codec escapes instead, so that every token of every vocabulary has its own name.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Protocol
 from splade_connectors.manifest import KeyStyle
 
 _EMPTY = "%empty"
-# The dot separates field levels, "%" is the escape itself, and names of white space or control
-# characters alone are refused by some versions.
+# The dot separates field levels, "%" is the escape character, and some versions refuse names that
+# consist of white space or control characters.
 _UNSAFE = re.compile(r"[.%\s\x00-\x1f\x7f]")
 _ESCAPED = re.compile(r"(?:%[0-9A-F]{2})+")
 
@@ -31,7 +31,7 @@ def decode_key(name: str) -> str:
 
 
 def _escape(character: str) -> str:
-    """The bytes of its UTF-8, as URLs spell them."""
+    """The UTF-8 bytes of a character, percent-encoded."""
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
@@ -40,17 +40,17 @@ def _unescape(escaped: str) -> str:
 
 
 class Vocabulary(Protocol):
-    """What the keys need of an encoder."""
+    """The part of an encoder that `Keys` needs."""
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The tokens of these ids."""
 
     def token_id(self, token: str) -> int | None:
-        """The id of a token, None if the vocabulary has none."""
+        """The id of a token; None if the vocabulary lacks it."""
 
 
 class Keys:
-    """Term ids <-> feature names, over the vocabulary of an encoder that is loaded on first use."""
+    """Term ids <-> feature names; the encoder's vocabulary is loaded on first use."""
 
     def __init__(self, vocabulary: Callable[[], Vocabulary], style: KeyStyle = "token") -> None:
         self._vocabulary = vocabulary
@@ -61,7 +61,7 @@ class Keys:
         return self if style == self.style else Keys(self._vocabulary, style)
 
     def style_of(self, names: Iterable[str]) -> KeyStyle:
-        """The style of feature names found in an index. As `detect_style`."""
+        """The style of feature names found in an index, as `detect_style`."""
         return detect_style(names, self._vocabulary())
 
     def names(self, ids: Sequence[int]) -> list[str]:
@@ -71,7 +71,7 @@ class Keys:
         return [encode_key(token) for token in self._vocabulary().tokens(ids)]
 
     def index(self, name: str) -> int | None:
-        """The term id of a feature name, None for a name that the vocabulary does not have."""
+        """The term id of a feature name; None if the vocabulary lacks it."""
         if self.style == "id":
             return int(name) if name.isdecimal() else None
         return self._vocabulary().token_id(decode_key(name))
@@ -80,8 +80,8 @@ class Keys:
 def detect_style(names: Iterable[str], vocabulary: Vocabulary) -> KeyStyle:
     """The style of feature names found in an index.
 
-    "id" when all are decimal numbers and not all of them are tokens written in digits; "token"
-    when all decode to tokens of the vocabulary; else "other".
+    "id" if all are decimal numbers and not all of these are also tokens; "token" if all decode to
+    tokens of the vocabulary; else "other".
     """
     seen = list(names)
     known = [vocabulary.token_id(decode_key(name)) is not None for name in seen]

@@ -1,4 +1,4 @@
-"""The best document of each value of a field: what adapters group with that have to do it here."""
+"""The best document of each value of a field: for adapters that group in the client."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from splade_connectors.documents import DocumentId
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.payloads import values_at
 
-# Further hits of a page's groups are counted up to this many, as Elasticsearch does.
+# The other hits of a page's groups are counted up to this many, as Elasticsearch does.
 MOST_COUNTED = 10_000
 
-# Python takes True for 1.
+# Whether the value is a bool, and the value: in Python True equals 1.
 Key = tuple[bool, Any]
 
 
@@ -24,9 +24,9 @@ class Best:
 
     Attributes:
         id: of the document.
-        score: of it.
+        score: of the document.
         value: of the field.
-        more: number of further documents with this value.
+        more: number of other documents with this value.
     """
 
     id: DocumentId
@@ -36,10 +36,10 @@ class Best:
 
 
 def value_in(payload: Mapping[str, Any], path: str, id: DocumentId) -> Any:
-    """The value that a document is grouped by, None if it has none.
+    """The value that a document is grouped by; None if it has none.
 
     Raises:
-        ConfigurationError: when there are several, or an object.
+        ConfigurationError: if the field has several values, or is an object.
     """
     found = [value for value in values_at(payload, path) if value is not None]
     if not found:
@@ -47,25 +47,25 @@ def value_in(payload: Mapping[str, Any], path: str, id: DocumentId) -> Any:
     if len(found) > 1 or isinstance(found[0], Mapping):
         what = "an object" if isinstance(found[0], Mapping) else f"{len(found)} values"
         raise ConfigurationError(
-            f"group_by={path!r} takes a field with one value for each document; document {id!r} "
+            f"group_by={path!r} needs a field with one value per document, but document {id!r} "
             f"has {what}"
         )
     return found[0]
 
 
 def key_of(value: Any) -> Key:
-    """What values are told apart by."""
+    """The key that distinguishes values."""
     return isinstance(value, bool), value
 
 
 def best_of_each(
     ranking: Iterable[tuple[DocumentId, float]], values: Mapping[DocumentId, Any]
 ) -> list[Best]:
-    """The first document of each value, with the number of those that follow.
+    """The first document of each value, with the number of later ones.
 
     Args:
         ranking: (id, score), best first.
-        values: of the documents that have one; others are left out.
+        values: the value of each document; documents without one are omitted.
     """
     found = [(id, score, values[id]) for id, score in ranking if values.get(id) is not None]
     counts = Counter(key_of(value) for _, _, value in found)

@@ -1,7 +1,7 @@
-"""What an index remembers beside its manifests: which vector a name stands for. Pure.
+"""An index's metadata beside its manifests: which vector a name refers to. Pure.
 
-Manifests are kept by the vector's own name. After a model was replaced, the name that users know
-stands for another vector; the former one is kept until its owner removes it.
+Manifests are stored under the vector's own name. After a model swap, the name that users know
+refers to another vector; the former one is kept until its owner removes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from splade_connectors.shown import quoted
 
 STATE_KEY = f"{MANIFEST_KEY}_state"
 
-# Beside the states of vectors: none of them can have a slash in its name.
+# Keys beside the states of vectors, whose names cannot contain a slash.
 _COLLECTION = "/collection"
 _TEXT_INDEXES = "/text indexes"
 
@@ -23,18 +23,18 @@ Metadata = Mapping[str, Any]
 
 
 def vector_of(metadata: Metadata, name: str) -> str:
-    """The vector that a name stands for: itself, unless its model was replaced."""
+    """The vector that a name refers to: itself, unless its model was replaced."""
     return str(_state(metadata, name).get("vector", name))
 
 
 def former_of(metadata: Metadata, name: str) -> str | None:
-    """The vector that a name stood for before its model was replaced; None without one."""
+    """The vector that a name referred to before its model was replaced, or None."""
     former = _state(metadata, name).get("former")
     return former if isinstance(former, str) else None
 
 
 def switched(metadata: Metadata, name: str, vector: str) -> dict[str, Any]:
-    """The metadata in which a name stands for another vector."""
+    """The metadata with a name referring to another vector."""
     state = {"vector": vector, "former": vector_of(metadata, name)}
     return _with_states(metadata, {**_states(metadata), name: state})
 
@@ -45,42 +45,42 @@ def is_marked(metadata: Metadata, vector: str) -> bool:
 
 
 def marked(metadata: Metadata, vector: str) -> dict[str, Any]:
-    """The metadata in which that is so."""
+    """The metadata with the documents of this vector recorded as marked."""
     return _with_states(metadata, {**_states(metadata), _mark_key(vector): {"mark": True}})
 
 
 def is_created(metadata: Metadata) -> bool:
-    """Whether this package made the collection: nothing in it is anybody else's then."""
+    """Whether this package created the collection, so that nothing in it is anyone else's."""
     return _state(metadata, _COLLECTION).get("created") is True
 
 
 def created(metadata: Metadata) -> dict[str, Any]:
-    """The metadata in which that is so."""
+    """The metadata with the collection recorded as created by this package."""
     return _with_states(metadata, {**_states(metadata), _COLLECTION: {"created": True}})
 
 
 def text_indexes_of(metadata: Metadata) -> Mapping[str, Any]:
-    """Fields whose text index this package made, and what each index was before; None for none."""
+    """Fields whose text index this package made -> the former index's settings, or None."""
     return _state(metadata, _TEXT_INDEXES)
 
 
 def with_text_index(
     metadata: Metadata, field: str, former: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """The metadata in which this field's text index is ours; what was first known of it stays."""
+    """The metadata with this field's text index recorded as ours; the first record stays."""
     made = {field: former, **text_indexes_of(metadata)}
     return _with_states(metadata, {**_states(metadata), _TEXT_INDEXES: made})
 
 
 def without_text_index(metadata: Metadata, field: str) -> dict[str, Any]:
-    """The metadata in which nothing of ours is said of this field's text index."""
+    """The metadata without the record of this field's text index."""
     made = {name: was for name, was in text_indexes_of(metadata).items() if name != field}
     states = {name: state for name, state in _states(metadata).items() if name != _TEXT_INDEXES}
     return _with_states(metadata, {**states, **({_TEXT_INDEXES: made} if made else {})})
 
 
 def without_vector(metadata: Metadata, vector: str) -> dict[str, Any]:
-    """The metadata without anything of ours about a vector."""
+    """The metadata without this package's entries about a vector."""
     manifests = dict(manifests_of(metadata))
     manifests.pop(vector, None)
     states = {}
@@ -103,7 +103,7 @@ def manifests_of(metadata: Metadata) -> Mapping[str, Any]:
     """The manifests of an index, by vector.
 
     Raises:
-        ManifestMismatch: when something else is in their place.
+        ManifestMismatch: if their key holds something else.
     """
     return _mapping(metadata, MANIFEST_KEY)
 
@@ -117,14 +117,14 @@ def _state(metadata: Metadata, name: str) -> Mapping[str, Any]:
 
 
 def _mapping(metadata: Metadata, key: str) -> Mapping[str, Any]:
-    """What is under a key that only we write; others may have written there all the same."""
+    """The object under a key reserved for this package; others may still have written there."""
     found = metadata.get(key)
     if found is None:
         return {}
     if not isinstance(found, Mapping):
         raise ManifestMismatch(
-            f"the index keeps {quoted(found)} under {quoted(key)}, where splade-connectors keeps "
-            "an object of its own: remove it"
+            f"the index metadata has {quoted(found)} under {quoted(key)}, a key reserved for an "
+            "object of splade-connectors: remove it"
         )
     return found
 

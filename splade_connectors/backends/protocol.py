@@ -1,7 +1,7 @@
-"""What an adapter implements.
+"""The protocols that an adapter implements.
 
-Its verbs are steps (see `runtime.effects`), so one backend serves both the blocking and the
-awaiting store; beside it stands a thin sender for each.
+Verbs are steps (see `runtime.effects`), so one backend serves both the blocking and the async
+store; each has its own thin sender.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
-    """What the store is and can do, read once and kept.
+    """What a store is and can do, read once and kept.
 
     Attributes:
         backend: "qdrant", "elasticsearch", …
-        version: of the server, e.g. (9, 3, 2); empty if there is none to speak of.
-        exists: whether the collection or index is there.
-        has_field: whether its sparse field is there.
-        created_by_us: whether this package made the collection or index, or found nothing in it,
-            as it was recorded then: what is in it was written by us.
-        key_style: how terms are named in it; where no manifest says so, by `term_names`.
-        term_names: of some terms that are stored, where nothing says which model wrote them; ()
-            where terms are numbers, or none was found.
-        rounding: what becomes of a weight in it.
-        max_query_terms: most terms of one query, None for no limit.
-        max_vocabulary: most terms that it tells apart, None if any 32-bit number is one.
+        version: of the server, e.g. (9, 3, 2); empty if the store has none.
+        exists: whether the collection or index exists.
+        has_field: whether its sparse field exists.
+        created_by_us: whether this package created the collection or index, or recorded that it
+            was empty, so that everything in it was written by this package.
+        key_style: how terms are named; without a manifest, derived from `term_names`.
+        term_names: names of some stored terms, if nothing says which model wrote them; () if
+            terms are numbers or none was found.
+        rounding: how the store rounds weights.
+        max_query_terms: maximum number of terms of a query; None for no limit.
+        max_vocabulary: maximum number of distinct terms; None if any 32-bit number is one.
         empty_vectors: whether a document without terms can be stored.
-        max_write_documents: most documents of one write request, None for no limit.
-        details: further facts for `inspect`, in the order to show them.
+        max_write_documents: maximum number of documents per write request; None for no limit.
+        details: further facts for `inspect`, in display order.
     """
 
     backend: str
@@ -79,20 +79,20 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The request that a search sends, and why it looks as it does.
+    """The request that a search sends, and why it has this form.
 
     Attributes:
-        path: how it is executed, e.g. "rank_feature" or "sparse_vector".
-        reason: why this path.
+        path: how the search is executed, e.g. "rank_feature" or "sparse_vector".
+        reason: why this path was chosen.
         method: HTTP method, or the name of the embedded engine's call.
         url_path: path of the request below the server's address.
         body: the JSON body, ready to paste into curl.
-        warnings: what was changed, e.g. query terms left out.
-        fused_by: of a hybrid search: "server" in this one request, or "client" from the answers.
-        not_taken: of a hybrid search: better paths, and why they were not taken.
-        approximate: of a hybrid search: legs whose windows a graph finds, which may miss a
-            neighbour. Everything else is exact, on every path.
-        lines: the body as it is sent, where that is a JSON object per line (NDJSON); else ().
+        warnings: what was changed, e.g. query terms omitted.
+        fused_by: for a hybrid search: "server" in this request, or "client" from the responses.
+        not_taken: for a hybrid search: better paths, and why they were not taken.
+        approximate: for a hybrid search: legs whose candidate window comes from a graph (HNSW),
+            which may miss a neighbour. Everything else is exact, on every path.
+        lines: the body as sent, if that is one JSON object per line (NDJSON); else ().
     """
 
     path: str
@@ -107,7 +107,7 @@ class Plan:
     lines: tuple[Mapping[str, Any], ...] = ()
 
     def as_sent(self) -> str:
-        """The body as the server takes it: JSON, or a JSON object per line."""
+        """The body as the server takes it: JSON, or one JSON object per line."""
         if self.lines:
             return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in self.lines)
         return json.dumps(self.body, indent=2, ensure_ascii=False)
@@ -119,19 +119,19 @@ def _needs_nothing(path: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """What one look at the server told.
+    """The result of one look at the server.
 
-    A verb looks once and hands this value on. It looks again only where somebody else may have
-    changed what it saw, and says there who that would be.
+    A verb looks once and passes this value on. It looks again only if someone else may have changed
+    what it saw, and a comment there names who.
 
     Attributes:
         capabilities: what the store is and can do.
-        manifest: the one kept with the index, None without one.
-        vector: the vector or field that our name stands for; another one than was asked for after
-            the model was replaced.
-        schema: the adapter's own view of the collection or index, None when it does not exist.
-        knows: whether the look has what a condition on a path needs to know of the field; where it
-            has not, the field may have come since.
+        manifest: the manifest stored with the index, or None.
+        vector: the vector or field that the users' name refers to; after a model swap it differs
+            from that name.
+        schema: the adapter's own view of the collection or index; None if it does not exist.
+        knows: whether the look covers the field of a path, so that a condition can be compiled; if
+            not, the field may have been added since.
     """
 
     capabilities: Capabilities
@@ -144,35 +144,35 @@ class Description:
 class Backend(Protocol):
     """The verbs of one collection or index, as steps.
 
-    What it learns of the server it returns; it keeps nothing of it. Its parts are further verbs
-    that not every store has.
+    It returns what it learns about the server and keeps none of it. Its parts hold verbs that not
+    every store supports.
     """
 
     location: str
-    """Where it is, for messages; never with a secret."""
+    """The target, for messages; never contains a secret."""
 
     @property
     def hybrid(self) -> HybridBackend | None:
-        """The verbs of a search by several legs, None when the store cannot combine them."""
+        """The verbs of a search with several legs; None if the store cannot combine them."""
 
     @property
     def attaching(self) -> AttachBackend | None:
-        """The verbs of attaching to what others have written, None when the store cannot."""
+        """The verbs that attach vectors to existing documents; None if the store cannot."""
 
     @property
     def copying(self) -> CopyBackend | None:
-        """The verbs of copying a collection, None when the store cannot."""
+        """The verbs that copy a collection; None if the store cannot."""
 
     @property
     def text_indexing(self) -> TextIndexBackend | None:
-        """The verbs of text indexes for BM25, None when the store has none."""
+        """The verbs for text indexes that BM25 needs; None if the store has no such indexes."""
 
     def describe(self) -> Steps[Description]:
         """Read version, schema and manifest.
 
         Raises:
-            SchemaConflict: when the sparse field is there, but of a kind that cannot hold or
-                score SPLADE vectors exactly.
+            SchemaConflict: if the sparse field exists, but with a type that cannot hold or score
+                SPLADE vectors exactly.
         """
 
     def prepare(
@@ -183,37 +183,37 @@ class Backend(Protocol):
         *,
         write_manifest: bool,
     ) -> Steps[Description]:
-        """Create what is absent (collection, field, manifest); never drop or recreate anything.
+        """Create what is missing (collection, field, manifest); never drop or recreate anything.
 
         Args:
-            seen: of `describe`.
-            manifest: to be stored.
-            dense_sizes: name -> dimensions of dense vectors, for a collection made now.
-            write_manifest: whether `manifest` is to be stored; off where it already is.
+            seen: the result of `describe`.
+            manifest: the manifest to store.
+            dense_sizes: name -> dimensions of the dense vectors of a new collection.
+            write_manifest: whether to store `manifest`; False if it is already stored.
 
         Returns:
-            What is there now: `seen` itself when nothing had to be done, else another look.
+            The resulting description: `seen` itself if nothing was created.
         """
 
     def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
-        """Store another manifest in place of the present one; nothing else is touched."""
+        """Replace the stored manifest; change nothing else."""
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """Why the store would refuse this document, None when nothing is known against it.
+        """Why the store would refuse this document; None if no reason is known.
 
-        Asked before the document is encoded, with an empty vector, and again with its own.
+        Called with an empty vector before the document is encoded, and again with its own.
         """
 
     def key_of(self, id: DocumentId) -> DocumentId:
-        """What the store tells documents apart by: equal for ids that are one document."""
+        """The key under which the store keeps a document: equal for ids of the same document."""
 
     def size(self, document: EncodedDocument) -> int:
-        """About how many bytes the document takes in a request."""
+        """Approximate size of the document in a request, in bytes."""
 
     def write(
         self, seen: Description, documents: Sequence[EncodedDocument]
     ) -> Steps[list[Outcome]]:
-        """Store the documents whole, replacing those with the same ids; one outcome for each."""
+        """Store whole documents, replacing those with the same ids; one outcome each."""
 
     def update(
         self,
@@ -223,19 +223,19 @@ class Backend(Protocol):
         vector: SparseVector | None,
         marker: str,
     ) -> Steps[None]:
-        """Change these fields and, where given, sparse vector and marker of a stored document."""
+        """Change these fields of a stored document and, if given, its sparse vector and marker."""
 
     def refresh(self) -> Steps[None]:
-        """Make what was written visible and durable."""
+        """Make all writes visible and durable."""
 
     def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
-        """The request for a query of at least one term. Pure."""
+        """The request for a query with at least one term. Pure."""
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
         """Send the request of a plan."""
 
     def total(self, plan: Plan) -> Steps[Total]:
-        """How many documents the query of a plan of this backend matches, whatever its page."""
+        """The number of documents that the plan's query matches, regardless of its page."""
 
     def fetch(
         self,
@@ -248,20 +248,20 @@ class Backend(Protocol):
         """The documents with these ids that exist, in the order of `ids`.
 
         Args:
-            seen: of `describe`.
+            seen: the result of `describe`.
             ids: of the documents.
-            with_vectors: with their sparse vectors.
-            fields: paths that are needed of the payload, if not all of it; there may be more.
+            with_vectors: whether to return their sparse vectors.
+            fields: payload paths that the caller needs, or None for all; more may be returned.
         """
 
     def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Those of the ids that a document has; nothing else of it is read."""
+        """The ids that exist; nothing else of the documents is read."""
 
     def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
-        """Remove the documents with these ids; absent ones are no error."""
+        """Delete the documents with these ids; ignore ids that do not exist."""
 
     def documents(self, seen: Description) -> Steps[int]:
-        """Number of documents, with a sparse vector or without."""
+        """Number of documents, with or without a sparse vector."""
 
     def count(self, seen: Description) -> Steps[int]:
         """Number of documents that have a sparse vector, empty ones included."""
@@ -271,41 +271,41 @@ class HybridBackend(Protocol):
     """The part of a backend that combines several legs."""
 
     def dense_field(self, seen: Description, asked: str | None) -> str:
-        """The dense field of a leg: the one asked for, the target's, or the only one there is.
+        """The dense field of a leg: the one given, the target's, or the only one.
 
         Raises:
-            ConfigurationError: when there is none, or several to choose from.
+            ConfigurationError: if there is none, or several without a choice.
         """
 
     def beside(self, vector: str | None, keys: Keys) -> Backend:
-        """The same collection by another of its sparse vectors or fields, which others wrote.
+        """A backend of the same collection with another sparse vector or field, of any author.
 
         Args:
-            vector: its name; None for the target's.
-            keys: name its terms.
+            vector: name of the sparse vector or field; None for the target's.
+            keys: codec of its feature names.
         """
 
     def sparse_place(self, seen: Description) -> Any:
-        """What `plan` has to know of the sparse vector in a look of `beside`.
+        """What `plan` needs to know about the sparse vector of a backend made by `beside`.
 
-        It is handed on as `ResolvedLeg.place`.
+        It is passed on as `ResolvedLeg.place`.
         """
 
     def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
-        """The best request for this fusion that does not change its meaning.
+        """The best request for this fusion that preserves its definition.
 
         Raises:
-            NotSupported: when `path` is "server" and the server cannot, or when nothing can.
+            NotSupported: if `path` is "server" and the server cannot fuse this, or no path can.
         """
 
     def search_fused(self, seen: Description, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
-        """Send the request of a plan that the server fuses; the query's page of it."""
+        """Send the request of a plan that the server fuses; return the query's page."""
 
     def refused(self, plan: Plan) -> bool:
-        """Remember that the server refused the path of a plan; whether there is another one."""
+        """Remember that the server refused the plan's path; return whether another one exists."""
 
     def search_legs(self, seen: Description, query: HybridQuery) -> Steps[list[LegRanking]]:
-        """The window of every leg, in one request."""
+        """The candidate window of every leg, by one request."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -314,10 +314,10 @@ class Opened:
 
     Attributes:
         backend: the verbs.
-        send: executes one request: a function, or a coroutine function when opened for async.
-        close: releases what was opened; does nothing for a client that the user handed in.
-        one_process: whether it belongs to the process that opened it: the child of a fork gets no
-            other one, and what the child may do with it is the adapter's to say.
+        send: executes one request: a function, or a coroutine function if opened for async.
+        close: releases what was opened; does nothing for a client that the caller passed in.
+        one_process: whether only the process that opened it may use it: a forked child cannot
+            reopen it, and the adapter decides what the child may do with it.
     """
 
     backend: Backend
@@ -327,24 +327,24 @@ class Opened:
 
 
 class Adapter(Protocol):
-    """What an entry point of the group `splade_connectors.adapters` names."""
+    """The object named by an entry point of the group `splade_connectors.adapters`."""
 
     client_modules: ClassVar[tuple[str, ...]]
-    """Top-level modules whose client objects this adapter takes, e.g. ("qdrant_client",)."""
+    """Top-level modules whose client objects this adapter accepts, e.g. ("qdrant_client",)."""
 
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
-        """Make a client for the target. Nothing is sent yet."""
+        """Create a client for the target; nothing is sent yet."""
 
     @staticmethod
     def wrap(
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
-        """Use a client that the user has made; `target` carries name and parameters."""
+        """Use the caller's client; `target` carries the name and the parameters."""
 
 
 def does_nothing(asynchronous: bool) -> Callable[[], Any]:
-    """What closes a client that is the user's own."""
+    """A `close` that does nothing, for a client that belongs to the caller."""
 
     def nothing() -> None:
         return None

@@ -1,4 +1,4 @@
-"""Finding adapters by scheme or client, and naming what has to be installed."""
+"""Find adapters by scheme or client object, and name what has to be installed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ GROUP = "splade_connectors.adapters"
 
 
 def adapter_for_scheme(scheme: str) -> Adapter:
-    """The adapter that serves targets of this scheme.
+    """The adapter for targets of this scheme.
 
     Raises:
-        ConfigurationError: when none is installed, naming those that are.
-        MissingDependency: when its database client is not installed.
+        ConfigurationError: if none is installed; names those that are.
+        MissingDependency: if its database client is not installed.
     """
     found = _entry_points()
     if scheme not in found:
         known = ", ".join(sorted(found)) or "none (is splade-connectors installed with pip?)"
-        raise ConfigurationError(f"no adapter for {scheme!r}; installed are: {known}")
+        raise ConfigurationError(f"no adapter for {scheme!r}; installed adapters: {known}")
     return cast(Adapter, found[scheme].load())
 
 
@@ -31,9 +31,9 @@ def adapter_for_client(client: object) -> tuple[str, Adapter]:
     """Scheme and adapter of a database client object.
 
     Raises:
-        ConfigurationError: when no adapter knows the object's class.
+        ConfigurationError: if no adapter knows the object's class.
     """
-    # A subclass of a client's class, in somebody's own module, is that client too.
+    # A subclass of a client class, defined in any module, counts as that client.
     modules = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
     for scheme, entry in sorted(_entry_points().items()):
         adapter = cast(Adapter, entry.load())
@@ -53,5 +53,5 @@ def _entry_points() -> dict[str, EntryPoint]:
 
 
 def is_async_client(client: Any) -> bool:
-    """Whether a client object is of the awaiting kind, by the name all of them share."""
+    """Whether a client object is async: all async clients have a class named Async…."""
     return any(kind.__name__.startswith("Async") for kind in type(client).__mro__)

@@ -1,4 +1,4 @@
-"""How long a server asks to wait."""
+"""How long a server asks the client to wait."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-# A whole number, by the standard; some servers write a fraction.
+# The standard says a whole number; some servers send a fraction.
 _SECONDS = re.compile(r"-?[0-9]+(\.[0-9]*)?")
-# "Wed, 25 Nov 2026 07:50:43 GMT", also inside of somebody's message.
+# "Wed, 25 Nov 2026 07:50:43 GMT", also inside a longer message.
 _DATE = re.compile(r"[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT")
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Seconds in a `Retry-After` header, or until the date in it (RFC 9110, 10.2.3).
+    """Seconds in a `Retry-After` header, or until its date (RFC 9110, 10.2.3).
 
-    None if it holds neither, and if there is none.
+    None if there is no header, or it holds neither.
     """
     if not header:
         return None
@@ -31,5 +31,5 @@ def retry_after_s(header: str | None) -> float | None:
     if until is None:
         return None
     seconds = (until - datetime.now(UTC)).total_seconds()
-    # A date that has passed asks for nothing: the usual waits will do.
+    # A date in the past asks for nothing: the usual backoff applies.
     return seconds if seconds > 0 else None

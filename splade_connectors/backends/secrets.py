@@ -1,7 +1,7 @@
-"""Credentials of a connection, and what documents hold: neither belongs into errors or logs.
+"""Keep credentials and the contents of documents out of errors and logs.
 
-Servers, and proxies before them, repeat what they were sent: a header in a page about an error, a
-value that no field takes. Their words are searched before any of them become ours.
+Servers, and proxies in front of them, echo what they were sent: a header in an error page, a value
+that a field refuses. Their messages are masked before they become part of ours.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from urllib.parse import quote, quote_plus
 from splade_connectors.errors import ConfigurationError, SpladeConnectorsError
 
 HIDDEN = "…"
-# Shorter ones stand in any text: nothing is won by hiding each "a".
+# Shorter ones occur in any text: hiding every "a" would gain nothing.
 _SHORTEST = 4
 Failure = TypeVar("Failure", bound=SpladeConnectorsError)
 
 
 class Secrets:
-    """Every form in which a credential may come back.
+    """Every form in which a server may echo a credential.
 
     Args:
         *values: values of the headers that carry them ("Basic …", "ApiKey …", "Bearer …"), or
-            bare keys; None and "" stand for none.
+            bare keys; None and "" are ignored.
     """
 
     def __init__(self, *values: str | None) -> None:
         bare = {part for value in values if value for part in _parts(value)}
         forms = {form for part in bare for form in _forms(part)}
-        # The longest first: one may be part of another.
+        # Longest first: one form may contain another.
         self._forms = sorted((form for form in forms if len(form) >= _SHORTEST), key=len)[::-1]
 
     def __repr__(self) -> str:
         return "Secrets()"
 
     def masked(self, words: Any) -> Any:
-        """A text without them; also the texts of a JSON value, or the bytes of an answer."""
+        """A text, the texts in a JSON value, or a response's bytes, with the credentials masked."""
         match words:
             case str():
                 for form in self._forms:
@@ -55,41 +55,40 @@ class Secrets:
         return words
 
     def shown_by(self, error: BaseException) -> bool:
-        """Whether an error, or one that it came from, shows one of them."""
+        """Whether an error, or one in its chain of causes, shows a credential."""
         texts = [*traceback.format_exception(error), *map(repr, _chain(error))]
         return any(form in text for form in self._forms for text in texts)
 
     def caused(self, failure: Failure, cause: Exception, *, quoted: bool = False) -> Failure:
-        """Our error with the client's as its cause, unless that tells too much.
+        """Our error with the client's as its cause, unless that reveals too much.
 
-        To be raised outside of the `except` block, which would link the client's error anyway.
+        Raise it outside the `except` block, which would link the client's error anyway.
 
         Args:
-            failure: ours.
-            cause: what the client raised.
-            quoted: whether that may quote documents.
+            failure: our error.
+            cause: the client's error.
+            quoted: whether the client's error may quote documents.
         """
         failure.__cause__ = None if quoted or self.shown_by(cause) else cause
         return failure
 
 
 def check_header(value: str, what: str, more: str = "") -> str:
-    """A credential that goes into a header as it is.
+    """Return a credential that goes into a header verbatim, checked.
 
     Raises:
-        ConfigurationError: for one that no header can hold. The HTTP libraries would repeat it in
-            their complaint.
+        ConfigurationError: if no header can hold it; the HTTP library's error would show it.
     """
     if not value.isascii() or not value.isprintable() or " " in value:
         kind = what.rpartition(" ")[2]
         raise ConfigurationError(
-            f"{what} has characters that no {kind} has (a line break at its end?){more}"
+            f"{what} contains characters that no {kind} can have (a trailing line break?){more}"
         )
     return value
 
 
 def _parts(value: str) -> Iterator[str]:
-    """The credential in a header, what it encodes, and the secret half of that."""
+    """The credential in a header, its decoded form, and the secret half of that."""
     kind, _, rest = value.partition(" ")
     bare = rest if rest and kind in ("Basic", "ApiKey", "Bearer") else value
     yield bare
@@ -109,7 +108,7 @@ def _decoded(text: str) -> str | None:
 
 
 def _forms(text: str) -> Iterator[str]:
-    """As it is, and as it is written in URLs, in JSON, in HTML, in a repr, and in base64."""
+    """The text as it is, and as spelled in URLs, JSON, HTML, a repr, and base64."""
     encoded = text.encode("utf-8", "surrogateescape")
     for safe in ("", "/"):
         yield quote(encoded, safe=safe)
@@ -133,7 +132,7 @@ def _chain(error: BaseException) -> Sequence[BaseException]:
         link = waiting.pop()
         if link is not None and link not in found:
             found.append(link)
-            # Clients keep errors of their own libraries as arguments, too.
+            # Clients also keep errors of their libraries as arguments.
             waiting += [link.__cause__, link.__context__]
             waiting += [part for part in link.args if isinstance(part, BaseException)]
     return found

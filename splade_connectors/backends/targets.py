@@ -1,4 +1,4 @@
-"""Target URLs: which store, where, and which field of it."""
+"""Target URLs: which store, at which address, and which field."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Target:
 
     Attributes:
         scheme: "edge", "qdrant", "elasticsearch", …: names the adapter.
-        transport: what stood after "+" in the scheme: "https", "grpc" or "".
+        transport: the part after "+" in the scheme: "https", "grpc" or "".
         host: host name; empty for embedded stores.
-        port: None for the scheme's usual one.
+        port: None for the scheme's default.
         path: collection or index name, or the folder of an embedded store.
-        prefix: what stands before it: the path of a server behind a proxy, such as "search/v1".
+        prefix: path of a server behind a proxy, before the name, such as "search/v1".
         parameters: the query parameters of the URL.
         username: from the URL.
         password: from the URL.
@@ -41,7 +41,7 @@ class Target:
         unknown = sorted(set(self.parameters) - _PARAMETERS)
         if unknown:
             known = ", ".join(sorted(_PARAMETERS))
-            raise ConfigurationError(f"unknown target parameter {unknown[0]!r}; known are {known}")
+            raise ConfigurationError(f"unknown target parameter {unknown[0]!r}; known: {known}")
 
     def __str__(self) -> str:
         scheme = f"{self.scheme}+{self.transport}" if self.transport else self.scheme
@@ -53,20 +53,20 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Read a target.
+    """Parse a target.
 
     Raises:
-        ConfigurationError: for anything that is not a target; secrets are not repeated.
+        ConfigurationError: if the text is not a target; the message shows no secret.
     """
     scheme, colon, rest = text.partition(":")
     if not colon or not scheme:
-        # Before an "@" there may be a password.
+        # The part before an "@" may be a password.
         shown = "this" if "@" in text else repr(text)
         raise ConfigurationError(f"{shown} is not a target; targets look like {_EXAMPLES}")
     base, _, transport = scheme.lower().partition("+")
     if base in ("http", "https"):
         raise ConfigurationError(
-            f"a target names its database in the scheme, not {scheme!r}: write "
+            f"the scheme of a target must name a database, not {scheme!r}: write "
             "elasticsearch+https://HOST/INDEX or qdrant+https://HOST/COLLECTION (or without +https)"
         )
     if base == "edge":
@@ -77,7 +77,7 @@ def parse_target(text: str) -> Target:
 
 
 def shown_target(text: str) -> str:
-    """A target as it was given, to be printed: words stand for the credentials in it."""
+    """A target as given, safe to print: USER and PASSWORD replace its credentials."""
     scheme, separator, rest = text.partition("://")
     authority, slash, name = rest.partition("/")
     given, at, host = authority.rpartition("@")
@@ -101,27 +101,27 @@ def _remote(scheme: str, transport: str, text: str) -> Target:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
-        # The library's sentence repeats what stands around the "@": a password, perhaps.
+        # The library's message quotes the text around the "@", which may be a password.
         raise ConfigurationError(
-            f"{shown} is not a target: its host or port cannot be read; write special characters "
-            "of a user name or password percent-encoded (/ as %2F)"
+            f"{shown} is not a target: its host or port cannot be parsed; percent-encode special "
+            "characters of a user name or password (/ as %2F)"
         ) from None
     if not parts.hostname:
-        raise ConfigurationError(f"{shown} names no host; targets look like {_EXAMPLES}")
+        raise ConfigurationError(f"{shown} has no host; targets look like {_EXAMPLES}")
     if "@" in f"{parts.path}{parts.query}{parts.fragment}":
-        # What stands before it may be the rest of a password, and no name.
+        # The part before the "@" may be the rest of a password rather than a name.
         raise ConfigurationError(
-            f"{shown}: an @ in a name is written %40, and special characters of a user name or "
-            "password are percent-encoded (/ as %2F)"
+            f"{shown}: write @ in a name as %40, and percent-encode special characters of a user "
+            "name or password (/ as %2F)"
         )
     if parts.fragment:
-        raise ConfigurationError(f"{shown}: a # in a name is written %23")
+        raise ConfigurationError(f"{shown}: write # in a name as %23")
     prefix, _, name = parts.path.strip("/").rpartition("/")
     path = unquote(name)
     if not path or "/" in path or prefix.endswith("/"):
         raise ConfigurationError(
-            f"{scheme}://{parts.hostname} must be followed by one name, "
-            f"the collection or index, after the path of the server if it has one: "
+            f"{scheme}://{parts.hostname} must be followed by the name of one collection or index, "
+            "after the server's path if it has one: "
             f"{scheme}://{parts.hostname}/NAME, {scheme}://{parts.hostname}/PATH/NAME"
         )
     return Target(

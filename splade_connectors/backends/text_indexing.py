@@ -1,4 +1,4 @@
-"""What an adapter implements beside `Backend` where BM25 needs an index of a text field."""
+"""The protocol beside `Backend` for stores in which BM25 needs an index of a text field."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from splade_connectors.runtime.effects import Steps
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextIndexOrder:
-    """The text indexes that are asked for.
+    """The text indexes that the caller requests.
 
     Attributes:
         fields: of the documents, as paths.
-        tokenizer: of new ones; None takes the store's, and those that are there as they are.
-        rebuild: whether an index of the owner's may be rebuilt.
+        tokenizer: of new indexes; None takes the store's default and accepts existing indexes.
+        rebuild: whether an index that someone else made may be rebuilt.
     """
 
     fields: tuple[str, ...]
@@ -29,13 +29,13 @@ class TextIndexOrder:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextIndexSurvey:
-    """What would become of an order.
+    """What an order would do.
 
     Attributes:
-        lacking: fields whose index has to be made or rebuilt.
-        changes: what is to be created, in sentences.
-        notes: what is there already, or needs nothing.
-        refusals: what is in the way; empty when nothing is.
+        lacking: fields whose index has to be created or rebuilt.
+        changes: what would be created, in sentences.
+        notes: what exists already, or needs nothing.
+        refusals: what prevents it; empty if nothing does.
     """
 
     lacking: tuple[str, ...] = ()
@@ -45,26 +45,26 @@ class TextIndexSurvey:
 
 
 class TextIndexBackend(Protocol):
-    """The part of a backend that makes text fields searchable by BM25. It changes no document."""
+    """The part of a backend that makes text fields searchable with BM25; it changes no document."""
 
     def survey(self, seen: Description, order: TextIndexOrder) -> Steps[TextIndexSurvey]:
-        """What is there, and what is in the way. Writes nothing."""
+        """What exists, and what prevents the order. Writes nothing."""
 
     def create(self, seen: Description, order: TextIndexOrder) -> Steps[Description]:
-        """Make what `survey` found lacking; safe to repeat.
+        """Create what `survey` found lacking; idempotent.
 
         Returns:
-            What is there now: `seen` itself when nothing was lacking, else another look.
+            The resulting description: `seen` itself if nothing was lacking.
         """
 
     def made(self, seen: Description) -> Sequence[str]:
-        """Fields whose index `create` made or rebuilt."""
+        """The fields whose index `create` made or rebuilt."""
 
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
-        """Remove these indexes of ours; one of the owner's becomes what it was.
+        """Remove these indexes; restore one that existed before to its former settings.
 
         Returns:
-            What is there then.
+            The resulting description.
         """
 
 
@@ -72,7 +72,7 @@ def text_index_backend(backend: Backend) -> TextIndexBackend:
     """The part of a backend that indexes text.
 
     Raises:
-        NotSupported: when its adapter does not have one.
+        NotSupported: if its adapter has none.
     """
     if backend.text_indexing is None:
         raise NotSupported(f"{backend.location}: this adapter has no text indexes")

@@ -1,4 +1,4 @@
-"""What protects a connection: files for TLS, checked before a client is made, and plain proxies."""
+"""Protection of a connection: TLS files, checked before a client is created, and plain proxies."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from splade_connectors.options import ConnectOptions
 
 
 def check_files(target: Target, options: ConnectOptions) -> None:
-    """Refuse certificates that cannot be used.
+    """Refuse certificate files that cannot be used.
 
     Raises:
-        ConfigurationError: without TLS in the target, for a key without a certificate, and for
-            files that are missing or hold no certificate.
+        ConfigurationError: if the target has no TLS, if a client key has no client certificate, or
+            if a file is missing or holds no certificate.
     """
     files = {
         "ca_certs (--ca-certs)": options.ca_certs,
@@ -26,27 +26,25 @@ def check_files(target: Target, options: ConnectOptions) -> None:
     given = {name: path for name, path in files.items() if path}
     for name, path in given.items():
         if target.transport != "https":
-            raise ConfigurationError(f"{name} is for TLS: write {target.scheme}+https://")
+            raise ConfigurationError(f"{name} needs TLS: write {target.scheme}+https://")
         if not Path(path).is_file():
-            raise ConfigurationError(f"there is no file {path} with certificates, for {name}")
+            raise ConfigurationError(f"{name}: the file {path} does not exist")
     if options.client_key and not options.client_cert:
-        raise ConfigurationError(
-            "client_key (--client-key) goes with client_cert (--client-cert FILE)"
-        )
+        raise ConfigurationError("client_key (--client-key) needs client_cert (--client-cert FILE)")
     if given:
         context(options)
 
 
 def context(options: ConnectOptions) -> ssl.SSLContext:
-    """What a connection trusts, and shows of itself; certificates are always verified.
+    """The TLS context of a connection; server certificates are always verified.
 
     Raises:
-        ConfigurationError: for files that hold no certificate or key.
+        ConfigurationError: if a file holds no certificate or key.
     """
     try:
         made = ssl.create_default_context(cafile=options.ca_certs)
         if options.client_cert:
-            # A password is not asked for: nobody may be there to answer.
+            # Never prompt for a password: nobody may be there to answer.
             made.load_cert_chain(options.client_cert, options.client_key, password="")
     except (ssl.SSLError, OSError) as error:
         shown = ", ".join(
@@ -54,20 +52,20 @@ def context(options: ConnectOptions) -> ssl.SSLContext:
         )
         reason = getattr(error, "reason", None) or error.strerror or type(error).__name__
         raise ConfigurationError(
-            f"{shown}: no certificate or key in PEM form that fit together ({reason})"
+            f"{shown}: no matching certificate and key in PEM format ({reason})"
         ) from error
     return made
 
 
 def proxy_in_plain_sight(host: str) -> str | None:
-    """The proxy that the environment puts between here and a host without TLS, None for none.
+    """The proxy that the environment sets for a host without TLS, or None.
 
-    For clients that go by the environment: httpx and gRPC do, those of Elasticsearch and OpenSearch
+    For clients that read the environment: httpx and gRPC do, those of Elasticsearch and OpenSearch
     do not.
     """
     proxies = getproxies_environment()
     proxy = proxies.get("http") or proxies.get("all")
     if not proxy or proxy_bypass(host):
         return None
-    # Without its own password, which may stand before the host.
+    # Without the proxy's own password, which may precede the host.
     return proxy.rpartition("//")[2].rpartition("@")[2].strip("/")

@@ -1,4 +1,4 @@
-"""Versions of servers, as tuples of numbers that compare."""
+"""Server versions as comparable tuples of numbers."""
 
 from __future__ import annotations
 

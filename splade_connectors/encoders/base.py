@@ -1,4 +1,4 @@
-"""The encoder interface, and everything that is the same for every encoder with a tokenizer."""
+"""The encoder interface: what every sparse encoder has in common."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from splade_connectors.vectors import SparseBatch
 
 @dataclass(kw_only=True, slots=True)
 class EncodeStats:
-    """Counts that an encoder adds to, for reports.
+    """Running counts that an encoder updates, for reports.
 
     Attributes:
         texts: texts encoded.
-        tokens: tokens encoded, special tokens included, padding not.
-        truncated: texts that were longer than `max_length` and lost their end.
-        split: texts that were longer and were encoded in passages.
+        tokens: tokens encoded, including special tokens but not padding.
+        truncated: texts longer than `max_length` that were truncated.
+        split: texts longer than `max_length` that were encoded in passages.
     """
 
     texts: int = 0
@@ -33,14 +33,14 @@ class EncodeStats:
 
 
 class SparseEncoder(ABC):
-    """Text to sparse vectors. Documents and queries are separate verbs: some models differ."""
+    """Text to sparse vectors. Documents and queries have separate methods: some models differ."""
 
     spec: EncoderSpec
-    # What load_encoder made it of; None for an encoder of others.
+    # The arguments of load_encoder; None if the encoder was made in another way.
     loaded: Loaded | None = None
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """By the name of its model, which is loaded where it is unpickled."""
+        """Pickle by the name of the model, which is loaded again when unpickled."""
         if self.loaded is None:
             return super().__reduce_ex__(protocol)
         return unpickled, (self.loaded, self.spec)
@@ -53,42 +53,42 @@ class SparseEncoder(ABC):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """One row per text, in the order given. `stats` is added to."""
+        """Encode documents: one row per text, in the given order; adds to `stats`."""
 
     def check_documents(self) -> None:  # noqa: B027  # most encoders encode both
-        """Refuse documents where this encoder is for queries only, before any work is done.
+        """Refuse documents before any work is done, if this encoder is for queries only.
 
         Raises:
-            ConfigurationError: saying which encoder takes documents.
+            ConfigurationError: if it is for queries only; names the encoder for documents.
         """
 
     @abstractmethod
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """One row per text, in the order given."""
+        """Encode queries: one row per text, in the given order."""
 
     @abstractmethod
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The vocabulary's spelling of these term ids."""
 
     def readable(self, ids: Iterable[int]) -> list[str]:
-        """These terms for people: without the marks of vocabularies, "▁" and "##".
+        """These terms in readable form, without vocabulary marks such as "▁" and "##".
 
-        Several terms may read alike. An encoder that knows no better gives its tokens.
+        Several terms may read alike. By default these are the tokens.
         """
         return self.tokens(ids)
 
     @property
     def normalization(self) -> Normalization | None:
-        """Which spellings are one to its tokenizer; None if that is not known."""
+        """Which spellings the tokenizer treats as equal; None if unknown."""
         return None
 
     @abstractmethod
     def token_id(self, token: str) -> int | None:
-        """The id of a token; None if the vocabulary does not have it."""
+        """The id of a token; None if the vocabulary lacks it."""
 
     @abstractmethod
     def own_terms(self, text: str) -> set[int]:
-        """The term ids that the text itself has; any other term of its vector was expanded to."""
+        """The ids of the text's own terms; any other term of its vector comes from expansion."""
 
     def fitted(
         self,
@@ -97,29 +97,29 @@ class SparseEncoder(ABC):
         passage_overlap: int | None = None,
         precision: Precision | None = None,
     ) -> SparseEncoder:
-        """This encoder for an index whose texts were cut so; what was asked for explicitly stays.
+        """This encoder with the settings of an index; settings given explicitly stay.
 
-        An encoder that cuts texts in its own way is returned as it is.
+        An encoder that ignores these settings returns itself.
 
         Args:
-            max_length: most tokens of a text.
-            long_text: what became of longer ones.
-            passage_overlap: tokens shared by neighbouring passages; None if there are none.
-            precision: of the index's vectors; None if it is this encoder's.
+            max_length: maximum number of tokens of a text.
+            long_text: how longer texts were treated.
+            passage_overlap: tokens shared by neighbouring passages; None without passages.
+            precision: of the index's vectors; None for this encoder's.
 
         Raises:
-            MissingDependency: when the precision needs what is not installed.
+            MissingDependency: if the precision needs a package that is not installed.
         """
         return self
 
 
 class EncodesQueries(SparseEncoder):
-    """An encoder of queries alone. A subclass says in `_refusal` which encoder takes documents."""
+    """An encoder for queries only. A subclass says in `_refusal` which encoder takes documents."""
 
     _refusal: str
 
     def check_documents(self) -> None:
-        """Refuse them. As `SparseEncoder.check_documents`."""
+        """Refuse documents, as `SparseEncoder.check_documents`."""
         raise ConfigurationError(self._refusal)
 
     def encode_documents(
@@ -129,9 +129,9 @@ class EncodesQueries(SparseEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """Refused: what a query's terms weigh says nothing of a document.
+        """Refuse documents: weights of query terms do not fit them.
 
         Raises:
-            ConfigurationError: saying which encoder takes documents.
+            ConfigurationError: always; names the encoder for documents.
         """
         raise ConfigurationError(self._refusal)

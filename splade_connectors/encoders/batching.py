@@ -1,4 +1,4 @@
-"""Batches: texts of similar length together, under a budget of tokens, padding included."""
+"""Batches: texts of similar length together, within a token budget that includes padding."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _Out = TypeVar("_Out")
 def plan_batches(lengths: Sequence[int], *, max_tokens: int, max_texts: int) -> list[list[int]]:
     """Group rows so that each batch has at most `max_tokens` tokens after padding.
 
-    Rows are sorted by length, so that little padding is needed; a row longer than the budget
-    stands alone.
+    Rows are sorted by length to keep padding small; a row longer than the budget gets its own
+    batch.
 
     Args:
-        lengths: tokens of each row.
-        max_tokens: most rows x longest row of a batch.
-        max_texts: most rows of a batch.
+        lengths: number of tokens of each row.
+        max_tokens: maximum of rows x longest row per batch.
+        max_texts: maximum number of rows per batch.
 
     Returns:
         Positions in `lengths`, batch by batch; every position once.
     """
     batches: list[list[int]] = []
     current: list[int] = []
-    # Ascending: the row being added is the longest of its batch.
+    # Ascending, so the added row is the longest of its batch.
     for position in np.argsort(lengths, kind="stable").tolist():
         too_many = len(current) == max_texts
         if current and (too_many or (len(current) + 1) * lengths[position] > max_tokens):
@@ -41,7 +41,7 @@ def plan_batches(lengths: Sequence[int], *, max_tokens: int, max_texts: int) -> 
 
 
 def pad(rows: Sequence[Tokens], padding_id: int) -> tuple[Tokens, Tokens]:
-    """Rows of one batch as arrays.
+    """The rows of a batch as padded arrays.
 
     Returns:
         Token ids and attention mask, both int64[rows, longest row]; the mask is 1 on tokens.
@@ -56,7 +56,7 @@ def pad(rows: Sequence[Tokens], padding_id: int) -> tuple[Tokens, Tokens]:
 
 
 def slices_by_size(sizes: Sequence[int], budget: int) -> Iterator[slice]:
-    """Consecutive slices whose sizes add up to at most `budget`; a larger item stands alone."""
+    """Consecutive slices whose sizes sum to at most `budget`; a larger item gets its own slice."""
     start, total = 0, 0
     for position, size in enumerate(sizes):
         if position > start and total + size > budget:
@@ -68,24 +68,24 @@ def slices_by_size(sizes: Sequence[int], budget: int) -> Iterator[slice]:
 
 
 def consecutive(lengths: Sequence[int], *, max_tokens: int, max_texts: int) -> list[list[int]]:
-    """Group rows, in their order, for an engine that needs no padding.
+    """Group rows in their order, for an engine that needs no padding.
 
     Args:
-        lengths: tokens of each row.
-        max_tokens: most tokens of a batch; a longer row stands alone.
-        max_texts: most rows of a batch.
+        lengths: number of tokens of each row.
+        max_tokens: maximum number of tokens per batch; a longer row gets its own batch.
+        max_texts: maximum number of rows per batch.
 
     Returns:
         Positions in `lengths`, batch by batch; every position once.
     """
-    # A row takes at least its share of the budget: so there are never too many.
+    # Each row uses at least its share of the budget, which bounds the number of rows.
     share = -(-max_tokens // max_texts)
     sizes = [max(length, share) for length in lengths]
     return [list(range(part.start, part.stop)) for part in slices_by_size(sizes, max_tokens)]
 
 
 def concatenated(rows: Sequence[Tokens]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Rows one after another.
+    """Concatenate rows.
 
     Returns:
         Token ids, uint32[total], and offsets, int64[rows + 1]: row i is
@@ -97,7 +97,7 @@ def concatenated(rows: Sequence[Tokens]) -> tuple[NDArray[np.uint32], NDArray[np
 
 
 def ahead(function: Callable[[_In], _Out], items: Iterable[_In]) -> Iterator[_Out]:
-    """The function of each item, in order; the next one is computed in a thread meanwhile."""
+    """Map a function over items in order, computing the next result in a thread meanwhile."""
     given = list(items)
     if len(given) < 2:
         yield from map(function, given)

@@ -1,4 +1,4 @@
-"""Converted models in the user's cache: own entries only, whole or not at all."""
+"""Converted models in the user's cache: only the user's own entries, complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PRIVATE = 0o700
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept; made when it is absent, for this user alone.
+    """The folder of converted models; created if missing, accessible only to this user.
 
     Raises:
-        ModelError: when it cannot be made.
+        ModelError: if it cannot be created.
     """
     folder = user_cache_path("splade-connectors") / "models"
     try:
@@ -39,10 +39,10 @@ def cache_folder() -> Path:
 
 
 def make(folder: Path) -> None:
-    """Make an entry that is to be filled, before the long work that fills it.
+    """Create an empty entry, before the long work that fills it.
 
     Raises:
-        ModelError: when it cannot be made.
+        ModelError: if it cannot be created.
     """
     try:
         folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
@@ -52,16 +52,16 @@ def make(folder: Path) -> None:
 
 def _unusable(folder: Path, error: OSError) -> ModelError:
     return ModelError(
-        f"the cache folder {folder} cannot be made ({error.strerror or error}); set "
-        "XDG_CACHE_HOME to a folder of yours"
+        f"the cache folder {folder} cannot be created ({error.strerror or error}); set "
+        "XDG_CACHE_HOME to a folder that you own"
     )
 
 
 def entry(name: str) -> Path:
-    """The folder for a converted model, which may not exist yet; never one of another user.
+    """The folder for a converted model, which may not exist yet; never another user's.
 
     Raises:
-        ModelError: when other users have made folders under every name that it may have.
+        ModelError: if other users own folders under every possible name.
     """
     root = cache_folder()
     remove_leftovers(root)
@@ -70,20 +70,20 @@ def entry(name: str) -> Path:
             return candidate
     raise ModelError(
         f"the cache entry {root / name} belongs to another user; set XDG_CACHE_HOME to a folder "
-        "of yours"
+        "that you own"
     )
 
 
 def is_usable(folder: Path) -> bool:
-    """Whether a converted model is there that only this user can have written."""
+    """Whether the folder holds a converted model that only this user can have written."""
     parts = (folder, folder / GRAPH_FILE, folder / RECORD_FILE)
     return all(os.path.lexists(part) and _is_own(part) and not _is_open(part) for part in parts)
 
 
 @contextmanager
 def whole_or_not_at_all(out: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `out` when the block ends without an error."""
-    # Its own name: another process may be making the same one.
+    """A folder to fill, which replaces `out` if the block ends without an error."""
+    # A name per process: another one may be converting the same model.
     unfinished = out.with_name(f"{out.name}.{os.getpid()}{_UNFINISHED}")
     shutil.rmtree(unfinished, ignore_errors=True)
     make(unfinished)
@@ -101,7 +101,7 @@ def whole_or_not_at_all(out: Path) -> Iterator[Path]:
 def remove_leftovers(root: Path) -> None:
     """Remove the unfinished folders of processes that were killed."""
     for folder in root.glob(f"*{_UNFINISHED}"):
-        if _is_own(folder) and not _in_work(folder):
+        if _is_own(folder) and not _is_in_progress(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -112,11 +112,11 @@ def _replace(unfinished: Path, out: Path) -> None:
     except OSError:
         if not is_usable(out):
             raise
-        # Another process has just finished the same one: one is as good as the other.
+        # Another process has just finished the same entry, which is just as good.
 
 
 def _lock(folder: Path) -> IO[bytes] | None:
-    """A lock that ends with the process, also in another container on the same disk."""
+    """A lock that ends with the process and is seen by other containers on the same disk."""
     file = (folder / _LOCK_FILE).open("wb")
     if locks.lock(file.fileno()):
         return file
@@ -125,12 +125,12 @@ def _lock(folder: Path) -> IO[bytes] | None:
     return None
 
 
-def _in_work(folder: Path) -> bool:
+def _is_in_progress(folder: Path) -> bool:
     lock = folder / _LOCK_FILE
     if lock.is_file():
         try:
             with lock.open("rb") as file:
-                # It had the lock once: where that is free, the process has ended.
+                # Its process held the lock: if it is free, the process has ended.
                 return locks.lock(file.fileno()) is not True
         except OSError:
             return True
@@ -153,7 +153,7 @@ def _user() -> int:
 
 
 def _is_own(path: Path) -> bool:
-    """Whether this user made a file or folder; links count as those of others."""
+    """Whether this user owns a file or folder; links count as foreign."""
     try:
         found = path.lstat()
     except OSError:
@@ -164,5 +164,5 @@ def _is_own(path: Path) -> bool:
 
 
 def _is_open(path: Path) -> bool:
-    """Whether other users may write here."""
+    """Whether other users may write to it."""
     return hasattr(os, "getuid") and bool(path.lstat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))

@@ -1,6 +1,6 @@
-"""Dense vectors of texts: what `index` asks for them, and a model of sentence-transformers.
+"""Dense vectors of texts: the interface that `index` uses, and sentence-transformers models.
 
-Nothing of it is imported before a vector is needed: a night in which no text has changed loads no
+Nothing is imported before the first vector is needed: a nightly run without changed texts loads no
 model.
 """
 
@@ -27,22 +27,22 @@ class DenseSource(Protocol):
 
     @property
     def name(self) -> str:
-        """Tells the model from others: documents with vectors of another one are not unchanged."""
+        """Identifies the model: documents with another model's vectors count as changed."""
 
     def documents(self, texts: Sequence[str]) -> Vectors:
-        """A vector for each text."""
+        """One vector per text."""
 
 
 class DenseModel:
-    """A model of sentence-transformers, for documents in batches and for queries.
+    """A sentence-transformers model, for documents in batches and for queries.
 
-    Vectors of queries are kept: `evaluate` asks for those of each row again.
+    Query vectors are cached: `evaluate` needs them again for every row.
 
     Args:
-        source: a folder, or the name of an installed package that holds one.
+        source: a folder, or the name of an installed package that contains one.
 
     Raises:
-        ConfigurationError: when it is neither.
+        ConfigurationError: if it is neither.
     """
 
     def __init__(self, source: str, load: Callable[[Path], Any] | None = None) -> None:
@@ -53,7 +53,7 @@ class DenseModel:
 
     @cached_property
     def name(self) -> str:
-        """Of the folder, with a fingerprint of its settings and of the sizes of its files."""
+        """The folder's name with a fingerprint of its settings and file sizes."""
         digest = hashlib.sha256()
         for path in sorted(self._folder.rglob("*")):
             if path.is_file():
@@ -64,20 +64,20 @@ class DenseModel:
         return f"{self._folder.name}-{digest.hexdigest()[:8]}"
 
     def documents(self, texts: Sequence[str]) -> Vectors:
-        """A vector for each text, in batches."""
+        """One vector per text, encoded in batches."""
         encode = getattr(self._model, "encode_document", self._model.encode)
         return [vector.tolist() for vector in _batched(encode, texts)]
 
     def expect(self, texts: Sequence[str]) -> None:
-        """These queries will be asked for: they are encoded together, when the first one is."""
+        """Announce queries: they are encoded in one batch when the first one is needed."""
         self._expected += texts
 
     def warm(self) -> None:
-        """Encode now what is expected: what is measured from now on is without it."""
+        """Encode the announced queries now, so that later measurements exclude it."""
         self._keep([])
 
     def __call__(self, text: str) -> Any:
-        """The vector of a query; a source for a `DenseLeg`."""
+        """The vector of a query; usable as the source of a `DenseLeg`."""
         if text not in self._queries:
             self._keep([text])
         return self._queries[text]
@@ -99,10 +99,10 @@ def _batched(encode: Callable[..., Any], texts: Sequence[str]) -> Any:
 
 
 def model_folder(source: str) -> Path:
-    """The folder of a model of sentence-transformers.
+    """The folder of a sentence-transformers model.
 
     Raises:
-        ConfigurationError: when the source is neither a folder nor an installed package with one.
+        ConfigurationError: if the source is neither a folder nor an installed package with one.
     """
     folder = Path(source)
     if (folder / "modules.json").is_file():
@@ -117,14 +117,14 @@ def model_folder(source: str) -> Path:
         if file.name == "modules.json":
             return Path(str(file.locate())).parent
     raise ConfigurationError(
-        f"the dense model {source!r} is neither a folder of sentence-transformers nor an installed "
-        "package that holds one; models of the Hugging Face hub are downloaded before, and named "
-        "by their folder"
+        f"the dense model {source!r} is neither a sentence-transformers folder nor an installed "
+        "package that contains one; download a model from the Hugging Face hub first and pass its "
+        "folder"
     )
 
 
 def load_model(folder: Path) -> Any:
-    """Nothing is downloaded, no code of the model is run, and weights come from safetensors."""
+    """Load a model from safetensors, without downloads and without running its custom code."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     library = require("sentence_transformers", "dense", "a dense model")

@@ -1,4 +1,4 @@
-"""Where a model runs, if somebody says so, and which precision `auto` is on a GPU."""
+"""The device that a model runs on, and the precision that `auto` selects on a GPU."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from splade_connectors.options import Precision
 
 log = logging.getLogger(__name__)
 
-# fp16 has three more bits of fraction than bf16, which has fp32's range.
+# fp16 first: it has three more fraction bits than bf16, which has fp32's range.
 _OF_GPUS: tuple[Precision, ...] = ("fp16", "bf16")
 MakeEncoder = Callable[[Precision], TokenizingEncoder]
 
 
 def engine_of_device(device: str | None) -> str | None:
-    """The engine for a device if the caller names none; None if any will do.
+    """The engine for a device if the caller names no engine; None if any engine will do.
 
     Args:
-        device: as of `load_encoder`.
+        device: as for `load_encoder`.
     """
     if device in (None, "cpu"):
         return None
@@ -33,10 +33,10 @@ def engine_of_device(device: str | None) -> str | None:
 
 
 def cuda_number(device: str | None) -> int | None:
-    """The number in "cuda:1"; 0 of "cuda", None of "cpu" and of None.
+    """The number in "cuda:1"; 0 for "cuda", None for "cpu" and None.
 
     Raises:
-        ConfigurationError: when it is none of them.
+        ConfigurationError: for any other device.
     """
     if device in (None, "cpu"):
         return None
@@ -49,19 +49,19 @@ def cuda_number(device: str | None) -> int | None:
 
 
 def on_gpu(make: MakeEncoder, elsewhere: Callable[[Precision], SparseEncoder]) -> TokenizingEncoder:
-    """An encoder whose precision is decided now, and which follows the index that it writes to.
+    """An encoder whose precision is decided now, and which adopts that of the index it writes to.
 
     Args:
-        make: gives the encoder in a precision, on the GPU.
-        elsewhere: gives it in a precision that GPUs do not have.
+        make: makes the encoder in a precision, on the GPU.
+        elsewhere: makes it in a precision that GPUs lack.
 
     Raises:
-        ConfigurationError: when SPLADE_PRECISION asks for what GPUs do not have.
+        ConfigurationError: if SPLADE_PRECISION requests a precision that GPUs lack.
     """
     asked = asked_for_by_environment()
     if asked == "int8":
         raise ConfigurationError(
-            "SPLADE_PRECISION is int8, which runs on the CPU: unset it, or omit the device"
+            "SPLADE_PRECISION is int8, which runs only on the CPU: unset it, or omit the device"
         )
     encoder = make(asked) if asked else _fastest(make)
     made = encoder.spec.precision
@@ -69,7 +69,7 @@ def on_gpu(make: MakeEncoder, elsewhere: Callable[[Precision], SparseEncoder]) -
     @cache
     def in_precision(precision: Precision) -> SparseEncoder:
         if precision == "int8":
-            log.warning("the index holds int8 vectors, so that the model runs on the CPU")
+            log.warning("the index holds int8 vectors, so the model runs on the CPU")
             return elsewhere(precision)
         return encoder if precision == made else make(precision)
 
@@ -78,7 +78,7 @@ def on_gpu(make: MakeEncoder, elsewhere: Callable[[Precision], SparseEncoder]) -
 
 
 def _fastest(make: MakeEncoder) -> TokenizingEncoder:
-    """In half precision if that changes the vectors of the calibration texts within the bound."""
+    """The encoder in half precision if its loss on the calibration texts is within the bound."""
     from splade_connectors.encoders.export.int8 import BOUND, compare
 
     exact = make("fp32")
@@ -86,7 +86,7 @@ def _fastest(make: MakeEncoder) -> TokenizingEncoder:
         candidate = make(precision)
         try:
             loss = compare(exact, candidate).loss
-        except ModelError as error:  # numbers beyond its range
+        except ModelError as error:  # a number exceeds the precision's range
             log.info("%s: not in %s (%s)", exact.spec.model, precision, error)
             continue
         log.info("%s: loss in %s %.2g, bound %.2g", exact.spec.model, precision, loss, BOUND)

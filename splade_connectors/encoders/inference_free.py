@@ -1,4 +1,4 @@
-"""Queries without inference: a query's vector is its tokens, each with a weight from a table."""
+"""Inference-free queries: a query's vector is its tokens, each with a weight from a table."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from splade_connectors.vectors import SparseBatch, SparseVector
 class InferenceFreeEncoder(EncodesQueries, NamingEncoder):
     """The query side of an inference-free model: a tokenizer and a weight for each of its tokens.
 
-    Needs numpy and tokenizers, nothing else. Documents are the other side's.
+    Needs only numpy and tokenizers. Documents need the other side.
 
     Args:
         tokenizer: of the query side.
         weights: float32[terms], all >= 0.
         spec: of the model, as far as the query side knows it.
-        options: `query_cache` counts.
-        refusal: what to say to documents.
+        options: only `query_cache` is used.
+        refusal: the message if documents are encoded.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class InferenceFreeEncoder(EncodesQueries, NamingEncoder):
         self._texts.check(self._cut)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """One row per text. As `SparseEncoder.encode_queries`."""
+        """Encode queries, as `SparseEncoder.encode_queries`."""
         refuse_one_text(texts)
         return self._queries.encode(texts, self._encode)
 
     def _encode(self, texts: Sequence[str]) -> SparseBatch:
         rows = [self._terms(text) for text in texts]
         if len(rows) == 1:
-            # A service asks for one at a time: what a batch costs would show beside the tokenizer.
+            # Services send one query at a time: batch overhead would be visible beside tokenizing.
             (row,) = rows
             return SparseBatch.of_checked(np.array([0, len(row)]), row.indices, row.values)
         return SparseBatch.from_vectors(rows)
@@ -73,7 +73,7 @@ class InferenceFreeEncoder(EncodesQueries, NamingEncoder):
         ids = self._texts.without_special(self.spec.query_prompt, text, self._cut)
         indices = np.array(sorted(set(ids)), np.uint32)
         if indices.size and indices[-1] >= self._weights.size:
-            # A vocabulary with gaps: what has no weight is not a term of a query.
+            # A vocabulary with gaps: a token without a weight is not a query term.
             indices = indices[indices < self._weights.size]
         values = self._weights[indices]
         if not values.all():

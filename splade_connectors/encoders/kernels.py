@@ -1,4 +1,4 @@
-"""The int8 kernels: an optional distribution, `splade_kernels`, looked for once."""
+"""The int8 kernels: the optional package `splade_kernels`, imported once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from splade_connectors.errors import MissingDependency
 
 log = logging.getLogger(__name__)
 
-# Another minor version may compute other numbers, or read other files.
+# Another minor version may compute different numbers or read a different file format.
 VERSION = "0.1"
 _INSTALL = "pip install 'splade-connectors[fast]' (in a checkout: make kernels)"
 
 
 def kernels() -> Any | None:
-    """The module `splade_kernels`, None if it is missing or not of this version.
+    """The module `splade_kernels`; None if it is missing or has another version.
 
-    One that is there and cannot be used is logged as a warning, once.
+    If it is installed but unusable, that is logged as a warning, once.
     """
     try:
         return _load()
@@ -34,7 +34,7 @@ def require_kernels(purpose: str) -> Any:
         purpose: for the message.
 
     Raises:
-        MissingDependency: when it is missing or not of this version, with the pip line.
+        MissingDependency: if it is missing or has another version; gives the pip line.
     """
     try:
         return _load()
@@ -43,7 +43,7 @@ def require_kernels(purpose: str) -> Any:
 
 
 def say_what_is_slower(model: str) -> None:
-    """Log, once a process, that a model runs in fp32 for want of the kernels."""
+    """Log once per process that a model runs in fp32 because the kernels are missing."""
     _say_once(f"{model} runs on ONNX Runtime in fp32, several times slower than with: {_INSTALL}")
 
 
@@ -61,7 +61,7 @@ def _load() -> Any:
 
 @cache
 def _imported() -> Any:
-    """The module, or the error that says why there is none: a failing import is not repeated."""
+    """The module, or the error that explains its absence: a failed import is not repeated."""
     try:
         module = importlib.import_module("splade_kernels")
     except ImportError as error:
@@ -70,7 +70,7 @@ def _imported() -> Any:
         return _unusable(f"splade_kernels, which cannot be imported ({error}): {_INSTALL}")
     version = str(module.__version__)
     if version.split(".")[:2] != VERSION.split("."):
-        return _unusable(f"splade_kernels {VERSION}, and {version} is installed: {_INSTALL}")
+        return _unusable(f"splade_kernels {VERSION}, but {version} is installed: {_INSTALL}")
     return module
 
 

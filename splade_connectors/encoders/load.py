@@ -43,28 +43,28 @@ def load_encoder(
         model: None for the bundled splade-tiny (nothing is downloaded), a model folder, or a
             Hugging Face id such as "prithivida/Splade_PP_en_v1".
         engine: what runs the model: "int8" is `splade_kernels`, several times faster than the
-            others; "onnx" runs in fp32 on ONNX Runtime (a model without an ONNX graph that pools is
-            converted once into the user's cache folder); "torch" runs it as it is. None takes the
-            first of them that is installed and has the precision.
-        precision: "fp32", "int8", "fp16" and "bf16" (torch), or "auto": what was decided for the
-            model, when it was exported or first converted, from the loss that was measured; fp32
-            if the kernels are not installed. On a GPU, "auto" is fp16 or bf16 if the loss,
-            measured there when the model is loaded, is within the same bound. An encoder with
-            "auto" follows the index that it writes to.
+            others; "onnx" runs in fp32 on ONNX Runtime (a model without a pooling ONNX graph is
+            converted once into the user's cache folder); "torch" runs the model unchanged. None
+            takes the first one that is installed and supports the precision.
+        precision: "fp32", "int8", "fp16" and "bf16" (torch), or "auto": the precision chosen from
+            the measured loss when the model was exported or first converted; fp32 if the kernels
+            are not installed. On a GPU, "auto" is fp16 or bf16 if the loss, measured there when
+            the model is loaded, is within the same bound. An encoder with "auto" adopts the
+            precision of the index that it writes to.
         options: how texts become vectors.
-        activation: instead of what the model's folder says.
+        activation: overrides the activation given by the model's folder.
         device: "cpu", "cuda", "cuda:1", … "cuda" takes the torch engine, or ONNX Runtime
-            (onnxruntime-gpu) if that is asked for or torch is not installed. None is the CPU,
-            except with engine="torch", which takes CUDA if there is one.
+            (onnxruntime-gpu) if that is requested or torch is not installed. None is the CPU,
+            except with engine="torch", which takes CUDA if available.
         revision: of a Hugging Face model.
-        queries_only: load what queries need. Of a model with a query side of its own (inference
-            free, or a smaller model) that is the side alone, which may need neither onnxruntime nor
-            the weights for documents; documents are refused.
+        queries_only: load only what queries need, and refuse documents. If the model has a separate
+            query side (inference-free, or a smaller model), only that side is loaded, which may
+            need neither onnxruntime nor the weights for documents.
 
     Raises:
-        ModelError: when the model is missing, corrupt, or no SPLADE model.
-        MissingDependency: with the pip line for what is not installed.
-        ConfigurationError: for an option that does not fit.
+        ModelError: if the model is missing, corrupt, or not a SPLADE model.
+        MissingDependency: if a package is not installed; gives the pip line.
+        ConfigurationError: if an option does not fit.
     """
     encoder = _load(model, engine, precision, options, activation, device, revision, queries_only)
     encoder.loaded = Loaded(
@@ -94,7 +94,7 @@ def _load(
     wanted = _wanted_precision(chosen, precision)
     if chosen == "int8" and device not in (None, "cpu"):
         raise ConfigurationError(
-            f"engine='int8' runs on the CPU, not on {device!r}: omit one of the two"
+            f"engine='int8' runs only on the CPU, not on {device!r}: omit one of the two"
         )
     options = options or EncodeOptions()
     place = locate(model, revision, queries_only=queries_only)
@@ -115,14 +115,14 @@ def _load(
 
 @dataclass(frozen=True)
 class _Running:
-    """What runs models: as the arguments of `load_encoder`, checked."""
+    """How models run: the checked arguments of `load_encoder`."""
 
     engine: str | None
     wanted: WantedPrecision
     device: str | None
 
     def encoder(self, source: Source) -> SparseEncoder:
-        """The encoder of a model."""
+        """Make the encoder of a model."""
         if self.engine == "torch":
             return source.on_torch(self.device, self.wanted)
         if self.engine:
@@ -153,7 +153,7 @@ def _queries_of(
     """The encoder of a query side."""
     if isinstance(queries, StaticSide):
         return queries.encoder(options, _loaded_for_queries(queries.spec.model))
-    # How long documents are is no matter of queries here.
+    # Settings for the length of documents do not apply to queries here.
     own = replace(options, max_length=None, long_text=None, passage_overlap=None)
     encoder = running.encoder(Source(queries.folder, queries.folder.spec, own))
     spec = queries.for_queries(encoder.spec, place.revision)
@@ -166,15 +166,15 @@ def _is_query_side_alone(folder: Path) -> bool:
 
 def _loaded_for_queries(model: str) -> str:
     return (
-        f"this encoder of {model} is for queries only: load_encoder(…) without queries_only=True "
-        "encodes documents"
+        f"this encoder of {model} is for queries only: to encode documents, call load_encoder(…) "
+        "without queries_only=True"
     )
 
 
 def _only_queries_are_there(folder: Path, model: str) -> str:
     return (
-        f"{folder} holds weights for queries only: documents are encoded by the model itself, "
-        f"{model}, whose index these queries fit"
+        f"{folder} holds weights for queries only: to encode documents, load the model itself, "
+        f"{model}; these queries fit its index"
     )
 
 

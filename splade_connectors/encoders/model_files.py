@@ -1,4 +1,4 @@
-"""The files of a model folder: which hold weights, and one hash over all that changes vectors."""
+"""The files of a model folder: which hold weights, and a hash over all that affect vectors."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from splade_connectors.encoders.routes import Task
 from splade_connectors.encoders.settings import read_json, read_settings
 from splade_connectors.errors import ModelError
 
-# Written beside an ONNX file whose graph already pools: ours, exported or bundled.
+# This package's record beside an ONNX file whose graph already pools, exported or bundled.
 RECORD_FILE = "splade_connectors.json"
 
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-# Of settings, what only says who wrote them, where and with which version.
+# Settings that only say who wrote a file, where, and with which version.
 _PROVENANCE = {
     "_name_or_path",
     "name_or_path",
@@ -33,12 +33,12 @@ _PROVENANCE = {
 
 
 def onnx_file(folder: Path) -> Path | None:
-    """The ONNX file of a model folder, None if it has none.
+    """The ONNX file of a model folder, or None.
 
-    Where there are no safetensors either, the only other one is taken (model_quantized.onnx).
+    Without safetensors, a single ONNX file of another name (model_quantized.onnx) counts too.
 
     Raises:
-        ModelError: when there are several and none is named model.onnx.
+        ModelError: if there are several and none is named model.onnx.
     """
     for candidate in (folder / "model.onnx", folder / "onnx" / "model.onnx"):
         if candidate.is_file():
@@ -49,7 +49,7 @@ def onnx_file(folder: Path) -> Path | None:
     if len(others) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in others)
         raise ModelError(
-            f"the model folder {folder} has several ONNX files ({names}): name the one to run "
+            f"the model folder {folder} has several ONNX files ({names}): rename the one to run to "
             "model.onnx, with its data beside it"
         )
     return others[0] if others else None
@@ -61,7 +61,7 @@ def has_weights(folder: Path) -> bool:
 
 
 def refuse_without_weights(folder: Path) -> None:
-    """Refuse a folder with nothing to run, or with weights that it names and does not have."""
+    """Refuse a folder without weights, or with an index that names missing weights."""
     _safetensors(folder)
     if not has_weights(folder) and onnx_file(folder) is None:
         raise ModelError(
@@ -77,22 +77,22 @@ def file_hash(path: Path) -> str:
 
 
 def revision_of(root: Path, model: Path, task: Task = "document") -> str:
-    """16 hex digits that differ where anything differs that changes the vectors.
+    """16 hex digits that differ if anything that affects the vectors differs.
 
     That is: the weights in every file (safetensors, ONNX graphs and their external data), the
-    configuration, the tokenizer, and what sentence-transformers reads.
+    configuration, the tokenizer, and the settings that sentence-transformers reads.
 
     Args:
         root: the folder that the user names.
-        model: where the model lies in it.
-        task: whose settings, where documents and queries have their own.
+        model: the model's folder inside it.
+        task: whose settings, if documents and queries have their own.
     """
     files = [*_weights(model), *_settings(root, model, task)]
     return _together(f"{_name(path, root)} {_state(path)}" for path in files)
 
 
 def state_of(root: Path, model: Path) -> str:
-    """8 hex digits that differ where other files were fetched of one commit of the hub."""
+    """8 hex digits that differ if different files of the same hub commit were downloaded."""
     files = [*_weights(model), *_settings(root, model)]
     return _together(f"{_name(path, root)} {path.stat().st_size}" for path in files)[:8]
 
@@ -108,7 +108,7 @@ def _safetensors(folder: Path) -> list[Path]:
         return [folder / _WEIGHTS]
     if not (folder / _INDEX).is_file():
         return []
-    # The index alone is the same before and after a training: the shards count.
+    # Hash the shards: training leaves the index itself unchanged.
     names = read_settings(folder / _INDEX).section("weight_map").values.values()
     shards = sorted({str(name) for name in names})
     for name in shards:
@@ -125,7 +125,7 @@ def _settings(root: Path, model: Path, task: Task = "document") -> list[Path]:
 
 
 def tokenizer_state(folder: Path) -> str:
-    """16 hex digits that differ where a tokenizer may differ."""
+    """16 hex digits that differ if a tokenizer may differ."""
     files = [folder / name for name in tokenizer_settings.FILES]
     return _together(f"{path.name} {_state(path)}" for path in files if path.is_file())
 
@@ -135,7 +135,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def _state(path: Path) -> str:
-    """A hash of the content; of settings, without what changes no vector."""
+    """A hash of the content; for settings, without entries that affect no vector."""
     if path.suffix != ".json" or path.name == tokenizer_settings.TOKENIZER_FILE:
         return file_hash(path)
     value = read_json(path)

@@ -1,4 +1,4 @@
-"""The names of terms, which are alike for every encoder with a tokenizer."""
+"""The names of terms, the same for every encoder with a tokenizer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from splade_connectors.encoders.text_tokens import MOST_CHARACTERS, TextTokens
 
 
 class NamingEncoder(SparseEncoder):
-    """An encoder whose terms are the tokens of a tokenizer: a subclass has it as `_texts`."""
+    """An encoder whose terms are the tokens of a tokenizer, which a subclass keeps as `_texts`."""
 
     _texts: TextTokens
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
         """The vocabulary's spelling, never the decoder's, which merges ids."""
-        # Heads are padded beyond the vocabulary, for the hardware: those terms have no spelling.
+        # Heads are padded beyond the vocabulary for the hardware: those terms have no spelling.
         return [self._texts.token(int(index)) or f"[{index}]" for index in ids]
 
     def readable(self, ids: Iterable[int]) -> list[str]:
@@ -30,7 +30,7 @@ class NamingEncoder(SparseEncoder):
         return self._texts.normalization
 
     def token_id(self, token: str) -> int | None:
-        """The id of a token, or of what `tokens` calls a term without one."""
+        """The id of a token, or of the "[ID]" by which `tokens` names a term without one."""
         known = self._vocabulary.get(token)
         return self._unnamed(token) if known is None else known
 
@@ -43,7 +43,7 @@ class NamingEncoder(SparseEncoder):
         return None if named or str(at) != number else at
 
     def own_terms(self, text: str) -> set[int]:
-        """Ids of the text's tokens, of as much of it as a document may have."""
+        """The ids of the text's tokens, up to the length of a document."""
         return set(self._texts.all_of(text, MOST_CHARACTERS).tolist())
 
     @cached_property

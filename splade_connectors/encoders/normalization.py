@@ -1,7 +1,7 @@
-"""What a tokenizer makes of a text's characters before it cuts it: found out by trying, and said.
+"""How a tokenizer normalizes characters before splitting a text, found out by trying it.
 
-Tokenizers differ in it, nothing of it is added here, and what they leave apart has to be the same
-in documents and queries.
+Tokenizers differ, and this package adds no normalization: spellings that a tokenizer keeps apart
+have to be the same in documents and queries.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from tokenizers import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """Which spellings are one to a tokenizer.
+    """Which spellings a tokenizer treats as equal.
 
     Attributes:
-        lower_case: "É" is "é".
-        accents_removed: "é" is "e".
-        composed: "é" as one character is "e" with an accent behind it (NFC and NFD), in Latin
-            letters and in Hangul: what the tokenizers library takes from SentencePiece does it for
-            the former only.
-        wide: full-width letters, ligatures and the like are plain ones (NFKC, NFKD).
+        lower_case: "É" equals "é".
+        accents_removed: "é" equals "e".
+        composed: "é" as one character equals "e" followed by an accent (NFC and NFD), in Latin
+            letters and in Hangul; the normalizer that the tokenizers library takes from
+            SentencePiece does this for Latin letters only.
+        wide: full-width letters, ligatures and the like equal plain ones (NFKC, NFKD).
     """
 
     lower_case: bool
@@ -31,26 +31,26 @@ class Normalization:
     wide: bool
 
     def __str__(self) -> str:
-        """A sentence on it, and what to do where forms are left apart."""
+        """A sentence about it, with advice if the tokenizer keeps composed forms apart."""
         parts = [
-            "lower case" if self.lower_case else "case is kept",
+            "text is lowercased" if self.lower_case else "case is kept",
             "accents are removed" if self.accents_removed else "accents are kept",
         ]
         if self.composed:
             parts.append(
-                "composed and decomposed letters are one"
-                + (", and full-width letters and ligatures are plain ones" if self.wide else "")
+                "composed and decomposed letters are equal"
+                + (", and full-width letters and ligatures equal plain ones" if self.wide else "")
             )
         else:
             parts.append(
-                "composed and decomposed letters may differ: bring documents and queries into "
+                "composed and decomposed letters may differ: normalize documents and queries to "
                 "one form (NFC) first"
             )
         return "; ".join(parts)
 
 
 def normalization_of(tokenizer: Tokenizer) -> Normalization:
-    """What the tokenizer's normalizer does, by trying it."""
+    """The tokenizer's normalization, found out by trying it."""
     normalizer = tokenizer.normalizer
 
     def normal(text: str) -> str:

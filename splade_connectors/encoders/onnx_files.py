@@ -1,6 +1,6 @@
-"""The files that an ONNX graph consists of: itself, and the external data that it names.
+"""The files of an ONNX graph: the graph itself, and the external data that it names.
 
-Read without the package `onnx`, which only those have who convert models: the graph is a protocol
+Parsed without the package `onnx`, which only converting models needs: the graph is a protocol
 buffer message, and only the few fields on the way to a tensor's `external_data` are followed.
 """
 
@@ -14,7 +14,7 @@ from splade_connectors.errors import ModelError
 
 Message = memoryview
 
-# Field numbers of onnx.proto, by kind of message: the field, and the kind that is inside it.
+# By kind of message in onnx.proto: field number -> kind of the message in that field.
 _PATHS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -37,34 +37,34 @@ _DEEPEST = 40
 
 
 def data_files(graph: Path, folder: Path) -> list[Path]:
-    """The files of external data of an ONNX file.
+    """The external data files of an ONNX file.
 
     Args:
         graph: the ONNX file.
-        folder: the model's folder; data must lie inside it. A snapshot in the cache of the
-            Hugging Face hub consists of links to files beside it, which belong to it.
+        folder: the model's folder, which must contain the data. A snapshot in the Hugging Face
+            hub's cache consists of links to files beside it, which count as inside.
 
     Raises:
-        ModelError: when the file is not an ONNX graph, or names data that is absent or elsewhere.
+        ModelError: if the file is not an ONNX graph, or names data that is missing or outside.
     """
     roots = _roots(folder)
     return [_checked(graph, location, roots) for location in locations(graph)]
 
 
 def locations(graph: Path) -> list[str]:
-    """Where an ONNX file says that its external data is; each file once.
+    """The paths of external data that an ONNX file names; each once.
 
     Raises:
-        ModelError: when the file is not an ONNX graph.
+        ModelError: if the file is not an ONNX graph.
     """
     try:
         with graph.open("rb") as file:
-            # Closed when nothing refers to it any more: an error may still hold a part of it.
+            # Never closed explicitly: an error may still refer to a part of it.
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         found = list(dict.fromkeys(_locations(memoryview(data), "model", 0)))
     except (ValueError, IndexError, OSError) as error:
         raise ModelError(
-            f"the ONNX file {graph} cannot be read, it may be truncated or corrupt: {error}"
+            f"the ONNX file {graph} cannot be read and may be truncated or corrupt: {error}"
         ) from error
     return found
 
@@ -85,7 +85,7 @@ def _locations(message: Message, kind: str, depth: int) -> Iterator[str]:
 
 
 def _fields(message: Message) -> Iterator[tuple[int, Message]]:
-    """Number and content of the fields that hold bytes; others are passed over."""
+    """Number and content of the fields that hold bytes; others are skipped."""
     at, end = 0, len(message)
     while at < end:
         tag, at = _varint(message, at)
@@ -101,7 +101,7 @@ def _fields(message: Message) -> Iterator[tuple[int, Message]]:
         elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
             at += 8 if kind == _EIGHT_BYTES else 4
         else:
-            raise ValueError(f"a field has the kind {kind}")
+            raise ValueError(f"a field has the wire type {kind}")
 
 
 def _varint(message: Message, at: int) -> tuple[int, int]:
@@ -131,7 +131,7 @@ def _checked(graph: Path, location: str, roots: list[Path]) -> Path:
     path = graph.parent / location
     if not path.is_file():
         raise ModelError(
-            f"the ONNX file {graph} has its weights in {location!r}, which is not beside it"
+            f"the ONNX file {graph} has its weights in {location!r}, which does not exist"
         )
     target = path.resolve()
     if not any(target.is_relative_to(root) for root in roots):
@@ -141,6 +141,6 @@ def _checked(graph: Path, location: str, roots: list[Path]) -> Path:
 
 def _outside(graph: Path, location: str) -> str:
     return (
-        f"the ONNX file {graph} has its weights in {location!r}, outside the model's folder: that "
-        "file is not read"
+        f"the ONNX file {graph} has its weights in {location!r}, outside the model's folder: "
+        "refused; keep the weights beside the graph"
     )

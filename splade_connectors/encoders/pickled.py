@@ -1,4 +1,4 @@
-"""Encoders travel to other processes by the name of their model, not by its weights."""
+"""Pickling encoders by the name of their model instead of its weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
-    """The arguments that `load_encoder` made an encoder of; a folder's path is absolute."""
+    """The arguments with which `load_encoder` made an encoder; a folder's path is absolute."""
 
     model: str | None
     engine: str | None
@@ -30,31 +30,31 @@ class Loaded:
 
 
 def named_absolutely(model: str | Path | None) -> str | None:
-    """The name of a model for a process that may be in another folder."""
+    """The name of a model for a process that may have another working directory."""
     if model is None or not Path(model).exists():
         return None if model is None else str(model)
     return str(Path(model).absolute())
 
 
 def unpickled(loaded: Loaded, spec: EncoderSpec) -> SparseEncoder:
-    """The encoder that was pickled; those of a process share the model.
+    """Restore a pickled encoder; all encoders of a process share the model.
 
     Raises:
-        ModelError: when the model is another one here.
+        ModelError: if the model is a different one in this process.
     """
     encoder = _loaded(loaded)
     mine = encoder.spec
     if (mine.revision, mine.tokenizer) != (spec.revision, spec.tokenizer):
         raise ModelError(
-            f"{spec.model} is another model in this process than where the encoder was pickled: "
-            "both need the same folder, or the same revision"
+            f"{spec.model} is not the same model in this process as in the one that pickled the "
+            "encoder: both need the same folder, or the same revision"
         )
     return encoder.fitted(spec.max_length, spec.long_text, spec.passage_overlap, spec.precision)
 
 
 @cache
 def _loaded(loaded: Loaded) -> SparseEncoder:
-    # It makes encoders, which are pickled here.
+    # Imported here: it imports the encoders, which import this module.
     from splade_connectors.encoders.load import load_encoder
 
     given: dict[str, Any] = {name: getattr(loaded, name) for name in Loaded.__slots__}

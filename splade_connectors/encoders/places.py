@@ -1,4 +1,4 @@
-"""Where a model is: bundled, in a folder, or on the Hugging Face hub, from where it is fetched."""
+"""Locate a model: bundled, in a folder, or on the Hugging Face hub, from which it is downloaded."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ _HUB_FILES = [
     "*.onnx_data",
     "*.onnx.data",
 ]
-# Of models that have neither safetensors nor a model.onnx.
+# Additional files if a model has neither safetensors nor a model.onnx.
 _HUB_GRAPHS = ["model_quantized.onnx", "onnx/model_quantized.onnx"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """A model folder, and what is known of it beside its content.
+    """A model folder, and what is known about it beyond its content.
 
     Attributes:
-        folder: the folder.
-        name: of the model; None if the folder's own is taken.
-        revision: of the model; None if its content says it.
+        folder: of the model.
+        name: of the model; None takes the folder's name.
+        revision: of the model; None derives it from the content.
     """
 
     folder: Path
@@ -44,33 +44,33 @@ class Place:
 
 
 def locate(model: str | Path | None, revision: str | None, *, queries_only: bool = False) -> Place:
-    """Find a model, and fetch it if it is on the hub.
+    """Find a model, and download it if it is on the hub.
 
     Args:
-        model: as of `load_encoder`.
+        model: as for `load_encoder`.
         revision: of a Hugging Face model.
-        queries_only: fetch only what its queries need, where they have a side of their own.
+        queries_only: download only what queries need, if the model has a separate query side.
 
     Raises:
-        ModelError: when there is no such model, or it cannot be fetched.
+        ModelError: if the model does not exist or cannot be downloaded.
         ConfigurationError: for the URL of a service.
     """
     if model is None or model == BUNDLED:
         return Place(_MODELS / BUNDLED)
     if isinstance(model, str) and model.startswith(("http://", "https://")):
         raise ConfigurationError(
-            "an encoder behind a URL is not part of this version; pass a folder or a hub id"
+            "this version has no encoder behind a URL; pass a folder or a Hugging Face id"
         )
     if Path(model).exists():
         if not Path(model).is_dir():
-            raise ModelError(f"there is no model folder {model}")
+            raise ModelError(f"{model} is a file, not a model folder")
         return Place(Path(model))
     if isinstance(model, str) and _HUB_ID.fullmatch(model):
         folder = _download_queries(model, revision) if queries_only else None
         folder = folder or _download(model, revision)
         return Place(folder, model, folder.name)
     raise ModelError(
-        f"there is no model {str(model)!r}: pass an existing folder, a Hugging Face id "
+        f"the model {str(model)!r} does not exist: pass an existing folder, a Hugging Face id "
         f"(OWNER/NAME), or nothing for the bundled {BUNDLED}"
     )
 
@@ -84,7 +84,7 @@ def _download(model: str, revision: str | None) -> Path:
 
 
 def _download_queries(model: str, revision: str | None) -> Path | None:
-    """The query side alone; None if the model has none of its own."""
+    """Download the query side alone; None if the model has no separate one."""
     found = _fetch(model, revision, [_SETTINGS])
     if not has_sides(found):
         return None
@@ -101,9 +101,9 @@ def _fetch(model: str, revision: str | None, patterns: list[str]) -> Path:
 
     try:
         return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # a dozen classes of three libraries: hub, HTTP client, cache
+    except Exception as error:  # a dozen classes from three libraries: hub, HTTP client, cache
         reason = str(error).partition("\n")[0]
         raise ModelError(
-            f"{model} could not be fetched from the Hugging Face hub ({type(error).__name__}: "
+            f"{model} could not be downloaded from the Hugging Face hub ({type(error).__name__}: "
             f"{reason}); download it elsewhere and pass the folder"
         ) from error

@@ -1,4 +1,4 @@
-"""Which precision a model runs in, decided once from a measured loss and recorded beside it."""
+"""The precision that a model runs in, decided once from a measured loss and recorded beside it."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from splade_connectors.options import Precision
 WantedPrecision = Literal["fp32", "int8", "fp16", "bf16", "auto"]
 _NAMES = ", ".join(map(repr, get_args(WantedPrecision)[:-1])) + " or 'auto'"
 
-# The decision, and what it rests on.
+# The decision, and the measurements behind it.
 PRECISION_FILE = "precision.json"
 # The int8 weights, as splade_kernels reads them.
 WEIGHTS_FILE = "model.splade"
-# What `auto` means in this process, whatever was decided for the model.
+# Overrides what `auto` means in this process, regardless of the recorded decision.
 VARIABLE = "SPLADE_PRECISION"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionRecord:
-    """What was decided for a model.
+    """The decision for a model.
 
     Attributes:
         precision: what `auto` means for it.
-        loss: 1 - the smallest cosine of an int8 vector to that in fp32, over the calibration texts;
-            None if int8 is not possible.
+        loss: 1 - the smallest cosine between a text's int8 and fp32 vectors, over the calibration
+            texts; None if int8 is not possible.
         bound: largest loss for which `auto` is int8.
-        differences: what was measured, as `Differences.to_json` has it.
+        differences: the measurements, as returned by `Differences.to_json`.
         reason: why int8 is not possible.
         weights: the first 16 hex digits of the SHA-256 of the int8 weights beside the record.
-        forced: whether somebody wanted int8 beyond the bound.
+        forced: whether int8 was forced despite a loss beyond the bound.
     """
 
     precision: Precision
@@ -48,17 +48,17 @@ class PrecisionRecord:
     forced: bool = False
 
     def write(self, folder: Path) -> None:
-        """Beside the model; whole or not at all."""
+        """Write the record beside the model, atomically."""
         unfinished = folder / f"{PRECISION_FILE}.{os.getpid()}.unfinished"
         unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         unfinished.replace(folder / PRECISION_FILE)
 
 
 def read_record(folder: Path) -> PrecisionRecord | None:
-    """What was decided for the model in a folder; None if nothing was.
+    """The decision for the model in a folder, or None.
 
     Raises:
-        ModelError: when the file is there and is no such record.
+        ModelError: if the file is not a valid record.
     """
     path = folder / PRECISION_FILE
     try:
@@ -77,34 +77,34 @@ def recorded_weights(folder: Path, record: PrecisionRecord) -> Path:
     """The int8 weights beside a record.
 
     Raises:
-        ModelError: when they are missing, or not those that the record describes.
+        ModelError: if they are missing, or do not match the record.
     """
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise ModelError(f"the model folder {folder} has no {WEIGHTS_FILE}: it has no int8 weights")
+        raise ModelError(f"the model folder {folder} has no int8 weights ({WEIGHTS_FILE})")
     if file_hash(path) != record.weights:
         raise ModelError(
-            f"{path} is not the file that {PRECISION_FILE} beside it describes, it may be damaged: "
-            "export the model again"
+            f"{path} does not match {PRECISION_FILE} beside it and may be damaged: export the "
+            "model again"
         )
     return path
 
 
 def check_precision(wanted: str) -> None:
-    """Refuse what is not a precision.
+    """Refuse anything that is not a precision.
 
     Raises:
-        ConfigurationError: naming those that are.
+        ConfigurationError: if it is not; names the precisions.
     """
     if wanted not in get_args(WantedPrecision):
         raise ConfigurationError(f"precision must be {_NAMES}, not {wanted!r}")
 
 
 def asked_for_by_environment() -> Precision | None:
-    """What SPLADE_PRECISION says `auto` means.
+    """The precision in SPLADE_PRECISION that overrides `auto`, or None.
 
     Raises:
-        ConfigurationError: when it is not a precision.
+        ConfigurationError: if it is not a precision.
     """
     value = os.environ.get(VARIABLE) or "auto"
     if value == "auto":

@@ -1,4 +1,4 @@
-"""Vectors of the queries that were encoded last."""
+"""A cache of query vectors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from splade_connectors.vectors import SparseBatch, SparseVector
 
 
 class QueryCache:
-    """Remembers the vectors of so many queries and forgets the one unused for the longest time.
-
-    Threads may share it.
+    """A thread-safe least-recently-used cache of query vectors.
 
     Args:
-        size: most queries; 0 remembers none.
+        size: maximum number of queries; 0 disables the cache.
     """
 
     def __init__(self, size: int) -> None:
@@ -26,13 +24,13 @@ class QueryCache:
         renewed_in_children(self)
 
     def after_fork(self) -> None:
-        """Another thread of the parent may have held the lock."""
+        """Renew the lock, which another thread of the parent may have held."""
         self._lock = Lock()
 
     def encode(
         self, texts: Sequence[str], encode: Callable[[Sequence[str]], SparseBatch]
     ) -> SparseBatch:
-        """One row per text; only those that are not remembered are encoded, all at once."""
+        """One row per text; texts that are not cached are encoded in one call."""
         if not self.size:
             return encode(texts)
         asked = dict.fromkeys(texts)

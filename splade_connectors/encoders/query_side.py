@@ -1,4 +1,4 @@
-"""How the queries of a model folder are encoded, where they have a side of their own."""
+"""The query side of a model folder, if queries are encoded differently from documents."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from splade_connectors.encoders.tokenizer_settings import (
 from splade_connectors.errors import ModelError
 from splade_connectors.options import EncodeOptions
 
-# Most tokens of a query of OpenSearch's models.
+# Maximum number of tokens of a query of OpenSearch's models.
 _LONGEST = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StaticSide:
-    """A query side of weights.
+    """A query side that is a table of weights.
 
     Attributes:
         spec: of the model, as far as this side knows it.
@@ -48,27 +48,27 @@ class StaticSide:
     weights: StaticWeights
 
     def encoder(self, options: EncodeOptions, refusal: str) -> InferenceFreeEncoder:
-        """What encodes the queries."""
+        """Make the encoder of the queries."""
         return InferenceFreeEncoder(self.tokenizer, self.weights, self.spec, options, refusal)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSide:
-    """A query side that is a model of its own ("efficient SPLADE").
+    """A query side that is a separate model ("efficient SPLADE").
 
     Attributes:
-        folder: of the model; its spec's revision is that of the query side.
+        folder: of the model; its spec has the revision of the query side.
     """
 
     folder: ModelFolder
 
     @property
     def tokenizer(self) -> FolderTokenizer:
-        """Of queries; read again at each call."""
+        """The tokenizer of queries; read again at each access."""
         return self.folder.tokenizer()
 
     def for_queries(self, spec: EncoderSpec, revision: str | None) -> EncoderSpec:
-        """The spec of an encoder of queries alone."""
+        """The spec of an encoder for queries only."""
         side = side_hash(spec.revision, tokenizer_state(self.folder.model))
         return replace(spec, query_side=side, revision=revision or "")
 
@@ -77,15 +77,15 @@ QuerySide = StaticSide | ModelSide
 
 
 def read_query_side(folder: Path, *, name: str | None, revision: str | None) -> QuerySide | None:
-    """The query side of a model folder; None if queries are encoded as documents are.
+    """The query side of a model folder; None if queries are encoded like documents.
 
     Args:
-        folder: the folder.
-        name: of the model; None takes the folder's.
-        revision: of the model; None if only its content says it.
+        folder: of the model.
+        name: of the model; None takes the folder's name.
+        revision: of the model; None derives it from the content.
 
     Raises:
-        ModelError: when it cannot be read, or is of another vocabulary.
+        ModelError: if the side cannot be read, or belongs to another vocabulary.
     """
     label = name or folder.resolve().name
     if (folder / RECORD_FILE).is_file():
@@ -97,17 +97,17 @@ def read_query_side(folder: Path, *, name: str | None, revision: str | None) -> 
     modules = modules_of(folder, "query")
     if [kind for kind, _ in modules] == [STATIC]:
         return _of_sentence_transformers(folder, modules[0][1], label, revision)
-    # Without the commit: two commits may have the same query side.
+    # Without the revision: two commits may have the same query side.
     return ModelSide(folder=read_folder(folder, name=label, task="query"))
 
 
 def side_hash(*parts: str) -> str:
-    """16 hex digits that differ where one of the parts does."""
+    """16 hex digits that differ if one of the parts differs."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def holds_documents(folder: Path) -> bool:
-    """Whether a folder of this package has a model for documents, and not the query side alone."""
+    """Whether a folder written by this package has a model for documents, not only queries."""
     return any(folder.glob("model.*"))
 
 
@@ -116,12 +116,12 @@ def check_same_terms(queries: FolderTokenizer, documents: FolderTokenizer, *, al
 
     Args:
         queries: the tokenizer of the query side.
-        documents: of the other side.
-        alike: whether texts have to be cut alike, too: a static side has no other terms than
-            those of its own tokenizer.
+        documents: the tokenizer of the document side.
+        alike: whether texts must also be tokenized alike: the only terms of a static side are its
+            own tokens.
 
     Raises:
-        ModelError: naming a term, or the part that differs.
+        ModelError: if they differ; names the first term or part that does.
     """
     if file_hash(queries.path) == file_hash(documents.path):
         return
@@ -132,13 +132,13 @@ def check_same_terms(queries: FolderTokenizer, documents: FolderTokenizer, *, al
         different = min(ours.items() ^ theirs.items(), key=lambda term: (term[1], term[0]))
         raise ModelError(
             f"the two sides of the model use different tokenizers: {queries.path} has "
-            f"{len(ours)} terms and {documents.path} {len(theirs)}, which differ at "
-            f"{different[0]!r} ({different[1]}) first; a query would find other terms than its own"
+            f"{len(ours)} terms and {documents.path} {len(theirs)}, and the first difference is "
+            f"{different[0]!r} ({different[1]}); queries would match the wrong terms"
         )
     if alike and (part := _different_part(queries, documents)):
         raise ModelError(
             f"the two sides of the model use different tokenizers: {queries.path} has another "
-            f"{part} than {documents.path}; a query would be cut into other terms than documents"
+            f"{part} than {documents.path}; queries would be split into other terms than documents"
         )
 
 
@@ -154,7 +154,7 @@ def _of_sentence_transformers(
     refuse_without_tokenizer(module)
     tokenizer = read_tokenizer(module)
     weights = module_weights(module, folder, tokenizer)
-    # There the length counts without special tokens, of which a query has none.
+    # sentence-transformers counts the length without special tokens, which queries do not have.
     special = len(tokenizer.tokenizer.encode("").ids)
     length = min(tokenizer.max_length or MOST_CHARACTERS_OF_A_QUERY, MOST_CHARACTERS_OF_A_QUERY)
     return _static(
@@ -171,7 +171,7 @@ def _of_opensearch(folder: Path, label: str, revision: str | None) -> StaticSide
 
 
 def made_side(spec: EncoderSpec, tokenizer: FolderTokenizer, weights: StaticWeights) -> StaticSide:
-    """A query side of weights for the documents of a model.
+    """A query side of weights that matches the documents of a model.
 
     Args:
         spec: of the model.
@@ -181,7 +181,7 @@ def made_side(spec: EncoderSpec, tokenizer: FolderTokenizer, weights: StaticWeig
     length = spec.query_max_length or spec.max_length
     settings = ["", str(spec.max_active_dims), str(length)]
     side = side_hash(_hash(weights), tokenizer_state(tokenizer.path.parent), *settings)
-    # A prompt is for models that read it: its tokens would weigh the same in every query.
+    # No prompt: without a model to read it, its tokens would only weigh the same in every query.
     made = replace(spec, query_prompt="", query_max_length=length, query_side=side)
     return StaticSide(spec=made, tokenizer=tokenizer, weights=weights)
 
@@ -202,7 +202,7 @@ def _static(
         revision=revision or "",
         tokenizer=file_hash(at / TOKENIZER_FILE),
         vocabulary=int(weights.size),
-        # Of documents; a query has none. What goes with it is told by `query_side`.
+        # Documents' activation; queries have none. `query_side` identifies matching documents.
         activation="log1p",
         max_length=length,
         query_max_length=length,
@@ -215,14 +215,14 @@ def _static(
 
 
 def _recorded(folder: Path) -> StaticSide:
-    """A side that this package wrote: the record says which documents go with it."""
+    """A side that this package wrote; the record says which documents match it."""
     spec = recorded_spec(folder)
     refuse_without_tokenizer(folder)
     files = read_settings(folder / RECORD_FILE).section("files")
     if files.text(IDF_FILE) != file_hash(folder / IDF_FILE):
         raise ModelError(
-            f"{folder / IDF_FILE} is not the one that {RECORD_FILE} beside it describes: make the "
-            "query weights again, or export the model again"
+            f"{folder / IDF_FILE} does not match {RECORD_FILE} beside it: make the query weights "
+            "again, or export the model again"
         )
     tokenizer = read_tokenizer(folder)
     weights = idf_weights(folder / IDF_FILE, tokenizer)

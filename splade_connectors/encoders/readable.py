@@ -1,7 +1,7 @@
-"""Tokens as people read them: "▁vaccine", "##cine" and "Ġvaccine" are spellings of vocabularies.
+"""Readable tokens: vocabularies spell them "▁vaccine", "##cine" or "Ġvaccine".
 
-A piece that goes on with a word is shown with "…" before it; where words are written without
-spaces between them (Chinese, Thai, …) that says nothing, and is left out.
+A piece that continues a word is shown after "…", except in scripts without spaces between words
+(Chinese, Thai, …), in which that would say nothing.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tokenizers import Tokenizer, decoders, models
 
 Readable = Callable[[str], str]
 
-# SentencePiece writes a space as this, which no text has.
+# SentencePiece's sign for a space, which real texts do not contain.
 SPACE = "\u2581"
-# Words are not parted by spaces in these scripts, by how Unicode names their characters.
+# Scripts without spaces between words, as prefixes of Unicode's character names.
 _WITHOUT_SPACES = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 def readable_of(tokenizer: Tokenizer) -> Readable:
-    """How the tokens of this tokenizer are read; token by token, since terms have no order."""
+    """A function that makes a token readable; one at a time, since terms have no order."""
     special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     read = _reader(tokenizer)
     return lambda token: token if token in special or not token else read(token)
@@ -37,7 +37,7 @@ def _reader(tokenizer: Tokenizer) -> Readable:
         return _of_bytes
     if isinstance(model, models.Unigram) or isinstance(tokenizer.decoder, decoders.Metaspace):
         return _of_sentence_piece
-    # Where spaces are no part of tokens, every one is read as it is.
+    # Tokens without spaces are readable as they are.
     return _visible
 
 
@@ -53,32 +53,32 @@ def _of_sentence_piece(token: str) -> str:
 
 
 def _of_bytes(token: str) -> str:
-    """Of a vocabulary that spells each byte as a character of its own (GPT-2's way)."""
+    """Of a vocabulary that spells each byte as one character, as GPT-2's does."""
     known = _characters_of_bytes()
     if not all(character in known for character in token):
         return _visible(token)
     raw = bytes(known[character] for character in token)
     try:
         return _spaced(raw.decode("utf-8"))
-    except UnicodeDecodeError:  # a part of a character
+    except UnicodeDecodeError:  # part of a character
         return f"<{raw.hex(' ').upper()}>"
 
 
 def _spaced(text: str) -> str:
-    """A text whose words begin with a space."""
+    """A token of a vocabulary in which words begin with a space."""
     return _visible(text.removeprefix(" ")) if text[:1] == " " else _continuing(text)
 
 
 def _continuing(text: str) -> str:
     kind = unicodedata.category(text[0])
-    if kind[0] == "M":  # on a letter before it, for which the dotted circle stands
+    if kind[0] == "M":  # combines with the preceding letter, shown as a dotted circle
         return f"…\u25cc{_visible(text)}"
     alone = kind[0] not in "LN" or unicodedata.name(text[0], "").startswith(_WITHOUT_SPACES)
     return _visible(text) if alone else f"…{_visible(text)}"
 
 
 def _visible(text: str) -> str:
-    """With a sign for each space, and the number of what cannot be seen."""
+    """The text with "␣" for spaces and code points for invisible characters."""
     if not text:
         return "␣"
     return "".join(
@@ -97,7 +97,7 @@ def _number(character: str) -> str:
 
 @cache
 def _characters_of_bytes() -> dict[str, int]:
-    """GPT-2's table: bytes that print stand for themselves, the others for U+0100 and up."""
+    """GPT-2's table, inverted: printable bytes map to themselves, the others to U+0100 and up."""
     printing = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printing]
     found = {chr(byte): byte for byte in printing}

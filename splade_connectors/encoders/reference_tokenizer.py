@@ -1,4 +1,4 @@
-"""Our tokenizer beside transformers' own, on texts in which settings show."""
+"""Compare this package's tokenizer with transformers' on texts that reveal their settings."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ _SHORT = 12
 
 
 def check_alike(folder: Path, ours: FolderTokenizer) -> None:
-    """Refuse a folder whose texts transformers would cut into other tokens than this package.
+    """Refuse a folder whose texts transformers would tokenize differently from this package.
 
-    Where every setting of the tokenizer's class is known here, transformers is not needed for it.
+    If this package knows every setting of the tokenizer's class, transformers is optional.
 
     Args:
-        folder: the model folder.
-        ours: its tokenizer, as `read_tokenizer` makes it.
+        folder: of the model.
+        ours: its tokenizer, as returned by `read_tokenizer`.
 
     Raises:
-        ModelError: when the tokenizers differ, or the folder's class is one that only
-            transformers can read and it cannot.
-        MissingDependency: when it is such a class and transformers is not installed.
+        ModelError: if the tokenizers differ, or only transformers knows the folder's class and
+            fails to read it.
+        MissingDependency: if only transformers knows the class and it is not installed.
     """
     if ours.known and importlib.util.find_spec("transformers") is None:
         return
     theirs = _theirs(folder, ours)
     if theirs is None:
         return
-    # Without the lower case of sentence-transformers, which is none of transformers'.
+    # Without sentence-transformers' lowercasing, which transformers does not apply.
     plain = read_tokenizer(folder)
     special = {token.content for token in plain.tokenizer.get_added_tokens_decoder().values()}
     texts = [*_TEXTS, *(f"a{token} {token.lower()} b" for token in sorted(special)[:40])]
@@ -68,13 +68,13 @@ def _theirs(folder: Path, ours: FolderTokenizer) -> Any:
         return transformers.AutoTokenizer.from_pretrained(
             str(folder), local_files_only=True, trust_remote_code=False
         )
-    except Exception as error:  # what the classes of tokenizers raise
+    except Exception as error:  # tokenizer classes raise anything
         reason = str(error).strip().partition("\n")[0]
         if ours.known:
             log.debug("transformers cannot read the tokenizer of %s: %s", folder, reason)
             return None
         raise ModelError(
-            f"the tokenizer class {ours.kind!r} of {folder} is read by transformers only, which "
+            f"only transformers can read the tokenizer class {ours.kind!r} of {folder}, and it "
             f"fails: {reason}"
         ) from error
 
@@ -86,7 +86,7 @@ def _check_truncation(folder: Path, ours: FolderTokenizer, theirs: Any) -> None:
     found = tokenizer.encode(text).ids
     expected = list(theirs(text, truncation=True, max_length=_SHORT)["input_ids"])
     if found != expected:
-        raise ModelError(_difference(folder, ours, f"{text}, cut off", found, expected))
+        raise ModelError(_difference(folder, ours, f"{text}, truncated", found, expected))
 
 
 def _difference(
@@ -94,8 +94,8 @@ def _difference(
 ) -> str:
     named = ours.kind or "the class of its model type"
     return (
-        f"tokenizer.json and the tokenizer settings beside it in {folder} disagree: of {text!r} "
-        f"transformers ({named}) makes {_shown(ours, expected)}, tokenizer.json "
+        f"tokenizer.json and the tokenizer settings beside it in {folder} disagree: for {text!r} "
+        f"transformers ({named}) gives {_shown(ours, expected)}, tokenizer.json "
         f"{_shown(ours, found)}; "
         "save the tokenizer again with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
     )

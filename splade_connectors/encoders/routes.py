@@ -1,4 +1,4 @@
-"""Which modules of a folder of sentence-transformers encode documents, and which queries."""
+"""Which modules of a sentence-transformers folder encode documents, and which encode queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from splade_connectors.errors import ModelError
 
 MODULES_FILE = "modules.json"
 ROUTER_FILE = "router_config.json"
-# What OpenSearch's models have beside their tokenizer: token to weight of a query's tokens.
+# A file of OpenSearch's models beside the tokenizer: token -> weight in a query.
 IDF_FILE = "idf.json"
 
 STATIC = "SparseStaticEmbedding"
@@ -18,15 +18,15 @@ _ROUTER = "Router"
 
 Task = Literal["document", "query"]
 TASKS: tuple[Task, ...] = ("document", "query")
-# Kind and folder.
+# The kind of a module, and its folder.
 Module = tuple[str, Path]
 
 
 def modules_of(folder: Path, task: Task) -> list[Module]:
-    """Kind and folder of each module that texts of this task go through, in order.
+    """Kind and folder of each module that texts of this task pass through, in order.
 
     Raises:
-        ModelError: when the files do not say it, or say it in a way that is not known.
+        ModelError: if the files do not say it, or in an unknown form.
     """
     modules = _listed(folder)
     kinds = [kind for kind, _ in modules]
@@ -34,23 +34,23 @@ def modules_of(folder: Path, task: Task) -> list[Module]:
         return modules
     if kinds.index(_ROUTER) > 0:
         raise ModelError(
-            f"{folder / MODULES_FILE} has a Router behind {kinds[0]}, not at the beginning: such a "
-            "model is not known"
+            f"{folder / MODULES_FILE} has a Router after {kinds[0]}, not as the first module: this "
+            "kind of model is not supported"
         )
     router = modules[0][1]
-    # Behind the Router is what both sides have in common.
+    # The modules after the Router are common to both sides.
     return [*_route(_settings(router), router, task), *modules[1:]]
 
 
 def has_sides(folder: Path) -> bool:
-    """Whether documents and queries of a folder go through different modules."""
+    """Whether documents and queries pass through different modules."""
     if not (folder / MODULES_FILE).is_file():
         return (folder / IDF_FILE).is_file()
     return modules_of(folder, "document") != modules_of(folder, "query")
 
 
 def files_of_routes(folder: Path) -> list[Path]:
-    """The files that say which modules there are, those that exist."""
+    """The existing files that list modules."""
     files = [folder / MODULES_FILE]
     if files[0].is_file():
         files += [at / ROUTER_FILE for kind, at in _listed(folder) if kind == _ROUTER]
@@ -70,7 +70,7 @@ def _settings(router: Path) -> Settings:
     settings = read_settings(router / ROUTER_FILE)
     settings.refuse_others({"types", "structure", "parameters"})
     parameters = settings.section("parameters")
-    # Which route has no task changes nothing: queries and documents have theirs.
+    # The route for texts without a task has no effect: queries and documents have their own.
     parameters.refuse_others({"default_route", "allow_empty_key"})
     return settings
 
@@ -80,14 +80,14 @@ def _route(settings: Settings, router: Path, task: Task) -> list[Module]:
     if task not in structure:
         routes = ", ".join(sorted(structure)) or "none"
         raise ModelError(
-            f"{settings.where} has the routes {routes}; a route 'document' and a route 'query' are "
-            "needed"
+            f"{settings.where} has the routes {routes}; it needs a route 'document' and a route "
+            "'query'"
         )
     found = []
     for name in structure.texts(task):
         kind = types.text(name)
         if kind is None:
-            raise ModelError(f"{settings.where} has no type of the module {name!r}")
+            raise ModelError(f"{settings.where} has no type for the module {name!r}")
         found.append((_kind(kind), inside(router, name, router / ROUTER_FILE)))
     return found
 
@@ -97,10 +97,10 @@ def _kind(name: str) -> str:
 
 
 def inside(folder: Path, at: str, path: Path) -> Path:
-    """A folder that the file `path` names, which must lie inside the model's.
+    """A folder named in the file `path`, which must be inside the model's folder.
 
     Raises:
-        ModelError: when it does not.
+        ModelError: if it is not.
     """
     parts = PurePosixPath(at.replace("\\", "/"))
     if parts.is_absolute() or ".." in parts.parts or ":" in at:

@@ -1,6 +1,6 @@
-"""What the files of sentence-transformers (5 and 6) in a model folder say, or why they are refused.
+"""Read the files of sentence-transformers (5 and 6) in a model folder, or refuse them.
 
-Every setting that changes the vectors is taken over here, or refused by its name.
+Every setting that affects the vectors is either applied or refused by name.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ ACTIVATIONS: dict[str, Activation] = {"relu": "log1p", "log1p_relu": "log1p_log1
 
 CONFIG_FILE = "config_sentence_transformers.json"
 
-# Of the names of OpenSearch's models: the first two versions.
+# Matches the names of the first two versions of OpenSearch's models.
 _ONE_LOGARITHM = re.compile(r"doc-v[12](?![0-9])")
 
-# Up to 5.3 the masked-language model is an MLMTransformer, from 5.4 on a Transformer that says so.
+# Up to 5.3 the masked-language model is an MLMTransformer, from 5.4 on a Transformer with a task.
 _SPLADE_MODULES = (["MLMTransformer", "SpladePooling"], ["Transformer", "SpladePooling"])
 
-# Its name depends on the model's type in old folders; sentence-transformers reads the first one.
+# In old folders the name depends on the model type; sentence-transformers reads the first match.
 _FIRST_MODULE_FILES = (
     "sentence_bert_config.json",
     "sentence_roberta_config.json",
@@ -43,13 +43,13 @@ _FIRST_MODULE_FILES = (
     "sentence_xlm-roberta_config.json",
     "sentence_xlnet_config.json",
 )
-# Arguments of the loading of model, tokenizer and configuration, under both of their names.
+# Arguments for loading the model, the tokenizer and the configuration, under both of their names.
 _ARGUMENTS = tuple(
     f"{what}_{kind}"
     for what in ("model", "processor", "tokenizer", "config")
     for kind in ("args", "kwargs")
 )
-# Of the first module: what is read here, and what changes no vector.
+# Settings of the first module that are read here, or affect no vector.
 _FIRST_MODULE_SETTINGS = {
     "max_seq_length",
     "do_lower_case",
@@ -61,7 +61,7 @@ _FIRST_MODULE_SETTINGS = {
     "unpad_inputs",
     *_ARGUMENTS,
 }
-# Among these: how attention is computed, in which precision, and what `_length` reads.
+# Accepted arguments: how attention is computed, the precision, and what `_length` reads.
 _HARMLESS: dict[str, tuple[str, ...]] = {
     "model": (
         "attn_implementation",
@@ -80,9 +80,9 @@ class Whole:
     """Settings of a whole model.
 
     Attributes:
-        query_prompt: put before every query.
-        document_prompt: put before every document.
-        max_active_dims: most terms of a vector, the heaviest.
+        query_prompt: prefix of every query.
+        document_prompt: prefix of every document.
+        max_active_dims: maximum number of terms of a vector; the heaviest are kept.
     """
 
     query_prompt: str = ""
@@ -92,18 +92,18 @@ class Whole:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """What sentence-transformers makes of a text before and after the model.
+    """What sentence-transformers does with a text before and after the model.
 
     Attributes:
-        folder: where the model and its tokenizer lie.
+        folder: of the model and its tokenizer.
         activation: one log or two.
-        max_length: most tokens of a text, None when only the tokenizer says it.
-        query_length: most tokens of a query, None when it is that of every text.
-        document_length: most tokens of a document, likewise.
-        lowercase: whether texts are put in lower case whatever the tokenizer does.
-        query_prompt: put before every query.
-        document_prompt: put before every document.
-        max_active_dims: most terms of a vector, the heaviest.
+        max_length: maximum number of tokens of a text; None takes the tokenizer's.
+        query_length: maximum number of tokens of a query; None takes `max_length`.
+        document_length: maximum number of tokens of a document; None takes `max_length`.
+        lowercase: whether texts are lowercased regardless of the tokenizer.
+        query_prompt: prefix of every query.
+        document_prompt: prefix of every document.
+        max_active_dims: maximum number of terms of a vector; the heaviest are kept.
     """
 
     folder: Path
@@ -118,7 +118,7 @@ class Recipe:
 
 
 def files_of(folder: Path, task: Task = "document") -> list[Path]:
-    """The files whose settings `read_recipe` reads, those that are there."""
+    """The existing files that `read_recipe` reads."""
     if not (folder / MODULES_FILE).is_file():
         return []
     files = [*files_of_routes(folder), folder / CONFIG_FILE]
@@ -128,17 +128,17 @@ def files_of(folder: Path, task: Task = "document") -> list[Path]:
 
 
 def read_recipe(folder: Path, label: str, task: Task = "document") -> Recipe:
-    """What the modules of a folder say; the plain recipe when it has none.
+    """The recipe given by a folder's modules; the plain recipe if it has none.
 
     Without modules.json, sentence-transformers reads none of its other files either.
 
     Args:
         folder: of the model.
-        label: of the model, for messages.
-        task: whose modules, where documents and queries have their own.
+        label: name of the model, for messages.
+        task: whose modules, if documents and queries have their own.
 
     Raises:
-        ModelError: when this is another kind of model, or has a setting that is not supported.
+        ModelError: if this is another kind of model, or has an unsupported setting.
     """
     if not (folder / MODULES_FILE).is_file():
         return Recipe(folder=folder, activation=_activation_without_modules(folder, label))
@@ -162,10 +162,10 @@ def read_recipe(folder: Path, label: str, task: Task = "document") -> Recipe:
 
 
 def read_whole(folder: Path) -> Whole:
-    """What holds for every module of a folder.
+    """The settings that apply to all modules of a folder.
 
     Raises:
-        ModelError: for what would make another model or other scores of it.
+        ModelError: for a setting that makes this another kind of model, or changes its scores.
     """
     settings = read_settings(folder / CONFIG_FILE, optional=True)
     return Whole(
@@ -190,7 +190,7 @@ def _for(folder: Path, task: Task) -> str:
 
 def _first_module(folder: Path) -> Settings:
     for name in _FIRST_MODULE_FILES:
-        # An empty object counts as absent there.
+        # sentence-transformers treats an empty object as missing.
         if (folder / name).is_file() and (found := read_settings(folder / name)).values:
             return found
     return Settings({}, str(folder / _FIRST_MODULE_FILES[0]))
@@ -201,23 +201,22 @@ def _refuse_other_tasks(settings: Settings, kind: str, label: str) -> None:
     task = settings.text("transformer_task", "fill-mask" if kind == "MLMTransformer" else None)
     if task != "fill-mask":
         raise ModelError(
-            f"{label} runs its model for transformer_task {task or 'feature-extraction'!r}, not "
-            f"for 'fill-mask' ({settings.where}): its vectors do not come from the "
-            "masked-language-model head"
+            f"{label} has transformer_task {task or 'feature-extraction'!r}, not 'fill-mask' "
+            f"({settings.where}): its vectors do not come from the masked-language-model head"
         )
     if settings.text("module_output_name", "token_embeddings") != "token_embeddings":
         raise settings.wrong("module_output_name", "'token_embeddings'")
     modalities = settings.section("modality_config")
     text = {"method": "forward", "method_output_name": "logits"}
     if modalities.values and modalities.values != {"text": text}:
-        raise settings.wrong("modality_config", f"that of a model of texts alone ({text})")
+        raise settings.wrong("modality_config", f"that of a text-only model ({text})")
     for name in _ARGUMENTS:
         known = _HARMLESS.get(name.partition("_")[0], ())
         settings.section(name).refuse_others(known, also_false=True)
 
 
 def _length(settings: Settings) -> int | None:
-    """`model_max_length` among the tokenizer's arguments goes before `max_seq_length`."""
+    """The length: `model_max_length` in the tokenizer's arguments overrides `max_seq_length`."""
     for name in ("processor_kwargs", "processor_args", "tokenizer_kwargs", "tokenizer_args"):
         if (length := settings.section(name).integer("model_max_length")) is not None:
             return length
@@ -225,7 +224,7 @@ def _length(settings: Settings) -> int | None:
 
 
 def _activation_without_modules(folder: Path, label: str) -> Activation:
-    """OpenSearch's models say it on their cards only: twice from the third version on."""
+    """OpenSearch's model cards alone say it: two logs from the third version on."""
     if not (folder / IDF_FILE).is_file() or _ONE_LOGARITHM.search(label):
         return "log1p"
     return "log1p_log1p"
@@ -240,34 +239,34 @@ def _activation(folder: Path, label: str) -> Activation:
     strategy = settings.text("pooling_strategy", "max")
     if strategy != "max":
         raise ModelError(
-            f"{label} pools by {strategy!r}; only the maximum over tokens is known "
+            f"{label} pools by {strategy!r}; only 'max', the maximum over tokens, is supported "
             f"(pooling_strategy in {settings.where})"
         )
     function = settings.text("activation_function", "relu")
     if function not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise ModelError(
-            f"{label} has the activation {function!r}; known are {known} "
+            f"{label} has the activation {function!r}; supported are {known} "
             f"(activation_function in {settings.where})"
         )
     return ACTIVATIONS[function]
 
 
 def _whole_model(settings: Settings) -> int | None:
-    """`max_active_dims`; refused is what would make another model or other scores of it."""
+    """`max_active_dims`; refuses settings of another kind of model, or that change its scores."""
     kind = settings.text("model_type", "SparseEncoder")
     if kind != "SparseEncoder":
         raise ModelError(f"{settings.where} has model_type {kind!r}, not 'SparseEncoder'")
     similarity = settings.text("similarity_fn_name", "dot")
     if similarity != "dot":
         raise ModelError(
-            f"{settings.where} has similarity_fn_name {similarity!r}; scores of stores are dot "
-            "products"
+            f"{settings.where} has similarity_fn_name {similarity!r}, but stores score by dot "
+            "product"
         )
     prompts = settings.section("prompts")
     default = settings.text("default_prompt_name")
     if default is not None and default not in ("query", "document") and prompts.text(default):
-        # encode() puts it before every text, encode_query() and encode_document() do not.
+        # encode() prefixes it to every text, encode_query() and encode_document() do not.
         raise ModelError(
             f"{settings.where} has default_prompt_name {default!r}, which does not say whether it "
             "is for queries or documents: name the prompt 'query' or 'document'"
@@ -276,6 +275,6 @@ def _whole_model(settings: Settings) -> int | None:
 
 
 def _prompt(settings: Settings, name: str) -> str:
-    # As encode_query() and encode_document() choose it: prompts of other names are for callers who
-    # ask for them.
+    # Chosen as by encode_query() and encode_document(): prompts with other names have to be
+    # requested.
     return settings.section("prompts").text(name) or ""

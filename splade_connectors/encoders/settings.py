@@ -1,4 +1,4 @@
-"""JSON files of model folders: every value is read with the type that it must have."""
+"""JSON files of model folders, read with type checks on every value."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 from splade_connectors.errors import ModelError
 
-# More than this are not settings: a tokenizer of 250,000 terms takes 17 MB.
+# A larger file is not a settings file: a tokenizer with 250,000 terms takes 17 MB.
 _LARGEST_FILE = 256 * 2**20
 
 
 class Settings:
-    """A JSON object, whose entries are asked for by name and type.
+    """A JSON object with typed access to its entries.
 
-    An entry that is absent or null has its default. Every getter raises `ModelError`, which names
-    the file, the entry and what is wrong with it.
+    A missing or null entry has its default. Every getter raises a `ModelError` that names the file,
+    the entry and what is wrong with it.
 
     Args:
         values: the object.
-        where: the file, and the path inside it, for messages.
+        where: the file and the path inside it, for messages.
     """
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
@@ -35,7 +35,7 @@ class Settings:
         return iter(self.values)
 
     def integer(self, name: str, default: int | None = None, *, at_least: int = 1) -> int | None:
-        """A whole number; 512.0 is one, true and "512" are none."""
+        """A whole number; 512.0 counts, true and "512" do not."""
         value = self.values.get(name)
         if value is None:
             return default
@@ -59,14 +59,14 @@ class Settings:
         return default if value is None else value
 
     def texts(self, name: str) -> list[str]:
-        """A list of strings; empty when it is absent."""
+        """A list of strings; empty if it is missing."""
         value = self.values.get(name) or []
         if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
             raise self.wrong(name, "a list of strings")
         return value
 
     def section(self, name: str) -> Settings:
-        """An object inside this one; empty when it is absent."""
+        """An object inside this one; empty if it is missing."""
         value = self.values.get(name)
         if value is not None and not isinstance(value, dict):
             raise self.wrong(name, "a JSON object")
@@ -78,11 +78,11 @@ class Settings:
         assert value is not None
         if value not in known:
             names = ", ".join(sorted(known))
-            raise ModelError(f"{self.where} has {name} {value!r}; known are {names}")
+            raise ModelError(f"{self.where} has {name} {value!r}; it must be one of {names}")
         return value
 
     def refuse_others(self, known: Collection[str], *, also_false: bool = False) -> None:
-        """Refuse entries that say something and are none of these: they may change the numbers."""
+        """Refuse any other entry that is set: it may change the vectors."""
         for name, value in self.values.items():
             says = value not in (None, "", [], {}) and (also_false or value is not False)
             if says and name not in known:
@@ -94,10 +94,10 @@ class Settings:
 
 
 def read_settings(path: Path, *, optional: bool = False) -> Settings:
-    """The JSON object in a file; an empty one where an optional file is absent.
+    """The JSON object in a file; an empty one if an optional file is missing.
 
     Raises:
-        ModelError: when the file is absent, no JSON, or no JSON object.
+        ModelError: if the file is missing, or not a JSON object.
     """
     if optional and not path.is_file():
         return Settings({}, str(path))
@@ -108,15 +108,15 @@ def read_settings(path: Path, *, optional: bool = False) -> Settings:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """The content of a JSON file.
 
     Raises:
-        ModelError: when the file is absent, or no JSON.
+        ModelError: if the file is missing, or not valid JSON.
     """
     try:
         if path.stat().st_size > _LARGEST_FILE:
             raise ModelError(
-                f"{path} is larger than {_LARGEST_FILE >> 20} MiB: too large for a settings file"
+                f"{path} is too large for a settings file: more than {_LARGEST_FILE >> 20} MiB"
             )
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -124,7 +124,7 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except RecursionError as error:
-        raise ModelError(f"{path} is nested too deep to be read") from error
+        raise ModelError(f"{path} is nested too deeply to be read") from error
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON: {error}") from error
 

@@ -1,4 +1,4 @@
-"""A model on disk, and the engines that make encoders of it."""
+"""A model on disk, and the engines that run it."""
 
 from __future__ import annotations
 
@@ -39,23 +39,23 @@ from splade_connectors.errors import ModelError
 from splade_connectors.options import EncodeOptions, Precision
 
 Engine = Literal["int8", "onnx", "torch"]
-# The precisions of each engine; the engines of a precision are tried in this order.
+# The precisions of each engine; for a precision, engines are tried in this order.
 ENGINES: dict[str, tuple[Precision, ...]] = {
     "int8": ("int8",),
     "onnx": ("fp32",),
     "torch": ("fp32", "fp16", "bf16"),
 }
-# Of converted models; another one when their graphs change.
+# Format of converted models; increment it if their graphs change.
 _CACHE_FORMAT = 2
 
 log = logging.getLogger(__name__)
 
 
 def source_at(place: Place, options: EncodeOptions, activation: Activation | None) -> Source:
-    """The model of a folder; that of its documents, where queries have their own.
+    """The model of a folder; the model for documents, if queries have their own.
 
     Raises:
-        ModelError: when it cannot be read, or has fewer positions than `max_length`.
+        ModelError: if it cannot be read, or has fewer positions than `max_length`.
     """
     folder = read_folder(place.folder, name=place.name, revision=place.revision)
     spec = overridden(
@@ -71,14 +71,14 @@ def source_at(place: Place, options: EncodeOptions, activation: Activation | Non
 
 @dataclass(frozen=True)
 class Source:
-    """A model folder, and what its encoders have in common."""
+    """A model folder, and the settings that its encoders share."""
 
     folder: ModelFolder
     spec: EncoderSpec
     options: EncodeOptions
 
     def in_precision(self, precision: Precision) -> TokenizingEncoder:
-        """On the first engine that is installed and finds what it reads in the folder."""
+        """The encoder on the first installed engine that can read the folder."""
         fitting = [name for name, its in ENGINES.items() if precision in its]
         if not has_weights(self.folder.model) and len(fitting) > 1:
             fitting.remove("torch")
@@ -87,7 +87,7 @@ class Source:
         return self.run((installed or fitting)[0], precision=precision)
 
     def on_torch(self, device: str | None, wanted: WantedPrecision) -> TokenizingEncoder:
-        """On torch; on a GPU, `auto` is decided there."""
+        """The encoder on torch; on a GPU, `auto` is decided by measuring there."""
         from splade_connectors.encoders.engines.torch import default_device
 
         device = device or default_device()
@@ -98,7 +98,7 @@ class Source:
     def run(
         self, engine: str, device: str | None = None, precision: Precision = "fp32"
     ) -> TokenizingEncoder:
-        """On this engine; a precision is for torch, the others have one each."""
+        """The encoder on this engine; `precision` is for torch, the others have only one."""
         if engine == "torch":
             from splade_connectors.encoders.engines.torch import TorchEncoder
 
@@ -110,7 +110,7 @@ class Source:
             return Int8Encoder(tokenizer, weights, self.spec, self.options)
         from splade_connectors.encoders.engines.onnx import OnnxEncoder
 
-        # First the tokenizer: its mistakes show in a moment, those of a conversion after minutes.
+        # The tokenizer first: its errors appear immediately, those of a conversion after minutes.
         tokenizer = self.folder.tokenizer()
         return OnnxEncoder(tokenizer, self.graph(), self.spec, self.options, cuda_number(device))
 
@@ -119,12 +119,12 @@ class Source:
         return _pooled_graph(self.folder, self.spec.activation)
 
     def decided(self) -> Precision:
-        """What `auto` is for this model; measured if nothing is recorded and int8 can run."""
+        """The precision that `auto` means; measured if none is recorded and int8 can run."""
         if asked := asked_for_by_environment():
             return asked
         record = read_record(self._kept_in())
         if record and record.precision == "int8" and kernels() is None:
-            # A folder that was exported in int8 has nothing else: its own error says what to do.
+            # A folder exported in int8 has no other weights: loading it says what to install.
             if self.is_exported and onnx_file(self.folder.root) is None:
                 return "int8"
             say_what_is_slower(self.spec.model)
@@ -171,20 +171,20 @@ class Source:
 
     @property
     def is_exported(self) -> bool:
-        """Whether this package made the folder."""
+        """Whether this package exported the folder."""
         return self.folder.recorded
 
     def _kept_in(self) -> Path:
-        """Where the int8 weights and the decision lie: beside an exported model, or the cache."""
+        """The folder of the int8 weights and the decision: an exported model's, or the cache."""
         if self.is_exported:
             return self.folder.root
         spec = replace(self.folder.spec, activation=self.spec.activation)
-        # A folder of its own: that of the graph is replaced as a whole when it is converted.
+        # Not the graph's folder, which a conversion replaces as a whole.
         return kept_models.entry(f"{_entry_name(self.folder, spec)}-int8")
 
 
 def _pooled_graph(folder: ModelFolder, activation: Activation) -> Path:
-    """A graph that pools: the folder's own, or one converted into the cache."""
+    """The graph that pools: the folder's own, or one converted into the cache."""
     if folder.recorded:
         return _recorded_graph(folder, activation)
     spec = replace(folder.spec, activation=activation)
@@ -210,14 +210,13 @@ def _recorded_graph(folder: ModelFolder, activation: Activation) -> Path:
         expected = recorded.text(path.relative_to(folder.root).as_posix())
         if recorded.values and file_hash(path) != expected:
             raise ModelError(
-                f"{path} is not the one that {RECORD_FILE} beside it describes: export the model "
-                "again"
+                f"{path} does not match {RECORD_FILE} beside it: export the model again"
             )
     return graph
 
 
 def _entry_name(folder: ModelFolder, spec: EncoderSpec) -> str:
-    """Another one for everything that the conversion reads, and for each form of what it writes."""
+    """A name that differs if anything that the conversion reads differs, or its output format."""
     name = re.sub(r"[^\w.-]+", "--", spec.model)
     state = state_of(folder.root, folder.model)
     return f"{name}-{spec.revision}-{spec.activation}-{state}-{_CACHE_FORMAT}"

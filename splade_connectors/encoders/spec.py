@@ -1,4 +1,4 @@
-"""What a model folder says about its model: kind, activation, length, tokenizer."""
+"""Read a model folder: kind, activation, length, tokenizer."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from splade_connectors.encoders.tokenizer_settings import (
 from splade_connectors.errors import ModelError
 from splade_connectors.options import PASSAGE_OVERLAP, LongText, Precision
 
-# What BERT and nearly all of its kin have, for files that do not say it.
+# The number of positions of BERT and most of its relatives, if the configuration lacks it.
 _POSITIONS = 512
 
-# RoBERTa's position ids begin after the padding id: two of its positions are never used.
+# RoBERTa's position ids start after the padding id, so two of its positions are never used.
 _POSITIONS_AFTER_PADDING = {"roberta", "xlm-roberta", "camembert", "mpnet"}
 
 
@@ -37,23 +37,23 @@ class EncoderSpec:
 
     Attributes:
         model: name of the model: a Hugging Face id, the folder's name, or "splade-tiny".
-        revision: the hub's commit, or 16 hex digits over everything that changes the vectors of
-            documents: weights in every file, configuration, tokenizer. Empty where queries alone
-            are encoded and nothing says which documents go with them: `query_side` tells then.
+        revision: the hub's commit, or 16 hex digits over everything that affects the vectors of
+            documents: weights in every file, configuration, tokenizer. Empty if only queries are
+            encoded and nothing says which documents match them; `query_side` does then.
         tokenizer: the first 16 hex digits of the tokenizer file's SHA-256.
         vocabulary: number of terms.
         activation: "log1p" is log(1 + relu(x)), "log1p_log1p" is log(1 + log(1 + relu(x))).
-        max_length: most tokens of a text, special tokens included.
-        long_text: what happens beyond `max_length`.
-        passage_overlap: tokens shared by neighbouring passages, where `long_text` is "passages".
-        precision: of the model's products: "fp32", or "int8" with the kernels.
-        query_max_length: most tokens of a query, None when it is that of every text.
-        query_prompt: put before every query.
-        document_prompt: put before every document.
-        truncation_side: where a text loses what is beyond `max_length`.
-        max_active_dims: most terms of a vector, the heaviest; None for all.
-        query_side: 16 hex digits over everything that changes a query's vector, where queries are
-            encoded in another way than documents; None if both are alike.
+        max_length: maximum number of tokens of a text, including special tokens.
+        long_text: what happens to a text longer than `max_length`.
+        passage_overlap: tokens shared by neighbouring passages, if `long_text` is "passages".
+        precision: of the model's products, such as "fp32", or "int8" with the kernels.
+        query_max_length: maximum number of tokens of a query; None takes `max_length`.
+        query_prompt: prefix of every query.
+        document_prompt: prefix of every document.
+        truncation_side: the side on which a text longer than `max_length` is truncated.
+        max_active_dims: maximum number of terms of a vector, keeping the heaviest; None for all.
+        query_side: 16 hex digits over everything that affects a query's vector, if queries are
+            encoded differently from documents; else None.
     """
 
     model: str
@@ -73,24 +73,24 @@ class EncoderSpec:
     query_side: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; the inverse of `EncoderSpec(**…)`."""
+        """The spec as a JSON object; the inverse of `EncoderSpec(**…)`."""
         made = asdict(self)
         if self.query_side is None:
-            # As it was before there were sides: what was made of it stays the same.
+            # As before query sides existed, so that hashes of it stay the same.
             del made["query_side"]
         return made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelFolder:
-    """A model folder that was read.
+    """A model folder after reading.
 
     Attributes:
         root: the folder itself.
-        model: where configuration, weights and tokenizer lie: the folder, or one inside it.
+        model: folder of configuration, weights and tokenizer: the root, or one inside it.
         spec: what the model computes.
-        positions: most tokens that it has positions for, special tokens included.
-        lowercase: whether texts are put in lower case whatever the tokenizer does.
+        positions: number of positions, including those for special tokens.
+        lowercase: whether texts are lowercased regardless of the tokenizer.
         recorded: whether this package exported it: its ONNX file pools, its tokenizer is complete.
     """
 
@@ -102,10 +102,10 @@ class ModelFolder:
     recorded: bool = False
 
     def tokenizer(self) -> FolderTokenizer:
-        """The folder's tokenizer, with every setting that the folder has for it.
+        """The folder's tokenizer, with all of the folder's settings for it.
 
         Raises:
-            ModelError: when it cannot be read, or has a token that the model has not.
+            ModelError: if it cannot be read, or has a token that the model lacks.
         """
         found = read_tokenizer(self.model, lowercase=self.lowercase)
         _refuse_tokens_beyond(found, self.spec, self.model / TOKENIZER_FILE)
@@ -122,22 +122,22 @@ def read_folder(
     """Read a model folder, in the layout of transformers or sentence-transformers.
 
     Args:
-        folder: the folder.
-        name: of the model; None takes the folder's.
-        revision: of the model; None makes one of the content.
-        task: whose model, where documents and queries have their own.
+        folder: of the model.
+        name: of the model; None takes the folder's name.
+        revision: of the model; None derives it from the content.
+        task: whose model, if documents and queries have their own.
 
     Raises:
-        ModelError: when the folder holds no SPLADE model for this task: no tokenizer, another
+        ModelError: if the folder holds no SPLADE model for this task: no tokenizer, another
             architecture, a static or dense model; the message says what it is.
     """
     if not folder.is_dir():
-        raise ModelError(f"there is no model folder {folder}")
+        raise ModelError(f"the model folder {folder} does not exist")
     if (folder / RECORD_FILE).is_file():
         refuse_without_tokenizer(folder)
         return _recorded(folder)
     label = name or folder.resolve().name
-    # First of all: models of other kinds may keep their tokenizer elsewhere.
+    # Before looking for the tokenizer: other kinds of models may keep it elsewhere.
     recipe = read_recipe(folder, label, task)
     refuse_without_tokenizer(recipe.folder)
     config = read_settings(recipe.folder / "config.json")
@@ -155,7 +155,7 @@ def read_folder(
 
 
 def read_spec(folder: Path, *, name: str | None = None, revision: str | None = None) -> EncoderSpec:
-    """What the model of a folder computes. As `read_folder`."""
+    """What the model of a folder computes; as `read_folder`."""
     return read_folder(folder, name=name, revision=revision).spec
 
 
@@ -169,13 +169,13 @@ def _spec(
     task: Task,
 ) -> EncoderSpec:
     tokenizer = read_tokenizer(recipe.folder)
-    # sentence-transformers takes its own length without comparing it with the tokenizer's.
+    # sentence-transformers uses its own length even if the tokenizer's is smaller.
     longest = recipe.max_length or min(positions, tokenizer.max_length or positions)
     document = min(positions, recipe.document_length or longest)
     query = min(positions, recipe.query_length or longest)
     vocabulary = config.integer("vocab_size")
     if vocabulary is None:
-        raise ModelError(f"config.json of {label} does not say its vocab_size")
+        raise ModelError(f"config.json of {label} has no vocab_size")
     return EncoderSpec(
         model=label,
         revision=revision or revision_of(folder, recipe.folder, task),
@@ -192,16 +192,16 @@ def _spec(
 
 
 def recorded_spec(folder: Path) -> EncoderSpec:
-    """What the record in a folder of this package says.
+    """The spec recorded in a folder that this package wrote.
 
     Raises:
-        ModelError: when it says no such thing.
+        ModelError: if the record is not valid.
     """
     raw = read_settings(folder / RECORD_FILE).section("spec")
     try:
         return EncoderSpec(**_checked(raw))
     except TypeError as error:
-        raise ModelError(f"{folder / RECORD_FILE} is not a record of an export: {error}") from error
+        raise ModelError(f"{folder / RECORD_FILE} is not an export record: {error}") from error
 
 
 def _recorded(folder: Path) -> ModelFolder:
@@ -213,7 +213,7 @@ def _recorded(folder: Path) -> ModelFolder:
 
 
 def _checked(raw: Settings) -> dict[str, Any]:
-    """The entries of a recorded spec, each of its type."""
+    """The entries of a recorded spec, with their types checked."""
     numbers = {"vocabulary", "max_length", "passage_overlap", "query_max_length", "max_active_dims"}
     choices: dict[str, Any] = {
         "activation": Activation,
@@ -240,7 +240,7 @@ def refuse_without_tokenizer(folder: Path) -> None:
     """Refuse a folder without tokenizer.json.
 
     Raises:
-        ModelError: saying what writes one.
+        ModelError: if it has none; says how to write one.
     """
     if not (folder / TOKENIZER_FILE).is_file():
         raise ModelError(
@@ -253,7 +253,7 @@ def _refuse_other_architectures(label: str, config: Settings) -> None:
     architectures = config.texts("architectures")
     if not any(architecture.endswith("ForMaskedLM") for architecture in architectures):
         model_type = config.text("model_type", "nameless")
-        what = ", ".join(architectures) or f"a {model_type} without a head"
+        what = ", ".join(architectures) or f"a {model_type} model without a head"
         raise ModelError(f"{label} is {what}, not a masked-language model (…ForMaskedLM)")
 
 
@@ -261,7 +261,7 @@ def _refuse_adapters(folder: Path, config: Settings) -> None:
     if (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"the model folder {folder} holds an adapter (adapter_config.json): merge it into the "
-            "model (merge_and_unload) and save the whole"
+            "model (merge_and_unload) and save the merged model"
         )
     if "quantization_config" in config:
         raise ModelError(
@@ -279,8 +279,8 @@ def _refuse_tokens_beyond(tokenizer: FolderTokenizer, spec: EncoderSpec, path: P
     if beyond:
         first = min(beyond)
         raise ModelError(
-            f"the tokenizer {path} has {beyond[first]!r} as token {first}, and {spec.model} a head "
-            f"of {spec.vocabulary} terms: a text with that token could not be encoded"
+            f"the tokenizer {path} has {beyond[first]!r} as token {first}, but the head of "
+            f"{spec.model} has {spec.vocabulary} terms: a text with that token cannot be encoded"
         )
 
 
@@ -305,15 +305,15 @@ def overridden(
     long_text: LongText | None,
     passage_overlap: int | None,
 ) -> EncoderSpec:
-    """The spec with what the caller asked for instead of what the folder says.
+    """The spec with the caller's settings in place of the folder's.
 
     Raises:
-        ModelError: when `max_length` exceeds `positions`, what the model has positions for.
+        ModelError: if `max_length` exceeds `positions`, the model's number of positions.
     """
     if max_length is not None and max_length > positions:
         raise ModelError(
-            f"max_length={max_length} is more than the {positions} tokens that {spec.model} has "
-            "positions for; long_text='passages' encodes longer texts"
+            f"max_length={max_length} exceeds the {positions} token positions of {spec.model}; "
+            "long_text='passages' encodes longer texts"
         )
     query = spec.query_max_length
     return replace(

@@ -1,4 +1,4 @@
-"""The weights of a static query side: one for each term of the vocabulary, from a small file."""
+"""The weights of a static query side: one per term of the vocabulary, from a small file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ StaticWeights = NDArray[np.float32]
 
 _TENSOR = "weight"
 _SETTINGS = "config.json"
-# Beyond any number of 64 bits.
+# Larger than any 64-bit integer.
 _LARGEST = 1e300
 
 
@@ -27,15 +27,15 @@ def module_weights(module: Path, root: Path, tokenizer: FolderTokenizer) -> Stat
     """The weights of a `SparseStaticEmbedding` of sentence-transformers.
 
     Args:
-        module: its folder.
-        root: of the whole model, where its settings may say that the weights are.
+        module: folder of the module.
+        root: folder of the whole model, which may hold the weights instead.
         tokenizer: of the module.
 
     Returns:
         float32[terms], all >= 0.
 
     Raises:
-        ModelError: when they are absent, of another vocabulary, or no weights.
+        ModelError: if they are missing, belong to another vocabulary, or are not valid weights.
     """
     settings = read_settings(module / _SETTINGS, optional=True)
     settings.refuse_others({"frozen", "path"})
@@ -43,42 +43,42 @@ def module_weights(module: Path, root: Path, tokenizer: FolderTokenizer) -> Stat
     if path is not None:
         found = next((at for at in (module, root) if (at / Path(path).name).is_file()), None)
         if found is None:
-            raise ModelError(f"{settings.where} has its weights in {path!r}, which is not there")
+            raise ModelError(f"{settings.where} has its weights in {path!r}, which does not exist")
         return idf_weights(found / Path(path).name, tokenizer)
     tensors = read_weights(module)
     if _TENSOR not in tensors or tensors[_TENSOR].ndim != 1:
-        raise ModelError(f"the weights in {module} have no row {_TENSOR!r} of one number a term")
-    with np.errstate(over="ignore"):  # becomes infinite, and is refused
+        raise ModelError(f"the weights in {module} have no tensor {_TENSOR!r} of shape (terms,)")
+    with np.errstate(over="ignore"):  # too large becomes infinite, and is refused
         weights = tensors[_TENSOR].astype(np.float32)
     return _checked(weights, tokenizer, module / "model.safetensors")
 
 
 def idf_weights(path: Path, tokenizer: FolderTokenizer, *, special: bool = True) -> StaticWeights:
-    """The weights in a JSON object of tokens, such as OpenSearch's idf.json.
+    """The weights in a JSON object token -> weight, such as OpenSearch's idf.json.
 
     Args:
         path: the file.
-        tokenizer: whose tokens they are.
-        special: whether special tokens keep theirs.
+        tokenizer: of the tokens.
+        special: whether special tokens keep their weights.
 
     Returns:
-        float32[terms], 0 for the tokens that the file does not have.
+        float32[terms], 0 for tokens that the file lacks.
 
     Raises:
-        ModelError: when a token is none of the tokenizer's, or a weight no weight.
+        ModelError: if the tokenizer lacks a token, or a weight is not valid.
     """
     entries = read_settings(path).values
-    # Not the whole vocabulary as a mapping: that takes as long as the tokenizer's load.
+    # Look tokens up one by one: a dict of the vocabulary takes as long as loading the tokenizer.
     found = {token: tokenizer.tokenizer.token_to_id(token) for token in entries}
     strange = [token for token, at in found.items() if at is None]
     if strange:
         raise ModelError(
-            f"{path} is of another vocabulary: {len(strange)} of its {len(entries)} tokens are "
-            f"none of {tokenizer.path}, for example {strange[0]!r}"
+            f"{path} belongs to another vocabulary: {len(strange)} of its {len(entries)} tokens "
+            f"are not in {tokenizer.path}, for example {strange[0]!r}"
         )
     ids = {token: at for token, at in found.items() if at is not None}
     weights = np.zeros(max(_size(tokenizer), 1 + max(ids.values(), default=0)), np.float32)
-    with np.errstate(over="ignore"):  # becomes infinite, and is refused
+    with np.errstate(over="ignore"):  # too large becomes infinite, and is refused
         for token, weight in entries.items():
             weights[ids[token]] = _number(weight, token, path)
     if not special:
@@ -87,10 +87,10 @@ def idf_weights(path: Path, tokenizer: FolderTokenizer, *, special: bool = True)
 
 
 def write_idf(weights: StaticWeights, tokenizer: FolderTokenizer, path: Path) -> None:
-    """Write weights as `idf_weights` reads them, exactly; those that are 0 are left out."""
+    """Write weights for `idf_weights` to read, exactly; zeros are omitted."""
     kept = np.flatnonzero(weights)
     tokens = [tokenizer.tokenizer.id_to_token(int(at)) for at in kept]
-    # The shortest decimal that reads back as the same float32.
+    # The shortest decimal that parses to the same float32.
     entries = {
         token: float(str(weight))
         for token, weight in zip(tokens, weights[kept], strict=True)
@@ -110,11 +110,11 @@ def _size(tokenizer: FolderTokenizer) -> int:
 
 
 def _number(value: Any, token: str, path: Path) -> float:
-    # An integer of any length is JSON, too.
+    # JSON integers can have any length.
     number = not isinstance(value, bool) and isinstance(value, int | float)
     if not number or not abs(value) < _LARGEST:
         raise ModelError(
-            f"{path} has {token!r} with the weight {quoted(value)}, which is not a number"
+            f"{path} has the weight {quoted(value)} for {token!r}, which is not a number"
         )
     return float(value)
 
@@ -122,16 +122,16 @@ def _number(value: Any, token: str, path: Path) -> float:
 def _checked(weights: StaticWeights, tokenizer: FolderTokenizer, path: Path) -> StaticWeights:
     if weights.size < _size(tokenizer):
         raise ModelError(
-            f"{path} is of another vocabulary: it has {weights.size} weights, and "
-            f"{tokenizer.path} {_size(tokenizer)} terms"
+            f"{path} belongs to another vocabulary: it has {weights.size} weights, but "
+            f"{tokenizer.path} has {_size(tokenizer)} terms"
         )
     wrong = np.flatnonzero(~np.isfinite(weights) | (weights < 0))
     if wrong.size:
         token = tokenizer.tokenizer.id_to_token(int(wrong[0]))
         raise ModelError(
-            f"{path} has {wrong.size} weights that stores do not take, for example "
-            f"{weights[wrong[0]]} for {token!r}: weights of queries are at least 0"
+            f"{path} has {wrong.size} invalid weights, for example {weights[wrong[0]]} for "
+            f"{token!r}: query weights must be finite and >= 0"
         )
     if not weights.any():
-        raise ModelError(f"{path} has no weight above 0: no query would find anything")
+        raise ModelError(f"{path} has no weight above 0, so no query would find anything")
     return weights

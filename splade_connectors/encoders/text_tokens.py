@@ -1,4 +1,4 @@
-"""Texts to token ids: cut to the model's length, and never looked at without a bound."""
+"""Texts to token ids, cut to the model's length; no text is tokenized without a limit."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from splade_connectors.errors import ConfigurationError, ModelError
 
 log = logging.getLogger(__name__)
 
-# Characters of a text that are looked at; tokenizers take 3 s and 140 MB for a million. The first
-# 512 tokens of a text that people have written are among its first 5,000 characters.
+# Characters of a text that are tokenized at most; a million take 3 s and 140 MB. The first 512
+# tokens of a natural text are within its first 5,000 characters.
 MOST_CHARACTERS = 500_000
 MOST_CHARACTERS_IN_PASSAGES = 10_000_000
 MOST_CHARACTERS_OF_A_QUERY = 100_000
 
-# What a text that is cut off is tokenized of at first: enough for all but odd texts.
+# A text to be truncated is first tokenized up to this much per token: enough for natural texts.
 _CHARACTERS_PER_TOKEN = 16
 _TIMES_MORE = 8
-# Tokens more than are needed: the last ones may depend on what comes behind them.
+# Extra tokens: the last ones may depend on the characters after them.
 _MARGIN = 16
-# Of a text in passages, tokenized at a time.
+# Characters of a text in passages that are tokenized at a time.
 _PIECE = 250_000
-# A piece ends at white space when there is some among its last so many characters.
+# A piece ends at white space if its last characters, up to this many, contain some.
 _LOOK_BACK = 2_000
 _SPACES = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """What of a text is encoded.
+    """Which part of a text is encoded.
 
     Attributes:
-        max_length: most tokens at once, special tokens included.
-        side: where a text loses tokens, unless it is encoded in passages.
-        overlap: tokens shared by neighbouring passages, None if the text is cut off.
-        most_characters: of a longer text, the rest is not looked at.
+        max_length: maximum number of tokens of a text or passage, including special tokens.
+        side: the side on which a text is truncated, unless it is encoded in passages.
+        overlap: tokens shared by neighbouring passages; None if the text is truncated.
+        most_characters: maximum number of characters; the rest of the text is ignored.
     """
 
     max_length: int
@@ -55,7 +55,7 @@ class Cut:
 
     @property
     def first_look(self) -> int:
-        """Characters that are tokenized at first."""
+        """Number of characters that are tokenized first."""
         if self.overlap is not None:
             return self.most_characters
         return min(self.most_characters, self.max_length * _CHARACTERS_PER_TOKEN)
@@ -68,7 +68,7 @@ class TextTokens:
         tokenizer: of the model folder.
 
     Raises:
-        ModelError: when its special tokens do not stand around every text alike.
+        ModelError: if its special tokens do not surround every text in the same way.
     """
 
     def __init__(self, tokenizer: FolderTokenizer) -> None:
@@ -77,17 +77,17 @@ class TextTokens:
         self._before, self._after = self._special()
 
     def check(self, cut: Cut) -> None:
-        """Refuse passages that do not move on, and lengths without room for a text.
+        """Refuse passages that would not advance, and lengths without room for a text.
 
         Raises:
-            ConfigurationError: saying how many tokens there is room for.
+            ConfigurationError: if so; says how many tokens there is room for.
         """
         special = len(self._before) + len(self._after)
         room = self._room(cut)
         if (cut.overlap or 0) >= room:
             raise ConfigurationError(
                 f"passage_overlap={cut.overlap or 0} must be less than the {room} tokens of a "
-                f"passage (max_length {cut.max_length} less {special} special tokens)"
+                f"passage (max_length {cut.max_length} minus {special} special tokens)"
             )
 
     def token(self, at: int) -> str | None:
@@ -97,12 +97,12 @@ class TextTokens:
 
     @cached_property
     def readable(self) -> Readable:
-        """Reads a token."""
+        """The function that makes a token readable."""
         return readable_of(self._tokenizer)
 
     @cached_property
     def normalization(self) -> Normalization:
-        """Which spellings are one."""
+        """Which spellings the tokenizer treats as equal."""
         return normalization_of(self._tokenizer)
 
     def vocabulary(self) -> dict[str, int]:
@@ -111,20 +111,20 @@ class TextTokens:
         return found
 
     def all_of(self, text: str, most_characters: int) -> Tokens:
-        """Every token of a text, without special ones, of at most so many characters."""
+        """All tokens of a text's first `most_characters`, without special tokens."""
         parts = [self._ids([piece])[0] for piece in _pieces(_clean(text[:most_characters]))]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
     def passages(
         self, texts: Sequence[str], prompt: str, cut: Cut, stats: EncodeStats
     ) -> tuple[list[Tokens], list[int]]:
-        """Token ids of every passage, special tokens included, and the text that each belongs to.
+        """Token ids of every passage with special tokens, and the index of each passage's text.
 
         Args:
-            texts: valid or not: lone surrogates, which no tokenizer takes, become "?".
-            prompt: put before every text.
-            cut: what of them is encoded.
-            stats: is added to.
+            texts: may be invalid Unicode: lone surrogates, which no tokenizer takes, become "?".
+            prompt: prefix of every text.
+            cut: which part of each text is encoded.
+            stats: updated with the counts.
         """
         looked_at = [_looked_at(prompt + text, cut) for text in texts]
         whole = [
@@ -143,18 +143,18 @@ class TextTokens:
             stats.truncated += (longer and cut.overlap is None) or not whole[owner]
         if not all(whole):
             log.warning(
-                "%d texts have more than %d characters: the rest was not looked at",
-                whole.count(False),
+                "texts with more than %d characters: %d; the rest of each was ignored",
                 cut.most_characters,
+                whole.count(False),
             )
         stats.texts += len(texts)
         stats.tokens += sum(len(passage) for passage in passages)
         return passages, owners
 
     def without_special(self, prompt: str, text: str, cut: Cut) -> list[int]:
-        """The ids of one text that are kept, without the special tokens around it.
+        """The kept ids of one text, without the special tokens around it.
 
-        The tokenizer is asked as directly as possible: for whoever does nothing else with a text.
+        Calls the tokenizer as directly as possible, for encoders that do nothing else with a text.
         """
         if not isinstance(text, str):
             raise ConfigurationError(not_a_text(text))
@@ -176,12 +176,12 @@ class TextTokens:
             around = self._tokenizer.encode("a")
             inside = len(self._tokenizer.encode("a", add_special_tokens=False).ids)
         if any(around.type_ids):
-            raise ModelError("the tokenizer gives a text segment ids, which are not supported")
+            raise ModelError("the tokenizer gives texts segment ids, which are not supported")
         special = np.asarray(around.special_tokens_mask, bool)
         ids = np.asarray(around.ids, np.int64)
         before = int(special.argmin()) if not special.all() else 0
         if special[before : before + inside].any() or len(ids) - special.sum() != inside:
-            raise ModelError("the tokenizer puts special tokens inside of texts")
+            raise ModelError("the tokenizer puts special tokens inside texts: not supported")
         return ids[:before], ids[before + inside :]
 
     def _room(self, cut: Cut) -> int:
@@ -200,7 +200,7 @@ class TextTokens:
             yield np.concatenate([np.empty(0, np.int64), *parts])
 
     def _cut(self, texts: Sequence[str], cut: Cut) -> list[Tokens]:
-        """The tokens that are kept, and more where there are more; of as few characters as do."""
+        """The kept tokens and perhaps more, from as few characters as possible."""
         enough = self._room(cut) + _MARGIN
         found: list[Tokens] = [np.empty(0, np.int64)] * len(texts)
         open_ones, size = list(range(len(texts))), cut.first_look
@@ -223,7 +223,7 @@ class TextTokens:
 
 
 def not_a_text(given: object) -> str:
-    """What is wrong with something that should be a text."""
+    """The message about a value that should be a text."""
     return f"a text to encode must be a string, not {type(given).__name__}"
 
 
@@ -233,12 +233,12 @@ def _looked_at(text: str, cut: Cut) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text as valid Unicode: lone surrogates become "?"."""
+    """The text as valid Unicode, with "?" for lone surrogates."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _end_of(text: str, size: int, side: Side) -> str:
-    """The characters of a text on the side that is kept, about so many: whole words if possible."""
+    """About `size` characters on the side that is kept, ending between words if possible."""
     if len(text) <= size:
         return text
     if side == "left":
@@ -249,7 +249,7 @@ def _end_of(text: str, size: int, side: Side) -> str:
 
 
 def _word_end(text: str, size: int) -> int:
-    """Where the last word ends that ends before `size`, or `size` when that is far away."""
+    """The end of the last word before `size`; `size` itself if that is too far away."""
     spaces = list(_SPACES.finditer(text, max(size - _LOOK_BACK, 1), size + 1))
     return spaces[-1].start() if spaces else size
 

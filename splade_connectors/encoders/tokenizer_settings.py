@@ -1,8 +1,8 @@
-"""A folder's tokenizer as transformers 5 makes it: tokenizer.json, and the files beside it.
+"""A folder's tokenizer as transformers 5 builds it from tokenizer.json and the files beside it.
 
-Of the common classes transformers takes the vocabulary alone out of tokenizer.json and makes the
-rest from tokenizer_config.json. So does this module, without transformers; what it cannot make the
-same is refused by the setting's name.
+For the common classes, transformers takes only the vocabulary from tokenizer.json and builds the
+rest from tokenizer_config.json. This module does the same without transformers, and refuses by name
+any setting that it cannot reproduce.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ADDED_FILE = "added_tokens.json"
 FILES = (TOKENIZER_FILE, CONFIG_FILE, SPECIAL_FILE, ADDED_FILE)
 
 _BERT = {"Bert", "DistilBert", "Electra", "MobileBert", "ConvBert", "SqueezeBert", "LayoutLM"}
-# Read from tokenizer.json as it is.
+# Classes that read tokenizer.json unchanged.
 _AS_IT_IS = {"PreTrainedTokenizerFast", "TokenizersBackend", "PreTrainedTokenizer"}
-# What a model type has when no file names a class.
+# The class of a model type if no file names one.
 _CLASS_OF_TYPE = {
     **dict.fromkeys(("bert", "distilbert", "electra", "convbert", "squeezebert"), "BertTokenizer"),
     **dict.fromkeys(("mobilebert", "ernie", "megatron-bert", "nomic_bert"), "BertTokenizer"),
@@ -41,23 +41,23 @@ _CLASS_OF_TYPE = {
     "neobert": "TokenizersBackend",
 }
 _FLAGS = ("lstrip", "rstrip", "single_word", "normalized", "special")
-# Of names "…_token" these are no special tokens but switches.
+# Settings named "…_token" that are switches, not special tokens.
 _SWITCHES = {"add_bos_token", "add_eos_token"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FolderTokenizer:
-    """A tokenizer, and what is not part of it.
+    """A tokenizer with its settings.
 
     Attributes:
         path: of tokenizer.json, for messages.
-        tokenizer: without truncation and padding.
-        padding_id: of the token that fills short rows.
-        truncation_side: where long texts lose tokens.
-        max_length: most tokens of a text, None when the folder does not say it.
-        known: whether every setting of its class was taken over here. If not, only transformers
-            can tell whether tokenizer.json alone is the same.
-        kind: the class that the folder names, "" if none.
+        tokenizer: the tokenizer itself, without truncation and padding.
+        padding_id: id of the padding token.
+        truncation_side: the side on which long texts are truncated.
+        max_length: maximum number of tokens of a text; None if the folder has no limit.
+        known: whether every setting of its class was applied here. If not, only transformers can
+            tell whether tokenizer.json alone is equivalent.
+        kind: the class that the folder names; "" if none.
     """
 
     path: Path
@@ -74,20 +74,20 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> FolderTokenizer:
 
     Args:
         folder: holds tokenizer.json.
-        lowercase: put texts in lower case first, as `do_lower_case` of sentence-transformers does.
+        lowercase: lowercase texts first, as `do_lower_case` of sentence-transformers does.
 
     Raises:
-        ModelError: when the tokenizer cannot be read, or a setting cannot be taken over.
+        ModelError: if the tokenizer cannot be read, or a setting cannot be applied.
     """
     tokenizer = open_tokenizer(folder / TOKENIZER_FILE)
     settings = read_settings(folder / CONFIG_FILE, optional=True)
     kind = _kind(folder, settings)
     _refuse_unsupported(settings)
     padding, truncation = tokenizer.padding, tokenizer.truncation
-    made_anew = _set_up(tokenizer, kind, settings)
+    is_rebuilt = _set_up(tokenizer, kind, settings)
     if getattr(tokenizer.model, "dropout", None):
-        raise ModelError(f"{folder / TOKENIZER_FILE} has a dropout: it cuts texts at random")
-    _set_tokens(tokenizer, folder, settings, kind if made_anew else "")
+        raise ModelError(f"{folder / TOKENIZER_FILE} has a dropout: it splits texts at random")
+    _set_tokens(tokenizer, folder, settings, kind if is_rebuilt else "")
     if lowercase and not _has_lowercase(tokenizer.normalizer):
         own = tokenizer.normalizer
         parts = _parts(own)
@@ -101,16 +101,16 @@ def read_tokenizer(folder: Path, *, lowercase: bool = False) -> FolderTokenizer:
         padding_id=int(padding["pad_id"]) if padding else 0,
         truncation_side="left" if side == "left" else "right",
         max_length=_max_length(settings),
-        known=made_anew or _family(kind) in ("", *_AS_IT_IS),
+        known=is_rebuilt or _family(kind) in ("", *_AS_IT_IS),
         kind=kind,
     )
 
 
 def open_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer in a file, as it is.
+    """The tokenizer in a file, unchanged.
 
     Raises:
-        ModelError: when it cannot be read.
+        ModelError: if it cannot be read.
     """
     with as_model_error(f"the tokenizer {path} cannot be read"):
         return Tokenizer.from_file(str(path))
@@ -118,15 +118,15 @@ def open_tokenizer(path: Path) -> Tokenizer:
 
 @contextmanager
 def as_model_error(what: str) -> Iterator[None]:
-    """Failures of the tokenizer, its panics included, as one sentence that begins with `what`."""
+    """Turn failures of the tokenizer, including panics, into a message that begins with `what`."""
     try:
         yield
     except ModelError:
         raise
-    except Exception as error:  # the library raises bare Exception for a file it cannot read
+    except Exception as error:  # the library raises a bare Exception for an unreadable file
         raise ModelError(f"{what}: {_first_line(error)}") from error
     except BaseException as error:
-        # What Rust code panics with derives from BaseException, and has no importable name.
+        # The exception of a Rust panic derives from BaseException and has no importable name.
         if type(error).__name__ != "PanicException":
             raise
         raise ModelError(f"{what}: {_first_line(error)}") from error
@@ -149,13 +149,13 @@ def _family(kind: str) -> str:
 
 
 def _refuse_unsupported(settings: Settings) -> None:
-    """What changes vectors in ways that are not computed here."""
+    """Refuse settings that affect vectors in ways not implemented here."""
     if settings.flag("split_special_tokens"):
         raise ModelError(f"{settings.where} has split_special_tokens, which is not supported")
     if settings.text("padding_side", "right") != "right":
         raise ModelError(
             f"{settings.where} has padding_side {settings.values['padding_side']!r}: vectors would "
-            "depend on the other texts of a batch"
+            "depend on the other texts in a batch"
         )
     inputs = settings.texts("model_input_names")
     if inputs and "attention_mask" not in inputs:
@@ -167,7 +167,7 @@ def _refuse_unsupported(settings: Settings) -> None:
 
 
 def _max_length(settings: Settings) -> int | None:
-    # transformers writes 1e30 for "not known"; "max_len" is its name of old.
+    # transformers writes 1e30 for "unknown"; "max_len" is the old name.
     name = "model_max_length" if "model_max_length" in settings else "max_len"
     return settings.integer(name)
 
@@ -177,7 +177,7 @@ def _direction(truncation: Any) -> str:
 
 
 def _set_up(tokenizer: Tokenizer, kind: str, settings: Settings) -> bool:
-    """Make the parts that transformers rebuilds for this class; whether it is one of these."""
+    """Rebuild the parts that transformers rebuilds for this class; False if it rebuilds none."""
     family = _family(kind)
     if family in _BERT or family == "MPNet":
         _set_up_bert(tokenizer, kind, settings)
@@ -249,9 +249,9 @@ def _around(first: tuple[str, int], last: tuple[str, int]) -> Any:
 def _expect(fits: bool, kind: str, part: str, expected: str) -> None:
     if not fits:
         raise ModelError(
-            f"tokenizer_class {kind} does not fit the {part} in tokenizer.json, where it has "
-            f"{expected}: transformers makes another tokenizer of the two; PreTrainedTokenizerFast "
-            "reads tokenizer.json as it is"
+            f"tokenizer_class {kind} does not match the {part} in tokenizer.json, which should be "
+            f"{expected}: transformers would build a different tokenizer; PreTrainedTokenizerFast "
+            "reads tokenizer.json unchanged"
         )
 
 
@@ -269,14 +269,14 @@ def _ends(
         at = tokenizer.token_to_id(token)
         if at is None:
             raise ModelError(
-                f"{settings.where} has {name} {token!r}, which tokenizer.json does not have"
+                f"{settings.where} has {name} {token!r}, which is not in tokenizer.json"
             )
         found.append((token, int(at)))
     return found[0], found[1]
 
 
 def _content(settings: Settings, name: str, default: str) -> str:
-    """A special token's text; it may stand alone or in an object with its flags."""
+    """A special token's text, given alone or in an object with its flags."""
     value = settings.values.get(name)
     if isinstance(value, dict):
         value = value.get("content")
@@ -288,13 +288,13 @@ def _content(settings: Settings, name: str, default: str) -> str:
 
 
 def _set_tokens(tokenizer: Tokenizer, folder: Path, settings: Settings, kind: str) -> None:
-    """Tokens that are found whole in a text: those of every file, which have to agree.
+    """Set the tokens that are matched whole, from all files, which have to agree.
 
     Args:
-        tokenizer: is changed.
+        tokenizer: changed in place.
         folder: of the other files.
         settings: tokenizer_config.json.
-        kind: the class whose tokenizer transformers rebuilds, "" for tokenizer.json as it is.
+        kind: the class whose tokenizer transformers rebuilds; "" for tokenizer.json unchanged.
     """
     listed = settings.section("added_tokens_decoder")
     special = settings
@@ -304,8 +304,8 @@ def _set_tokens(tokenizer: Tokenizer, folder: Path, settings: Settings, kind: st
         unlisted = own - {_listed(listed, key).content for key in listed}
         if kind and unlisted:
             raise ModelError(
-                f"{listed.where} lacks {sorted(unlisted)[0]!r}, which tokenizer.json has among its "
-                f"added_tokens: {kind} would forget it"
+                f"{listed.where} lacks {sorted(unlisted)[0]!r}, which is in the added_tokens of "
+                f"tokenizer.json: {kind} would drop it"
             )
     else:
         more = read_settings(folder / SPECIAL_FILE, optional=True).values
@@ -326,7 +326,7 @@ def _set_listed(tokenizer: Tokenizer, listed: Settings) -> None:
         token = _listed(listed, key)
         if not key.isdigit() or tokenizer.token_to_id(token.content) != int(key):
             raise ModelError(
-                f"{listed.where} has {token.content!r} as token {key}, tokenizer.json has it as "
+                f"{listed.where} has {token.content!r} as token {key}, but tokenizer.json as "
                 f"{tokenizer.token_to_id(token.content)}"
             )
         if own.get(int(key)) != repr(token):
@@ -334,13 +334,13 @@ def _set_listed(tokenizer: Tokenizer, listed: Settings) -> None:
 
 
 def _set_legacy(tokenizer: Tokenizer, added: Settings) -> None:
-    """added_tokens.json: token to id."""
+    """Set the tokens of added_tokens.json: token -> id."""
     own = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     for content in added:
         at = added.integer(content, at_least=0)
         if tokenizer.token_to_id(content) != at:
             raise ModelError(
-                f"{added.where} has {content!r} as token {at}, tokenizer.json has it as "
+                f"{added.where} has {content!r} as token {at}, but tokenizer.json as "
                 f"{tokenizer.token_to_id(content)}"
             )
         if content not in own:
@@ -354,15 +354,15 @@ def _set_special(tokenizer: Tokenizer, settings: Settings, kind: str) -> None:
             continue
         if tokenizer.token_to_id(token.content) is None:
             raise ModelError(
-                f"{settings.where} has {name} {token.content!r}, which tokenizer.json does not "
-                "have: its id would be beyond the model's head"
+                f"{settings.where} has {name} {token.content!r}, which is not in tokenizer.json: "
+                "its id would be beyond the model's head"
             )
         _add(tokenizer, token)
         own.add(token.content)
 
 
 def _special(settings: Settings, kind: str) -> Iterator[tuple[str, AddedToken]]:
-    """Every special token that a class and its settings have, with the setting's name."""
+    """Every special token of a class and its settings, with the setting's name."""
     defaults = _default_tokens(kind)
     for name in dict.fromkeys((*defaults, *settings)):
         if name.endswith("_token") and name not in _SWITCHES:

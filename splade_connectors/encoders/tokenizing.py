@@ -1,4 +1,4 @@
-"""What every encoder with a tokenizer does: texts to tokens to batches."""
+"""The base of encoders with a tokenizer and a forward pass: texts to tokens to batches."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ from splade_connectors.options import (
 )
 from splade_connectors.vectors import SparseBatch, SparseVector
 
-# Tokenized at a time: bounds the tokenizer's own objects, which weigh far more than the ids.
+# Characters tokenized at a time: bounds the tokenizer's objects, which are far larger than the ids.
 _TOKENIZER_CHARACTERS = 250_000
 
 
 class TokenizingEncoder(NamingEncoder):
     """An encoder with a Hugging Face tokenizer and a forward pass over token ids.
 
-    A subclass implements `forward`; batching, order, passages, counts and progress are here.
+    A subclass implements `forward`; this class handles batches, order, passages, counts, progress.
 
     Args:
         tokenizer: of the model folder.
         spec: what the model computes.
         options: how texts become vectors.
-        default_batch_tokens: tokens in one forward pass unless the options say otherwise.
+        default_batch_tokens: tokens in one forward pass, unless the options set it.
 
     Raises:
-        ModelError: when the tokenizer does not fit the model.
-        ConfigurationError: when passages would overlap whole.
+        ModelError: if the tokenizer does not fit the model.
+        ConfigurationError: if passages would overlap completely.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TokenizingEncoder(NamingEncoder):
         self._texts = TextTokens(tokenizer)
         self._padding_id = tokenizer.padding_id
         self._queries = QueryCache(options.query_cache)
-        # Gives this model in another precision; None if the caller asked for this one.
+        # Makes this model in another precision; None if the caller chose the precision.
         self.in_precision: Callable[[Precision], SparseEncoder] | None = None
         self._cuts(spec)
 
@@ -90,13 +90,13 @@ class TokenizingEncoder(NamingEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """One row per text. As `SparseEncoder.encode_documents`."""
+        """Encode documents, as `SparseEncoder.encode_documents`."""
         cut, _ = self._cuts(self.spec)
         prompt = self.spec.document_prompt
         return self._encode(texts, prompt, cut, stats or EncodeStats(), on_progress)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """One row per text. As `SparseEncoder.encode_queries`."""
+        """Encode queries, as `SparseEncoder.encode_queries`."""
         refuse_one_text(texts)
         return self._queries.encode(texts, self._encode_queries)
 
@@ -111,7 +111,7 @@ class TokenizingEncoder(NamingEncoder):
         passage_overlap: int | None = None,
         precision: Precision | None = None,
     ) -> SparseEncoder:
-        """Another one over the same model. As `SparseEncoder.fitted`."""
+        """An encoder that shares this model, as `SparseEncoder.fitted`."""
         if precision not in (None, self.spec.precision) and self.in_precision:
             other = self.in_precision(precision)
             other.loaded = self.loaded
@@ -126,7 +126,7 @@ class TokenizingEncoder(NamingEncoder):
         )
         if spec == self.spec:
             return self
-        # Not by copy.copy, which goes the way of pickles and would load it again.
+        # Not copy.copy, which would pickle, and so load the model again.
         same_model = object.__new__(type(self))
         vars(same_model).update(vars(self))
         same_model.spec = spec
@@ -135,7 +135,7 @@ class TokenizingEncoder(NamingEncoder):
         return same_model
 
     def _cuts(self, spec: EncoderSpec) -> tuple[Cut, Cut]:
-        """How documents, and queries, are cut."""
+        """How documents and queries are cut."""
         passages = spec.long_text == "passages"
         document = Cut(
             max_length=spec.max_length,
@@ -162,7 +162,7 @@ class TokenizingEncoder(NamingEncoder):
     ) -> SparseBatch:
         refuse_one_text(texts)
         rows: list[SparseVector] = []
-        # Only so much of each text is looked at, at first.
+        # Only this much of each text is tokenized first.
         sizes = [min(_length(text), cut.first_look) for text in texts]
         parts = list(slices_by_size(sizes, _TOKENIZER_CHARACTERS))
         tokenized = ahead(lambda part: self._texts.passages(texts[part], prompt, cut, stats), parts)
@@ -198,18 +198,18 @@ class TokenizingEncoder(NamingEncoder):
         return found
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Positions of the passages that are encoded together."""
+        """Positions of the passages of each batch."""
         return plan_batches(
             lengths, max_tokens=self._max_batch_tokens, max_texts=self.options.batch_size
         )
 
     def _vectors(self, passages: Sequence[Tokens]) -> SparseBatch:
-        """The vectors of one batch. An engine that needs no padding has its own."""
+        """The vectors of one batch. Engines without padding override this."""
         return SparseBatch.from_dense(self.forward(*pad(passages, self._padding_id)))
 
 
 def _maximum(left: SparseVector, right: SparseVector) -> SparseVector:
-    """Term by term the larger weight."""
+    """The larger weight of each term."""
     indices = np.union1d(left.indices, right.indices)
     values = np.zeros(indices.size, np.float32)
     for vector in (left, right):
@@ -219,10 +219,10 @@ def _maximum(left: SparseVector, right: SparseVector) -> SparseVector:
 
 
 def refuse_one_text(texts: Sequence[str]) -> None:
-    """Refuse a string where a list of them is needed.
+    """Refuse a string in place of a list of strings.
 
     Raises:
-        ConfigurationError: saying how to pass one text.
+        ConfigurationError: if it is a string; says how to pass one text.
     """
     if isinstance(texts, str):
         raise ConfigurationError("expected a list of texts, got one string: pass [text]")

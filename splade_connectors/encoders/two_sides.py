@@ -1,4 +1,4 @@
-"""An encoder with two sides: queries are encoded in another way than documents."""
+"""Encoders with two sides: queries are encoded differently from documents."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from splade_connectors.vectors import SparseBatch
 
 
 class _NamedBy(SparseEncoder):
-    """An encoder whose terms are those of another.
+    """An encoder that has the terms of another encoder.
 
     Args:
-        names: names them.
+        names: the encoder that names the terms.
     """
 
     def __init__(self, names: SparseEncoder) -> None:
@@ -40,16 +40,16 @@ class _NamedBy(SparseEncoder):
         return self._names.token_id(token)
 
     def own_terms(self, text: str) -> set[int]:
-        """Ids of the text's tokens."""
+        """The ids of the text's tokens."""
         return self._names.own_terms(text)
 
 
 class TwoSidedEncoder(_NamedBy):
-    """Documents by one encoder, queries by another over the same vocabulary.
+    """Encodes documents with one encoder and queries with another over the same vocabulary.
 
     Args:
-        queries: encodes queries, and names terms.
-        documents: encodes documents; its spec is the whole's.
+        queries: encodes queries.
+        documents: encodes documents and names terms; its spec becomes the spec of both.
     """
 
     def __init__(self, queries: SparseEncoder, documents: SparseEncoder) -> None:
@@ -70,11 +70,11 @@ class TwoSidedEncoder(_NamedBy):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """By the side of the documents."""
+        """Encode documents with their side."""
         return self._documents.encode_documents(texts, stats=stats, on_progress=on_progress)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """By the side of the queries."""
+        """Encode queries with their side."""
         return self._queries.encode_queries(texts)
 
     def fitted(
@@ -84,7 +84,7 @@ class TwoSidedEncoder(_NamedBy):
         passage_overlap: int | None = None,
         precision: Precision | None = None,
     ) -> SparseEncoder:
-        """Documents cut so; queries stay. As `SparseEncoder.fitted`."""
+        """As `SparseEncoder.fitted`, for documents; queries stay."""
         documents = self._documents.fitted(max_length, long_text, passage_overlap, precision)
         if documents is self._documents:
             return self
@@ -94,12 +94,12 @@ class TwoSidedEncoder(_NamedBy):
 
 
 class QueriesOnly(EncodesQueries, _NamedBy):
-    """The queries of an encoder that is there for more.
+    """Restricts an encoder to queries.
 
     Args:
-        encoder: encodes them.
-        refusal: what to say to documents.
-        spec: where it is not the encoder's.
+        encoder: encodes the queries.
+        refusal: the message if documents are encoded.
+        spec: of the queries; None takes the encoder's.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class QueriesOnly(EncodesQueries, _NamedBy):
         self.spec = spec or encoder.spec
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """As the encoder's own."""
+        """Encode queries with the encoder."""
         return self._encoder.encode_queries(texts)
 
     def fitted(
@@ -122,7 +122,7 @@ class QueriesOnly(EncodesQueries, _NamedBy):
         passage_overlap: int | None = None,
         precision: Precision | None = None,
     ) -> SparseEncoder:
-        """Cut as the index's texts, unless these queries have a side of their own."""
+        """As `SparseEncoder.fitted`, unless these queries have a separate side."""
         if self._own_spec is not None:
             return self
         encoder = self._encoder.fitted(max_length, long_text, passage_overlap, precision)

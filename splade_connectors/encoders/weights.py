@@ -1,4 +1,4 @@
-"""Weights in safetensors, read without torch and without the package of that name."""
+"""Read weights from safetensors, without torch and without the package safetensors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LONGEST_HEADER = 100 * 2**20
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The float tensors of a model folder by name, mapped and not read where that is possible.
+    """The float tensors of a model folder by name, memory-mapped if possible.
 
     Raises:
-        ModelError: when there are none, or a file is damaged.
+        ModelError: if there are none, or a file is damaged.
     """
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
@@ -40,7 +40,7 @@ def _tensors(file: Path) -> Iterator[tuple[str, Tensor]]:
                 yield name, _tensor(data, entry)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"the weights {file} cannot be read, they may be damaged: {error}"
+            f"the weights {file} cannot be read and may be damaged: {error}"
         ) from error
 
 

@@ -1,14 +1,14 @@
-"""One filter language for every store: conditions on payload fields that mean the same on each.
+"""One filter language for every store: conditions on payload fields with the same meaning on each.
 
     from splade_connectors import filters
 
     english = filters.Equals("lang", "en") & filters.Range("year", gte=2020)
     store.search("how do vaccines work", filter=english & ~filters.Exists("retracted"))
 
-A path names a field, or one inside of objects ("author.name"); lists on the way and at its end are
-entered, and one value that fits is enough. null and an empty list are no value: a document without
-a value fits nothing but `Not`. Text equals text, numbers numbers (5 is 5.0), and dates are compared
-as moments, to the millisecond; what names no zone is UTC.
+A path names a field, or one inside objects ("author.name"); lists along the path and at its end are
+searched, and one matching value is enough. null and an empty list are not values: a document
+without a value matches only `Not`. Text equals text, numbers equal numbers (5 is 5.0), and dates
+are compared as moments, to the millisecond; a date without a time zone is UTC.
 """
 
 from splade_connectors.filters.conditions import (

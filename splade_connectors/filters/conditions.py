@@ -1,4 +1,4 @@
-"""The conditions: values that are checked when they are made. They know no store."""
+"""The conditions: values that are checked when created, independent of any store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from splade_connectors.values import stored_payload
 Number = int | float
 Value = str | bool | int | float | date
 
-# Qdrant has to be asked for each way in which objects and lists may lie in each other.
+# A limit, because Qdrant needs a test for every way in which objects and lists may be nested.
 _DEEPEST = 5
 
 
 class Condition:
-    """A condition on the payload of a document: `a & b`, `a | b` and `~a` make others of it."""
+    """A condition on a document's payload; combine conditions with `a & b`, `a | b` and `~a`."""
 
     __slots__ = ()
 
@@ -38,11 +38,11 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Equals(Condition):
-    """A value of the field is this one.
+    """A value of the field equals this one.
 
     Attributes:
         path: of the field.
-        value: text (whole, as it is spelled), a number, a bool or a date.
+        value: text (whole, case-sensitive), a number, a bool or a date.
     """
 
     path: str
@@ -55,7 +55,7 @@ class Equals(Condition):
 
 @dataclass(frozen=True, slots=True)
 class AnyOf(Condition):
-    """A value of the field is one of these; of none, nothing fits.
+    """A value of the field equals one of these; an empty list matches nothing.
 
     Attributes:
         path: of the field.
@@ -77,17 +77,17 @@ class AnyOf(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Range(Condition):
-    """A value of the field lies between these bounds, all of which are numbers or all dates.
+    """A value of the field is within these bounds, which are either all numbers or all dates.
 
-    A date without a time is the whole day: `lte=date(2024, 12, 31)` includes it, `gt=` begins
-    after it. Text is read as a date.
+    A date without a time is the whole day: `lte=date(2024, 12, 31)` includes it, `gt=` starts
+    after it. A text bound is parsed as a date.
 
     Attributes:
         path: of the field.
-        gt: lies after, or above.
-        gte: the same, or is equal.
-        lt: lies before, or below.
-        lte: the same, or is equal.
+        gt: exclusive lower bound.
+        gte: inclusive lower bound.
+        lt: exclusive upper bound.
+        lte: inclusive upper bound.
     """
 
     path: str
@@ -104,18 +104,18 @@ class Range(Condition):
         if not kinds or len(kinds) > 1:
             what = "numbers and dates" if kinds else "no bound"
             raise ConfigurationError(
-                f"Range({self.path!r}, …) has {what}: give it gt or gte, lt or lte, all of them "
-                "numbers or all dates"
+                f"Range({self.path!r}, …) has {what}: give gt or gte, lt or lte, as numbers only "
+                "or as dates only"
             )
         for open_end, closed_end in (("gt", "gte"), ("lt", "lte")):
             if open_end in self.given and closed_end in self.given:
                 raise ConfigurationError(
-                    f"Range({self.path!r}, …) has {open_end} and {closed_end}: give it one of them"
+                    f"Range({self.path!r}, …) has both {open_end} and {closed_end}: give only one"
                 )
 
     @property
     def given(self) -> dict[str, Value]:
-        """The bounds that there are, by name."""
+        """The given bounds by name."""
         bounds = {entry.name: getattr(self, entry.name) for entry in fields(self)[1:]}
         return {name: bound for name, bound in bounds.items() if bound is not None}
 
@@ -126,7 +126,7 @@ class Range(Condition):
 
     @property
     def moments(self) -> tuple[int | None, int | None]:
-        """Of dates: the first millisecond inside, and the first one behind; None is open."""
+        """For dates: the first millisecond inside and the first one after; None is unbounded."""
         spans = {name: span_of(typing.cast(date, bound)) for name, bound in self.given.items()}
         first = spans["gte"].start if "gte" in spans else None
         behind = spans["lt"].start if "lt" in spans else None
@@ -137,7 +137,7 @@ class Range(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Exists(Condition):
-    """The field has a value: null and an empty list are none, an empty text is one.
+    """The field has a value; an empty text counts, null and an empty list do not.
 
     Attributes:
         path: of the field.
@@ -151,7 +151,7 @@ class Exists(Condition):
 
 @dataclass(frozen=True, slots=True, init=False)
 class All(Condition):
-    """Every one of these holds; of none, every document fits."""
+    """All of these conditions hold; without conditions, every document matches."""
 
     conditions: tuple[Condition, ...]
 
@@ -161,7 +161,7 @@ class All(Condition):
 
 @dataclass(frozen=True, slots=True, init=False)
 class Any(Condition):
-    """At least one of these holds; of none, no document fits."""
+    """At least one of these conditions holds; without conditions, no document matches."""
 
     conditions: tuple[Condition, ...]
 
@@ -171,10 +171,10 @@ class Any(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Not(Condition):
-    """This does not hold: also where the field has no value at all.
+    """The condition does not hold, which includes documents without a value.
 
     Attributes:
-        condition: which.
+        condition: the negated condition.
     """
 
     condition: Condition
@@ -185,13 +185,13 @@ class Not(Condition):
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """Values by their kind, as stores compare them.
+    """Values by kind, as stores compare them.
 
     Attributes:
         texts: compared whole.
-        numbers: 5 and 5.0 are one.
-        booleans: no numbers.
-        spans: of dates.
+        numbers: 5 and 5.0 are equal.
+        booleans: never equal to numbers.
+        spans: of the dates.
     """
 
     texts: tuple[str, ...]
@@ -201,7 +201,7 @@ class Sorted:
 
 
 def values_of(condition: Equals | AnyOf) -> Sorted:
-    """The values of a condition, each once, by kind."""
+    """The distinct values of a condition, by kind."""
     given = condition.values if isinstance(condition, AnyOf) else (condition.value,)
     booleans = dict.fromkeys(value for value in given if isinstance(value, bool))
     numbers = dict.fromkeys(
@@ -216,35 +216,35 @@ def values_of(condition: Equals | AnyOf) -> Sorted:
 
 
 def _check_path(path: object) -> None:
-    """Refuse what names no field on every store."""
+    """Refuse a path that not every store can express."""
     if not isinstance(path, str) or not all(path.split(".")):
         raise ConfigurationError(
-            f"a condition names a field, such as lang or author.name, not {quoted(path)}"
+            f"a condition needs a field name, such as lang or author.name, not {quoted(path)}"
         )
     marks = sorted({'"', "*"} & set(path))
     if marks or not path.isprintable():
         what = repr(marks[0]) if marks else "a control character"
         raise ConfigurationError(
-            f"the field {quoted(path)} has {what} in its name, which not every store can be asked "
-            "for: write this condition in the store's own language"
+            f"the field {quoted(path)} has {what} in its name, which not every store can query: "
+            "write this condition in the store's own filter language"
         )
     if path.count(".") >= _DEEPEST:
         raise ConfigurationError(
             f"the path {quoted(path)} is more than {_DEEPEST} names deep: write this condition in "
-            "the store's own language"
+            "the store's own filter language"
         )
 
 
 def _checked(path: str, given: typing.Any) -> Value:
-    """A value as documents are stored with it; dates stay dates."""
+    """A value as documents store it; dates stay dates."""
     if given is None:
         raise ConfigurationError(
-            f"None is not a value of {path!r}: Not(Exists({path!r})) finds the documents "
-            "without one"
+            f"None is not a value of {path!r}: Not(Exists({path!r})) finds documents without a "
+            "value"
         )
     refused = ConfigurationError(
-        f"the condition on {path!r} has {quoted(given)}: it takes text, a bool, a date, or a "
-        "finite number of at most 64 bits"
+        f"the condition on {path!r} has the value {quoted(given)}: it takes text, a bool, a date, "
+        "or a finite number of at most 64 bits"
     )
     try:
         value = stored_payload({path: given}).get(path)
@@ -260,7 +260,7 @@ def _checked(path: str, given: typing.Any) -> Value:
 
 
 def _bound(path: str, given: typing.Any) -> Value:
-    """A bound: a number, or a date, which may be written as text."""
+    """A bound: a number, or a date, which may be given as text."""
     value = _checked(path, given)
     if isinstance(value, str):
         return date_in(value, path)
@@ -270,10 +270,10 @@ def _bound(path: str, given: typing.Any) -> Value:
 
 
 def date_in(text: str, path: str) -> date:
-    """The date or datetime that a text writes.
+    """The date or datetime in a text.
 
     Raises:
-        ConfigurationError: when it is none that all stores would read alike.
+        ConfigurationError: if it is not a date in a form that all stores parse alike.
     """
     if span_in(text) is None:
         raise ConfigurationError(

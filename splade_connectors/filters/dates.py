@@ -1,4 +1,4 @@
-"""Dates as spans of milliseconds: what every store can compare, and compares alike."""
+"""Dates as spans of milliseconds, which every store compares in the same way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 _DAY_MS = 86_400_000
 _EPOCH = date(1970, 1, 1).toordinal()
-# The years that four digits can write: a moment outside of them is beyond every stored one.
+# The years that four digits can express: a moment outside is beyond every stored one.
 EARLIEST_MS = (date.min.toordinal() - _EPOCH) * _DAY_MS
 LATEST_MS = (date.max.toordinal() + 1 - _EPOCH) * _DAY_MS - 1
 
@@ -21,11 +21,11 @@ _TEXT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The moments that a date means: a day without a time is all of that day, in UTC.
+    """The moments that a date covers: a date without a time is the whole day, in UTC.
 
     Attributes:
         start: first millisecond, counted from 1970.
-        end: the first one that is not in it any more.
+        end: first millisecond after the span.
     """
 
     start: int
@@ -33,22 +33,22 @@ class Span:
 
 
 def span_of(value: date) -> Span:
-    """The span of a date or of a datetime, which is UTC where it names no zone."""
+    """The span of a date or datetime; UTC if it has no time zone."""
     if not isinstance(value, datetime):
         start = (value.toordinal() - _EPOCH) * _DAY_MS
         return Span(start, start + _DAY_MS)
     zoned = value if value.tzinfo else value.replace(tzinfo=UTC)
-    # In whole numbers: a float of seconds would lose milliseconds.
+    # In integers: seconds as a float would lose milliseconds.
     since = zoned - datetime(1970, 1, 1, tzinfo=UTC)
     start = since // timedelta(milliseconds=1)
     return Span(start, start + 1)
 
 
 def span_in(text: str) -> Span | None:
-    """The span that a text writes, None if it is not a date.
+    """The span of a date in a text; None if it is not a date.
 
-    Dates are written 2024-05-17, 2024-05-17T08:30:00 or 2024-05-17T08:30:00.125+02:00 (or Z): what
-    all stores read alike, unlike other spellings.
+    Accepts 2024-05-17, 2024-05-17T08:30:00 and 2024-05-17T08:30:00.125+02:00 (or Z): the forms that
+    all stores parse alike.
     """
     found = _TEXT.fullmatch(text)
     if found is None:
@@ -72,13 +72,13 @@ def span_in(text: str) -> Span | None:
 
 
 def moment_in(text: str) -> int | None:
-    """The moment of a stored date: its first millisecond, also of a day without a time."""
+    """The moment of a stored date, its first millisecond; None if the text is not a date."""
     span = span_in(text)
     return span.start if span else None
 
 
 def written(milliseconds: int) -> str:
-    """A moment as every store reads it: 2024-05-17T08:30:00.125Z."""
+    """A moment as text for every store: 2024-05-17T08:30:00.125Z."""
     days, rest = divmod(milliseconds, _DAY_MS)
     day = date.fromordinal(_EPOCH + days)
     seconds, fraction = divmod(rest, 1000)
@@ -87,7 +87,7 @@ def written(milliseconds: int) -> str:
 
 
 def _of_day(hour: int, minute: int, second: int) -> int | None:
-    """A time of the day in milliseconds, None if there is none like that."""
+    """A time of day in milliseconds; None if it does not exist."""
     if hour > 23 or minute > 59 or second > 59:
         return None
     return ((hour * 60 + minute) * 60 + second) * 1000

@@ -1,4 +1,4 @@
-"""What the conditions mean, in plain Python: stores are held to it, and it filters in memory."""
+"""The conditions in plain Python: stores are tested against it, and it filters in memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def paths_in(filters: Iterable[typing.Any]) -> list[str]:
 
 
 def paths_of(condition: Condition) -> set[str]:
-    """The paths that a condition is about."""
+    """The paths of the fields in a condition."""
     match condition:
         case All(conditions=inner) | Any(conditions=inner):
             return {path for one in inner for path in paths_of(one)}
@@ -71,7 +71,7 @@ def _is_one(value: typing.Any, condition: Equals | AnyOf) -> bool:
 
 
 def _lies_within(value: typing.Any, condition: Range) -> bool:
-    """Of numbers."""
+    """Whether a number is within the bounds."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     bounds: typing.Any = condition
@@ -84,7 +84,7 @@ def _lies_within(value: typing.Any, condition: Range) -> bool:
 
 
 def _lies_between(value: typing.Any, condition: Range) -> bool:
-    """Of dates."""
+    """Whether a date is within the bounds."""
     moment = moment_in(value) if isinstance(value, str) else None
     if moment is None:
         return False

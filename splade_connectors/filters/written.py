@@ -41,9 +41,9 @@ _ALIKE = 0.75
 
 
 def is_condition(given: typing.Any) -> bool:
-    """Whether JSON is meant as a condition of ours, rather than in a store's own language.
+    """Whether JSON is a condition of this package, rather than in a store's own language.
 
-    Elasticsearch's `range` and `exists` have no path in them, and no store has the other names.
+    Elasticsearch's `range` and `exists` contain no path, and no store uses the other names.
     """
     if not isinstance(given, Mapping) or len(given) != 1:
         return False
@@ -79,33 +79,33 @@ def _resembles(given: Mapping[typing.Any, typing.Any]) -> bool:
 
 
 def from_json(given: typing.Any) -> Condition:
-    """The condition in a JSON object.
+    """The condition in a JSON object; the inverse of `to_json`.
 
     Raises:
-        ConfigurationError: saying what in it is none.
+        ConfigurationError: if it is not a condition; says which part is wrong.
     """
     if not isinstance(given, Mapping) or len(given) != 1:
         raise ConfigurationError(
-            f"a condition is an object with one of {', '.join((*_KEYS, *_LISTS, 'not'))}, "
+            f"a condition must be an object with one of {', '.join((*_KEYS, *_LISTS, 'not'))}, "
             f"not {quoted(given)}"
         )
     ((name, body),) = given.items()
     if name in _LISTS:
         if not isinstance(body, Sequence) or isinstance(body, str):
-            raise ConfigurationError(f"{name!r} has a list of conditions, not {quoted(body)}")
+            raise ConfigurationError(f"{name!r} takes a list of conditions, not {quoted(body)}")
         return _LISTS[name](*map(from_json, body))
     if name == "not":
         return Not(from_json(body))
     if name not in _KEYS:
         raise ConfigurationError(
-            f"there is no condition {quoted(name)}: it is one of "
+            f"unknown condition {quoted(name)}: it must be one of "
             f"{', '.join((*_KEYS, *_LISTS, 'not'))} (docs/filters.md)"
         )
     return _leaf(name, _body(name, body))
 
 
 def to_json(condition: Condition) -> dict[str, typing.Any]:
-    """A condition as JSON; `from_json` reads it back."""
+    """A condition as JSON; the inverse of `from_json`."""
     match condition:
         case All(conditions=inner):
             return {"all": [to_json(one) for one in inner]}
@@ -126,11 +126,11 @@ def to_json(condition: Condition) -> dict[str, typing.Any]:
 
 
 def _body(name: str, body: typing.Any) -> Mapping[str, typing.Any]:
-    """The object of a leaf, with its path and nothing that it does not have."""
+    """The object of a leaf condition, checked for missing and unknown keys."""
     needed = {"path", "value", "values"} & _KEYS[name]
     if not isinstance(body, Mapping) or not needed <= set(body):
         raise ConfigurationError(
-            f"{name!r} has an object with {' and '.join(sorted(needed))}, not {quoted(body)}"
+            f"{name!r} takes an object with {' and '.join(sorted(needed))}, not {quoted(body)}"
         )
     unknown = sorted(set(body) - _KEYS[name])
     if unknown:
@@ -149,7 +149,7 @@ def _leaf(name: str, body: Mapping[str, typing.Any]) -> Condition:
         case "any_of":
             values = body["values"]
             if not isinstance(values, Sequence) or isinstance(values, str):
-                raise ConfigurationError(f"'any_of' has a list of values, not {quoted(values)}")
+                raise ConfigurationError(f"'any_of' takes a list of values, not {quoted(values)}")
             return AnyOf(path, [_value(path, value) for value in values])
     return Range(path, **{key: bound for key, bound in body.items() if key != "path"})
 
@@ -166,7 +166,7 @@ def _value_json(value: typing.Any) -> typing.Any:
 
 
 def _bound_json(value: typing.Any) -> typing.Any:
-    """Times to the microsecond, as Python has them; None if there is no fraction to speak of."""
+    """A bound as JSON; datetimes have microseconds only if they are not 0."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds" if value.microsecond else "seconds")
     return value.isoformat() if isinstance(value, date) else value

@@ -1,4 +1,4 @@
-"""Fusion: several rankings of the same documents into one, with one meaning on every store."""
+"""Fusion of several rankings of the same documents, with the same definition on every store."""
 
 from splade_connectors.documents import LegScore
 from splade_connectors.fusion.legs import DenseLeg, SparseLeg, TextLeg

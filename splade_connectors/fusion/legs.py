@@ -1,4 +1,4 @@
-"""The legs of a hybrid search: what is looked for, in which field, and how deep."""
+"""The legs of a hybrid search: the query, the field, and the candidate window of each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Default(int):
-    """A number that was not chosen by the caller: told by identity from an equal one that was."""
+    """A number that the caller did not choose; told from an equal chosen number by identity."""
 
     __slots__ = ()
 
 
-# Independent of the page that is asked for: with a window that grew, pages would disagree.
+# Independent of the requested page: if the window grew with it, pages would disagree.
 DEFAULT_CANDIDATES = Default(200)
 
 DenseSource = Sequence[float] | Callable[[str], Sequence[float]]
@@ -32,12 +32,12 @@ class SparseLeg:
 
     Attributes:
         field: Qdrant's vector name or Elasticsearch's field; None takes the target's.
-        encoder: of queries for that field, where another model wrote it; None takes the store's.
-        vector: the query's vector, encoded elsewhere, instead of one of its text.
-        candidates: the window: best documents that take part in the fusion. None is every
-            matching document, which only some fusions on some servers can do. Left away, it is
-            200, or the window of the index's tuning where that gives the fusion.
-        filter: for this leg, beside the search's own.
+        encoder: of queries, if another model wrote the field; None takes the store's.
+        vector: the query's vector, encoded elsewhere; None encodes the query's text.
+        candidates: the candidate window: how many of the best documents take part in the fusion.
+            None is every matching document, which only some fusions on some servers support. The
+            default is 200, or the window of the index's tuning if the fusion comes from there.
+        filter: for this leg, in addition to the search's own.
         name: of the leg, in plans, explanations and weights by name.
     """
 
@@ -53,26 +53,28 @@ class SparseLeg:
         _read_filter(self)
         if not isinstance(self.vector, SparseVector | None):
             kind = type(self.vector).__name__
-            raise ConfigurationError(f"the vector of a sparse leg is a SparseVector, not {kind}")
+            raise ConfigurationError(
+                f"the vector of a sparse leg must be a SparseVector, not {kind}"
+            )
 
     @property
     def is_of_the_target(self) -> bool:
-        """Whether it searches the store's own vector with the store's own encoder."""
+        """Whether the leg searches the store's own vector with the store's own encoder."""
         return self.field is None and self.encoder is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenseLeg:
-    """A dense vector against a dense field. Its similarity counts from 0 to 1: (1 + cosine) / 2.
+    """A dense vector against a dense field. Similarities range from 0 to 1: (1 + cosine) / 2.
 
     Attributes:
-        vector: the query's vector; or what makes one of the query's text: a callable, or an object
-            of sentence-transformers (`encode`) or fastembed (`query_embed`).
+        vector: the query's vector; or something that makes it from the query's text: a callable, or
+            a model of sentence-transformers (`encode`) or fastembed (`query_embed`).
         field: Qdrant's vector name ("" for the unnamed one) or Elasticsearch's field; None takes
-            the target's `dense=`, or the only one that there is.
-        candidates: as in `SparseLeg`, never None.
-        exact: compare with every vector instead of walking the graph.
-        breadth: how many neighbours the graph search keeps (`hnsw_ef`, `num_candidates`).
+            the target's `dense=`, or the only dense field.
+        candidates: as in `SparseLeg`, but never None.
+        exact: compare with every vector instead of searching the HNSW graph.
+        breadth: number of neighbours that the graph search keeps (`hnsw_ef`, `num_candidates`).
         filter: as in `SparseLeg`.
         name: as in `SparseLeg`.
     """
@@ -92,13 +94,13 @@ class DenseLeg:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextLeg:
-    """The query's words against text fields, by BM25, as the server's analyzers see them.
+    """The query's words against text fields, by BM25, as tokenized by the server's analyzers.
 
     Attributes:
         fields: text fields to match; on Qdrant one payload field with a text index that scores
-            (`attach --text-index FIELD` makes one; server 1.20), or the one sparse vector that
-            holds BM25 weights (made by Qdrant's own BM25, with the IDF modifier).
-        text: other words than the query's.
+            (`attach --text-index FIELD` creates it; server 1.20), or one sparse vector of BM25
+            weights (made by Qdrant's own BM25, with the IDF modifier).
+        text: words to use instead of the query's.
         candidates: as in `SparseLeg`.
         filter: as in `SparseLeg`.
         name: as in `SparseLeg`.
@@ -127,17 +129,17 @@ def _read_filter(leg: Leg) -> None:
 
 
 def makes_vectors(source: Any) -> bool:
-    """Whether it makes a vector of a text, rather than being one."""
-    if isinstance(source, str):  # which has a method encode, too
+    """Whether the source makes vectors from texts, rather than being a vector."""
+    if isinstance(source, str):  # str also has a method encode
         return False
     return hasattr(source, "query_embed") or hasattr(source, "encode") or callable(source)
 
 
 def dense_vector(source: Any, text: str) -> list[float]:
-    """The query's dense vector, from whatever the caller gave.
+    """The query's dense vector, given or made by the caller's source.
 
     Raises:
-        ConfigurationError: when it is not a vector and makes none, or holds NaN.
+        ConfigurationError: if the source neither is nor makes a vector of finite numbers.
     """
     if not makes_vectors(source):
         return given_vector(source)
@@ -147,10 +149,10 @@ def dense_vector(source: Any, text: str) -> list[float]:
 
 
 def given_vector(made: Any) -> list[float]:
-    """A query's dense vector as the servers take it.
+    """A query's dense vector as a list of floats.
 
     Raises:
-        ConfigurationError: when it is not a vector, or holds NaN.
+        ConfigurationError: if it is not a vector of finite numbers.
     """
     if isinstance(made, str | bytes):
         raise ConfigurationError("the dense leg got text, not a vector of numbers")
@@ -162,8 +164,8 @@ def given_vector(made: Any) -> list[float]:
     if not vector or not all(map(math.isfinite, vector)):
         bad = next((value for value in vector if not math.isfinite(value)), "no numbers at all")
         raise ConfigurationError(
-            f"the dense vector is empty or holds NaN or infinity ({bad}): it takes finite numbers; "
-            "where a model made it, that model is broken"
+            f"the dense vector is empty or contains NaN or infinity ({bad}): it must contain "
+            "finite numbers; if a model made it, that model is broken"
         )
     return vector
 
@@ -171,17 +173,17 @@ def given_vector(made: Any) -> list[float]:
 def choose_dense(
     asked: str | None, usual: str, fields: Mapping[str, int], *, what: str, where: str
 ) -> str:
-    """The dense field of a leg: the one asked for, the target's, or the only one there is.
+    """The dense field of a leg: the leg's own, the target's, or the only one.
 
     Args:
-        asked: by the leg.
-        usual: what the target says, or the adapter's default.
-        fields: name -> dimensions of those that are there.
-        what: the adapter's word for such a field.
-        where: the index.
+        asked: the leg's field, or None.
+        usual: the target's field, or the adapter's default.
+        fields: name -> dimensions of the existing fields.
+        what: the adapter's word for such a field, for messages.
+        where: the index, for messages.
 
     Raises:
-        ConfigurationError: when there is none of that name, or several to choose from.
+        ConfigurationError: if no field has that name, or there are several without a choice.
     """
     name = usual if asked is None else asked
     if name in fields:
@@ -191,7 +193,7 @@ def choose_dense(
     shown = repr(name) if name else "without a name"
     if not fields:
         raise ConfigurationError(
-            f"{where} has no {what} {shown}; it has none at all: search without a dense leg"
+            f"{where} has no {what} {shown}, nor any other: search without a dense leg"
         )
     names = ", ".join(repr(known) if known else "'' (unnamed)" for known in sorted(fields))
     raise ConfigurationError(
@@ -203,40 +205,40 @@ def choose_dense(
 def check_dense_query(
     vector: Sequence[float], dimensions: int, *, by_angle: bool, field: str, where: str
 ) -> None:
-    """Refuse a query's vector that cannot be searched for in a field.
+    """Refuse a query vector that does not fit a field.
 
     Args:
         vector: of the query.
-        dimensions: of the field; 0 where that is not known.
-        by_angle: whether the field compares directions, of which a vector of zeros has none.
-        field: for the message.
-        where: the index.
+        dimensions: of the field; 0 if unknown.
+        by_angle: whether the field compares directions, which an all-zero vector lacks.
+        field: name of the field, for messages.
+        where: the index, for messages.
 
     Raises:
-        ConfigurationError: for another length, naming both, or for zeros only.
+        ConfigurationError: if the lengths differ, or if all numbers are 0 and directions count.
     """
     if dimensions and len(vector) != dimensions:
         raise ConfigurationError(
-            f"the dense vector of the query has {len(vector)} dimensions, {field} of {where} has "
-            f"{dimensions}"
+            f"the dense vector of the query has {len(vector)} dimensions, but {field} of {where} "
+            f"has {dimensions}"
         )
     if by_angle and not any(vector):
         raise ConfigurationError(
-            f"the dense vector of the query is all zeros, and {field} of {where} compares "
+            f"the dense vector of the query is all zeros, but {field} of {where} compares "
             "directions: omit the dense leg, or give it a vector of the query's text"
         )
 
 
 def check_page(legs: Sequence[Leg], limit: int, offset: int, note: str = "") -> None:
-    """Refuse a page beyond the windows; a note says where those come from.
+    """Refuse a page beyond the candidate windows; `note` says where the windows come from.
 
     Raises:
-        ConfigurationError: naming the leg and the option that makes its window larger.
+        ConfigurationError: if a window is too small; names the leg and the option to raise.
     """
     for leg in legs:
         if leg.candidates is not None and limit + offset > leg.candidates:
             raise ConfigurationError(
-                f"limit + offset is {limit + offset}, the window of the {leg.name} leg is "
+                f"limit + offset is {limit + offset}, but the {leg.name} leg has a window of "
                 f"{leg.candidates}: raise candidates to at least {limit + offset} (--candidates)"
                 + (f"; {note}" if note else "")
             )

@@ -1,4 +1,4 @@
-"""The definition of every fusion, exact, in numpy. Stores are held to it; clients fuse with it."""
+"""The exact definition of every fusion, in numpy: stores are tested against it, clients use it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LegRanking:
-    """What one leg found: its window of candidates.
+    """The candidate window of one leg.
 
     Attributes:
-        name: "sparse", "dense" or "text".
+        name: of the leg, such as "sparse", "dense" or "text".
         ids: best first; ties by id as text.
-        scores: float64[n], in the same order. Dense similarity counts from 0 to 1.
+        scores: float64[n], in the same order. Dense similarities range from 0 to 1.
     """
 
     name: str
@@ -40,7 +40,7 @@ class LegRanking:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FusedHit:
-    """A document after fusion, with its place in each leg that has it."""
+    """A document after fusion, with its rank and score in each leg that found it."""
 
     id: DocumentId
     score: float
@@ -48,7 +48,7 @@ class FusedHit:
 
 
 def leg_ranking(name: str, ids: Sequence[DocumentId], scores: Sequence[float]) -> LegRanking:
-    """A leg's ranking in its defined order: by score, ties by id as text."""
+    """Make a leg's ranking in the defined order: by score, ties by id as text."""
     order = sorted(range(len(ids)), key=lambda at: (-scores[at], str(ids[at])))
     values = np.array([scores[at] for at in order], np.float64)
     return LegRanking(name=name, ids=[ids[at] for at in order], scores=values)
@@ -57,16 +57,16 @@ def leg_ranking(name: str, ids: Sequence[DocumentId], scores: Sequence[float]) -
 def fuse(
     fusion: Fusion, legs: Sequence[LegRanking], *, offset: int = 0, limit: int | None = None
 ) -> list[FusedHit]:
-    """The documents of all legs, best first; ties by id as text.
+    """Fuse the rankings: documents best first, ties by id as text.
 
     Args:
         fusion: of the legs.
-        legs: in the order of its weights.
-        offset: documents to skip.
-        limit: most documents; None for all.
+        legs: in the order of the fusion's weights.
+        offset: number of documents to skip.
+        limit: maximum number of documents; None for all.
 
     Raises:
-        ConfigurationError: when weights and legs differ in number.
+        ConfigurationError: if the numbers of weights and legs differ.
     """
     totals: dict[DocumentId, float] = {}
     for leg, values in zip(legs, contributions(fusion, legs), strict=True):
@@ -81,7 +81,7 @@ def fuse(
 def _places(
     legs: Sequence[LegRanking], ids: set[DocumentId]
 ) -> dict[DocumentId, dict[str, LegScore]]:
-    """Where each of these documents stands in each leg that has it."""
+    """Rank and score of each document in each leg that found it."""
     places: dict[DocumentId, dict[str, LegScore]] = {id: {} for id in ids}
     for leg in legs:
         for at, id in enumerate(leg.ids):
@@ -91,7 +91,7 @@ def _places(
 
 
 def contributions(fusion: Fusion, legs: Sequence[LegRanking]) -> list[NDArray[Any]]:
-    """What each leg adds to each of its candidates: float64[n] per leg, in the leg's order."""
+    """The scores that each leg adds to its candidates: float64[n] per leg, in the leg's order."""
     if not legs:
         raise ConfigurationError("a fusion needs at least one leg")
     weights = weights_of(fusion, len(legs))
@@ -117,7 +117,7 @@ def contributions(fusion: Fusion, legs: Sequence[LegRanking]) -> list[NDArray[An
 def _normalized(fusion: WeightedSum, scores: Values) -> Values:
     if fusion.normalize is None or not scores.size:
         return scores
-    # The least possible score is 0 for every kind of leg: dense similarity counts from 0 to 1.
+    # The least possible score is 0 for every kind of leg: dense similarities range from 0 to 1.
     least = scores.min() if fusion.normalize == "minmax" else 0.0
     span = scores.max() - least
     return (scores - least) / span if span > 0 else np.ones_like(scores)

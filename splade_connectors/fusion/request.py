@@ -1,4 +1,4 @@
-"""A hybrid search with everything resolved: what a backend compiles."""
+"""A fully resolved hybrid search, ready for a backend to compile."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from splade_connectors.vectors import SparseVector
 
 LegKind = Literal["sparse", "dense", "text"]
 
-# Who fuses: whoever does it best, or the server in one request, or the client.
+# Who fuses: the server in one request if it can do so exactly, always the server, or the client.
 FusionPath = Literal["auto", "server", "client"]
 
-# What may be done where the server was asked for and cannot.
+# The advice if path="server" was requested but the server cannot fuse.
 ELSE_THE_CLIENT = (
-    "Without path='server' (--path server) the client fuses, to the same ranking, where every leg "
+    "Without path='server' (--path server) the client fuses, with the same ranking, if every leg "
     "has a window"
 )
 
 
-# Made for one search and kept by nobody, so not frozen: that would take three times as long.
+# Made for one search and not kept, so not frozen: freezing would take three times as long.
 @dataclass(kw_only=True, slots=True)
 class ResolvedLeg:
     """One leg, with its query encoded and its filters collected.
 
     Attributes:
-        name: as the caller named it.
+        name: as given by the caller.
         kind: what it searches.
         sparse: the query's sparse vector, for a sparse leg.
         dense: the query's dense vector, for a dense leg.
         text: the words, for a text leg.
         field: the dense field; None for the target's.
-        place: of a sparse leg, what the backend's `sparse_place` said; None for the target's.
+        place: for a sparse leg, the result of the backend's `sparse_place`; None for the target's.
         fields: the text fields.
-        candidates: window; None for every matching document.
+        candidates: the window; None for every matching document.
         filters: the search's and the leg's own.
-        exact: search a dense field without its graph.
-        breadth: neighbours that the graph search keeps.
+        exact: whether to search a dense field without its graph.
+        breadth: number of neighbours that the graph search keeps.
     """
 
     name: str
@@ -57,14 +57,14 @@ class ResolvedLeg:
 
 @dataclass(kw_only=True, slots=True)
 class HybridQuery:
-    """What a hybrid search asks for.
+    """A hybrid search, resolved.
 
     Attributes:
-        fusion: how the legs become one ranking.
-        legs: in the order of the fusion's weights; those without a query are left out.
-        limit: most hits.
-        offset: hits to skip.
-        with_payload: return stored fields.
+        fusion: of the legs.
+        legs: in the order of the fusion's weights, without those that have no query.
+        limit: maximum number of hits.
+        offset: number of hits to skip.
+        with_payload: whether to return stored fields.
     """
 
     fusion: Fusion

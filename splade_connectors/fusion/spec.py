@@ -1,4 +1,4 @@
-"""The fusions, as values. Each has one definition, which `reference` computes in numpy."""
+"""The fusions as values. Each has one definition, which `reference` computes in numpy."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _NORMALIZATIONS = ("minmax", "theoretical-minmax")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rrf:
-    """Reciprocal rank fusion: Σ w / (k + rank), rank from 1, over the legs that have the document.
+    """Reciprocal rank fusion: Σ w / (k + rank), rank from 1, over the legs that found the document.
 
     Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
     Learning Methods", SIGIR 2009; the weights are the usual extension. Qdrant's own RRF counts
-    ranks from 0 and has another formula for weights: here it means the same everywhere.
+    ranks from 0 and weights them differently; this definition is the same on every store.
 
     Attributes:
-        k: how little the first ranks stand out; > 0.
-        weights: one per leg, in the order of the legs; None for equal ones.
+        k: the rank constant, > 0; the larger, the less the first ranks stand out.
+        weights: one per leg, in the order of the legs; None for equal weights.
     """
 
     k: float = 60.0
@@ -41,19 +41,18 @@ class Rrf:
 class WeightedSum:
     """A linear combination of scores: Σ w · s / scale; a leg without the document adds nothing.
 
-    With `normalize`, s is first brought into [0, 1] within the leg's window of candidates:
+    With `normalize`, s is first mapped to [0, 1] within the leg's candidate window:
 
-    - "minmax": (s - min) / (max - min) over the window; 1 where all its scores are equal.
-    - "theoretical-minmax": (s - least) / (max - least), where least is the smallest score that
-      the leg can give at all: 0 for sparse and text legs, and for dense ones, whose similarity is
-      counted from 0 to 1 here.
+    - "minmax": (s - min) / (max - min) over the window; 1 if all its scores are equal.
+    - "theoretical-minmax": (s - least) / (max - least), with the least score that the leg can give
+      at all: 0 for sparse, text and dense legs (dense similarities range from 0 to 1 here).
 
     Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023.
 
     Attributes:
-        weights: one per leg, in the order of the legs; None for equal ones.
-        scale: one per leg, > 0; what its scores are divided by. None for 1.
-        normalize: None takes scores as they are.
+        weights: one per leg, in the order of the legs; None for equal weights.
+        scale: divisor of each leg's scores, > 0; None for 1.
+        normalize: how scores are normalized; None takes them unchanged.
     """
 
     weights: Weights | None = None
@@ -74,12 +73,12 @@ class WeightedSum:
 class DistributionBased:
     """Distribution-based score fusion: Σ w · (s - (μ - 3σ)) / 6σ, with μ and σ of the leg's window.
 
-    σ is the sample's (divided by n - 1), as in Qdrant; where all scores of a window are equal, each
-    counts 0.5. Nothing is cut off at 0 or 1. Mazzeschi, "Distribution-Based Score Fusion (DBSF), a
-    new approach to Vector Search Ranking", 2023.
+    σ is the sample standard deviation (divided by n - 1), as in Qdrant; if all scores of a window
+    are equal, each counts 0.5. Nothing is clipped to [0, 1]. Mazzeschi, "Distribution-Based Score
+    Fusion (DBSF), a new approach to Vector Search Ranking", 2023.
 
     Attributes:
-        weights: one per leg, in the order of the legs; None for equal ones.
+        weights: one per leg, in the order of the legs; None for equal weights.
     """
 
     weights: Weights | None = None
@@ -95,25 +94,25 @@ def weights_of(fusion: Fusion, legs: int) -> Weights:
     """One weight per leg.
 
     Raises:
-        ConfigurationError: when there are more or fewer weights (or scales) than legs.
+        ConfigurationError: if the numbers of weights and legs differ.
     """
     _check_count("weights", fusion.weights, legs)
     return fusion.weights or (1.0,) * legs
 
 
 def scales_of(fusion: WeightedSum, legs: int) -> Weights:
-    """One scale per leg. As `weights_of`."""
+    """One scale per leg, as `weights_of`."""
     _check_count("scales", fusion.scale, legs)
     return fusion.scale or (1.0,) * legs
 
 
 def parse_fusion(text: str) -> Fusion:
-    """A fusion from its short form, as on the command line.
+    """Parse the short form of a fusion, as used on the command line.
 
     "rrf", "rrf:k=60,weights=2:1", "sum:weights=1:10,scale=20:1", "sum:normalize=minmax", "dbsf".
 
     Raises:
-        ConfigurationError: for anything else.
+        ConfigurationError: if the text is not a fusion.
     """
     name, _, rest = text.partition(":")
     known: dict[str, tuple[Callable[..., Fusion], set[str]]] = {
@@ -129,15 +128,15 @@ def parse_fusion(text: str) -> Fusion:
         key, equals, value = part.partition("=")
         if not equals or key not in settings:
             raise ConfigurationError(
-                f"{name} has the settings {', '.join(sorted(settings))}, not {part!r}; for example "
-                "rrf:k=60,weights=2:1"
+                f"{name} takes the settings {', '.join(sorted(settings))}, not {part!r}; for "
+                "example rrf:k=60,weights=2:1"
             )
         arguments[key] = _parsed(key, value)
     return make(**arguments)
 
 
 def format_fusion(fusion: Fusion) -> str:
-    """The short form of a fusion, which `parse_fusion` reads back to an equal one."""
+    """The short form of a fusion; the inverse of `parse_fusion`."""
     parts = []
     match fusion:
         case Rrf():
@@ -157,7 +156,7 @@ def format_fusion(fusion: Fusion) -> str:
 
 
 def _number(value: float) -> str:
-    """The shortest text that is this number: 2 rather than 2.0."""
+    """The shortest text of a number: 2 rather than 2.0."""
     return repr(float(value)).removesuffix(".0")
 
 
@@ -169,12 +168,12 @@ def _parsed(key: str, value: str) -> object:
     except ValueError as error:
         example = "60" if key == "k" else "2:1"
         raise ConfigurationError(
-            f"{key}={value} is not made of numbers; for example {key}={example}"
+            f"{key}={value} does not consist of numbers; for example {key}={example}"
         ) from error
     if key != "k":
         return numbers
     if len(numbers) > 1:
-        raise ConfigurationError(f"k={value} is not one number; weights=… takes one for each leg")
+        raise ConfigurationError(f"k={value} must be one number; weights=… takes one per leg")
     return numbers[0]
 
 
@@ -182,11 +181,11 @@ def _check_weights(weights: Weights | None) -> None:
     if weights is None:
         return
     if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
-        raise ConfigurationError(f"weights must be finite and not negative, not {weights!r}")
+        raise ConfigurationError(f"weights must be finite and >= 0, not {weights!r}")
     if not any(weights):
         raise ConfigurationError(f"at least one weight must be greater than 0, not {weights!r}")
 
 
 def _check_count(what: str, given: Weights | None, legs: int) -> None:
     if given is not None and len(given) != legs:
-        raise ConfigurationError(f"{len(given)} {what} for {legs} legs: give one for each, or none")
+        raise ConfigurationError(f"{len(given)} {what} for {legs} legs: give one per leg, or none")

@@ -1,6 +1,6 @@
-"""The fusion that tuning chose: a record that is kept in a file or in an index's manifest.
+"""The fusion chosen by tuning: a record kept in a file or in an index's manifest.
 
-A search that names no fusion takes it from there (`tuned`), where its legs are the tuning's.
+A search that names no fusion takes it from the index (`tuned`) if it has the same legs.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Against:
-    """The tuned fusion against one leg alone, on held-out queries.
+    """The tuned fusion compared with one leg alone, on held-out queries.
 
     Attributes:
         ndcg: nDCG@10 of the leg.
-        difference: nDCG@10 of the tuned fusion less that.
-        p: of the difference, by the two-sided paired randomization test.
+        difference: nDCG@10 of the tuned fusion minus that.
+        p: p-value of the difference, by the two-sided paired randomization test.
     """
 
     ndcg: float
@@ -35,20 +35,20 @@ class Against:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tuning:
-    """The fusion that tuning chose, and what it may be expected to be worth.
+    """The fusion chosen by tuning, and its expected quality.
 
     Attributes:
-        fusion: short form, as `parse_fusion` reads it; chosen on all queries.
-        legs: names, in the order of its weights.
-        candidates: window of every leg.
-        max_query_terms: most terms of a sparse query, None for all.
-        held_out: nDCG@10 on held-out queries, each ranked with what the other folds chose.
-        against: leg -> how that compares.
-        model: the sparse model's name.
-        dataset: where queries and judgements came from.
-        queries: how many.
-        folds: how many the queries were dealt into.
-        seed: of the dealing.
+        fusion: short form, as for `parse_fusion`; chosen on all queries.
+        legs: their names, in the order of the fusion's weights.
+        candidates: candidate window of every leg.
+        max_query_terms: maximum number of terms of a sparse query; None for all.
+        held_out: nDCG@10 on held-out queries, each ranked with the setting chosen on other folds.
+        against: leg -> comparison with that leg alone.
+        model: name of the sparse model.
+        dataset: source of queries and judgements.
+        queries: number of queries.
+        folds: number of folds of the cross-validation.
+        seed: random seed for the fold split.
         chosen_on: fingerprint of the queries; "" in records of earlier versions.
         format: version of this record.
     """
@@ -69,7 +69,7 @@ class Tuning:
 
     @property
     def is_better(self) -> bool:
-        """Whether it beats every leg alone on held-out queries; else it is not recommended."""
+        """Whether the fusion beats every single leg on held-out queries; only then recommended."""
         return all(self.held_out > leg.ndcg for leg in self.against.values())
 
     def to_fusion(self) -> Fusion:
@@ -77,32 +77,32 @@ class Tuning:
         return parse_fusion(self.fusion)
 
     def summary(self) -> str:
-        """In one line: the fusion, the windows, and the limit of query terms if there is one."""
+        """One line with the fusion, the window, and the limit on query terms, if any."""
         terms = self.max_query_terms
-        limit = "" if terms is None else f", {terms} query terms at most"
+        limit = "" if terms is None else f", at most {terms} query terms"
         return f"{self.fusion}, window {self.candidates}{limit}"
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; the inverse of `from_json`."""
+        """The tuning as a JSON object; the inverse of `from_json`."""
         return asdict(self) | {"legs": list(self.legs)}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tuning:
-        """The tuning in a JSON object; unknown entries of later minor versions are ignored.
+        """The tuning in a JSON object; unknown entries, from later minor versions, are ignored.
 
         Raises:
-            ConfigurationError: when it is none, or one of a later format.
+            ConfigurationError: if it is not a tuning, or has a later format.
         """
         if not isinstance(raw, Mapping):
-            raise ConfigurationError(f"this is not a tuning: {quoted(raw)}")
+            raise ConfigurationError(f"not a tuning: {quoted(raw)}")
         if raw.get("format", FORMAT) != FORMAT:
             raise ConfigurationError(
-                f"the tuning has the format {quoted(raw['format'])}, this version reads format "
+                f"the tuning has format {quoted(raw['format'])}, but this version reads format "
                 f"{FORMAT}: pip install -U splade-connectors"
             )
         wrong = wrong_values(cls, raw) or _wrong_legs(raw["against"])
         if wrong:
-            raise ConfigurationError(f"this is not a tuning: {'; '.join(wrong)}")
+            raise ConfigurationError(f"not a tuning: {'; '.join(wrong)}")
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in raw.items() if name in known}
         legs = tuple(raw["legs"])
@@ -110,7 +110,7 @@ class Tuning:
         made = cls(**values | {"legs": legs, "against": against})
         if made.candidates < 1 or (made.max_query_terms or 1) < 1:
             raise ConfigurationError(
-                "this is not a tuning: its candidates or terms are less than 1"
+                "not a tuning: candidates and max_query_terms must be at least 1"
             )
         weights_of(made.to_fusion(), len(legs))
         return made
@@ -130,14 +130,14 @@ def _wrong_legs(against: Mapping[str, Any]) -> list[str]:
 
 @dataclass(kw_only=True, slots=True)
 class Settings:
-    """What a hybrid search is made with.
+    """The settings of a hybrid search.
 
     Attributes:
         fusion: of the legs.
         legs: in the order of the fusion's weights.
-        max_query_terms: most terms of a sparse query, None for all.
-        note: where the fusion comes from, when the caller has not given it; for the plan.
-        warnings: why it does not come from the index's tuning, if there is one.
+        max_query_terms: maximum number of terms of a sparse query; None for all.
+        note: source of the fusion if the caller did not give it; for the plan.
+        warnings: why the index's tuning, if it has one, is not used.
     """
 
     fusion: Fusion
@@ -152,8 +152,8 @@ def tuned(
 ) -> Settings:
     """The settings of a search that names no fusion.
 
-    Those of the tuning, where it was made for legs of these names in this order; else `Rrf()`.
-    What the caller has chosen stays: windows other than the default, and `max_query_terms`.
+    They come from the tuning if it was made for legs with these names in this order; else `Rrf()`.
+    The caller's choices stay: windows other than the default, and `max_query_terms`.
     """
     if tuning is None:
         return Settings(fusion=Rrf(), legs=legs, max_query_terms=max_query_terms)
@@ -170,22 +170,22 @@ def tuned(
 
 
 def no_manifest(location: str) -> ConfigurationError:
-    """For an index that has no place for a tuning."""
+    """The error for an index that cannot store a tuning."""
     return ConfigurationError(
-        f"{location} has no manifest, and a tuning is kept in it; write it to a file instead: "
+        f"{location} has no manifest to store a tuning in; write it to a file instead: "
         "write_tuning(tuning, path) (tune --output FILE)"
     )
 
 
 def misfit(tuning: Tuning, legs: Sequence[str]) -> str | None:
-    """Why the tuning is not used for legs of these names, None if it is."""
+    """Why the tuning does not apply to legs with these names; None if it does."""
     if tuple(legs) == tuning.legs:
         return None
     return f"the index's tuning is for the legs {', '.join(tuning.legs)}, not for {', '.join(legs)}"
 
 
 def with_window(legs: Sequence[Leg], candidates: int) -> tuple[Leg, ...]:
-    """The legs, with another window where theirs was left at the default."""
+    """The legs with this window in place of the default one."""
     return tuple(
         replace(leg, candidates=candidates) if leg.candidates is DEFAULT_CANDIDATES else leg
         for leg in legs

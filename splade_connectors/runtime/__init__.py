@@ -1,1 +1,1 @@
-"""How a verb is executed, blocking or awaited."""
+"""Execution of verbs, blocking or awaited."""

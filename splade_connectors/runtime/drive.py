@@ -1,4 +1,4 @@
-"""Executing the steps of a verb: `run` blocks, `arun` awaits."""
+"""Execute the steps of a verb: `run` blocks, `arun` awaits."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def run(
 
     Args:
         steps: the verb.
-        send: executes one request and returns its answer.
-        retry: when a request is sent again.
+        send: executes one request and returns the response.
+        retry: the retry budget of a request.
         sleep: replaced by tests.
-        guarded: a signal stops the verb in a step that takes time, or after one, but never amid
-            its own bookkeeping: what it has spawned, it knows of.
+        guarded: whether a signal stops the verb only during or after a step that takes time, never
+            within its own bookkeeping, so that it knows of every task it spawned.
 
     Returns:
-        What the verb returns.
+        The return value of the verb.
     """
 
     def execute(step: Step) -> Any:
@@ -68,7 +68,7 @@ def run(
             try:
                 with signals.heard():
                     outcome = execute(progress.step)
-            except Exception as failure:  # handed to the verb, which may handle it
+            except Exception as failure:  # thrown into the verb, which may handle it
                 progress.failed(failure)
             else:
                 progress.succeeded(outcome)
@@ -81,8 +81,8 @@ async def arun(
     retry: RetryOptions,
     sleep: Callable[[float], Awaitable[None]] | None = None,
 ) -> T:
-    """Execute a verb, awaiting its requests. As `run`."""
-    # A blocking program does without.
+    """Execute a verb, awaiting its requests; otherwise as `run`."""
+    # Imported here: blocking programs do not need it.
     import asyncio
 
     pause = sleep or asyncio.sleep
@@ -104,7 +104,7 @@ async def arun(
     while not progress.finished:
         try:
             outcome = await execute(progress.step)
-        except Exception as failure:  # handed to the verb, which may handle it
+        except Exception as failure:  # thrown into the verb, which may handle it
             progress.failed(failure)
         else:
             progress.succeeded(outcome)
@@ -112,17 +112,17 @@ async def arun(
 
 
 def _in_thread(work: Callable[[], T]) -> Future[T]:
-    """What a thread of its own is computing.
+    """Run work in a separate thread.
 
-    A daemon, unlike the threads of an executor: who stops the program a second time does not wait
-    for the answer to a request.
+    A daemon, unlike an executor's threads: a second Ctrl-C ends the program without waiting for the
+    response to a request.
     """
     future: Future[T] = Future()
 
     def compute() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # raised where the task is joined
+        except BaseException as error:  # raised when the task is joined
             future.set_exception(error)
 
     threading.Thread(target=compute, daemon=True, name="splade-connectors").start()
@@ -130,7 +130,7 @@ def _in_thread(work: Callable[[], T]) -> Future[T]:
 
 
 class _Progress(Generic[T]):
-    """Where a verb stands: at a step that waits to be executed, or finished with a value.
+    """The state of a verb: at a step waiting to be executed, or finished with a value.
 
     Args:
         steps: the verb.

@@ -1,8 +1,8 @@
 """One code base for sync and async: verbs are generators that yield steps, drivers execute them.
 
-A verb (`search`, `index`, …) is written once, as a generator. Whatever would touch the network or
-the clock it yields as a step and receives the outcome; `run` executes the steps blocking, `arun`
-awaits them. So compiling a request and parsing its answer stay pure, and senders only send.
+A verb (`search`, `index`, …) is written once, as a generator. It yields everything that touches the
+network or the clock as a step and receives the outcome; `run` executes the steps blocking, `arun`
+awaits them. So compiling a request and parsing its response stay pure, and senders only send.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ T = TypeVar("T")
 
 
 class Request:
-    """A request to the store; adapters derive their own. All are idempotent, so all are retried."""
+    """A request to the store; adapters subclass it. All are idempotent, so all are retried."""
 
     __slots__ = ()
 
     @property
     def purpose(self) -> str:
-        """What it is for, in a few words: whoever counts requests lists these."""
+        """The purpose in a few words, for counting requests by purpose."""
         return type(self).__name__
 
     @property
     def has_documents(self) -> bool:
-        """Whether documents, or parts of them, are sent: no error may quote the body."""
+        """Whether the body holds parts of documents, so that no error may quote it."""
         return False
 
 
 @dataclass(slots=True)
 class Compute:
-    """Work for the CPU, done in a thread by the async driver so that its event loop stays free."""
+    """CPU work, which the async driver runs in a thread to keep its event loop free."""
 
     work: Callable[[], Any]
 
@@ -48,11 +48,11 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    """Steps to be executed beside the verb; the answer is a task to `Join`.
+    """Steps to execute concurrently with the verb; the outcome is a task to `Join`.
 
     Attributes:
-        steps: what is to be done.
-        retry: when its requests are sent again; None is as the verb's own.
+        steps: the steps.
+        retry: their retry budget; None takes the verb's.
     """
 
     steps: Steps[Any]
@@ -61,7 +61,7 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Waits for a task. The answer is what its steps returned; what they raised is raised."""
+    """Wait for a task; the outcome is what its steps returned or raised."""
 
     task: Any
 

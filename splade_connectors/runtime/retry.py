@@ -1,4 +1,4 @@
-"""When a request is sent again."""
+"""Retries of requests."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from splade_connectors.runtime.effects import AsyncSend, Send
 if TYPE_CHECKING:
     from tenacity import RetryCallState, wait_random_exponential
 
-# tenacity is imported where a request has failed: its import costs a fifth of numpy's.
+# tenacity is imported only after a request has failed: its import takes a fifth of numpy's.
 log = logging.getLogger(__name__)
 
 
 def backoff_s(attempt: int, retry: RetryOptions) -> float:
-    """Seconds to wait before try number `attempt` + 1 (attempt counts from 1), with full jitter."""
+    """Seconds to wait after attempt number `attempt` (counted from 1), with full jitter."""
     from tenacity import RetryCallState
 
     state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
@@ -28,9 +28,9 @@ def backoff_s(attempt: int, retry: RetryOptions) -> float:
 
 
 def sent(step: Any, send: Send, retry: RetryOptions, sleep: Callable[[float], None]) -> Any:
-    """The answer to a request, sent again as often as it takes.
+    """Send a request, retrying within the retry budget, and return the response.
 
-    Most requests succeed at once: what counts and times the tries is made when one has failed.
+    Most requests succeed immediately, so the retrier is created only after a failure.
     """
     began = time.monotonic()
     try:
@@ -51,7 +51,7 @@ def sent(step: Any, send: Send, retry: RetryOptions, sleep: Callable[[float], No
 async def asent(
     step: Any, send: AsyncSend, retry: RetryOptions, sleep: Callable[[float], Awaitable[None]]
 ) -> Any:
-    """As `sent`."""
+    """As `sent`, awaiting."""
     began = time.monotonic()
     try:
         return await send(step)
@@ -69,7 +69,7 @@ async def asent(
 
 
 def _policy(retry: RetryOptions, began: float) -> dict[str, Any]:
-    """The policy for a request whose first try began at this time, and is counted as the first."""
+    """The retry policy of a request whose first attempt, which counts, began at this time."""
     from tenacity import retry_if_exception_type, stop_after_attempt, stop_before_delay
 
     exponential = _exponential(retry)
@@ -83,7 +83,9 @@ def _policy(retry: RetryOptions, began: float) -> dict[str, Any]:
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
-        log.warning("try %d failed (%s); again in %.1f s", state.attempt_number, error, pause)
+        log.warning(
+            "attempt %d failed (%s); retrying in %.1f s", state.attempt_number, error, pause
+        )
 
     return {
         "retry": retry_if_exception_type(Unavailable),

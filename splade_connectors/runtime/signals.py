@@ -1,8 +1,8 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a run alike, and never amid the bookkeeping of a verb.
+"""Ctrl-C, SIGTERM and SIGHUP all end a run, but never within the bookkeeping of a verb.
 
-A handler that raises wherever the program happens to be loses what it was about to note. So what
-must not be torn apart holds the signals back (`held`), and what takes time hears them (`heard`).
-Handlers of the program's own are left alone; Python's own one for Ctrl-C is held back like ours.
+A handler that raises at an arbitrary point loses whatever the program was about to record. So code
+that must not be interrupted holds signals back (`held`), and code that takes time receives them
+(`heard`). The program's own handlers are left alone; Python's default for Ctrl-C is held back too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-# SIGHUP and its like are not everywhere (Windows).
+# Windows has no SIGHUP.
 ENDING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -38,19 +38,19 @@ class Stopped(KeyboardInterrupt):
 
 
 class _State:
-    """Of the main thread, where Python runs handlers."""
+    """The state of the main thread, in which Python runs signal handlers."""
 
     held = False
-    # Arrived while they were held back.
+    # A signal that arrived while signals were held back.
     noted: int | None = None
-    # Raised, and not acted upon yet: an import lock or a destructor may have swallowed it.
+    # Raised but not yet acted upon: an import lock or a destructor may have swallowed it.
     raised: int | None = None
-    # Of the first one ever: what the process ends with.
+    # The first signal ever received, which determines the exit code.
     first: int | None = None
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """A handler: note the signal where it is held back, else raise `Stopped`."""
+    """A signal handler: note the signal if signals are held back, else raise `Stopped`."""
     _State.first = _State.first or number
     if _State.held:
         _State.noted = _State.noted or number
@@ -60,7 +60,7 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 
 def end_by_signals(handler: Callable[[int, FrameType | None], None] = stop) -> None:
-    """From now on, every signal that ends a run raises `Stopped`; ignored ones stay ignored."""
+    """Make every signal that ends a run raise `Stopped`; ignored signals stay ignored."""
     usual = (signal.SIG_DFL, signal.default_int_handler, stop)
     for number in ENDING:
         if signal.getsignal(number) in usual:
@@ -68,7 +68,7 @@ def end_by_signals(handler: Callable[[int, FrameType | None], None] = stop) -> N
 
 
 def exit_code(error: BaseException | None = None) -> int:
-    """128 and the number of the signal that ends this process; Ctrl-C where there was none."""
+    """128 plus the number of the signal that ends this process, or of Ctrl-C if there was none."""
     while error is not None and not isinstance(error, Stopped):
         error = error.__cause__
     number = error.number if isinstance(error, Stopped) else _State.first
@@ -76,18 +76,18 @@ def exit_code(error: BaseException | None = None) -> int:
 
 
 def arrived() -> bool:
-    """Whether a signal has come that ends this process."""
+    """Whether a signal that ends this process has arrived."""
     return _State.first is not None
 
 
 def acted_upon() -> None:
-    """What was raised ends the run already: the next signal is a second one."""
+    """Record that the raised signal is ending the run, so that the next one counts as a second."""
     _State.raised = None
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Signals are noted, and raised at the end, or where `heard` is entered."""
+    """Hold signals back: they are noted, and raised at the end or on entering `heard`."""
     if not _is_main():
         yield
         return
@@ -100,7 +100,7 @@ def held() -> Iterator[None]:
             signal.signal(signal.SIGINT, stop)
         yield
     finally:
-        # In this order: whenever the next one comes, it is raised.
+        # In this order, so that the next signal is raised whenever it arrives.
         _State.held = before
         if pythons:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -109,8 +109,8 @@ def held() -> Iterator[None]:
 
 
 def heard() -> AbstractContextManager[None]:
-    """Within `held`: signals are raised at once, those that were noted too."""
-    # Every step of every verb comes here, and hardly ever is anything held back.
+    """Within `held`, raise signals immediately, including those already noted."""
+    # Every step of every verb comes here, and signals are hardly ever held back.
     return _heard() if _State.held and _is_main() else _NOTHING_HELD
 
 
@@ -125,7 +125,7 @@ def _heard() -> Iterator[None]:
 
 
 def each_heard(items: Iterable[T]) -> Iterator[T]:
-    """The items; signals are raised at once while the next one is waited for."""
+    """Iterate over items, raising signals immediately while waiting for the next one."""
     iterator, end = iter(items), object()
     while True:
         with heard():
@@ -137,7 +137,7 @@ def each_heard(items: Iterable[T]) -> Iterator[T]:
 
 @contextmanager
 def holding() -> Iterator[Callable[[], None]]:
-    """Gives a function: from its call until the end of the block, signals are held back."""
+    """Yield a function; from its call until the end of the block, signals are held back."""
 
     def hold() -> None:
         _State.held = _is_main()

@@ -1,4 +1,4 @@
-"""For tests: a store in memory, the suites for adapters, exact scores, an encoder without model."""
+"""For tests: an in-memory store, test suites for adapters, exact scores, a model-free encoder."""
 
 from splade_connectors.testing.attach_contract import AttachContract, Owner
 from splade_connectors.testing.contract import StoreContract

@@ -1,4 +1,4 @@
-"""The suite that every store passes whose adapter can attach vectors to documents of others.
+"""The test suite for adapters that can attach vectors to existing documents.
 
     class TestMyStore(AttachContract):
         def make_store(self, encoder): …
@@ -6,7 +6,7 @@
         def make_owner(self):
             return MyOwner()
 
-`MemoryBackend` is an adapter that passes it, to read.
+`MemoryBackend` is an example of an adapter that passes it.
 """
 
 from __future__ import annotations
@@ -62,27 +62,27 @@ SMALL = AttachOptions(mark=True, write=WriteOptions(portion_documents=16, chunk_
 
 
 class Owner(ABC):
-    """Whoever has the collection, and writes to it without us."""
+    """The owner of a collection, who writes to it without this package."""
 
     @abstractmethod
     def put(self, documents: Mapping[DocumentId, Mapping[str, Any]]) -> None:
-        """Store documents that have none of our vectors, in a collection made where it is not."""
+        """Store documents without our vectors; create the collection if it is missing."""
 
     @abstractmethod
     def change(self, id: DocumentId, fields: Mapping[str, Any]) -> None:
-        """Give some fields of a document other values; the rest of it stays."""
+        """Change some fields of a document; the others stay."""
 
     @abstractmethod
     def remove_vector(self, id: DocumentId) -> None:
-        """Take our vector from a document by hand; what marks it stays, where it is apart."""
+        """Remove our vector from a document; its marker stays, if stored separately."""
 
     @abstractmethod
     def documents(self) -> Mapping[str, Any]:
-        """All that each document holds, other vectors too, but for what attaching adds."""
+        """Everything in each document, including other vectors, except what attaching adds."""
 
 
 class Otherwise(HashEncoder):
-    """Says that it is the same model, and makes other vectors of texts with a certain word."""
+    """Claims to be the same model, but makes different vectors from texts with a certain word."""
 
     def __init__(self, word: str) -> None:
         super().__init__()
@@ -95,13 +95,13 @@ class Otherwise(HashEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """Of these texts the vectors of others."""
+        """Encode documents, with other vectors for texts with the word."""
         others = ["something else" if self._word in text.split() else text for text in texts]
         return super().encode_documents(others, stats=stats, on_progress=on_progress)
 
 
 class Meddling(HashEncoder):
-    """While it encodes documents for the first time, somebody else does something."""
+    """Calls a function, as someone else's interference, during its first encoding."""
 
     def __init__(self, meddle: Callable[[], None]) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Meddling(HashEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """As always, but not alone."""
+        """Encode documents; the first time, call the function before."""
         meddle, self._meddle = self._meddle, None
         if meddle:
             meddle()
@@ -122,7 +122,7 @@ class Meddling(HashEncoder):
 
 
 class Unable(HashEncoder):
-    """Encodes nothing: whoever asks has made a mistake."""
+    """Fails if it is asked to encode anything."""
 
     def encode_documents(
         self,
@@ -131,27 +131,27 @@ class Unable(HashEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """Never."""
-        raise AssertionError("nothing is to be encoded")
+        """Fail."""
+        raise AssertionError("nothing should be encoded")
 
 
 def looked(store: Store) -> Description:
-    """What the server tells now."""
+    """A new look at the server."""
     return store._run(store._session.look_again())
 
 
 class AttachContract(UnchangedContract, MirrorContract):
-    """What every store must do that attaches; `UnchangedContract` and `MirrorContract` included.
+    """The tests of a store that attaches; includes `UnchangedContract` and `MirrorContract`.
 
     Attributes:
-        most_attach_requests: that attaching in a single page and request sends in all.
+        most_attach_requests: maximum number of requests for attaching a single page.
     """
 
     most_attach_requests: int = 16
 
     @abstractmethod
     async def amake_store(self, encoder: SparseEncoder) -> AsyncStore:
-        """As `make_store`, awaited; over the same collection."""
+        """As `make_store`, async, over the same collection."""
 
     @abstractmethod
     def make_owner(self) -> Owner:
@@ -170,7 +170,7 @@ class AttachContract(UnchangedContract, MirrorContract):
             yield store
 
     def assert_attached(self, store: Store) -> None:
-        """Every document is found by the vector of its text, and none by another one."""
+        """Check that every document is found by the vector of its own text only."""
         encoder = HashEncoder()
         vectors = encoder.encode_documents([text_of(item, FIELDS) for item in FOREIGN.values()])
         for query in ("water and salt", "the moon"):
@@ -230,7 +230,7 @@ class AttachContract(UnchangedContract, MirrorContract):
     def test_a_stored_vector_is_found_whoever_wrote_it_and_is_marked_alone(
         self, foreign: Store
     ) -> None:
-        """What `adopt` asks of an adapter."""
+        """What `adopt` needs from an adapter."""
         foreign.attach(FIELDS, options=SMALL)
         before = foreign.get(list(FOREIGN), with_vectors=True)
         other = f"{'0' * 8}-{'1' * 16}"
@@ -239,7 +239,7 @@ class AttachContract(UnchangedContract, MirrorContract):
         assert self.mark_stored(foreign, other) == 0
 
     def mark_stored(self, store: Store, marker: str) -> int:
-        """Mark what has a vector, and is not marked so; how many that were."""
+        """Mark documents with a vector but another marker; return how many there were."""
         backend = attach_backend(store._session.backend)
 
         def marked() -> Steps[int]:
@@ -285,7 +285,7 @@ class AttachContract(UnchangedContract, MirrorContract):
         owner.remove_vector(3)
         looked = foreign.verify(everything=True)
         assert (looked.missing, looked.different_count) == (1, 0)
-        # Where no query finds it, only reading every vector does.
+        # If the store cannot query for missing vectors, only reading every vector finds it.
         again = foreign.attach(options=AttachOptions(recheck=bool(looked.lost)))
         assert (again.attached, again.unchanged) == (1, len(FOREIGN) - 1)
         self.assert_attached(foreign)
@@ -293,7 +293,7 @@ class AttachContract(UnchangedContract, MirrorContract):
 
     def test_an_unchanged_document_without_its_vector_is_encoded_again(self, mirror: Store) -> None:
         self.make_owner().remove_vector(7)
-        # Where no query finds it, only a run that writes all of them makes it good.
+        # If the store cannot query for missing vectors, only a run that writes all documents helps.
         unseen = mirror.verify(everything=True).lost
         report = mirror.index(self.documents(), skip_unchanged=not unseen)
         assert report.encoded == (len(TEXTS) if unseen else 1)
@@ -305,7 +305,7 @@ class AttachContract(UnchangedContract, MirrorContract):
             foreign.index(mine, options=replace(MIRROR, skip_unchanged=False))
         assert len(owner.documents()) == len(FOREIGN)
         options = replace(MIRROR, skip_unchanged=False, replace=True, most_deleted=1)
-        # What never had a vector of ours was not in any source of ours.
+        # Documents that never had our vector did not come from a source of ours.
         assert foreign.index(mine, options=options).deleted == 0
         assert len(foreign.known([*FOREIGN, 100])) == len(FOREIGN) + 1
 
@@ -387,7 +387,7 @@ class AttachContract(UnchangedContract, MirrorContract):
             )
             assert "title" in " ".join((*plan.changes, *plan.notes))
             made = store.attach(options=order)
-            # Where text fields are searched as they are, nothing is made.
+            # A store that searches text fields as they are creates nothing.
             assert made.text_index == (("title",) if plan.changes else ())
             assert (made.attached, made.encoded, made.verification) == (0, 0, None)
             assert store.attach(options=order).text_index == ()

@@ -1,12 +1,12 @@
-"""BM25 in numpy, as the engines score it: over their own tokens, which the caller brings.
+"""BM25 in numpy as each engine computes it, over the engine's own tokens, given by the caller.
 
     score(d) = Σ idf(t) · f · (k1 + 1) / (f + k1 · (1 - b + b · |d| / mean))
     idf(t)   = ln(1 + (N - n + 0.5) / (n + 0.5))
 
-over the terms t of the query; f is how often d has t, |d| its number of tokens, N the documents
-that have any, n those that have t, and mean the mean of |d| over the N. k1 is 1.2 and b 0.75.
-Servers count N, n and the mean in each shard, whatever a filter leaves; Lucene's count deleted
-documents until their segments are merged. Where the engines differ is said by `Engine`.
+over the terms t of the query; f is the frequency of t in d, |d| the number of tokens of d, N the
+number of documents with tokens, n of those with t, and mean the mean of |d| over the N. k1 is 1.2
+and b 0.75. Servers count N, n and the mean per shard, regardless of filters; Lucene includes
+deleted documents until their segments are merged. `Engine` holds the differences between engines.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ B = 0.75
 
 
 def qdrant_length(length: int) -> int:
-    """Its leading 13 bits: exact below 8,192 tokens."""
+    """The length as Qdrant stores it, the leading 13 bits: exact below 8,192 tokens."""
     lost = max(length.bit_length() - 13, 0)
     return length >> lost << lost
 
 
 def lucene_length(length: int) -> int:
-    """One byte: exact up to 39 tokens, then four leading bits of what is above 24."""
+    """The length as Lucene stores it in a byte: exact up to 39, then 4 leading bits above 24."""
     above = length - 24
     lost = max(above.bit_length() - 4, 0)
     return length if above < 0 else 24 + (above >> lost << lost)
@@ -37,13 +37,13 @@ def lucene_length(length: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engine:
-    """What an engine makes of the formula.
+    """How an engine deviates from the formula.
 
     Attributes:
-        length: what it keeps of a number of tokens.
-        rounds_mean: whether the mean is over that; else over the numbers themselves.
-        repeats: whether a term that the query has twice counts twice; else once.
-        factor: that its scores are multiplied by.
+        length: maps a number of tokens to the stored one.
+        rounds_mean: whether the mean is over stored lengths; else over exact ones.
+        repeats: whether a term repeated in the query counts each time; else once.
+        factor: multiplies all scores.
     """
 
     length: Callable[[int], int]
@@ -54,19 +54,19 @@ class Engine:
 
 QDRANT = Engine(length=qdrant_length, rounds_mean=True, repeats=False)
 ELASTICSEARCH = Engine(length=lucene_length, rounds_mean=False, repeats=True)
-# From 3.0 on without the factor k1 + 1, which ranks no document before another.
+# From 3.0 on without the factor k1 + 1, which does not affect the ranking.
 OPENSEARCH = Engine(length=lucene_length, rounds_mean=False, repeats=True, factor=1 / (K1 + 1))
 
 
 def bm25_scores(
     documents: Sequence[Sequence[Hashable]], query: Sequence[Hashable], engine: Engine = QDRANT
 ) -> NDArray[np.float64]:
-    """The score of every document; 0 for those that share no term with the query.
+    """float64[n]: the score of every document; 0 for those that share no term with the query.
 
     Args:
-        documents: the tokens of each; () for one without words, which counts nowhere.
-        query: its tokens.
-        engine: that scores.
+        documents: the tokens of each; () for a document without words, which is not counted.
+        query: the tokens of the query.
+        engine: the engine whose scores to compute.
     """
     counts = [Counter(tokens) for tokens in documents]
     exact = np.array([len(tokens) for tokens in documents], np.float64)

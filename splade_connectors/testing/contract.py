@@ -1,12 +1,12 @@
-"""The suite that every store passes.
+"""The test suite that every store has to pass.
 
-A third party's adapter is tested by five lines:
+Five lines test a third-party adapter:
 
     class TestMyStore(StoreContract):
         def make_store(self, encoder):
             return connect("mydb://localhost/articles", encoder=encoder)
 
-Each test asks for one fresh, empty store. Tests are written against the public verbs only.
+Each test requests one new, empty store. Tests use only the public verbs.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ TEXTS: dict[DocumentId, str] = {
     -3: "A negative number, below the salt.",
 }
 
-# Where a value comes from is not what it is: the same in every store (docs/indexing-files.md).
+# Payload values and what every store returns for them (docs/indexing-files.md).
 VALUES: dict[str, tuple[Any, Any]] = {
     "date": (date(2024, 1, 2), "2024-01-02"),
     "time": (time(3, 4, 5, 600), "03:04:05.000600"),
@@ -100,20 +100,21 @@ TUNING = Tuning(
 
 
 class StoreContract(ABC):
-    """What every store must do.
+    """The tests of every store.
 
     Attributes:
-        rounding: what the store makes of document weights.
-        most_index_requests: that `index` into an existing index sends beside its writes.
+        rounding: how the store rounds document weights.
+        most_index_requests: maximum number of requests, besides writes, that `index` sends for an
+            existing index.
     """
 
     rounding: Rounding = "float32"
-    # Looking at the server costs its users time: so many requests a verb, beside its writes.
+    # A limit, because every look at the server costs users time.
     most_index_requests: int = 6
 
     @abstractmethod
     def make_store(self, encoder: SparseEncoder) -> Store:
-        """A store over a new, empty collection; the same collection within one test."""
+        """A store over a new, empty collection, which stays the same within one test."""
 
     def filter_for(self, field: str, value: str) -> Any:
         """The store's own filter for documents whose field has this value."""
@@ -221,7 +222,7 @@ class StoreContract(ABC):
         assert_filters_generated(store, rounds=4, at_once=25, same=True)
 
     def passages(self) -> list[Document]:
-        """Of books, with scores that differ and scores that are equal; some are of no book."""
+        """Passages of books with different and equal scores; some belong to no book."""
         words = ["salt", "salt salt time", "mountain", "flour and water"]
         found = []
         for n in range(60):
@@ -404,8 +405,10 @@ class StoreContract(ABC):
         assert "'a'" in report.rejected[0].reason
         assert store.get(["a"])[0].payload["text"] == "first"
 
-    def test_a_payload_that_is_no_json_is_one_rejection(self, store: Store, tmp_path: Path) -> None:
-        """With dead letters and without, and none of them is sent again."""
+    def test_a_payload_that_is_not_json_is_one_rejection(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        """With and without a dead-letter file; none of its records is sent again."""
         deep: list[Any] = []
         for _ in range(970):
             deep = [deep]
@@ -477,7 +480,7 @@ class StoreContract(ABC):
             assert explanation.score == pytest.approx(hit.score, rel=1e-5)
 
     def test_terms_beyond_16_bits_are_terms_of_their_own(self) -> None:
-        # XLM-R has 250,002; a store that folds them would find the neighbours of a term, too.
+        # XLM-R has 250,002 terms; a store that truncates ids would find other terms too.
         terms = [250_001, 250_001 - 65_536, 250_001 % 65_536, 250_001 % 32_768, 65_535, 65_536]
         documents = [
             Document(id=str(term), text="", vector=SparseVector.from_pairs({term: 1.5})[0])

@@ -1,4 +1,4 @@
-"""A store that keeps nothing: for measuring what everything before it costs."""
+"""A store that keeps nothing, to measure the cost of everything before it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from splade_connectors.store import Store
 from splade_connectors.testing.memory import Address, MemoryAttaching, MemoryBackend
 from splade_connectors.vectors import SparseVector
 
-# JSON spends about this many bytes on one term.
+# One term takes about this many bytes of JSON.
 _BYTES_PER_TERM = 28
 _SAMPLE = 64
 
 
 class DiscardingBackend(MemoryBackend):
-    """Writes documents as JSON, as other backends do, and forgets them.
+    """Serializes documents to JSON, as other backends do, and discards them.
 
     Attributes:
-        received: number of documents that were written.
-        sent_bytes: of their JSON.
+        received: number of documents written.
+        sent_bytes: size of their JSON in bytes.
     """
 
     def __init__(self) -> None:
@@ -61,11 +61,11 @@ class DiscardingBackend(MemoryBackend):
 
 
 class EndlessCollection(DiscardingBackend):
-    """Documents of others, made when they are read; vectors attached to them are forgotten.
+    """Existing documents, generated when read; vectors attached to them are discarded.
 
     Args:
-        count: of the documents.
-        payload: of each, by its number.
+        count: number of documents.
+        payload: makes the payload of a document from its number.
     """
 
     def __init__(self, count: int, payload: Callable[[int], Mapping[str, Any]]) -> None:
@@ -81,7 +81,7 @@ class EndlessCollection(DiscardingBackend):
 
 
 class _EndlessAttaching(MemoryAttaching):
-    """The part of an `EndlessCollection` that attaches. Arguments as there."""
+    """The attaching part of an `EndlessCollection`, with the same arguments."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _EndlessAttaching(MemoryAttaching):
         return Page(documents=documents, next=end if end < self._count else None)
 
     def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
-        """No vector was kept."""
+        """Nothing: no vector is kept."""
         yield from ()
         return []
 
@@ -139,10 +139,10 @@ class DiscardingStore(Store):
 
     Args:
         encoder: of the documents.
-        backend: with documents to attach to; None has none.
+        backend: holds documents to attach to; None for a backend without documents.
 
     Attributes:
-        backend: counts what it was given.
+        backend: counts the documents that it receives.
     """
 
     def __init__(self, encoder: SparseEncoder, backend: DiscardingBackend | None = None) -> None:

@@ -1,4 +1,4 @@
-"""An encoder without a model: for tests of everything but encoding."""
+"""An encoder without a model, for tests of everything except encoding."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class HashEncoder(SparseEncoder):
-    """Every word is a term, and expands to one more: deterministic, fast, and no model.
+    """Every word is a term and expands to one more: deterministic, fast, and without a model.
 
     Args:
-        model: name in the spec; another name makes another model for manifests.
-        vocabulary: number of terms; words that hash alike share one.
+        model: name in the spec; manifests treat another name as another model.
+        vocabulary: number of terms; words with the same hash share a term.
     """
 
     def __init__(self, model: str = "hash", vocabulary: int = 30_000) -> None:
@@ -39,7 +39,7 @@ class HashEncoder(SparseEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """One row per text."""
+        """Encode documents: one row per text."""
         if stats:
             stats.texts += len(texts)
         if on_progress:
@@ -47,11 +47,11 @@ class HashEncoder(SparseEncoder):
         return SparseBatch.from_vectors(self._vector(text) for text in texts)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """One row per text."""
+        """Encode queries: one row per text."""
         return self.encode_documents(texts)
 
     def tokens(self, ids: Iterable[int]) -> list[str]:
-        """Decimal numbers with dots before them, so that names need escaping."""
+        """Decimal numbers after a dot, so that feature names need escaping."""
         return [f".{index}" for index in ids]
 
     def token_id(self, token: str) -> int | None:
@@ -61,7 +61,7 @@ class HashEncoder(SparseEncoder):
         return int(number) if known and int(number) < self.spec.vocabulary else None
 
     def own_terms(self, text: str) -> set[int]:
-        """The words, without what they expand to."""
+        """The terms of the words, without their expansions."""
         return {self._term(word) for word in _WORD.findall(text.lower())}
 
     def _vector(self, text: str) -> SparseVector:

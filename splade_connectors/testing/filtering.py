@@ -1,6 +1,7 @@
-"""Generated documents and conditions: stores are held to what `splade_connectors.filters` means.
+"""Generated documents and conditions, to test stores against `splade_connectors.filters.matches`.
 
-Hypothesis is an optional dependency: it is imported when a strategy is made, not with this module.
+Hypothesis is an optional dependency: it is imported when a strategy is created, not with this
+module.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 Payload = Mapping[str, Any]
 
-# One type of value for each path, as stores with a mapping want it. Few values, so that conditions
-# find some; none of the texts looks like a date, which such stores would take it for.
+# One type of value per path, as stores with a mapping require. Few values, so that conditions match
+# some; no text looks like a date, since such stores would treat it as one.
 _TEXTS = ["en", "En", "en ", "de", "", "é", "日本語", "null", "a.b", "x" * 200, 'quoted "', "\\"]
 _BIG = [2**60, 2**60 + 1, -(2**63), 2**63 - 1]
 _NUMBERS = [0.0, -0.0, 0.1, 1.5, 5.0, -7.25, 1e300]
@@ -35,15 +36,15 @@ _WHOLE_PATHS = ("year", "author.age", "part.no")
 def assert_same_filtering(
     store: Store, payloads: Sequence[Payload], conditions: Sequence[Condition]
 ) -> None:
-    """Check that conditions find in a store what the reference says, among these payloads.
+    """Check that a store finds the same payloads for conditions as the reference.
 
     Args:
-        store: what is in it under the ids "0", "1", … is replaced.
+        store: its documents "0", "1", … are replaced.
         payloads: of the documents.
-        conditions: each is one search.
+        conditions: one search each.
 
     Raises:
-        AssertionError: naming the condition, and the payloads that should or should not be found.
+        AssertionError: if not; names the condition, and the payloads missing or wrongly found.
     """
     documents = [
         Document(id=str(at), text="water", payload=payload) for at, payload in enumerate(payloads)
@@ -56,17 +57,17 @@ def assert_same_filtering(
         wanted = {at for at, one in enumerate(payloads) if filters.matches(condition, one)}
         missing = [payloads[at] for at in sorted(wanted - found)]
         beside = [payloads[at] for at in sorted(found - wanted)]
-        assert found == wanted, f"{condition}: not found {missing}, found as well {beside}"
+        assert found == wanted, f"{condition}: missing {missing}, wrongly found {beside}"
 
 
 def assert_filters_generated(store: Store, *, rounds: int, at_once: int, same: bool) -> None:
-    """Check a store in rounds, each with new documents.
+    """Check a store in rounds of new documents and conditions.
 
     Args:
-        store: empty; so it is afterwards.
-        rounds: how many.
-        at_once: conditions of a round.
-        same: whether they are the same in every run.
+        store: empty before and after.
+        rounds: number of rounds.
+        at_once: number of conditions per round.
+        same: whether every run generates the same documents and conditions.
     """
     hypothesis = require("hypothesis", "test", "splade_connectors.testing.filtering")
     some = _strategies().lists(payloads(), min_size=20, max_size=30)
@@ -87,7 +88,7 @@ def assert_filters_generated(store: Store, *, rounds: int, at_once: int, same: b
 
 
 def payloads() -> SearchStrategy[Payload]:
-    """Payloads with texts, numbers, dates and objects, alone and in lists; missing, null, empty."""
+    """Payloads with texts, numbers, dates and objects, single, in lists, missing, null or empty."""
     st = _strategies()
     whole = st.one_of(st.integers(-10, 10), st.sampled_from(_BIG))
     author = st.fixed_dictionaries(
@@ -114,7 +115,7 @@ def payloads() -> SearchStrategy[Payload]:
 
 
 def conditions() -> SearchStrategy[Condition]:
-    """Conditions on those payloads, up to a few levels deep; also of types that a field has not."""
+    """Conditions on those payloads, up to a few levels deep, also with types a field never has."""
     st = _strategies()
 
     def combined(inner: Any) -> Any:

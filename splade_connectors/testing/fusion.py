@@ -1,9 +1,9 @@
-"""The reference for fused rankings, with exactly the freedom that equal scores leave to a store.
+"""The reference for fused rankings, with exactly the freedom that ties leave to a store.
 
-Hits of a leg whose scores are equal may stand in any order, and the last places of a window may go
-to any of them: who fuses then gives some of them the better rank, or leaves some of them out. So a
-fused score is exact but for ties, and if there is one, it is one of the sums that the places of
-the tie give, each place to one document.
+Hits of a leg with equal scores may come in any order, and any of them may take the last places of a
+window: fusion then gives some of them the better ranks, or omits some. So a fused score is exact
+except for ties; with a tie, it is one of the sums given by the places of the tie, each of which
+belongs to one document.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from splade_connectors.fusion.reference import LegRanking, contributions, leg_ra
 from splade_connectors.fusion.spec import Fusion, Rrf
 from splade_connectors.testing.oracle import TOLERANCE
 
-# Scores this close count as equal: stores add up 32-bit floats, in an order of their own.
+# Scores this close count as equal: stores sum 32-bit floats in their own order.
 TIE = 1e-6
 
 Values = NDArray[np.float64]
@@ -29,13 +29,13 @@ Allowed = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExactWindow:
-    """What a leg must find.
+    """The exact candidate window of a leg.
 
     Attributes:
-        ranking: best first; beyond the window's end it holds what is tied with its last hit.
+        ranking: best first; extends beyond the window's end by the hits tied with its last one.
         first: int[n]; the best rank that each hit may have.
-        last: int[n]; the worst one.
-        size: hits in the window.
+        last: int[n]; the worst rank that each hit may have.
+        size: number of hits in the window.
     """
 
     ranking: LegRanking
@@ -44,7 +44,7 @@ class ExactWindow:
     size: int
 
     def cut(self) -> LegRanking:
-        """The window with ties in their defined order, as `fuse` takes it."""
+        """The window with ties in their defined order, as input for `fuse`."""
         found = self.ranking
         return LegRanking(
             name=found.name, ids=found.ids[: self.size], scores=found.scores[: self.size]
@@ -52,18 +52,18 @@ class ExactWindow:
 
     @property
     def is_free(self) -> NDArray[np.bool_]:
-        """bool[n]: hits that stand within the window by a tie only."""
+        """bool[n]: hits that may be outside the window because of a tie at its end."""
         return self.last > self.size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """How far a ranking agrees with the reference.
+    """How closely a ranking agrees with the reference.
 
     Attributes:
-        rows: hits compared.
-        tied: those whose exact score a tie leaves open.
-        largest: largest difference of the others, relative to the score where that is above 1.
+        rows: number of hits compared.
+        tied: number of hits whose exact score depends on a tie.
+        largest: largest difference of the others, relative to scores above 1.
     """
 
     rows: int
@@ -74,13 +74,13 @@ class Agreement:
 def exact_window(
     name: str, ids: Sequence[DocumentId], scores: Values, candidates: int | None
 ) -> ExactWindow:
-    """The window of a leg.
+    """The exact candidate window of a leg.
 
     Args:
         name: of the leg.
         ids: of all documents.
-        scores: float64[n], their exact scores; what is not above 0 is not found.
-        candidates: size of the window, None for all.
+        scores: float64[n], their exact scores; only documents above 0 are found.
+        candidates: size of the window; None for all.
     """
     kept = np.flatnonzero(scores > 0)
     whole = leg_ranking(name, [ids[at] for at in kept.tolist()], scores[kept].tolist())
@@ -107,22 +107,22 @@ def assert_same_fusion(
 ) -> Agreement:
     """Check fused hits against the definition, on every row.
 
-    Each score must be within `tolerance` of an exact one (relative above 1, and for reciprocal
-    ranks, which are small, always), the order must be that of the exact scores but for ties, no
-    document that is missing may belong above the last hit, and in each leg every document of a tie
-    must have a place of its own.
+    Each score must be within `tolerance` of an exact one (relative above 1, and always for
+    reciprocal ranks, which are small), the order must be that of the exact scores except for ties,
+    no missing document may belong above the last hit, and in each leg every document of a tie must
+    have its own place.
 
     Args:
         found: (id, score) of each hit, best first.
         fusion: of all legs.
-        windows: of the legs, exact.
-        limit: how many hits were asked for.
+        windows: the exact windows of the legs.
+        limit: number of hits requested.
         tolerance: of scores.
 
     Raises:
-        AssertionError: naming the first row that is wrong.
+        AssertionError: if not; names the first wrong row.
     """
-    assert len(found) <= limit, f"{len(found)} hits, at most {limit} were asked for"
+    assert len(found) <= limit, f"{len(found)} hits, but at most {limit} were requested"
     ids = {id for id, _ in found}
     assert len(ids) == len(found), "a document was found twice"
     expected = _Expected(fusion, windows)
@@ -132,7 +132,7 @@ def assert_same_fusion(
         exact = expected.matching(id, score, tolerance)
         assert exact, f"row {rank}: {id!r} {score} is not {expected.text(id)}"
         above = min(exact) - lowest > TIE * expected.unit(lowest)
-        assert not above, f"row {rank}: {id!r} {min(exact)} stands below {lowest}"
+        assert not above, f"row {rank}: {id!r} {min(exact)} is below {lowest}"
         lowest = min(lowest, max(exact))
         if not expected.is_open(id):
             largest = max(largest, abs(score - exact[0]) / expected.unit(exact[0]))
@@ -149,10 +149,10 @@ class _Tie:
     """Documents of a leg with equal scores, and the places that they share.
 
     Attributes:
-        name: of leg and rank, for messages.
-        room: documents that each kind of place takes.
-        leaves_out: whether the last kind is a place beyond the window's end.
-        axes: document -> this tie's axis among all that leave its score open.
+        name: of the leg, with the ranks, for messages.
+        room: number of documents for each kind of place.
+        leaves_out: whether the last kind of place is beyond the window's end.
+        axes: document -> this tie's axis among all ties that leave its score open.
     """
 
     name: str
@@ -161,7 +161,7 @@ class _Tie:
     axes: dict[DocumentId, int] = field(default_factory=dict)
 
     def fits(self, allowed: Mapping[DocumentId, Allowed]) -> bool:
-        """Whether all documents fit into the places that are allowed for each of them."""
+        """Whether all documents can have one of their allowed places."""
         options = []
         for id, axis in self.axes.items():
             others = tuple(other for other in range(allowed[id].ndim) if other != axis)
@@ -170,16 +170,16 @@ class _Tie:
 
 
 class _Expected:
-    """The exact scores of all documents that may be found, as far as ties leave them open."""
+    """The possible exact scores of all documents that may be found, given the ties."""
 
     def __init__(self, fusion: Fusion, windows: Sequence[ExactWindow]) -> None:
         self._ranked = isinstance(fusion, Rrf)
         self._floor = 1e-9 if self._ranked else 1.0
-        # What is certain of a document's score; then, per tie, what its places give.
+        # The certain part of each document's score, and per tie the parts that its places give.
         self._certain: dict[DocumentId, float] = {}
         self._open: dict[DocumentId, list[tuple[_Tie, Values]]] = {}
         self._ties: list[_Tie] = []
-        # bool[kinds of places, …]: what a document's score leaves, an axis for each of its ties.
+        # bool[kinds of places, …]: places compatible with a document's score, one axis per tie.
         self._allowed: dict[DocumentId, Allowed] = {}
         parts = contributions(fusion, [window.cut() for window in windows])
         for window, values in zip(windows, parts, strict=True):
@@ -191,15 +191,15 @@ class _Expected:
         return id in self._open
 
     def unit(self, score: float) -> float:
-        """What tolerances of this score are multiplied by."""
+        """The factor for tolerances of this score."""
         return max(self._floor, abs(score))
 
     def text(self, id: DocumentId) -> str:
-        """Every score that the document may have."""
+        """All possible scores of the document, as text."""
         return " or ".join(map(str, np.unique(self._sums(id)).tolist()))
 
     def matching(self, id: DocumentId, score: float, tolerance: float) -> list[float]:
-        """The exact scores of a document that was found with this one."""
+        """The possible exact scores of a document that match the score found."""
         if not self.is_open(id):
             exact = self._certain[id]
             return [exact] if abs(score - exact) <= tolerance * self.unit(exact) else []
@@ -209,7 +209,7 @@ class _Expected:
         return sorted(sums[right].tolist())
 
     def may_be_missing(self, id: DocumentId, least: float) -> bool:
-        """Whether a document that was not found may score no more than this, or be in no window."""
+        """Whether a missing document may score at most this much, or be outside all windows."""
         if not self.is_open(id):
             return self._certain[id] <= least
         below = self._with_nowhere(id, self._sums(id) <= least, True)
@@ -217,21 +217,21 @@ class _Expected:
         return bool(below.any())
 
     def check_places(self) -> None:
-        """Check that one order of all tied documents gives all their scores at once."""
+        """Check that a single order of all tied documents gives all their scores."""
         for ties in _connected(self._ties):
             allowed = {id: self._allowed[id] for tie in ties for id in tie.axes}
             names = ", ".join(tie.name for tie in ties)
             assert _is_one_order(ties, allowed), f"no one order gives these scores: {names}"
 
     def _sums(self, id: DocumentId) -> Values:
-        """float64[kinds of places, …]: every score the document may have, an axis for each tie."""
+        """float64[kinds of places, …]: all possible scores of the document, one axis per tie."""
         sums: Values = np.array(self._certain.get(id, 0.0))
         for _, values in self._open.get(id, ()):
             sums = np.add.outer(sums, values)
         return sums
 
     def _with_nowhere(self, id: DocumentId, allowed: Allowed, value: bool) -> Allowed:
-        """With or without the case that ties leave the document out of every window."""
+        """Set, in `allowed`, the case that ties keep the document out of every window."""
         ties = [tie for tie, _ in self._open[id]]
         if id not in self._certain and all(tie.leaves_out for tie in ties):
             allowed[(-1,) * len(ties)] = value
@@ -257,7 +257,7 @@ class _Expected:
     def _tie(self, window: ExactWindow, first: int, last: int) -> _Tie:
         inside = min(last, window.size) - first + 1
         beyond = [last - window.size] if last > window.size else []
-        # Ranks differ, one document each; scores are equal wherever the documents stand.
+        # Each rank takes one document; with scores, all places inside the window are equal.
         return _Tie(
             name=f"ranks {first} to {last} of the leg {window.ranking.name}",
             room=([1] * inside if self._ranked else [inside]) + beyond,
@@ -266,7 +266,7 @@ class _Expected:
 
 
 def _connected(ties: Sequence[_Tie]) -> list[list[_Tie]]:
-    """The ties, together where they have documents in common."""
+    """The ties, grouped if they have documents in common."""
     groups: list[list[_Tie]] = []
     for tie in ties:
         joined = [group for group in groups if any(tie.axes.keys() & other.axes for other in group)]
@@ -276,19 +276,19 @@ def _connected(ties: Sequence[_Tie]) -> list[list[_Tie]]:
 
 
 def _is_one_order(ties: Sequence[_Tie], allowed: Mapping[DocumentId, Allowed]) -> bool:
-    """Whether every document has a place of its own in each tie, among those allowed."""
+    """Whether every document can have its own allowed place in each tie."""
     if not all(tie.fits(allowed) for tie in ties):
         return False
     for id, places in allowed.items():
         if places.ndim > 1 and places.sum() > 1:
-            # Places in several ties that hang together: one choice after the other.
+            # Places in several ties depend on each other: try one choice after the other.
             choices = (_only(places, *chosen) for chosen in np.argwhere(places).tolist())
             return any(_is_one_order(ties, {**allowed, id: choice}) for choice in choices)
     return True
 
 
 def _fit(options: Sequence[Sequence[int]], room: Sequence[int]) -> bool:
-    """Whether each gets one of its options, none beyond its room (Kuhn's matching)."""
+    """Whether each can get one of its options within the room of each option (Kuhn's matching)."""
     placed: list[list[int]] = [[] for _ in room]
 
     def place(at: int, tried: set[int]) -> bool:
@@ -305,7 +305,7 @@ def _fit(options: Sequence[Sequence[int]], room: Sequence[int]) -> bool:
                     return True
         return False
 
-    # The choosiest first: hardly one has to move then, however many there are.
+    # Those with the fewest options first: then hardly any has to move.
     return all(
         place(at, set()) for at in sorted(range(len(options)), key=lambda at: len(options[at]))
     )

@@ -1,4 +1,4 @@
-"""Whether grouped hits are the best of their groups: held to the ranking that is not grouped."""
+"""Check that grouped hits are the best of their groups, against the ranking without groups."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def assert_best_of_groups(
 
     Args:
         hits: of a search with `group_by=path`.
-        ranking: all hits of the same search without it, with their payload.
+        ranking: all hits of the same search without `group_by`, with their payload.
         path: of the field.
         offset: of the page.
         limit: of the page.
 
     Raises:
-        AssertionError: naming the first hit that is wrong. Which of several groups with equal
-            scores comes first is the store's.
+        AssertionError: if not; names the first wrong hit. Groups with equal scores may come in any
+            order.
     """
     groups: dict[Any, list[Hit]] = {}
     for hit in ranking:

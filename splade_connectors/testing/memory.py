@@ -1,7 +1,7 @@
-"""A store in memory, exact by construction: the simplest adapter, and a double for tests.
+"""An in-memory store, exact by construction: the simplest adapter, and a test double.
 
-`MemoryBackend` is what every adapter has, `MemoryAttaching` what attaching to documents of others
-takes: a part that an adapter may do without.
+`MemoryBackend` is what every adapter needs; `MemoryAttaching`, which attaches to existing
+documents, is optional.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _BYTES_PER_TERM = 16
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A sparse vector, and what it was made of."""
+    """A sparse vector, and fingerprints of what it was made from."""
 
     vector: SparseVector
     marker: str
@@ -72,17 +72,17 @@ class Made:
 
 @dataclass(slots=True)
 class Collection:
-    """What a server would keep.
+    """What a server would store.
 
     Attributes:
         exists: whether it has been created.
-        created: whether it was created by indexing.
-        payloads: of each document; a change puts another object in the place of the old one.
-        vectors: by the name of the vector, those of the documents that have one.
-        dense: the dense vectors of the documents that have some; nothing searches them.
-        sizes: names and dimensions of dense vectors, as the collection was created with.
-        metadata: manifests, and what the names of vectors stand for.
-        max_vocabulary: most terms that it tells apart; None for any number.
+        created: whether indexing created it.
+        payloads: by document id; a change replaces the object.
+        vectors: sparse vectors, by vector name and document id.
+        dense: dense vectors, by document id; they cannot be searched.
+        sizes: name -> dimensions of dense vectors, as given at creation.
+        metadata: manifests, and the vectors that names refer to.
+        max_vocabulary: maximum number of distinct terms; None for no limit.
         text_indexes: field -> tokenizer.
     """
 
@@ -99,12 +99,12 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Which vector of which collection.
+    """A sparse vector of a collection.
 
     Attributes:
-        collection: what is stored.
-        asked: what users call the vector; it stands for another one after the model was replaced.
-        exactly: whether that other one is not meant.
+        collection: the collection.
+        asked: the users' name for the vector; after a model swap it refers to another one.
+        exactly: whether `asked` is the stored name, never redirected.
     """
 
     collection: Collection
@@ -113,24 +113,24 @@ class Address:
 
     @property
     def vector_name(self) -> str:
-        """The sparse vector."""
+        """The stored name of the sparse vector."""
         return self.asked if self.exactly else vector_of(self.collection.metadata, self.asked)
 
     @property
     def vectors(self) -> dict[DocumentId, Made]:
-        """By the id of the document."""
+        """The vectors by document id."""
         return self.collection.vectors.get(self.vector_name, {})
 
 
 class MemoryBackend:
-    """The verbs over a `Collection`. It yields no requests: there is nothing to send.
+    """The verbs over a `Collection`. Yields no requests, since there is nothing to send.
 
     Args:
-        collection: None is a new one.
-        address: of the vector; None is the default one of the collection.
+        collection: None creates a new one.
+        address: of the vector; None takes the collection's default vector.
 
     Attributes:
-        collection: what is stored; its owner may change it by hand.
+        collection: the collection; tests may change it directly, as its owner would.
     """
 
     hybrid = None
@@ -190,7 +190,7 @@ class MemoryBackend:
         return (yield from self.describe())
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """Dense vectors have names and sizes from the beginning; all that is JSON is kept."""
+        """As `Backend.check`: dense vectors need the names and sizes given at creation."""
         for name, values in document.document.dense_vectors().items():
             if self.collection.sizes.get(name) != len(values):
                 return f"the collection has no dense vector {name!r} of {len(values)} dimensions"
@@ -201,7 +201,7 @@ class MemoryBackend:
         return id
 
     def size(self, document: EncodedDocument) -> int:
-        """About the size of the text."""
+        """Approximate size: that of the text."""
         return len(document.document.text)
 
     def write(
@@ -236,11 +236,11 @@ class MemoryBackend:
         yield from ()
 
     def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
-        """As `Backend.plan`; a filter of its own maps fields to the values they must have."""
+        """As `Backend.plan`; the store's own filters map fields to required values."""
         if not isinstance(options.filter, Mapping | Condition | None):
             raise ConfigurationError(
-                "a filter of the memory store is a condition of splade_connectors.filters, or maps "
-                f"fields to values; it is not a {type(options.filter).__name__}"
+                "a filter of the memory store must be a condition of splade_connectors.filters or "
+                f"a mapping of fields to values, not {type(options.filter).__name__}"
             )
         return Plan(
             path="memory",
@@ -336,7 +336,7 @@ class MemoryAttaching:
     """The part that attaches.
 
     Args:
-        backend: that it is a part of.
+        backend: the backend that this object is a part of.
         address: of the vector.
     """
 
@@ -346,7 +346,7 @@ class MemoryAttaching:
         self._collection = address.collection
 
     def pinned(self, seen: Description) -> Steps[Backend]:
-        """There is no other collection that its name could stand for."""
+        """The backend itself: there are no aliases."""
         yield from ()
         return self._backend
 
@@ -375,7 +375,7 @@ class MemoryAttaching:
         return {id: stored.dense.get(id, {}) for id in ids if id in stored.payloads}
 
     def names(self) -> Steps[list[str]]:
-        """There is no other collection."""
+        """Nothing: there is no other collection."""
         yield from ()
         return []
 
@@ -401,7 +401,7 @@ class MemoryAttaching:
         return self._backend.prepare(seen, manifest, {}, write_manifest=write_manifest)
 
     def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
-        """A page of the ids that were selected in the beginning: documents come and go."""
+        """A page of the ids selected at the start: documents may come and go meanwhile."""
         yield from ()
         ids, start = cursor or (self._selected(selection), 0)
         end = start + selection.size
@@ -422,7 +422,7 @@ class MemoryAttaching:
         return [self._found(id) for id in random.sample(ids, min(size, len(ids)))]
 
     def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
-        """As `AttachBackend.counts`; of all parts."""
+        """As `AttachBackend.counts`, over all parts."""
         yield from ()
         ids = list(self._collection.payloads)
         missing = sum(not self._has(id, selection.settings) for id in ids)
@@ -437,14 +437,14 @@ class MemoryAttaching:
         return _BYTES_PER_TERM * item.terms
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
-        """To each document whose payload is still the one that was read."""
+        """As `AttachBackend.attach`, if the payload is still the one that was read."""
         yield from ()
         outcomes: list[AttachOutcome] = []
         for item in items:
             outcome = self._outcome(item.found)
             if isinstance(outcome, Written):
                 vector = item.found.vector if item.vector is None else item.vector
-                assert vector is not None  # one that is left as it is was found
+                assert vector is not None  # only a vector that was found can be kept
                 self._address.vectors[item.id] = Made(vector, item.marker)
             outcomes.append(outcome)
         return outcomes
@@ -505,7 +505,7 @@ class MemoryAttaching:
         return Found(
             id=id,
             payload=payload,
-            # Owners mark nothing.
+            # Vectors that owners wrote have no marker.
             marker=(made.marker or None) if made else None,
             vector=made.vector if made else None,
             dense=self._collection.dense.get(id, {}),
@@ -523,9 +523,9 @@ class MemoryStore(Store):
     """A `Store` in memory.
 
     Args:
-        encoder: None is the bundled model.
-        prune: applied to documents; None takes that of the collection.
-        collection: None is a new one.
+        encoder: None takes the bundled model.
+        prune: applied to documents; None takes the collection's setting.
+        collection: None creates a new one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Text indexes of the store in memory: it only remembers them, as it combines no legs."""
+"""Text indexes of the in-memory store, which only records them, since it has no text legs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class MemoryTextIndexing:
     """As `TextIndexBackend`.
 
     Args:
-        indexes: field -> tokenizer, as it is stored.
+        indexes: field -> tokenizer; changed in place.
         payloads: of the documents.
-        describe: of the backend.
+        describe: the backend's `describe`.
     """
 
     def __init__(
@@ -39,7 +39,9 @@ class MemoryTextIndexing:
         return TextIndexSurvey(
             lacking=lacking,
             changes=tuple(f"the field {field!r} gets a text index" for field in lacking),
-            notes=tuple(f"{field!r} has one" for field in order.fields if field not in lacking),
+            notes=tuple(
+                f"{field!r} has a text index" for field in order.fields if field not in lacking
+            ),
             refusals=tuple(f"no document has a field {field!r}" for field in absent),
         )
 
@@ -49,7 +51,7 @@ class MemoryTextIndexing:
         return (yield from self._describe())
 
     def made(self, seen: Description) -> Sequence[str]:
-        """All of them."""
+        """All indexes."""
         return sorted(self._indexes)
 
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
@@ -59,7 +61,7 @@ class MemoryTextIndexing:
         return (yield from self._describe())
 
     def _lacking(self, order: TextIndexOrder) -> tuple[str, ...]:
-        """Without an index, or with one of another tokenizer that may be rebuilt."""
+        """Fields without an index, or with one of another tokenizer that may be rebuilt."""
         asked = order.tokenizer if order.rebuild else None
         return tuple(
             field

@@ -1,4 +1,4 @@
-"""What every store must do that mirrors a source: delete what is gone, give back what is there."""
+"""The tests of a store that mirrors a source: delete what is gone, export what is stored."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MIRROR = WriteOptions(skip_unchanged=True, delete_missing=True, most_deleted=0.5
 
 
 class Lengths:
-    """A dense model: how long a text is, and how many words it has.
+    """A dense model whose vectors are the number of characters and of words.
 
     Args:
         name: of the model.
 
     Attributes:
-        texts: of all documents.
+        texts: all texts that were encoded.
     """
 
     def __init__(self, name: str = "lengths") -> None:
@@ -36,22 +36,22 @@ class Lengths:
         self.texts: list[str] = []
 
     def documents(self, texts: Sequence[str]) -> list[list[float]]:
-        """A vector for each text."""
+        """One vector per text."""
         self.texts += texts
         return [[float(len(text)), float(len(text.split()))] for text in texts]
 
 
 class MirrorContract(StoreContract):
-    """What every store must do whose documents can be listed; `StoreContract` included.
+    """The tests of a store that can list its documents; includes `StoreContract`.
 
     Attributes:
-        has_dense: whether it keeps dense vectors.
+        has_dense: whether the store keeps dense vectors.
     """
 
     has_dense: bool = True
 
     def kept(self, count: int) -> list[Document]:
-        """The source of another night: the first documents."""
+        """The source of a later run: only the first documents."""
         return self.documents()[:count]
 
     def test_what_the_source_no_longer_has_is_deleted(self, filled: Store) -> None:
@@ -60,7 +60,7 @@ class MirrorContract(StoreContract):
         assert (report.missing, report.deleted) == (3, 3)
         assert {str(id) for id in filled.known(list(TEXTS))} == {str(id) for id in list(TEXTS)[:4]}
         assert filled.count() == 4
-        # Before anything is deleted, it is said how many.
+        # The number is reported before anything is deleted.
         first = next(step for step in told if step.missing)
         assert (first.missing, first.done) == (3, 4)
         again = filled.index(self.kept(4), options=MIRROR)
@@ -140,7 +140,7 @@ class MirrorContract(StoreContract):
         assert whole.vector is not None
         (values,) = whole.dense.values()
         assert values == pytest.approx([0.6, 0.8])
-        # It can be written back as it is.
+        # An exported document can be written back unchanged.
         again = Document(
             id=1, text="cat", payload=whole.payload, vector=whole.vector, dense=whole.dense
         )
@@ -173,7 +173,7 @@ class MirrorContract(StoreContract):
         (made,) = dense["bread"].values()
         long, words = len(str(TEXTS["bread"])), len(str(TEXTS["bread"]).split())
         assert made[0] / made[1] == pytest.approx(long / words)
-        # The next night asks for nothing; another model has other vectors, and the same terms.
+        # The next run encodes nothing; another dense model changes only the dense vectors.
         model.texts.clear()
         assert store.index(documents, options=options, dense=model).unchanged == len(documents)
         assert model.texts == []

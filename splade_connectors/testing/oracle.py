@@ -1,4 +1,4 @@
-"""The one exact reference for scores: numpy, double precision, over the weights a store holds."""
+"""The exact reference for scores: numpy, double precision, over the weights that a store holds."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ TOLERANCE = 1e-5
 def exact_scores(
     query: SparseVector, documents: SparseBatch, rounding: Rounding = "float32"
 ) -> NDArray[np.float64]:
-    """float64[n]: the dot product of the query with every document, as the store rounds it.
+    """float64[n]: the dot product of the query with every document, rounded as in the store.
 
     Args:
-        query: never rounded: stores keep query weights as float32.
-        documents: as they were encoded.
-        rounding: what the store makes of a document's weights.
+        query: not rounded, since stores keep query weights as float32.
+        documents: the encoded vectors.
+        rounding: how the store rounds document weights.
     """
     return stored_batch(documents, rounding).dot(query)
 
 
 def stored_batch(documents: SparseBatch, rounding: Rounding) -> SparseBatch:
-    """The vectors that a store of this rounding scores with."""
+    """The vectors that a store with this rounding scores with."""
     if rounding == "float32":
         return documents
     return SparseBatch.from_vectors(as_stored(row, rounding) for row in documents)
@@ -53,17 +53,17 @@ def assert_same_ranking(
     """Check the hits of a store against exact scores, on every row.
 
     Each score must be within `tolerance` (relative) of the exact one, the order must be that of
-    the exact scores except among documents whose scores differ by less, and no document that is
-    missing may belong above the last hit.
+    the exact scores except among documents whose scores differ by less, and no missing document
+    may belong above the last hit.
 
     Args:
         found: (id, score) of each hit, best first.
         scores: the exact score of every document.
-        limit: how many hits were asked for.
+        limit: number of hits requested.
         tolerance: relative.
 
     Raises:
-        AssertionError: naming the first row that is wrong.
+        AssertionError: if not; names the first wrong row.
     """
     positive = sorted((score for score in scores.values() if score > 0), reverse=True)
     expected = positive[:limit]
@@ -72,5 +72,5 @@ def assert_same_ranking(
     for rank, ((id, score), best) in enumerate(zip(found, expected, strict=True), start=1):
         exact = scores[id]
         assert abs(score - exact) <= tolerance * exact, f"row {rank}: {id!r} {score} is not {exact}"
-        # The exact score at this rank, whichever of the tied documents stands here.
+        # The exact score at this rank, whichever of the tied documents has it.
         assert abs(exact - best) <= tolerance * best, f"row {rank}: {exact} should be {best}"

@@ -1,4 +1,4 @@
-"""What a store sends, listed by purpose: how often a verb asks the server is a promise, too."""
+"""Record a store's requests by purpose: their number is part of the contract too."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class Sent:
     """Requests of a store, in order.
 
     Attributes:
-        purposes: of the requests that carry no documents.
-        writes: of those that do.
+        purposes: purposes of the requests without documents.
+        writes: purposes of the requests with documents.
     """
 
     purposes: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
 
     def note(self, request: Request) -> None:
-        """Add a request."""
+        """Record a request."""
         (self.writes if request.has_documents else self.purposes).append(request.purpose)
 
 
 @contextmanager
 def counted(store: Store) -> Iterator[Sent]:
-    """Lists what a blocking store sends within the block."""
+    """Record what a blocking store sends within the block."""
     sent, opened = Sent(), store._opened
 
     def send(request: Request) -> Any:

@@ -1,6 +1,6 @@
 """Hypothesis strategies for vectors, batches and tokens.
 
-Hypothesis is an optional dependency: it is imported when a strategy is made, not with this module.
+Hypothesis is an optional dependency: imported when a strategy is created, not with this module.
 
     from splade_connectors.testing.strategies import sparse_vectors
 
@@ -20,7 +20,7 @@ from splade_connectors.vectors import SparseBatch, SparseVector
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-# Weights of SPLADE models lie well inside; the ends are where rounding and formats show.
+# SPLADE weights are well inside this range; its ends reveal rounding and format errors.
 _LIGHTEST = 2.0**-20
 _HEAVIEST = 2.0**10
 
@@ -28,12 +28,12 @@ _HEAVIEST = 2.0**10
 def sparse_vectors(
     vocabulary: int = 30_522, *, max_terms: int = 30, min_terms: int = 0
 ) -> SearchStrategy[SparseVector]:
-    """Sparse vectors, empty ones among them.
+    """Sparse vectors, including empty ones.
 
     Args:
-        vocabulary: indices lie in [0, vocabulary).
-        max_terms: most terms of a vector.
-        min_terms: fewest terms of a vector.
+        vocabulary: indices are in [0, vocabulary).
+        max_terms: maximum number of terms of a vector.
+        min_terms: minimum number of terms of a vector.
     """
     st = _strategies()
     pairs = st.dictionaries(
@@ -49,12 +49,12 @@ def sparse_vectors(
 def sparse_batches(
     vocabulary: int = 30_522, *, max_rows: int = 8, max_terms: int = 15
 ) -> SearchStrategy[SparseBatch]:
-    """Batches of sparse vectors, without rows and with empty rows among them.
+    """Batches of sparse vectors, including batches without rows and with empty rows.
 
     Args:
-        vocabulary: indices lie in [0, vocabulary).
-        max_rows: most rows of a batch.
-        max_terms: most terms of a row.
+        vocabulary: indices are in [0, vocabulary).
+        max_rows: maximum number of rows of a batch.
+        max_terms: maximum number of terms of a row.
     """
     rows = _strategies().lists(sparse_vectors(vocabulary, max_terms=max_terms), max_size=max_rows)
     made: SearchStrategy[SparseBatch] = rows.map(SparseBatch.from_vectors)
@@ -62,7 +62,7 @@ def sparse_batches(
 
 
 def weights() -> SearchStrategy[float]:
-    """Weights that float32 holds exactly; few distinct ones, so that ties happen."""
+    """Weights that float32 represents exactly; few distinct ones, so that ties occur."""
     st = _strategies()
     common = st.sampled_from([0.25, 0.5, 1.0, 1.5, float(np.float32(0.1)), float(np.float32(0.7))])
     made: SearchStrategy[float] = st.one_of(common, st.floats(_LIGHTEST, _HEAVIEST, width=32))
@@ -70,7 +70,7 @@ def weights() -> SearchStrategy[float]:
 
 
 def tokens() -> SearchStrategy[str]:
-    """Tokens as vocabularies have them, and as they might: dots, escapes, white space, nothing."""
+    """Realistic and awkward tokens: dots, escapes, white space, the empty string."""
     st = _strategies()
     awkward = ["", ".", "..", "%", "%2E", "%25", "%empty", "empty", " ", "\t", "\u00a0", "\u2028"]
     pieces = st.sampled_from(["a", "##a", ".", "%", "2E", "C2A0", " ", "\x00", "é", "文", "😀"])

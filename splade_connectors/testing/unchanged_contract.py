@@ -1,4 +1,4 @@
-"""What every store must do that keeps a hash of its documents: leave alone what has not changed."""
+"""The tests of a store that keeps a hash of its documents: unchanged documents are skipped."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MIRROR = WriteOptions(skip_unchanged=True)
 
 
 class CountingEncoder(HashEncoder):
-    """Keeps the texts that it encoded.
+    """Records the texts that it encodes.
 
     Attributes:
-        texts: of all documents.
+        texts: all document texts.
     """
 
     def __init__(self) -> None:
@@ -39,20 +39,21 @@ class CountingEncoder(HashEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """As always, and remembered."""
+        """Encode documents, and record their texts."""
         self.texts += texts
         return super().encode_documents(texts, stats=stats, on_progress=on_progress)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """Queries are not counted."""
+        """Encode queries, which are not recorded."""
         return super().encode_documents(texts)
 
 
 class UnchangedContract(StoreContract):
-    """What every store must do that tells unchanged documents; `StoreContract` included.
+    """The tests of a store that recognizes unchanged documents; includes `StoreContract`.
 
     Attributes:
-        most_unchanged_requests: that a run over unchanged documents in one portion sends.
+        most_unchanged_requests: maximum number of requests of a run over unchanged documents in
+            one portion.
     """
 
     most_unchanged_requests: int = 8
@@ -63,7 +64,7 @@ class UnchangedContract(StoreContract):
 
     @pytest.fixture
     def mirror(self, counting: CountingEncoder) -> Iterator[Store]:
-        """A store that was filled by a run that skips unchanged documents."""
+        """A store filled by a run that skips unchanged documents."""
         with self.make_store(counting) as store:
             report = store.index(self.documents(), skip_unchanged=True)
             assert (report.written, report.unchanged) == (len(TEXTS), 0)
@@ -159,13 +160,13 @@ class UnchangedContract(StoreContract):
         assert mirror.index([brought], skip_unchanged=True).unchanged == 1
         report = mirror.index([replace(brought, vector=another)], skip_unchanged=True)
         assert (report.written, report.encoded) == (1, 0)
-        # Its text says nothing of such a vector: without one, it is encoded.
+        # A vector given with a document is not tied to its text: without one, the text is encoded.
         report = mirror.index([replace(brought, vector=None)], skip_unchanged=True)
         assert (report.written, report.encoded) == (1, 1)
         assert mirror.search("tides")[0].id == "brought"
 
     def test_what_was_not_skipped_before_is_written_once(self, filled: Store) -> None:
-        """The first of many nights: an index that was filled without asking for it."""
+        """The first run that skips unchanged documents, on an index filled without."""
         first = filled.index(self.documents(), skip_unchanged=True)
         assert first.written + first.unchanged == len(TEXTS)
         second = filled.index(self.documents(), skip_unchanged=True)
@@ -177,7 +178,7 @@ class UnchangedContract(StoreContract):
         assert mirror.index(self.documents(), skip_unchanged=True).unchanged == len(TEXTS)
         assert "_splade" not in str(mirror.get(list(TEXTS)))
 
-    def test_a_payload_that_is_no_json_is_rejected_all_the_same(self, mirror: Store) -> None:
+    def test_a_payload_that_is_not_json_is_rejected_anyway(self, mirror: Store) -> None:
         bad = Document(id="bread", text=str(TEXTS["bread"]), payload={"n": object()})
         for _ in range(2):
             report = mirror.index([bad], skip_unchanged=True)

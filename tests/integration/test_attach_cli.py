@@ -244,7 +244,10 @@ def test_lengths_of_the_index_go_on(run: Run, collection: Collection) -> None:
 
 def test_an_older_server_gets_a_copy_and_an_alias(run: Run, older: Collection) -> None:
     command = ("attach", older.target, "--text", "title")
-    assert "1.18 and later can): upgrade, or --copy-to NEW copies it" in sentence(run(*command))
+    assert (
+        "1.18 and later can): upgrade, or copy it with all its points: --copy-to NEW"
+        in sentence(run(*command))
+    )
     copied = (*command, "--copy-to", "articles-2")
     planned = run(*copied, "--switch-alias", "live", "--dry-run")
     assert planned.code == 0
@@ -340,10 +343,10 @@ def test_a_key_that_may_only_read_is_found_before_anything_is_encoded(
         with pytest.warns(UserWarning, match="insecure connection"):
             planned = run(*command, "--dry-run")
         assert planned.code == 2
-        assert "blocker: this key may not write" in planned.out
+        assert "blocker: this key has no write access" in planned.out
         with pytest.warns(UserWarning, match="insecure connection"):
             said = sentence(run(*command))
-        assert "this key may not write" in said
+        assert "this key has no write access" in said
         assert "403" in said
 
 

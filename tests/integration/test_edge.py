@@ -122,7 +122,7 @@ def test_a_shard_that_another_process_has_open_is_named(path: Path) -> None:
                 assert f"edge:{path} is open in another process, or in another store" in str(
                     caught.value
                 )
-                assert "run a Qdrant server for several at once" in str(caught.value)
+                assert "run a Qdrant server to share it" in str(caught.value)
             assert child.finish() == 0
             # The other one has gone: the same store works, and finds what was written.
             assert [hit.id for hit in store.search("water")] == ["theirs"]
@@ -157,7 +157,7 @@ def test_a_folder_that_is_no_shard_is_refused_and_untouched(
         (path / name).write_text(text)
     before = contents(path)
     with opened(path) as store:
-        refusal = r"exists and is not a Qdrant shard \(it has no edge_config.json\)"
+        refusal = r"exists but is not a Qdrant shard \(it has no edge_config.json\)"
         with pytest.raises(SchemaConflict, match=refusal):
             store.index(documents())
         with pytest.raises(SchemaConflict, match=refusal):
@@ -214,7 +214,7 @@ def test_an_empty_dense_vector_rejects_no_other_document(path: Path) -> None:
         rows = [Document(id=1, text="a", dense=[1.0, 2.0]), Document(id=2, text="b", dense=[1.0])]
         report = store.index(rows)
         assert report.written == 1
-        assert "1 dimensions, the collection's has 2" in report.rejected[0].reason
+        assert "1 dimensions, but the collection's has 2" in report.rejected[0].reason
 
 
 def test_a_file_in_the_way_is_refused_and_untouched(path: Path) -> None:
@@ -263,7 +263,7 @@ def test_the_name_of_a_dense_vector_is_refused(path: Path) -> None:
             with pytest.raises(SchemaConflict) as caught:
                 verb()
             assert "has a dense vector named 'splade'; choose another name" in str(caught.value)
-            assert "?vector=NAME (sparse ones there: other)" in str(caught.value)
+            assert "?vector=NAME (its sparse vectors: other)" in str(caught.value)
     assert vector_names(path) == before == ({"splade"}, {"other"})
 
 
@@ -495,7 +495,7 @@ def test_a_full_disk_is_named_and_what_was_acknowledged_is_kept(small_disk: Path
         with pytest.raises(StorageFull) as caught:
             store.index(large, options=options)
         assert f"the disk of edge:{path} is full" in str(caught.value)
-        assert "What was acknowledged is kept; make room and run the same command" in str(
+        assert "Acknowledged documents are safe; free some space and run the same command" in str(
             caught.value
         )
         (note,) = caught.value.__notes__
@@ -518,7 +518,7 @@ def test_a_full_disk_is_named_and_what_was_acknowledged_is_kept(small_disk: Path
 def test_a_disk_without_room_gets_no_shard(small_disk: Path) -> None:
     (small_disk / "filler").write_bytes(b"\0" * (180 * 2**20))
     with opened(small_disk / "shard") as store:
-        with pytest.raises(StorageFull, match="MB are left, and the embedded engine needs 64 MB"):
+        with pytest.raises(StorageFull, match="MB are free, but the embedded engine needs 64 MB"):
             store.index(documents())
         assert not store.inspect().capabilities.exists
         (small_disk / "filler").unlink()
@@ -598,7 +598,7 @@ def test_dense_vectors_are_stored_beside_the_sparse_one(path: Path) -> None:
         assert bad.written == 1
         reasons = {item.id: item.reason for item in bad.rejected}
         assert reasons == {
-            "size": "the dense vector 'title' has 1 dimensions, the collection's has 2",
+            "size": "the dense vector 'title' has 1 dimensions, but the collection's has 2",
             "name": "the collection has no dense vector 'other'; it has 'body', 'title'",
             "none": "the collection has no dense vector without a name; it has 'body', 'title'",
         }
@@ -625,7 +625,7 @@ def test_dense_vectors_are_stored_beside_the_sparse_one(path: Path) -> None:
             {"n": [{"m": 2**2000}]},
             "the payload's field 'n.m' is an integer with more than 1024 bits",
         ),
-        ({"_splade_id": 1}, "the payload has the key '_splade_id', which is used here"),
+        ({"_splade_id": 1}, "the payload key '_splade_id' is reserved by splade-connectors"),
     ],
 )
 def test_payload_that_would_be_changed_or_lost_is_reported(

@@ -80,7 +80,7 @@ def test_what_is_not_of_a_shard_is_never_removed(path: Path, names: list[str]) -
     _put(path, names)
     before = everything(path)
     with opened(path) as store:
-        refusal = r"holds '.*' beside a shard that was never finished; nothing was changed there"
+        refusal = r"holds '.*' beside an unfinished shard; nothing was changed there"
         with pytest.raises(SchemaConflict, match=refusal):
             store.index(documents())
         with pytest.raises(SchemaConflict, match=refusal):
@@ -97,7 +97,7 @@ def test_links_are_neither_followed_nor_removed(path: Path, tmp_path: Path, name
     (path / name).parent.mkdir(exist_ok=True)
     (path / name).symlink_to(theirs, target_is_directory=True)
     before = everything(tmp_path)
-    with opened(path) as store, pytest.raises(SchemaConflict, match="beside a shard that was"):
+    with opened(path) as store, pytest.raises(SchemaConflict, match="beside an unfinished shard"):
         store.index(documents())
     assert everything(tmp_path) == before
 
@@ -261,7 +261,7 @@ def test_a_relative_path_is_that_of_the_folder_where_it_was_opened(
 def test_two_stores_of_one_process_do_not_share_a_shard(path: Path) -> None:
     with opened(path) as store, opened(path) as other:
         store.index(documents())
-        with pytest.raises(StoreLocked, match="in another store of this one"):
+        with pytest.raises(StoreLocked, match="in another store of this process"):
             other.index(documents("e"))
         store.close()
         assert other.index(documents("e")).written == 50

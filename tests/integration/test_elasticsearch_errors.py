@@ -465,16 +465,16 @@ def test_a_user_without_a_password() -> None:
 
 @pytest.mark.parametrize("key", ["a-key-of-ours\n", "a-key\x7f-of-ours", "a-key-of-ours-\u20ac"])
 def test_api_keys_that_no_header_can_hold(key: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"the API key has characters that") as caught:
+    with pytest.raises(ConfigurationError, match=r"the API key contains characters that") as caught:
         connect("elasticsearch://localhost/articles", options=ConnectOptions(api_key=key))
     assert "of-ours" not in str(caught.value)
 
 
 def test_certificates_that_cannot_be_used(tmp_path: Path) -> None:
     options = ConnectOptions(ca_certs=str(tmp_path / "missing.pem"))
-    with pytest.raises(ConfigurationError, match=r"is for TLS: write elasticsearch\+https://"):
+    with pytest.raises(ConfigurationError, match=r"needs TLS: write elasticsearch\+https://"):
         connect("elasticsearch://localhost/articles", options=options)
-    with pytest.raises(ConfigurationError, match=r"there is no file .*missing\.pem"):
+    with pytest.raises(ConfigurationError, match=r"the file .*missing\.pem does not exist"):
         connect("elasticsearch+https://localhost/articles", options=options)
 
 

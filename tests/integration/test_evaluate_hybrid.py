@@ -437,8 +437,14 @@ def test_a_plain_search_knows_no_legs(run: Run, folder: Path) -> None:
         (["--dense-model", "MODEL", "--fusion", "rrf:weights=1:1:1"], "3 weights for 2 legs"),
         (["--dense-model", "MODEL", "--fusion", "rrf:k=0"], "k of Rrf must be greater than 0"),
         (["--dense-model", "MODEL", "--candidates", "5"], "raise candidates to at least 10"),
-        (["--dense-model", "no-such-package"], r"neither a folder .* named by their folder"),
-        (["--dense-model", "numpy"], "neither a folder .* nor an installed package that holds one"),
+        (
+            ["--dense-model", "no-such-package"],
+            r"neither a sentence-transformers folder .* pass its folder",
+        ),
+        (
+            ["--dense-model", "numpy"],
+            "neither a .* folder nor an installed package that contains one",
+        ),
         (["--dense-model", "SAMPLE"], "holds no sentence-transformers model"),
     ],
 )

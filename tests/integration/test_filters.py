@@ -236,7 +236,7 @@ def test_a_condition_on_the_command_line(run: Run, tmp_path: Path) -> None:
     assert [hit["id"] for hit in run(*line, json.dumps(own)).json] == ["1"]
     refused = run(*line, '{"any_of": {"path": "lang", "values": "en"}}')
     assert refused.code == 2
-    assert "'any_of' has a list of values, not 'en'" in refused.err
+    assert "'any_of' takes a list of values, not 'en'" in refused.err
 
 
 @pytest.mark.parametrize("name", ON_SERVERS)

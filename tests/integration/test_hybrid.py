@@ -163,7 +163,7 @@ def test_what_is_refused(place: Place, vector: list[float]) -> None:
         search("dough", dense=[1.0, 2.0, 3.0])
     with pytest.raises(ConfigurationError, match="NaN"):
         search("dough", dense=[float("nan")] * DIMENSIONS)
-    with pytest.raises(ConfigurationError, match=r"all zeros, and .* compares directions"):
+    with pytest.raises(ConfigurationError, match=r"all zeros, but .* compares directions"):
         search("dough", dense=[0.0] * DIMENSIONS)
     with pytest.raises(ConfigurationError, match=r"legs must not be empty"):
         search("dough", legs=[])
@@ -196,7 +196,7 @@ def test_a_text_leg_on_qdrant_is_a_sparse_vector_with_idf(
     path = tmp_path / "shard"
     with connect(f"edge:{path}", encoder=encoder) as store:
         store.index(collection.documents)
-        with pytest.raises(ConfigurationError, match=r"bm25 makes one; .* IDF .*: none"):
+        with pytest.raises(ConfigurationError, match=r"bm25 creates one; .* IDF .*: none"):
             store.search("dough", legs=[SparseLeg(), TextLeg(fields=("bm25",))])
     _add_bm25(path, collection)
     with hybrid_places.edge(path, encoder) as place:

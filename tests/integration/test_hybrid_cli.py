@@ -251,7 +251,7 @@ def kept(target: str) -> Any:
         (["--fusion", "sum:weights=0:0"], r"at least one weight must be greater than 0"),
         (
             ["--fusion", "rrf:weights=1"],
-            r"1 weights for 2 legs: give one for each, or none; the legs are sparse, dense, in",
+            r"1 weights for 2 legs: give one per leg, or none; the legs are sparse, dense, in",
         ),
         (["--fusion", "dbsf:weights=1:1:1"], r"3 weights for 2 legs"),
         (["--fusion", "sum:scale=1:2:3"], r"3 scales for 2 legs.*the legs are sparse, dense"),
@@ -259,7 +259,7 @@ def kept(target: str) -> Any:
         (["--fusion", "rrf:k=-5"], r"k of Rrf must be greater than 0, not -5\.0"),
         (["--fusion", "rrf:k=nan"], r"k of Rrf must be greater than 0, not nan"),
         (["--fusion", "rrf:k=60:30"], r"k=60:30 is not one number"),
-        (["--fusion", "rrf:k=many"], r"k=many is not made of numbers; for example k=60"),
+        (["--fusion", "rrf:k=many"], r"k=many does not consist of numbers; for example k=60"),
         (["--fusion", "rrf:weights=1;2"], r"weights=1;2 .* for example weights=2:1"),
         (["--fusion", "sum:scale=0:1"], r"a scale must be greater than 0, not 0\.0"),
         (["--fusion", "sum:normalize=l2"], r"normalize must be 'minmax' or 'theoretical-minmax'"),
@@ -267,10 +267,10 @@ def kept(target: str) -> Any:
         (["--fusion", ""], r"the fusion must be one of rrf, sum, dbsf, not ''"),
         (
             ["--candidates", "15", "--offset", "10"],
-            r"limit \+ offset is 20, the window of the sparse leg is 15: .* at least 20 "
+            r"limit \+ offset is 20, but the sparse leg has a window of 15: .* at least 20 "
             r"\(--candidates\)",
         ),
-        (["--limit", "201"], r"limit \+ offset is 201, the window .* is 200: .*\(--candidates\)"),
+        (["--limit", "201"], r"limit \+ offset is 201, but .* a window of 200: .*\(--candidates\)"),
         (["--path", "fastest"], r"--path must be auto, server or client, not 'fastest'"),
         (
             ["--path", "server", "--fusion", "sum:normalize=minmax"],
@@ -278,12 +278,12 @@ def kept(target: str) -> Any:
         ),
         (["--dense-field", "nope"], r"has no dense vector 'nope'; it has '' \(un.*--dense-field"),
         (["--dense-model", "short"], r"the query has 7 dimensions, .* has 16"),
-        (["--dense-model", "broken"], r"holds NaN or infinity \(nan\): .* that model is broken"),
+        (["--dense-model", "broken"], r"contains NaN or infinity \(nan\): .* that model is broken"),
         (
             ["--text-field", "title"],
-            r"'title' of \S+ has no text index; .* attach \S+ --text-index title makes one",
+            r"'title' of \S+ has no text index; .* attach \S+ --text-index title creates one",
         ),
-        (["--filter", ELASTIC_ODD], r"a Qdrant filter has must, .* not 'term'; for example"),
+        (["--filter", ELASTIC_ODD], r"a Qdrant filter takes must, .* not 'term'; for example"),
         (["--filter", '{"must": [{"term": {"part": 1}}]}'], r"not a Qdrant condition: {'term'"),
         (["--filter", "{"], r"--filter must be JSON, such as "),
     ],
@@ -310,7 +310,7 @@ def test_a_mistake_in_a_search_is_a_sentence(
         (["--dense-vectors", "short"], r"the query has 7 dimensions, .* has 16"),
         (["--dense-vectors", "broken"], r"1 of 82 vectors hold NaN or infinity, .* that of 'q\w+'"),
         (["--dense-vectors", "right", "--dense-field", "nope"], r"no dense vector 'nope'"),
-        (["--text-field", "nope"], r"attach \S+ --text-index nope makes one"),
+        (["--text-field", "nope"], r"attach \S+ --text-index nope creates one"),
         (["--dense-vectors", "right", "--beir", "nowhere"], r"cannot read nowhere/queries\.jsonl"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
@@ -677,7 +677,7 @@ def test_a_dry_run_says_which_path_and_why(
     assert plan["approximate"] == ["dense"]
     assert all(f"# not taken: {reason}" in found for reason in plan["not_taken"])
     asked = shown(run(*line, "--path", "client")).comments
-    assert any("the client was asked for" in comment for comment in asked)
+    assert any("fusion by the client was requested" in comment for comment in asked)
 
 
 @pytest.mark.servers
@@ -729,7 +729,7 @@ def test_windows_and_terms_on_the_line_win(run: Run, tuned: Place, dense: list[o
     mine = ["--candidates", 50, "--max-query-terms", 7]
     assert run(*line, *mine).json == run(*line, *spec, *mine).json
     found = refusal(run(*line, "--limit", 31))
-    assert "the window of the sparse leg is 30" in found
+    assert "the sparse leg has a window of 30" in found
     assert "fusion from the index's tuning" in found
     assert run(*line, "--limit", 31, "--candidates", 31).code == 0
 
@@ -908,7 +908,7 @@ def test_what_cannot_be_saved_is_refused_before_the_work(
     (tmp_path / "shard" / "splade_connectors.json").unlink()  # as another tool would leave it
     line = ["tune", target, "--beir", SAMPLE, "--dense-vectors", vectors["right"], "--save"]
     found = refusal(run(*line, "--output", "out.json"))
-    assert "has no manifest, and a tuning is kept in it; write it to a file instead" in found
+    assert "has no manifest to store a tuning in; write it to a file instead" in found
     assert "tune --output FILE" in found
     assert not Path("out.json").exists()
 

@@ -260,7 +260,7 @@ def test_targets_that_are_refused(target: str, message: str) -> None:
     [
         (ConnectOptions(api_key=SECRET), "OpenSearch has no API keys"),
         (ConnectOptions(manifest_file="x"), "OpenSearch keeps the manifest in the mapping"),
-        (ConnectOptions(ca_certs="x"), r"for TLS: write opensearch\+https"),
+        (ConnectOptions(ca_certs="x"), r"needs TLS: write opensearch\+https"),
     ],
 )
 def test_options_that_are_refused(options: ConnectOptions, message: str) -> None:

@@ -260,7 +260,7 @@ def test_the_server_path_is_refused_where_it_would_mean_something_else(
     ("vector", "message"),
     [
         ([1.0] * 3, "has 3 dimensions, 'dense' of .* has 8"),
-        ([float("nan")] * DIMENSIONS, "empty or holds NaN"),
+        ([float("nan")] * DIMENSIONS, "empty or contains NaN"),
     ],
 )
 def test_dense_vectors_that_are_refused(index: Index, vector: list[float], message: str) -> None:

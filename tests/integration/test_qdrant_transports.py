@@ -145,9 +145,7 @@ async def test_filters(somewhere: Place, encoder: SparseEncoder) -> None:
         assert_same_ranking(pairs(found), scores, 12)
         single = {"must": {"key": "tags", "match": {"any": ["cat"]}}}
         assert ids(await store.search(QUERIES[0], filter=single)) == [7]
-        with pytest.raises(
-            ConfigurationError, match=r"this is not a Qdrant filter: \{'must': \[\{'k"
-        ):
+        with pytest.raises(ConfigurationError, match=r"not a Qdrant filter: \{'must': \[\{'k"):
             await store.search("water", filter={"must": [{"kee": "lang"}]})
 
 
@@ -238,7 +236,7 @@ async def test_a_dense_vector_without_a_name(somewhere: Place) -> None:
         assert report.written == 1
         assert report.rejected[0].id == "c"
         assert report.rejected[0].reason == (
-            "the dense vector without a name has 3 dimensions, the collection's has 2"
+            "the dense vector without a name has 3 dimensions, but the collection's has 2"
         )
         found = somewhere.owner.query_points(somewhere.name, query=[3.0, 4.0], limit=1).points[0]
         assert found.score == pytest.approx(1.0)
@@ -336,7 +334,7 @@ async def test_a_dense_vector_of_this_name_is_a_conflict(somewhere: Place) -> No
         sparse_vectors_config={"other": models.SparseVectorParams()},
     )
     async with somewhere.opened(encoder=HashEncoder()) as store:
-        message = r"has a dense vector named 'splade'; .* \?vector=NAME \(sparse ones there: other"
+        message = r"has a dense vector named 'splade'; .* \?vector=NAME \(its sparse vectors: other"
         with pytest.raises(SchemaConflict, match=message):
             await store.index(DOCUMENTS[:1])
 
@@ -399,7 +397,7 @@ async def test_before_1_16_the_manifest_needs_a_file(way: str, tmp_path: Path) -
     file = tmp_path / "manifest.json"
     with place(way, version="1.15.5") as here:
         async with here.opened(encoder=HashEncoder()) as store:
-            message = r"Qdrant 1\.15\.5 cannot keep a manifest .*: --manifest FILE"
+            message = r"Qdrant 1\.15\.5 cannot store a manifest .*: --manifest FILE"
             with pytest.raises(NotSupported, match=message):
                 await store.index(DOCUMENTS[:3])
             assert not here.owner.collection_exists(here.name)
@@ -540,7 +538,9 @@ async def test_retry_after_is_honoured(way: str) -> None:
         short = RetryOptions(attempts=1)
         async with here.opened(encoder=HashEncoder(), retry=short) as store:
             here.front.fail_next(1, 429, {"Retry-After": "7"}, message="Rate limiting exceeded")
-            with pytest.raises(Unavailable, match="asks to slow down: Rate limiting exceeded") as e:
+            with pytest.raises(
+                Unavailable, match="asks the client to slow down: Rate limiting exceeded"
+            ) as e:
                 await store.search("bread")
             assert e.value.retry_after_s == 7.0
 
@@ -555,7 +555,7 @@ async def test_a_proxy_may_ask_to_wait_in_other_ways(way: str) -> None:
             assert caught.value.retry_after_s == 3.0
             date = "Wed, 21 Oct 2026 07:28:00 GMT"
             here.front.fail_next(1, 429, {"Retry-After": date})
-            with pytest.raises(Unavailable, match=r"asks to slow down$") as caught:
+            with pytest.raises(Unavailable, match=r"asks the client to slow down$") as caught:
                 await store.count()
             assert caught.value.retry_after_s is None
 
@@ -565,7 +565,9 @@ async def test_a_full_disk(way: str) -> None:
     with place(way) as here:
         async with here.opened(encoder=HashEncoder()) as store:
             here.front.fail_next(1, 507, path="points?", message="Disk usage is at 95%")
-            with pytest.raises(StorageFull, match=r"no room left \(507\): Disk usage is at 95%\."):
+            with pytest.raises(
+                StorageFull, match=r"is out of disk space \(507\): Disk usage is at 95%\."
+            ):
                 await store.index(DOCUMENTS)
 
 
@@ -656,9 +658,9 @@ async def test_something_else_listens(way: str, handler: type[BaseHTTPRequestHan
         message = await failure(target, way, ConfigurationError)
     rest = scheme == "qdrant"
     shown = " (404)" if rest and handler is NotFoundPage else ""
-    more = "; if all are right, update qdrant-client" if rest and handler is OtherDatabase else ""
+    more = "; if they are right, update qdrant-client" if rest and handler is OtherDatabase else ""
     assert message == (
-        f"what answers at {target} does not answer as Qdrant does{shown}{NO_QDRANT}{more}"
+        f"the server at {target} does not answer like Qdrant{shown}{NO_QDRANT}{more}"
     )
 
 
@@ -684,7 +686,7 @@ async def test_rest_on_the_grpc_port(way: str) -> None:
     with QdrantGrpcFront() as front:
         target = f"qdrant://{front.host}/articles"
         message = await failure(target, way, ConfigurationError)
-    assert message == f"what answers at {target} does not answer as Qdrant does{NO_QDRANT}"
+    assert message == f"the server at {target} does not answer like Qdrant{NO_QDRANT}"
 
 
 @pytest.mark.parametrize("way", ["grpc-sync", "grpc-async"])
@@ -692,4 +694,4 @@ async def test_grpc_on_the_rest_port(way: str) -> None:
     with QdrantRestFront() as front:
         target = f"qdrant+grpc://{front.host}/articles"
         message = await failure(target, way, ConfigurationError)
-    assert message == f"what answers at {target} does not answer as Qdrant does{NO_QDRANT}"
+    assert message == f"the server at {target} does not answer like Qdrant{NO_QDRANT}"

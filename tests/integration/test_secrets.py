@@ -366,7 +366,7 @@ async def test_options_that_are_wrong(given: Given, asynchronous: bool) -> None:
 def test_keys_that_no_header_can_hold(scheme: str, option: str, bad: str) -> None:
     options = ConnectOptions(**{option: f"{TOKEN}{bad}{TOKEN}"})  # type: ignore[arg-type]
     with pytest.raises(
-        SpladeConnectorsError, match=r"has characters that no (key|token)"
+        SpladeConnectorsError, match=r"contains characters that no (key|token)"
     ) as caught:
         connect(f"{scheme}://localhost/articles", encoder=HashEncoder(), options=options)
     hunt = Hunt()

@@ -270,7 +270,9 @@ def test_what_is_refused(place: Place) -> None:
         search(first, legs=place.legs())
     with pytest.raises(ConfigurationError, match="a text or a SparseVector, not list"):
         search([1.0], legs=[SparseLeg()])  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="of a sparse leg is a SparseVector, not dict"):
+    with pytest.raises(
+        ConfigurationError, match="of a sparse leg must be a SparseVector, not dict"
+    ):
         SparseLeg(vector={1: 2.0})  # type: ignore[arg-type]
     if place.has_dense:
         with pytest.raises(ConfigurationError, match=r"the dense leg needs its text: .*vector=\["):

@@ -83,7 +83,7 @@ def test_it_reads_up_to_512_tokens(encoder: SparseEncoder) -> None:
     assert volcano not in encoder.encode_documents([text])[0].indices
     with pytest.raises(
         ModelError,
-        match=r"max_length=513 is more than the 512 tokens that splade-tiny has positions for; "
+        match=r"max_length=513 exceeds the 512 token positions of splade-tiny; "
         r"long_text='passages' encodes longer texts",
     ):
         load_encoder(options=EncodeOptions(max_length=513))
@@ -108,7 +108,7 @@ def test_an_overlap_as_long_as_a_window_is_refused() -> None:
         (
             {"model": "https://somewhere.example/model"},
             ConfigurationError,
-            "an encoder behind a URL is not part of this version; pass a folder or a hub id",
+            "this version has no encoder behind a URL; pass a folder or a Hugging Face id",
         ),
         (
             {"activation": "log1p_log1p"},
@@ -116,9 +116,13 @@ def test_an_overlap_as_long_as_a_window_is_refused() -> None:
             "the graph of splade-tiny has the activation 'log1p' built in; load the folder with "
             "the model's weights for 'log1p_log1p'",
         ),
-        ({"model": "no-such-folder"}, ModelError, "there is no model 'no-such-folder': pass an"),
-        ({"model": "./no/folder"}, ModelError, "there is no model './no/folder': pass an"),
-        ({"model": Path("no/folder")}, ModelError, "there is no model 'no/folder': pass an"),
+        (
+            {"model": "no-such-folder"},
+            ModelError,
+            "the model 'no-such-folder' does not exist: pass an",
+        ),
+        ({"model": "./no/folder"}, ModelError, "the model './no/folder' does not exist: pass an"),
+        ({"model": Path("no/folder")}, ModelError, "the model 'no/folder' does not exist: pass an"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(
@@ -137,7 +141,7 @@ def copied(tmp_path: Path) -> Path:
 def test_a_truncated_graph(copied: Path) -> None:
     graph = copied / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:100_000])
-    with pytest.raises(ModelError, match=r"copied/model.onnx cannot be read, it may be trunc"):
+    with pytest.raises(ModelError, match=r"copied/model.onnx cannot be read and may be trunc"):
         load_encoder(copied)
 
 
@@ -151,7 +155,7 @@ def test_a_truncated_graph(copied: Path) -> None:
         (
             "splade_connectors.json",
             "{}",
-            "copied/splade_connectors.json is not a record of an export",
+            "copied/splade_connectors.json is not an export record",
         ),
         ("splade_connectors.json", "[]", "copied/splade_connectors.json holds list, not a JSON"),
     ],

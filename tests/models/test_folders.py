@@ -272,9 +272,7 @@ def test_the_length_can_be_chosen_up_to_the_models_positions(tmp_path: Path, eng
         encoder = load_encoder(folder, engine=engine, options=options)
         assert encoder.spec.max_length == length
         encoded(encoder)
-    with pytest.raises(
-        ModelError, match=r"max_length=97 is more than the 96 tokens that tiny has positions for"
-    ):
+    with pytest.raises(ModelError, match=r"max_length=97 exceeds the 96 token positions of tiny"):
         load_encoder(folder, engine=engine, options=EncodeOptions(max_length=97))
 
 
@@ -396,8 +394,8 @@ def pickled_weights(folder: Path) -> None:
         (without_head, "theirs is BertModel, not a masked-language model (…ForMaskedLM)"),
         (dense_layout, "theirs is a sentence-transformers model of Transformer + Pooling, not a"),
         (router_without_routes, "theirs has no router_config.json"),
-        (summing, "theirs pools by 'sum'; only the maximum over tokens is known"),
-        (unknown_activation, "theirs has the activation 'gelu'; known are relu, log1p_relu"),
+        (summing, "theirs pools by 'sum'; only 'max', the maximum over tokens, is supported"),
+        (unknown_activation, "theirs has the activation 'gelu'; supported are relu, log1p_relu"),
         (without_tokenizer, "theirs has no tokenizer.json; save it there with AutoTokenizer"),
         (broken_tokenizer, "theirs/tokenizer.json cannot be read: EOF while parsing"),
         (broken_config, "theirs/config.json is not valid JSON: Expecting value"),
@@ -444,7 +442,7 @@ def test_a_hub_model_without_network_is_one_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     begun = time.monotonic()
     with pytest.raises(
-        ModelError, match=r"^nobody/no-model could not be fetched from the Hugging Face hub \("
+        ModelError, match=r"^nobody/no-model could not be downloaded from the Hugging Face hub \("
     ) as caught:
         load_encoder("nobody/no-model")
     assert "\n" not in str(caught.value)
@@ -459,7 +457,7 @@ def test_an_error_of_the_hub_without_words_is_told_all_the_same(
         raise TimeoutError
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fail)
-    with pytest.raises(ModelError, match=r"nobody/no-model could not be fetched .*TimeoutError"):
+    with pytest.raises(ModelError, match=r"nobody/no-model could not be downloaded .*TimeoutError"):
         load_encoder("nobody/no-model")
 
 
@@ -494,7 +492,9 @@ def test_a_device_that_is_not_there(bert: Path, device: str) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_cuda_without_cuda(bert: Path) -> None:
-    with pytest.raises(ConfigurationError, match="'cuda' asked for, but torch sees no CUDA device"):
+    with pytest.raises(
+        ConfigurationError, match="device='cuda' needs a CUDA device, but torch sees none"
+    ):
         load_encoder(bert, engine="torch", device="cuda")
 
 

@@ -99,13 +99,19 @@ def test_a_padded_head_is_run(folder: Path) -> None:
         ({"output": "logits", "width": 2, "declared": 2}, "has 2 numbers per token in its output"),
         ({"width": len(TERMS) - 1}, f"has {len(TERMS) - 1} numbers per token in its output"),
         ({"width": len(TERMS) + 128}, f"has {len(TERMS) + 128} numbers per token"),
-        ({"shape": (1, "tokens")}, "takes 'input_ids' of the fixed shape [1, 'tokens'] only"),
-        ({"shape": ("batch", 128)}, "takes 'input_ids' of the fixed shape ['batch', 128] only"),
-        ({"shape": (1, 128)}, "of the fixed shape [1, 128] only; export it with dynamic axes"),
-        ({"inputs": ("input_ids",)}, "has the inputs input_ids; it needs input_ids and one of"),
-        ({"inputs": ("ids", "mask")}, "has an input 'ids' of INT64; known are attention_mask, in"),
+        ({"shape": (1, "tokens")}, "takes 'input_ids' only in the fixed shape [1, 'tokens']"),
+        ({"shape": ("batch", 128)}, "takes 'input_ids' only in the fixed shape ['batch', 128]"),
+        ({"shape": (1, 128)}, "only in the fixed shape [1, 128]; export it with dynamic axes"),
+        ({"inputs": ("input_ids",)}, "has the inputs input_ids; it needs input_ids and either"),
+        (
+            {"inputs": ("ids", "mask")},
+            "has an input 'ids' of INT64; supported are attention_mask, in",
+        ),
         ({"inputs": ("input_ids", "position_ids")}, "has an input 'position_ids' of INT64; known"),
-        ({"inputs": ("input_ids", "attention_mask"), "integers": "FLOAT"}, "of FLOAT; known are"),
+        (
+            {"inputs": ("input_ids", "attention_mask"), "integers": "FLOAT"},
+            "of FLOAT; supported are",
+        ),
         ({"rows": 40}, "fails on a batch of 2 texts of 12 tokens"),
     ],
     ids=str,
@@ -129,7 +135,7 @@ def test_the_safetensors_are_used_where_the_graph_beside_them_is_a_bare_encoder(
     beside = Path(shutil.copytree(plain, tmp_path / "beside"))
     save_graph(beside / "onnx" / "model.onnx", output="last_hidden_state", width=0)
     assert_same(encoded(load_encoder(beside)), encoded(load_encoder(plain)), tolerance=1e-5)
-    assert "the safetensors beside it are used" in caplog.text
+    assert "using the safetensors beside it" in caplog.text
     assert read_spec(beside).revision != read_spec(plain).revision
 
 
@@ -222,10 +228,10 @@ def backslashes(folder: Path) -> None:
         (through_a_linked_folder, OUTSIDE),
         (up_and_down, OUTSIDE),
         (backslashes, OUTSIDE),
-        (lambda folder: (folder / "model.onnx.data").unlink(), "which is not beside it"),
+        (lambda folder: (folder / "model.onnx.data").unlink(), "which does not exist"),
         (
             lambda folder: (folder / "model.onnx.data").write_bytes(b"short"),
-            "ends before the weights of 'table' do",
+            "ends within the weights of 'table'",
         ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -251,7 +257,7 @@ def test_an_exported_folder_has_its_data_inside_as_well(folder: Path, tmp_path: 
     save_graph(folder / "model.onnx", seed=4)
     convert(read_folder(folder), source.spec, tmp_path / "other")
     shutil.copy(tmp_path / "other" / "model.onnx", exported)
-    with pytest.raises(ModelError, match=r"model.onnx is not the one that splade_connectors.json"):
+    with pytest.raises(ModelError, match=r"model.onnx does not match splade_connectors.json"):
         load_encoder(exported)
 
 
@@ -339,7 +345,7 @@ def test_a_token_beyond_the_head_is_found_at_load(folder: Path) -> None:
     write(folder / "tokenizer.json", tokenizer)
     with pytest.raises(
         ModelError,
-        match=rf"has '\[NEW\]' as token {len(TERMS)}, and theirs a head of {len(TERMS)} ",
+        match=rf"has '\[NEW\]' as token {len(TERMS)}, but the head of theirs has {len(TERMS)} ",
     ):
         load_encoder(folder, options=EncodeOptions(max_length=16))
     add(folder / "config.json", vocab_size=len(TERMS) + 8)

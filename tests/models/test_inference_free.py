@@ -256,11 +256,11 @@ def test_an_exported_folder_has_both_sides(folder: Path, tmp_path: Path) -> None
     assert alone.spec.revision == encoder.spec.revision
     with (tmp_path / "exported" / "idf.json").open("a") as file:
         file.write("\n")
-    with pytest.raises(ModelError, match=r"idf.json is not the one that .* describes"):
+    with pytest.raises(ModelError, match=r"idf.json does not match .* beside it"):
         load_encoder(tmp_path / "exported")
 
 
 def test_two_models_are_not_exported_as_one(folder: Path, tmp_path: Path) -> None:
     made = saved(sides.two_encoders_peer(folder, folder), tmp_path / "saved")
-    with pytest.raises(ConfigurationError, match=r"saved has a model for queries beside that for"):
+    with pytest.raises(ConfigurationError, match=r"saved has separate models for queries and"):
         export_model(made, tmp_path / "exported")

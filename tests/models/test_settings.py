@@ -180,12 +180,12 @@ def test_who_saved_a_folder_where_is_not_in_the_revision(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (layout(pooling={"pooling_strategy": "sum"}), "theirs pools by 'sum'; only the maximum"),
+        (layout(pooling={"pooling_strategy": "sum"}), "theirs pools by 'sum'; only 'max'"),
         (layout(pooling={"activation_function": "gelu"}), "theirs has the activation 'gelu'"),
         (layout(pooling={"top_k": 3}), "1_SpladePooling/config.json has top_k 3, which is not"),
         (
             layout("Transformer", module={"transformer_task": "feature-extraction"}),
-            "theirs runs its model for transformer_task 'feature-extraction', not for 'fill-mask'",
+            "theirs has transformer_task 'feature-extraction', not 'fill-mask'",
         ),
         (
             layout("Transformer", module={"query_expansion": {"strategy": "fixed", "length": 8}}),
@@ -213,13 +213,13 @@ def test_who_saved_a_folder_where_is_not_in_the_revision(folder: Path) -> None:
         ),
         (
             layout("Transformer", module={"modality_config": {"message": {"method": "forward"}}}),
-            "has modality_config {'message': {'method': 'forward'}}, not that of a model of texts",
+            "has modality_config {'message': {'method': 'forward'}}, not that of a text-only model",
         ),
         (
             layout("Transformer", module={"module_output_name": "scores"}),
             "has module_output_name 'scores', not 'token_embeddings'",
         ),
-        (layout(whole={"similarity_fn_name": "cosine"}), "similarity_fn_name 'cosine'; scores of"),
+        (layout(whole={"similarity_fn_name": "cosine"}), "similarity_fn_name 'cosine', but stores"),
         (layout(whole={"model_type": "SentenceTransformer"}), "model_type 'SentenceTransformer'"),
         (
             layout(whole=prompts(web="w: ") | {"default_prompt_name": "web"}),
@@ -233,13 +233,13 @@ def test_who_saved_a_folder_where_is_not_in_the_revision(folder: Path) -> None:
         ),
         (
             layout(tokenizer={"tokenizer_class": "RobertaTokenizer"}),
-            "tokenizer_class RobertaTokenizer does not fit the model in tokenizer.json",
+            "tokenizer_class RobertaTokenizer does not match the model in tokenizer.json",
         ),
         (
             layout(tokenizer={"tokenizer_class": "AlbertTokenizer"}),
             "the tokenizer class 'AlbertTokenizer' of ",
         ),
-        (layout(tokenizer={"cls_token": "[NEW]"}), "has cls_token '[NEW]', which tokenizer.json"),
+        (layout(tokenizer={"cls_token": "[NEW]"}), "has cls_token '[NEW]', which is not in"),
         (layout(config={"quantization_config": {"bits": 4}}), "has a quantization_config, which"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -260,11 +260,11 @@ def test_what_is_not_done_is_refused_by_its_name(folder: Path, make: Make, sente
         ({"post_processor": None}, ""),
         (
             {"model": tokenizer_json()["model"] | {"max_input_chars_per_word": 9}},
-            "tokenizer_class BertTokenizer does not fit the max_input_chars_per_word",
+            "tokenizer_class BertTokenizer does not match the max_input_chars_per_word",
         ),
         (
             {"model": tokenizer_json()["model"] | {"continuing_subword_prefix": "@@"}},
-            "tokenizer_class BertTokenizer does not fit the continuing_subword_prefix",
+            "tokenizer_class BertTokenizer does not match the continuing_subword_prefix",
         ),
     ],
     ids=str,
@@ -291,9 +291,9 @@ def test_what_transformers_reads_otherwise_is_refused(
 
     monkeypatch.setattr(tokenizer_settings, "_set_up", lambda *_: True)
     add(folder / "tokenizer_config.json", do_lower_case=False)
-    with pytest.raises(ModelError, match=r"disagree: of 'How do Vaccines work\?' transformers"):
+    with pytest.raises(ModelError, match=r"disagree: for 'How do Vaccines work\?' transformers"):
         load_encoder(folder, engine="torch", device="cpu")
-    with pytest.raises(ModelError, match=r"disagree: of 'How do Vaccines work\?' transformers"):
+    with pytest.raises(ModelError, match=r"disagree: for 'How do Vaccines work\?' transformers"):
         load_encoder(folder)
 
 
@@ -319,7 +319,7 @@ def test_half_precision_is_said(folder: Path, caplog: pytest.LogCaptureFixture) 
     model.save_pretrained(folder)
     with caplog.at_level(logging.WARNING):
         encoder = load_encoder(folder, engine="torch", device="cpu")
-    assert "has the dtype bfloat16 and is computed in float32" in caplog.text
+    assert "has the dtype bfloat16 but runs in float32" in caplog.text
     assert np.abs(vectors(encoder)[0] - plain[0]).max() < 0.2
     peer = sentence_transformers.SparseEncoder(
         str(folder), device="cpu", model_kwargs={"dtype": "float32"}

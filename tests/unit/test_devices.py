@@ -57,7 +57,9 @@ def test_the_environment_decides_without_measuring(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("SPLADE_PRECISION", "bf16")
     assert on_gpu(_made({"bf16": None}), _made({})).spec.precision == "bf16"
     monkeypatch.setenv("SPLADE_PRECISION", "int8")
-    with pytest.raises(ConfigurationError, match="int8, which runs on the CPU: unset it, or omit"):
+    with pytest.raises(
+        ConfigurationError, match="int8, which runs only on the CPU: unset it, or omit"
+    ):
         on_gpu(_made({}), _made({}))
 
 
@@ -68,7 +70,7 @@ def test_it_follows_an_index(caplog: pytest.LogCaptureFixture) -> None:
     assert encoder.in_precision("fp16") is encoder
     assert encoder.in_precision("fp32").spec.precision == "fp32"
     assert encoder.in_precision("int8") is on_cpu
-    assert "the index holds int8 vectors, so that the model runs on the CPU" in caplog.text
+    assert "the index holds int8 vectors, so the model runs on the CPU" in caplog.text
 
 
 def test_names_of_devices() -> None:

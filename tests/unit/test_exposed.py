@@ -106,6 +106,6 @@ def test_an_api_key_through_a_plain_proxy_is_warned_of(
     ours = [str(entry.message) for entry in found if "proxy" in str(entry.message)]
     assert len(ours) == warned
     for message in ours:
-        assert "goes to the proxy proxy:3128 as plain text: write qdrant+https://, or" in message
+        assert "is sent to the proxy proxy:3128 as plain text: write qdrant+https://, or" in message
         assert "s3cret" not in message
         assert "pr0xy" not in message

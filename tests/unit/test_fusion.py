@@ -124,7 +124,7 @@ def test_fusion_does_not_depend_on_the_order_of_legs(left: list[float], right: l
     [
         (lambda: Rrf(k=0), "k of Rrf must be greater than 0, not 0"),
         (lambda: Rrf(k=math.nan), "k of Rrf"),
-        (lambda: Rrf(weights=(1, -1)), "not negative"),
+        (lambda: Rrf(weights=(1, -1)), "finite and >= 0"),
         (lambda: Rrf(weights=(1, math.nan)), "finite"),
         (lambda: WeightedSum(weights=(0, 0)), "at least one weight"),
         (lambda: WeightedSum(scale=(1, 0)), "a scale must be greater than 0"),
@@ -134,10 +134,13 @@ def test_fusion_does_not_depend_on_the_order_of_legs(left: list[float], right: l
         (lambda: fuse(WeightedSum(scale=(1,)), [SPARSE, DENSE]), "1 scales for 2 legs"),
         (lambda: fuse(Rrf(), []), "at least one leg"),
         (lambda: parse_fusion("borda"), "one of rrf, sum, dbsf, not 'borda'"),
-        (lambda: parse_fusion("rrf:j=3"), "rrf has the settings k, weights, not 'j=3'"),
-        (lambda: parse_fusion("rrf:k=many"), "not made of numbers"),
+        (lambda: parse_fusion("rrf:j=3"), "rrf takes the settings k, weights, not 'j=3'"),
+        (lambda: parse_fusion("rrf:k=many"), "does not consist of numbers"),
         (lambda: SparseLeg(candidates=0), "candidates must be at least 1"),
-        (lambda: check_page([SparseLeg(candidates=20)], 15, 10), "window of the sparse leg is 20"),
+        (
+            lambda: check_page([SparseLeg(candidates=20)], 15, 10),
+            "the sparse leg has a window of 20",
+        ),
         (lambda: resolve_legs([SparseLeg()], [1.0]), "either dense"),
         (lambda: resolve_legs([], None), "legs must not be empty"),
         (lambda: resolve_legs(["sparse"], None), "not str"),  # type: ignore[list-item]

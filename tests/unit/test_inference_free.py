@@ -98,7 +98,9 @@ def test_a_query_is_its_tokens_with_their_weights(
 @pytest.mark.parametrize("layout", ["opensearch", "router"])
 def test_documents_are_refused_in_a_sentence(layout: str, request: pytest.FixtureRequest) -> None:
     encoder = load_encoder(request.getfixturevalue(layout), queries_only=True)
-    sentence = "is for queries only: load_encoder(…) without queries_only=True encodes documents"
+    sentence = (
+        "is for queries only: to encode documents, call load_encoder(…) without queries_only=True"
+    )
     with pytest.raises(ConfigurationError, match=re.escape(sentence)):
         encoder.encode_documents(["bread"])
     with pytest.raises(ConfigurationError, match=re.escape(sentence)):
@@ -155,13 +157,13 @@ def test_weights_in_other_precisions(router: Path, kind: str) -> None:
     ("idf", "sentence"),
     [
         (IDF | {"quark": 1.0, "##ark": 2}, r"another vocabulary: 2 of its 5 .* example 'quark'"),
-        (IDF | {"oven": "3"}, r"has 'oven' with the weight '3', which is not a number"),
-        (IDF | {"oven": True}, r"has 'oven' with the weight True, which is not a number"),
-        (IDF | {"oven": float("nan")}, r"has 'oven' with the weight nan, which is not a number"),
-        (IDF | {"oven": -2.5}, r"1 weights that stores do not take, for example -2.5 for 'oven'"),
-        (IDF | {"oven": 10**400}, r"has 'oven' with the weight .*, which is not a number"),
-        (IDF | {"oven": 1e39}, r"1 weights that stores do not take, for example inf for 'oven'"),
-        ({}, r"has no weight above 0: no query would find anything"),
+        (IDF | {"oven": "3"}, r"has the weight '3' for 'oven', which is not a number"),
+        (IDF | {"oven": True}, r"has the weight True for 'oven', which is not a number"),
+        (IDF | {"oven": float("nan")}, r"has the weight nan for 'oven', which is not a number"),
+        (IDF | {"oven": -2.5}, r"1 invalid weights, for example -2.5 for 'oven'"),
+        (IDF | {"oven": 10**400}, r"has the weight .* for 'oven', which is not a number"),
+        (IDF | {"oven": 1e39}, r"1 invalid weights, for example inf for 'oven'"),
+        ({}, r"has no weight above 0, so no query would find anything"),
         ([1], r"holds list, not a JSON object"),
     ],
     ids=str,
@@ -178,10 +180,10 @@ def test_weights_of_another_vocabulary_and_no_weights(
 @pytest.mark.parametrize(
     ("weights", "sentence"),
     [
-        (np.ones(9, np.float32), rf"another vocabulary: it has 9 weights, and .* {len(TERMS)} te"),
-        (np.full(len(TERMS), np.nan, np.float32), rf"has {len(TERMS)} weights that stores do not"),
-        (np.full(len(TERMS), 1e300), rf"has {len(TERMS)} weights that stores do not take, for e"),
-        (np.ones((2, 9), np.float32), r"have no row 'weight' of one number a term"),
+        (np.ones(9, np.float32), rf"another vocabulary: it has 9 weights, but .* {len(TERMS)} te"),
+        (np.full(len(TERMS), np.nan, np.float32), rf"has {len(TERMS)} invalid weights"),
+        (np.full(len(TERMS), 1e300), rf"has {len(TERMS)} invalid weights, for e"),
+        (np.ones((2, 9), np.float32), r"have no tensor 'weight' of shape \(terms,\)"),
     ],
     ids=lambda value: str(getattr(value, "shape", value)),
 )
@@ -196,7 +198,7 @@ def test_a_module_without_weights(router: Path) -> None:
     with pytest.raises(ModelError, match=r"q has no model.safetensors"):
         load_encoder(router, queries_only=True)
     write(router / "q" / "config.json", {"path": "somebody/some-model/idf.json"})
-    with pytest.raises(ModelError, match=r"weights in 'somebody/.*idf.json', which is not there"):
+    with pytest.raises(ModelError, match=r"weights in 'somebody/.*idf.json', which does not exist"):
         load_encoder(router, queries_only=True)
     write(router / "q" / "config.json", {"frozen": True, "scale": 3})
     with pytest.raises(ModelError, match=r"config.json has scale 3, which is not supported"):

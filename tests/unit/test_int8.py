@@ -196,8 +196,8 @@ def test_kernels_of_another_version_are_warned_of_and_not_used(
     kernels._imported.cache_clear()
     try:
         assert isinstance(load_encoder(), OnnxEncoder)
-        assert "int8 needs splade_kernels 0.1, and 9.3.0 is installed" in caplog.text
-        with pytest.raises(MissingDependency, match=r"needs splade_kernels 0\.1, and 9\.3\.0 is"):
+        assert "int8 needs splade_kernels 0.1, but 9.3.0 is installed" in caplog.text
+        with pytest.raises(MissingDependency, match=r"needs splade_kernels 0\.1, but 9\.3\.0 is"):
             load_encoder(engine="int8")
     finally:
         kernels._imported.cache_clear()
@@ -231,7 +231,7 @@ def test_an_encoder_follows_the_precision_of_an_index_unless_one_was_asked_for()
         ),
         (
             {"engine": "int8", "device": "cuda"},
-            "engine='int8' runs on the CPU, not on 'cuda': omit one of the two",
+            "engine='int8' runs only on the CPU, not on 'cuda': omit one of the two",
         ),
         (
             {"engine": "onnx", "device": "mps"},
@@ -239,7 +239,7 @@ def test_an_encoder_follows_the_precision_of_an_index_unless_one_was_asked_for()
         ),
         (
             {"engine": "onnx", "device": "cuda"},
-            "the installed onnxruntime runs on CPUs only: pip uninstall onnxruntime, then "
+            "the installed onnxruntime runs only on CPUs: pip uninstall onnxruntime, then "
             "pip install onnxruntime-gpu",
         ),
         (
@@ -273,7 +273,7 @@ def test_damaged_weights_are_one_sentence(copied: Path) -> None:
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(ModelError, match=r"not the file that precision\.json beside it describes"):
+    with pytest.raises(ModelError, match=r"does not match precision\.json beside it"):
         load_encoder(copied, engine="int8")
     weights.unlink()
     with pytest.raises(ModelError, match=r"has no model\.splade"):
@@ -288,7 +288,7 @@ def test_weights_that_only_the_kernels_can_judge_are_one_sentence(copied: Path) 
     record = json.loads((copied / PRECISION_FILE).read_text())
     record["weights"] = file_hash(weights)
     (copied / PRECISION_FILE).write_text(json.dumps(record))
-    with pytest.raises(ModelError, match="cannot be loaded, they may be damaged or of another"):
+    with pytest.raises(ModelError, match="cannot be loaded; they may be damaged, or from another"):
         load_encoder(copied, engine="int8")
 
 
@@ -334,7 +334,7 @@ def test_an_int8_export_without_the_kernels_says_what_to_install(
 
 
 def test_an_export_goes_nowhere_where_something_is(copied: Path) -> None:
-    with pytest.raises(ConfigurationError, match="is there already"):
+    with pytest.raises(ConfigurationError, match="already exists"):
         export_model(None, copied)
     with pytest.raises(ConfigurationError, match="precision must be"):
         export_model(None, copied / "new", precision="int4")  # type: ignore[arg-type]
@@ -357,7 +357,7 @@ def test_a_loss_beyond_the_bound_is_fp32_unless_forced(
         export_model(None, tmp_path / "refused", precision="int8")
     assert str(caught.value) == (
         "splade-tiny loses 0.0200 in int8 (1 - the smallest cosine to fp32 over the calibration "
-        "texts), more than the bound of 0.005; force=True (--force) exports it all the same"
+        "texts), more than the bound of 0.005; force=True (--force) exports it anyway"
     )
     assert list(tmp_path.glob("refused*")) == []
     assert export_model(None, tmp_path / "auto").precision == "fp32"

@@ -91,9 +91,12 @@ def test_terms_are_read_without_the_marks_of_vocabularies(
     ("normalizer", "said"),
     [
         (None, "case is kept; accents are kept; composed and decomposed letters may differ"),
-        (normalizers.NFC(), "accents are kept; composed and decomposed letters are one"),
-        (normalizers.NFKC(), "are one, and full-width letters and ligatures are plain ones"),
-        (normalizers.BertNormalizer(), "lower case; accents are removed; composed and decomposed"),
+        (normalizers.NFC(), "accents are kept; composed and decomposed letters are equal"),
+        (normalizers.NFKC(), "are equal, and full-width letters and ligatures equal plain ones"),
+        (
+            normalizers.BertNormalizer(),
+            "text is lowercased; accents are removed; composed and decomposed",
+        ),
         (normalizers.BertNormalizer(lowercase=False), "case is kept; accents are kept; composed "),
         (normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()]), "case is kept; "),
     ],

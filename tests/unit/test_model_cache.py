@@ -125,7 +125,9 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(ModelError, match=r"cannot be made \(.*\); set XDG_CACHE_HOME to a folder"):
+    with pytest.raises(
+        ModelError, match=r"cannot be created \(.*\); set XDG_CACHE_HOME to a folder"
+    ):
         cache.entry(NAME)
 
 
@@ -136,7 +138,9 @@ def test_a_cache_that_cannot_be_written_is_one_sentence_before_the_work(
     root.rmdir()
     root.write_text("")  # root may write into every folder
     with (
-        pytest.raises(ModelError, match=r"cannot be made \(.*\); set XDG_CACHE_HOME to a folder"),
+        pytest.raises(
+            ModelError, match=r"cannot be created \(.*\); set XDG_CACHE_HOME to a folder"
+        ),
         cache.whole_or_not_at_all(entry),
     ):
         pytest.fail("the work has begun")

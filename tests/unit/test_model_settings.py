@@ -143,7 +143,7 @@ def test_modules_of_another_shape(folder: Path, value: Any) -> None:
 def test_other_modules_are_named(folder: Path, kinds: list[str]) -> None:
     modules = [{"path": "", "type": f"{PACKAGE}.{kind}"} for kind in kinds]
     write(folder / "modules.json", modules)
-    with pytest.raises(ModelError, match=r"not a SPLADE model|has a Router behind"):
+    with pytest.raises(ModelError, match=r"not a SPLADE model|has a Router after"):
         read_folder(folder)
 
 
@@ -159,9 +159,9 @@ def test_a_router_of_another_shape(folder: Path, section: str, value: Any) -> No
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"structure": {"text": ["a"]}}, r"has the routes text; a route 'document' and a route 'q"),
-        ({"structure": {}}, r"has the routes none; a route 'document'"),
-        ({"structure": {"document": ["b"]}}, r"router_config.json has no type of the module 'b'"),
+        ({"structure": {"text": ["a"]}}, r"has the routes text; it needs a route 'document' and a"),
+        ({"structure": {}}, r"has the routes none; it needs a route 'document'"),
+        ({"structure": {"document": ["b"]}}, r"router_config.json has no type for the module 'b'"),
         ({"structure": {"document": 3}}, r"has document 3, not a list of strings"),
         ({"parameters": {"route_mappings": {"x": "y"}}}, r"has route_mappings .*not supported"),
         ({"types": {"../a": "x.Y"}, "structure": {"document": ["../a"]}}, r"'../a', which is out"),

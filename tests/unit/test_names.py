@@ -48,27 +48,27 @@ FIELD_NAMES = [
     ("a*", "is refused"),
     ("a,b", "is refused"),
     ("a\tb", "control characters"),
-    ("ä" * 128, "more than 255 bytes"),
+    ("ä" * 128, "longer than 255 bytes"),
 ]
 COLLECTION_NAMES = [
     ("", "the collection name '' is refused: it is empty"),
-    (".", "it would be another folder"),
-    ("..", "it would be another folder"),
+    (".", "it would refer to another folder"),
+    ("..", "it would refer to another folder"),
     *((f"a{bad}b", "is not allowed in it") for bad in '<>:"/\\|?*#%'),
     ("../aliases", "'/' is not allowed"),
     ("a%2Fb", "'%' is not allowed"),
-    ("a\nb", "it has a control character"),
-    ("a\x00", "it has a control character"),
-    ("a\x1f", "it has a control character"),
-    ("a\u2028b", "it has a control character"),
-    ("ä" * 128, "more than 255 bytes"),
+    ("a\nb", "it contains an unprintable character"),
+    ("a\x00", "it contains an unprintable character"),
+    ("a\x1f", "it contains an unprintable character"),
+    ("a\u2028b", "it contains an unprintable character"),
+    ("ä" * 128, "longer than 255 bytes"),
 ]
 VECTOR_NAMES = [
     ("", "the vector name '' is refused: it is empty"),
-    ("..", "it would be another folder"),
+    ("..", "it would refer to another folder"),
     *((f"a{bad}b", "is not allowed in it") for bad in "/\\?#%"),
-    ("a\nb", "it has a control character"),
-    ("a" * 241, "more than 240 bytes"),
+    ("a\nb", "it contains an unprintable character"),
+    ("a" * 241, "longer than 240 bytes"),
 ]
 
 

@@ -162,9 +162,11 @@ def test_a_made_folder_is_read_and_fits_the_models_index(
     with_weights = MemoryStore(queries, collection=documents)
     best = store.search("why does dough rise")[0]
     assert with_weights.search("why does dough rise")[0].id == best.id
-    with pytest.raises(ConfigurationError, match=r"made holds weights for queries only: documents"):
+    with pytest.raises(
+        ConfigurationError, match=r"made holds weights for queries only: to encode documents"
+    ):
         queries.encode_documents(["bread"])
-    with pytest.raises(ConfigurationError, match=r"whose index these queries fit"):
+    with pytest.raises(ConfigurationError, match=r"these queries fit its index"):
         with_weights.index([Document(id="1", text="bread")])
 
 
@@ -222,7 +224,7 @@ def test_weights_for_what_has_weights_are_refused(encoder: SparseEncoder, tmp_pa
     make_query_weights(None, encoder, TEXTS[:3], tmp_path / "made")
     with pytest.raises(ConfigurationError, match=r"made has a query side of its own: weights are"):
         make_query_weights(tmp_path / "made", encoder, TEXTS, tmp_path / "more")
-    with pytest.raises(ConfigurationError, match=r"made is there already: name a folder that is"):
+    with pytest.raises(ConfigurationError, match=r"made already exists: name a new folder"):
         make_query_weights(None, encoder, TEXTS, tmp_path / "made")
     with pytest.raises(ConfigurationError, match=r"the collection has no texts"):
         make_query_weights(None, encoder, ["", " "], tmp_path / "more")
@@ -233,5 +235,5 @@ def test_weights_that_were_edited_are_refused(encoder: SparseEncoder, tmp_path: 
     make_query_weights(None, encoder, TEXTS[:3], tmp_path / "made")
     weights = tmp_path / "made" / IDF_FILE
     weights.write_text(weights.read_text("utf-8").replace("0.", "1."), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"idf.json is not the one that .* describes: make the"):
+    with pytest.raises(ModelError, match=r"idf.json does not match .* beside it: make the"):
         load_encoder(tmp_path / "made")

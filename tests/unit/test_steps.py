@@ -327,7 +327,7 @@ def test_every_failed_try_is_logged(drive: Drive, caplog: pytest.LogCaptureFixtu
     script = Script([Unavailable("busy", retry_after_s=2.0), "fine"])
     drive(ask("a"), script, RetryOptions())
     assert [record.getMessage() for record in caplog.records] == [
-        "try 1 failed (busy); again in 2.0 s"
+        "attempt 1 failed (busy); retrying in 2.0 s"
     ]
 
 

@@ -114,7 +114,7 @@ def test_a_huge_text_takes_neither_time_nor_memory(
     assert max(map(len, passages)) <= LONGEST
     assert passages[1].tolist() == [2, TERMS.index("how"), 3]
     assert (stats.texts, stats.truncated) == (2, 1)
-    assert "1 texts have more than 100000 characters: the rest was not looked at" in caplog.text
+    assert "texts with more than 100000 characters: 1; the rest of each was ignored" in caplog.text
 
 
 def test_the_words_of_a_huge_text_are_those_at_its_beginning(tokens: TextTokens) -> None:

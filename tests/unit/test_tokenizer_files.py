@@ -75,26 +75,29 @@ FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": F
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"added_tokens": {"oven": 3}}, "added_tokens.json has 'oven' as token 3, tokenizer.json"),
-        ({"added_tokens": {"[NEW]": 999}}, "has '[NEW]' as token 999, tokenizer.json has it as No"),
+        (
+            {"added_tokens": {"oven": 3}},
+            "added_tokens.json has 'oven' as token 3, but tokenizer.json",
+        ),
+        ({"added_tokens": {"[NEW]": 999}}, "has '[NEW]' as token 999, but tokenizer.json as No"),
         (
             {"tokenizer_config": {"added_tokens_decoder": {"3": {"content": "oven"}}}},
-            "has 'oven' as token 3, tokenizer.json has it as",
+            "has 'oven' as token 3, but tokenizer.json as",
         ),
         (
             {"tokenizer_config": {"added_tokens_decoder": {"x": {"content": "oven"}}}},
-            "has 'oven' as token x, tokenizer.json has it as",
+            "has 'oven' as token x, but tokenizer.json as",
         ),
         (
             {"tokenizer_config": {"added_tokens_decoder": {str(OVEN["id"]): {"content": "oven"}}}},
-            "which tokenizer.json has among its added_tokens: BertTokenizer would forget it",
+            "which is in the added_tokens of tokenizer.json: BertTokenizer would drop it",
         ),
-        ({"tokenizer_config": {"mask_token": "[NEW]"}}, "has mask_token '[NEW]', which tokenizer"),
+        ({"tokenizer_config": {"mask_token": "[NEW]"}}, "has mask_token '[NEW]', which is not in"),
         ({"tokenizer_config": {"cls_token": 3}}, "has cls_token 3, not a token"),
         ({"tokenizer_config": {"additional_special_tokens": "oven"}}, "not a list of tokens"),
         ({"tokenizer_config": {"additional_special_tokens": [3]}}, "is 3, not a token"),
         ({"special_tokens_map": {"extra_special_tokens": ["[NEW]"]}}, "has extra_special_tokens"),
-        ({"tokenizer_config": {"unk_token": "[PAD]"}}, "does not fit the unk_token"),
+        ({"tokenizer_config": {"unk_token": "[PAD]"}}, "does not match the unk_token"),
         ({"tokenizer_config": {"auto_map": {"AutoTokenizer": ["a.B"]}}}, "with custom code"),
     ],
     ids=str,
@@ -110,7 +113,7 @@ def test_a_dropout_is_refused(tmp_path: Path) -> None:
     model = {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"], "dropout": 0.5}
     config = config_json(model_type="modernbert")
     folder = folder_of(tmp_path, tokenizer_json(model=model, added_tokens=[]), config=config)
-    with pytest.raises(ModelError, match="has a dropout: it cuts texts at random"):
+    with pytest.raises(ModelError, match="has a dropout: it splits texts at random"):
         read_tokenizer(folder)
 
 
@@ -156,5 +159,5 @@ def test_segment_ids_are_refused(tmp_path: Path) -> None:
     template = tokenizer_json()["post_processor"]
     template["single"][0]["SpecialToken"]["type_id"] = 2
     folder = folder_of(tmp_path, tokenizer_json(post_processor=template), tokenizer_config=AS_IT_IS)
-    with pytest.raises(ModelError, match="gives a text segment ids, which are not supported"):
+    with pytest.raises(ModelError, match="gives texts segment ids, which are not supported"):
         TextTokens(read_tokenizer(folder))

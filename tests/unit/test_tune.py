@@ -212,23 +212,23 @@ def test_entries_of_later_versions_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("raw", "sentence"),
     [
-        ({}, "this is not a tuning: it lacks 'fusion', 'legs'"),
-        (TUNING.to_json() | {"format": 2}, "the tuning has the format 2, .* pip install -U"),
-        (TUNING.to_json() | {"against": {"sparse": {}}}, "this is not a tuning"),
-        (TUNING.to_json() | {"against": 3}, "this is not a tuning"),
-        ([], "this is not a tuning|does not hold a JSON object"),
-        (TUNING.to_json() | {"legs": "sparse"}, "this is not a tuning: legs is 'sparse'"),
-        (TUNING.to_json() | {"legs": [1, 2]}, r"this is not a tuning: legs is \[1, 2\]"),
-        (TUNING.to_json() | {"candidates": "200"}, "this is not a tuning: candidates is '200'"),
-        (TUNING.to_json() | {"candidates": 1.5}, r"this is not a tuning: candidates is 1\.5"),
-        (TUNING.to_json() | {"candidates": 0}, "less than 1"),
+        ({}, "not a tuning: it lacks 'fusion', 'legs'"),
+        (TUNING.to_json() | {"format": 2}, "the tuning has format 2, .* pip install -U"),
+        (TUNING.to_json() | {"against": {"sparse": {}}}, "not a tuning"),
+        (TUNING.to_json() | {"against": 3}, "not a tuning"),
+        ([], "not a tuning|does not hold a JSON object"),
+        (TUNING.to_json() | {"legs": "sparse"}, "not a tuning: legs is 'sparse'"),
+        (TUNING.to_json() | {"legs": [1, 2]}, r"not a tuning: legs is \[1, 2\]"),
+        (TUNING.to_json() | {"candidates": "200"}, "not a tuning: candidates is '200'"),
+        (TUNING.to_json() | {"candidates": 1.5}, r"not a tuning: candidates is 1\.5"),
+        (TUNING.to_json() | {"candidates": 0}, "at least 1"),
         (
             TUNING.to_json() | {"max_query_terms": True},
-            "this is not a tuning: max_query_terms is True",
+            "not a tuning: max_query_terms is True",
         ),
-        (TUNING.to_json() | {"held_out": None}, "this is not a tuning: held_out is None"),
-        (TUNING.to_json() | {"fusion": 5}, "this is not a tuning: fusion is 5"),
-        (TUNING.to_json() | {"against": {"sparse": 5}}, "this is not a tuning: 'sparse' is 5"),
+        (TUNING.to_json() | {"held_out": None}, "not a tuning: held_out is None"),
+        (TUNING.to_json() | {"fusion": 5}, "not a tuning: fusion is 5"),
+        (TUNING.to_json() | {"against": {"sparse": 5}}, "not a tuning: 'sparse' is 5"),
         (TUNING.to_json() | {"fusion": "best"}, "must be one of rrf, sum, dbsf, not 'best'"),
         (TUNING.to_json() | {"fusion": "rrf:weights=1:2:3"}, "3 weights for 2 legs"),
     ],
@@ -252,7 +252,7 @@ def test_without_a_fusion_the_tuning_gives_what_was_left_open() -> None:
     assert [leg.candidates for leg in found.legs] == [50, 50]
     assert found.max_query_terms == 16
     assert found.note == f"fusion from the index's tuning: {tuning.fusion}, window 50, " + (
-        "16 query terms at most"
+        "at most 16 query terms"
     )
 
 

@@ -57,7 +57,7 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
 def test_a_file_that_was_cut_off_is_one_sentence(tmp_path: Path, keep: int) -> None:
     path = write(tmp_path / "model.safetensors", {"w": np.ones((4, 4), np.float32)})
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ModelError, match="cannot be read, they may be damaged"):
+    with pytest.raises(ModelError, match="cannot be read and may be damaged"):
         read_weights(tmp_path)
 
 

@@ -149,14 +149,14 @@ def client_plan(
     """
     reasons = tuple(f"{name}: {refusal}" for name, refusal in refusals.items())
     if path == "client":
-        reasons = ("a request fused by the server: the client was asked for",)
+        reasons = ("a request fused by the server: fusion by the client was requested",)
     if path == "server":
         raise NotSupported(
             f"this server cannot fuse this in one request: {'; '.join(reasons)}. {ELSE_THE_CLIENT}"
         )
     if any(leg.candidates is None for leg in query.legs):
         name, refusal = list(refusals.items())[-1]
-        why = refusal or "the client was asked for"
+        why = refusal or "fusion by the client was requested"
         raise NotSupported(f"a leg without a window needs {name}, which cannot be taken: {why}")
     return Plan(
         path="_msearch, fused by the client",

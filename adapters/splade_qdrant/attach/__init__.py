@@ -1,1 +1,1 @@
-"""Attaching to a collection: what is read, written and copied."""
+"""Attach to a collection: reading, writing and copying."""

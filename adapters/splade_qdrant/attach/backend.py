@@ -1,4 +1,4 @@
-"""The part of the backend that attaches to a collection, on servers and in the embedded engine."""
+"""The part of the backend that attaches to collections, on servers and in the embedded engine."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class QdrantAttaching:
     """Attaches vectors to the points of a collection.
 
     Args:
-        address: which.
-        server: what is known of the server.
-        own: the backend that this is a part of.
+        address: of the sparse vector.
+        server: what is known about the server.
+        own: the backend that this object is a part of.
         at: makes the backend of another address on the same server.
     """
 
@@ -58,7 +58,7 @@ class QdrantAttaching:
         self._at = at
 
     def pinned(self, seen: Description) -> Steps[Backend]:
-        """Bound to the collection itself: an alias may be moved."""
+        """A backend bound to the collection itself: an alias may be moved."""
         if self._address.is_embedded:
             return self._own
         name = self._address.collection
@@ -71,13 +71,13 @@ class QdrantAttaching:
         return self._at(replace(self._address, collection=collection))
 
     def marks(self, seen: Description) -> bool:
-        """As the collection's metadata says."""
+        """Whether points are marked, according to the collection's metadata."""
         return is_marked(schema_of(seen, self._address).metadata, seen.vector)
 
     def stamps(
         self, seen: Description, ids: Sequence[DocumentId]
     ) -> Steps[dict[DocumentId, Stamp]]:
-        """By the payload key of the marker."""
+        """Read the stamps from the payload key of the marker."""
         return (yield from stamps(self._address, seen, ids))
 
     def dense_vectors(
@@ -87,7 +87,7 @@ class QdrantAttaching:
         return (yield from dense_vectors(self._address, ids))
 
     def names(self) -> Steps[list[str]]:
-        """Collections that may be seen."""
+        """The collections that this key may list."""
         try:
             return list((yield self._address.request("collections")))
         except (AccessDenied, RequestRejected):
@@ -100,7 +100,7 @@ class QdrantAttaching:
     def ensure(
         self, seen: Description, manifest: IndexManifest, *, write_manifest: bool, mark: bool
     ) -> Steps[Description]:
-        """The vector, the manifest, and whether points are marked."""
+        """Add the vector and the manifest, and record whether points are marked."""
         return (
             yield from ensure(
                 self._address,
@@ -119,27 +119,27 @@ class QdrantAttaching:
     def read_again(
         self, seen: Description, selection: Selection, found: Sequence[Found]
     ) -> Steps[list[Found]]:
-        """By id."""
+        """Read these points again, by id."""
         return (yield from read_again(self._address, seen, selection, found))
 
     def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
-        """By a random query among the points with the vector."""
+        """Draw from the points with the vector, by a random query."""
         return (yield from draw(self._address, seen, selection, size))
 
     def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
-        """All points, and those without the vector."""
+        """The number of points, and of those without the vector."""
         return (yield from counts(self._address, seen))
 
     def missing(self, seen: Description, selection: Selection) -> Steps[int]:
-        """Points without the vector."""
+        """The number of points without the vector."""
         return (yield from missing(self._address, seen))
 
     def attachment_size(self, item: Attachment) -> int:
-        """About how many bytes it takes."""
+        """Approximate size in bytes."""
         return _BYTES_PER_TERM * item.terms + 150
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
-        """Vectors and markers, then a look at the texts."""
+        """Write vectors and markers, then compare the texts."""
         return (yield from attach(self._address, seen, items))
 
     def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
@@ -147,7 +147,7 @@ class QdrantAttaching:
         return (yield from clear(self._address, seen, found))
 
     def withdrawal(self, seen: Description) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Vector and manifest; before 1.18 the empty vector stays."""
+        """Vector and manifest are removed; before 1.18 an empty vector stays."""
         schema, vector = schema_of(seen, self._address), seen.vector
         removes = [f"the manifest of {vector!r} in the collection's metadata"]
         if is_marked(schema.metadata, vector):
@@ -165,7 +165,7 @@ class QdrantAttaching:
         )
 
     def withdraw(self, seen: Description) -> Steps[None]:
-        """Metadata first: a vector without a manifest is found again, a manifest alone misleads."""
+        """Metadata first: a vector without a manifest can be found, a manifest alone misleads."""
         schema = schema_of(seen, self._address)
         if self._address.manifest_file is None and schema.metadata:
             yield from change_metadata(
@@ -178,11 +178,11 @@ class QdrantAttaching:
         yield from self._own.refresh()
 
     def renamed(self, vector_name: str) -> Backend:
-        """The same collection with exactly this sparse vector."""
+        """A backend of the same collection with exactly this sparse vector."""
         return self._at(replace(self._address, vector=vector_name, exactly=True))
 
     def switch(self, vector_name: str) -> Steps[None]:
-        """One change of the collection's metadata."""
+        """Switch by one change of the collection's metadata."""
         yield from change_metadata(
             self._address,
             self._server,
@@ -190,5 +190,5 @@ class QdrantAttaching:
         )
 
     def former(self, seen: Description) -> str | None:
-        """As the metadata says."""
+        """The former vector recorded in the metadata."""
         return former_of(schema_of(seen, self._address).metadata, self._address.vector)

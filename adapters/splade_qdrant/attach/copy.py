@@ -1,8 +1,8 @@
-"""A copy of a collection beside it, for servers that cannot add a vector to what exists.
+"""Copy a collection, for servers that cannot add a vector to an existing one.
 
-The copy gets the same settings, payload indexes and points, vectors and all. It is made page by
-page and compared page by page; what is there already and equal is left alone, so that a copy that
-was stopped goes on. The original is only read.
+The copy gets the same settings, payload indexes and points with all their vectors. It is written
+and compared page by page; points that are already equal are skipped, so that an interrupted copy
+continues. The original is only read.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from splade_qdrant.look import Server, collection_info, look, schema_of
 from splade_qdrant.names import check_collection_name
 from splade_qdrant.schema import Schema
 
-# Points of a page: with dense vectors of 1,536 numbers about 4 MB of JSON.
+# Points per page: with dense vectors of 1,536 dimensions about 4 MB of JSON.
 _PAGE = 100
 # How far a normalized vector may move when it is normalized again [local mode: 6e-8].
 _ROUNDING = 1e-6
-# Passes until two in a row find the same: the original may be written to meanwhile.
+# Maximum number of passes until the copy is equal: others may write to the original meanwhile.
 _MOST_PASSES = 10
 
 
@@ -37,7 +37,7 @@ class QdrantCopying:
 
     Args:
         address: of the original.
-        server: what is known of the server.
+        server: what is known about the server.
         at: makes the backend of another address on the same server.
     """
 
@@ -47,22 +47,24 @@ class QdrantCopying:
         self._at = at
 
     def copied_to(self, name: str) -> Backend:
-        """The backend of a collection beside this one, on the same server."""
+        """The backend of another collection on the same server."""
         if name == self._address.collection:
-            raise ConfigurationError(f"--copy-to names a new collection, not {name!r} itself")
+            raise ConfigurationError(
+                f"--copy-to takes the name of a new collection, not {name!r} itself"
+            )
         check_collection_name(name)
         location = f"{self._address.location.rpartition('/')[0]}/{name}"
         return self._at(replace(self._address, collection=name, location=location))
 
     def copy_to(self, other: Any, on_points: Callable[[int], None]) -> Steps[CopyReport]:
-        """Make or complete the copy.
+        """Create or complete the copy.
 
         Args:
-            other: of `copied_to`.
+            other: the backend returned by `copied_to`.
             on_points: called with the number of points of each page.
 
         Raises:
-            SchemaConflict: when the copy is there with other vectors.
+            SchemaConflict: if the copy exists with other vectors.
         """
         there: Address = other.address
         seen = yield from look(self._address, self._server)
@@ -72,15 +74,15 @@ class QdrantCopying:
         return (yield from copying.run())
 
     def switch_alias(self, alias: str, name: str) -> Steps[None]:
-        """From now on this alias names the collection; in one step.
+        """Point the alias at the collection, atomically.
 
         Raises:
-            ConfigurationError: when the name is a collection's.
+            ConfigurationError: if `alias` is the name of a collection.
         """
         check_collection_name(alias, "alias")
         if alias in (yield self._address.request("collections")):
             raise ConfigurationError(
-                f"{alias!r} is a collection, and an alias cannot take its name: let the "
+                f"{alias!r} is a collection, and an alias cannot have the same name: make the "
                 "application use an alias first"
             )
         exists = alias in (yield self._address.request("aliases"))
@@ -88,21 +90,21 @@ class QdrantCopying:
         yield self._address.request("switch_alias", change)
 
     def _create_copy(self, seen: Description, there: Address) -> Steps[None]:
-        """The collection with the same settings, and its payload indexes."""
+        """Create the collection with the same settings and payload indexes."""
         schema = schema_of(seen, self._address)
         info = (yield from collection_info(self._address)) or {}
         copied = yield from look(there, self._server)
         if copied.schema is None:
-            # What the first collection's vectors were made with is not true of the copy's.
+            # Without a manifest: the original's is not true of the copy's vectors.
             body = {"config": info["config"], "add_sparse_vector": seen.vector}
             yield there.request("create_like", body)
-            # Another process may have made it at the same moment, with other vectors.
+            # Another process may have created it at the same time, with other vectors.
             copied = yield from look(there, self._server)
         made = schema_of(copied, there)
         if made.dense != schema.dense or seen.vector not in made.sparse:
             raise SchemaConflict(
-                f"{there.location} exists and has other vectors than {self._address.location}: "
-                "choose a new name for the copy"
+                f"{there.location} exists but has other vectors than {self._address.location}: "
+                "choose another name for the copy"
             )
         indexed = ((yield from collection_info(there)) or {}).get("payload_schema") or {}
         for field, index in (info.get("payload_schema") or {}).items():
@@ -117,7 +119,7 @@ class _Copying:
     Attributes:
         here: the original.
         there: the copy.
-        vector: the sparse one that is to be attached: it is not copied.
+        vector: the sparse vector to be attached; it is not copied.
         schema: of the original.
         on_points: called with the number of points of each page.
     """
@@ -129,7 +131,7 @@ class _Copying:
     on_points: Callable[[int], None]
 
     def run(self) -> Steps[CopyReport]:
-        """Write what the copy lacks until two passes find the same."""
+        """Write what the copy lacks until a pass changes nothing and the checksums agree."""
         report = CopyReport(collection=self.there.collection)
         for _ in range(_MOST_PASSES):
             written, points, here = yield from self._write_lacking()
@@ -142,7 +144,7 @@ class _Copying:
         return report
 
     def _write_lacking(self) -> Steps[tuple[int, int, str]]:
-        """Write what the copy lacks; how many that were, how many there are, and their checksum."""
+        """Write what the copy lacks; return points written, points in all, and their checksum."""
         digest = hashlib.sha256()
         written = count = 0
         after: Any = None
@@ -163,9 +165,9 @@ class _Copying:
                 return written, count, digest.hexdigest()
 
     def _remove_rest(self) -> Steps[tuple[int, str]]:
-        """Remove from the copy what is no more in the original; how many, and the checksum.
+        """Remove from the copy what is gone from the original; return how many, and the checksum.
 
-        The checksum is that of the original where every point of the copy is the same.
+        The checksum equals the original's if every point of the copy is the same.
         """
         digest = hashlib.sha256()
         removed = 0
@@ -191,9 +193,9 @@ class _Copying:
         return answer["points"], answer["next"]
 
     def _is_copied(self, original: Mapping[str, Any], found: Mapping[str, Any] | None) -> bool:
-        """Whether the copy has this point, but for the rounding of cosine vectors.
+        """Whether the copy has this point, up to the rounding of cosine vectors.
 
-        They are normalized whenever they are written, which may move them in their last digits.
+        Every write normalizes them, which may change their last digits.
         """
         if found is None:
             return False
@@ -217,7 +219,7 @@ _WHOLE = {"with_payload": True, "with_vector": True}
 
 
 def _by_id(address: Address, points: Sequence[Mapping[str, Any]]) -> Steps[dict[str, Any]]:
-    """The points with the same ids, whole."""
+    """The points with the same ids, with payload and vectors."""
     if not points:
         return {}
     ids = [point["id"] for point in points]
@@ -234,7 +236,7 @@ def _as_written(point: Mapping[str, Any], sparse: str) -> dict[str, Any]:
 
 
 def _canonical(point: Mapping[str, Any], sparse: str) -> str:
-    """The point as text, without the vector that is to be attached: equal for equal points."""
+    """The point as text, without the vector to be attached: equal for equal points."""
     return json.dumps(_as_written(point, sparse), sort_keys=True, separators=(",", ":"))
 
 
@@ -248,7 +250,7 @@ def _is_close(left: Any, right: Any) -> bool:
 
 
 def _others(vector: Any, sparse: str) -> Any:
-    """The vectors of a point without ours; the unnamed one is a list, or stands under ""."""
+    """The other vectors of a point; the unnamed one is a list, or has the key ""."""
     if not isinstance(vector, Mapping):
         return {} if vector is None else vector
     rest = {name: value for name, value in vector.items() if name != sparse}

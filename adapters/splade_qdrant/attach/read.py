@@ -1,4 +1,4 @@
-"""What attaching reads of a collection: points and their counts."""
+"""Read points, and count them, for attaching."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read(address: Address, seen: Description, selection: Selection, cursor: Any)
 def read_again(
     address: Address, seen: Description, selection: Selection, found: Sequence[Found]
 ) -> Steps[list[Found]]:
-    """These points by id, as they are now."""
+    """Read these points again by id, as they are now."""
     body = {"ids": [item.handle for item in found], **_parts(selection, seen.vector)}
     answer = yield address.request("retrieve", body)
     return [found_of(record, seen.vector) for record in answer]
@@ -60,7 +60,7 @@ def read_again(
 def stamps(
     address: Address, seen: Description, ids: Sequence[DocumentId]
 ) -> Steps[dict[DocumentId, Stamp]]:
-    """What these points are marked with, where they still have their vector."""
+    """The stamps of these points; an empty one for a point that has lost its vector."""
     points = {str(point_id(id)): id for id in ids}
     body = {
         "ids": [point_id(id) for id in ids],
@@ -90,7 +90,7 @@ def dense_vectors(
 def _without_vector(
     address: Address, seen: Description, ids: Sequence[DocumentId]
 ) -> Steps[list[DocumentId]]:
-    """Those whose vector others have removed; the mark in the payload says nothing then."""
+    """The ids whose vector someone else removed: their marker means nothing."""
     if not ids:
         return []
     points = {str(point_id(id)): id for id in ids}
@@ -117,7 +117,7 @@ def _without_vector(
 def draw(
     address: Address, seen: Description, selection: Selection, size: int
 ) -> Steps[list[Found]]:
-    """By a random query among the points with the vector."""
+    """Draw from the points with the vector, by a random query."""
     schema = schema_of(seen, address)
     if seen.vector not in schema.sparse:
         return []
@@ -131,7 +131,7 @@ def draw(
 
 
 def counts(address: Address, seen: Description) -> Steps[Counts]:
-    """All points, and those without the vector: all of them where the collection has none."""
+    """The number of points, and of those without the vector: all, if the collection lacks it."""
     documents = yield from counted(address, {})
     is_there = documents and seen.vector in schema_of(seen, address).sparse
     lacking = (yield from missing(address, seen)) if is_there else documents
@@ -139,27 +139,27 @@ def counts(address: Address, seen: Description) -> Steps[Counts]:
 
 
 def missing(address: Address, seen: Description) -> Steps[int]:
-    """Points without the vector."""
+    """The number of points without the vector."""
     is_there = seen.vector in schema_of(seen, address).sparse
     condition = {"must_not": [{"has_vector": seen.vector}]} if is_there else {}
     return (yield from counted(address, condition))
 
 
 def counted(address: Address, condition: Mapping[str, Any]) -> Steps[int]:
-    """Points that meet the condition, counted exactly."""
+    """The exact number of points that meet the condition."""
     answer = yield address.request("count", {"filter": condition, "exact": True})
     return int(answer["count"])
 
 
 def payload_keys(fields: Sequence[str], vector: str) -> list[str] | bool:
-    """What to read of a payload."""
-    # The first name of a path brings all below it: the path of a list would be another one.
+    """The payload keys to read."""
+    # The first name of a path includes everything below it; a path into a list needs "[]".
     names = dict.fromkeys(field.split(".")[0] for field in fields)
     return payload_selector([*names, ID_KEY, marker_key(vector)])
 
 
 def found_of(record: Mapping[str, Any], vector: str) -> Found:
-    """The document in a point that was read."""
+    """The document of a point."""
     document = stored(record, vector)
     stamp = stamp_of(record, vector)
     return Found(
@@ -182,7 +182,7 @@ def _parts(selection: Selection, vector: str) -> dict[str, Any]:
 
 
 def _is_in_part(found: Found, part: tuple[int, int] | None) -> bool:
-    """By a hash of the point's id, the same on every machine."""
+    """Whether the document is in this part, by a hash of its point id, equal on every machine."""
     if part is None:
         return True
     number, parts = part

@@ -1,4 +1,4 @@
-"""The look before attaching: what a collection holds, and what is in the way."""
+"""The survey before attaching: what a collection holds, and what prevents attaching."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from splade_qdrant.prepare import ADD_VECTOR, manifest_refusal
 from splade_qdrant.schema import Schema
 
 _SAMPLE = 64
-# 8 bytes in storage and 8 in the index (a u32 and a float32 each), and the growth of both.
+# 8 bytes in storage and 8 in the index (a u32 and a float32 each), plus room for growth.
 _STORED_BYTES_PER_TERM = 20.0
 
 
 def survey(address: Address, seen: Description, selection: Selection) -> Steps[Survey]:
-    """Vectors, counts and a sample. As `AttachBackend.survey`."""
+    """Vectors, counts and a sample, as `AttachBackend.survey`."""
     schema = schema_of(seen, address)
     sample, is_all = yield from _sample(address, seen, schema)
     paths = dict.fromkeys(path for item in sample for path in text_paths(item.payload))
@@ -50,7 +50,7 @@ def survey(address: Address, seen: Description, selection: Selection) -> Steps[S
 def _sample(
     address: Address, seen: Description, schema: Schema
 ) -> Steps[tuple[tuple[Found, ...], bool]]:
-    """The first points, with their vectors; and whether that is all there is."""
+    """The first points with their vectors, and whether these are all points."""
     vector = [seen.vector] if seen.vector in schema.sparse else False
     size = schema.at_most(_SAMPLE)
     body = {"limit": size, "offset": None, "with_payload": True, "with_vector": vector}
@@ -61,7 +61,7 @@ def _sample(
 def _feature_names(
     address: Address, seen: Description, sample: Sequence[Found], found: Counts
 ) -> Steps[tuple[str, ...]]:
-    """Terms of some points; Qdrant's are numbers."""
+    """The terms of some points; on Qdrant they are numbers."""
     if found.missing < found.documents and all(item.vector is None for item in sample):
         selection = Selection(
             which="attached", settings="", fields=(), with_vectors=True, size=_SAMPLE
@@ -73,17 +73,17 @@ def _feature_names(
 
 
 def _refusals(address: Address, schema: Schema) -> Steps[tuple[str, ...]]:
-    """Before anything is encoded: a server tells what a key may do when it is used only."""
+    """Test the key's rights before encoding: a server reveals them only when the key is used."""
     manifest = manifest_refusal(address, schema.server)
     found = (manifest,) if manifest else ()
     if address.is_embedded:
         return found  # the embedded engine has no keys
     try:
-        yield address.request("delete", {"points": []})  # deletes nothing, and needs the right to
+        yield address.request("delete", {"points": []})  # deletes nothing, but needs write access
     except AccessDenied as error:
-        return (*found, f"this key may not write: {error}")
+        return (*found, f"this key has no write access: {error}")
     except RequestRejected:
-        pass  # nothing to be learned here
+        pass  # says nothing about the key
     return found
 
 
@@ -91,15 +91,15 @@ def _needs_copy(schema: Schema, vector: str) -> str:
     if vector in schema.sparse or schema.server >= ADD_VECTOR:
         return ""
     return (
-        f"Qdrant {version_text(schema.server)} cannot add a sparse vector to a collection that "
-        "exists (1.18 and later can): upgrade, or --copy-to NEW copies it with all its points"
+        f"Qdrant {version_text(schema.server)} cannot add a sparse vector to an existing "
+        "collection (1.18 and later can): upgrade, or copy it with all its points: --copy-to NEW"
     )
 
 
 def _absent(
     address: Address, fields: Sequence[str], paths: Collection[str]
 ) -> Steps[tuple[str, ...]]:
-    """Fields that neither the sample nor any other point has."""
+    """The fields that no point has, in the sample or elsewhere."""
     absent = []
     for field in fields:
         if field in paths:
@@ -116,7 +116,7 @@ def _changes(address: Address, seen: Description, schema: Schema, mark: bool) ->
         changes.append(f"the collection gets the sparse vector {seen.vector!r}")
     if seen.vector not in manifests_of(schema.metadata):
         where = address.manifest_file or "the collection's metadata"
-        changes.append(f"{where} gets a manifest; what is in it stays")
+        changes.append(f"{where} gets a manifest; its other entries stay")
     if mark and not is_marked(schema.metadata, seen.vector):
         changes.append(f"each payload gets the key {marker_key(seen.vector)!r}")
     return tuple(changes)
@@ -126,6 +126,6 @@ def _notes(mark: bool) -> tuple[str, ...]:
     if mark:
         return ()
     return (
-        "points keep no hash of their text, so texts edited later are found by verify --all "
-        "and attach --recheck, which encode them; --mark keeps one in the payload",
+        "points keep no hash of their text, so only verify --all and attach --recheck find texts "
+        "edited later, by encoding them; --mark keeps a hash in the payload",
     )

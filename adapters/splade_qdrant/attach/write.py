@@ -1,4 +1,4 @@
-"""What attaching writes to points: vectors and markers; and their removal."""
+"""Write vectors and markers to points, and remove them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from splade_qdrant.look import schema_of
 def attach(
     address: Address, seen: Description, items: Sequence[Attachment]
 ) -> Steps[list[AttachOutcome]]:
-    """Vectors and markers; then a look at the texts.
+    """Write vectors and markers, then compare the texts.
 
-    Qdrant has no versions of points. So the text is read once more after the vector was
-    written: where it is another one by now, the document is encoded again.
+    Qdrant has no point versions. So the text is read again after the vector was written: if it
+    has changed meanwhile, the document is encoded again.
     """
     schema = schema_of(seen, address)
     outcomes: list[AttachOutcome] = []
@@ -58,7 +58,7 @@ def clear(
 def _write(
     address: Address, seen: Description, items: Sequence[Attachment], *, mark: bool
 ) -> Steps[None]:
-    """Write to the points that are there; the others make a server refuse all of them."""
+    """Write to the points that exist; a missing one makes the server refuse the whole request."""
     points = [
         {"id": item.found.handle, "vector": {seen.vector: changed_json(item.vector)}}
         for item in items
@@ -76,7 +76,7 @@ def _write(
 
 
 def _marked(seen: Description, items: Sequence[Attachment], points: Sequence[Any]) -> list[Any]:
-    """The vectors, then the marker of each: a marker without its vector would hide that."""
+    """The vectors, then their markers: a marker without its vector would hide the gap."""
     key = marker_key(seen.vector)
     return [
         *([{"update_vectors": {"points": points}}] if points else ()),
@@ -90,7 +90,7 @@ def _marked(seen: Description, items: Sequence[Attachment], points: Sequence[Any
 def _present(
     address: Address, items: Sequence[Attachment], error: SpladeConnectorsError
 ) -> Steps[list[Attachment]]:
-    """Those whose points are there. If all of them are, the error is about something else."""
+    """The items whose points exist; if all do, the error has another cause and is raised."""
     body = {"ids": [item.found.handle for item in items], "with_payload": False}
     answer = yield address.request("retrieve", body | {"with_vector": False})
     ids = {str(record["id"]) for record in answer}
@@ -103,7 +103,7 @@ def _present(
 def _compared(
     address: Address, seen: Description, items: Sequence[Attachment]
 ) -> Steps[list[AttachOutcome]]:
-    """What became of each point, by the text that it has now."""
+    """The outcome for each point, by its current text."""
     body = {"ids": [item.found.handle for item in items], "with_vector": False}
     keys = payload_keys(items[0].fields, seen.vector)
     answer = yield address.request("retrieve", body | {"with_payload": keys})

@@ -1,8 +1,8 @@
-"""Conditions as Qdrant filters. Pure.
+"""Compile conditions to Qdrant filters. Pure.
 
-Qdrant looks at the payload as it is, so nothing of it has to be mapped; but a path says where it
-goes through a list ("authors[].name"), which differs from document to document: each way is asked
-for, unless an index tells which one is meant.
+Qdrant filters on the payload as stored, without a mapping; but a path has to mark the lists it
+passes through ("authors[].name"), and these differ between documents: the filter tries every
+spelling, unless a payload index tells which one is meant.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from splade_connectors.filters.dates import EARLIEST_MS, LATEST_MS, written
 
 Json = dict[str, Any]
 
-# Points with an id out of none.
+# Points whose id is in an empty list: no point at all.
 _NOTHING: Json = {"has_id": []}
-# Beyond, a range takes neighbouring integers for one.
+# Beyond this, a range cannot tell neighbouring integers apart.
 _EXACT = 2**53
 _PLAIN = re.compile("[A-Za-z0-9_-]+")
 
@@ -30,8 +30,8 @@ def filter_of(condition: Condition, indexed: Sequence[str] = ()) -> Json:
     """The filter for the points that meet a condition.
 
     Args:
-        condition: of ours.
-        indexed: paths with a payload index, where the collection refuses to filter by others.
+        condition: one of `splade_connectors.filters`.
+        indexed: paths with a payload index, if the collection refuses to filter by others.
     """
     made = _compiled(condition, frozenset(indexed))
     is_filter = set(made) <= {"must", "should", "must_not"}
@@ -54,10 +54,10 @@ def _compiled(condition: Condition, indexed: frozenset[str]) -> Json:
 
 
 def _tests(key: str, condition: Condition) -> Iterator[Json]:
-    """What a value at this key may be."""
+    """The Qdrant tests for a value at this key; one of them has to hold."""
     match condition:
         case Exists():
-            # Whatever is not null: no value is both another one than "" and itself.
+            # Any value but null: every value is either "" or something else.
             yield {"key": key, "match": {"except": [""]}}
             yield {"key": key, "match": {"value": ""}}
         case Range():
@@ -80,7 +80,7 @@ def _match(key: str, values: Sequence[str]) -> Json:
 
 
 def _number(key: str, number: Number) -> Json:
-    """`match` takes 5 and 5.0 for two numbers, and has no fractions."""
+    """A range, where possible: `match` treats 5 and 5.0 as different and takes no fractions."""
     if isinstance(number, int) and abs(number) > _EXACT:
         return {"key": key, "match": {"value": number}}
     return {"key": key, "range": {"gte": number, "lte": number}}
@@ -94,13 +94,13 @@ def _range(key: str, condition: Range) -> Iterator[Json]:
 
 
 def _between(key: str, first: int | None, behind: int | None) -> Iterator[Json]:
-    """Of dates: from the first millisecond inside to the first one behind."""
+    """A range of dates, from the first millisecond inside to the first one after it."""
     if (first is not None and first > LATEST_MS) or (behind is not None and behind <= EARLIEST_MS):
         return
     bounds = {}
     if behind is not None and behind <= LATEST_MS:
         bounds["lt"] = written(behind)
-    if first is not None or not bounds:  # some bound makes it a range of dates
+    if first is not None or not bounds:  # a range without bounds would not be one of dates
         bounds["gte"] = written(max(first or EARLIEST_MS, EARLIEST_MS))
     yield {"key": key, "range": bounds}
 
@@ -112,7 +112,7 @@ def _one_of(conditions: Sequence[Json]) -> Json:
 
 
 def _spellings(path: str) -> Iterator[str]:
-    """The keys that a path may stand for: through objects, lists of them, and dotted names."""
+    """The keys that a path may mean: through objects, lists of objects, and dotted names."""
     parts = path.split(".")
     for joints in itertools.product((".", "[].", ""), repeat=len(parts) - 1):
         names, between = [parts[0]], []

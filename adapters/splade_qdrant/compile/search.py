@@ -1,4 +1,4 @@
-"""A search as Qdrant's query request. Pure: nothing is sent here."""
+"""Compile a search to Qdrant's query request. Pure: nothing is sent here."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from splade_qdrant.documents import ID_KEY, payload_selector, sparse_json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchPlan(Plan):
-    """A search with the page that was asked for: its request looks a point farther on each side.
+    """A search for one page; its request includes one more point on each side of the page.
 
     Qdrant does not order equal scores: which of them a limit cuts off changes with the limit
-    [edge 0.9.0, server 1.18.3]. The neighbours of the page tell whether that matters.
+    [edge 0.9.0, server 1.18.3]. The page's neighbours tell whether that matters.
 
     Attributes:
         offset: points before the page.
-        limit: most points of the page.
+        limit: maximum number of points in the page.
         before: points that the request asks for before the page, 0 or 1.
-        most: most points that a request may ask for, by strict mode; None for any number.
+        most: maximum number of points of a request in strict mode; None without a limit.
     """
 
     offset: int
@@ -39,12 +39,12 @@ class SearchPlan(Plan):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupedPlan(SearchPlan):
-    """A search for the best point of each value of a field: its first request.
+    """The first request of a search for the best point of each value of a field.
 
     Attributes:
         group_by: path of the field.
-        with_payload: whether the payload of the hits is wanted.
-        own_filter: of the caller, as JSON; None without one.
+        with_payload: whether the hits get their payload.
+        own_filter: the caller's filter as JSON; None without one.
         filterable: as in `Schema`.
     """
 
@@ -54,7 +54,7 @@ class GroupedPlan(SearchPlan):
     filterable: Sequence[str]
 
 
-# So many points are looked at for each hit at first, when hits are grouped.
+# Points that the first request of a grouped search asks for, per hit.
 _POINTS_A_GROUP = 4
 
 
@@ -66,14 +66,14 @@ def compile_groups(
     most: int | None = None,
     filterable: Sequence[str] = (),
 ) -> GroupedPlan:
-    """The first request for the best point of each value; the others say what they leave out."""
+    """The first request for the best point of each value; later ones exclude the values found."""
     assert options.group_by is not None
     own = None if options.filter is None else filter_json(options.filter, filterable)
     there = filter_of(Exists(options.group_by), filterable)
     limit = _POINTS_A_GROUP * (options.offset + options.limit)
     return GroupedPlan(
         path="sparse query, grouped by the client",
-        reason="the best point of each value, and how many there are; Qdrant's groups do not count",
+        reason="the best point of each value, with counts, which Qdrant's groups lack",
         method="POST",
         url_path=_url_path(collection),
         body={
@@ -104,7 +104,7 @@ def compile_search(
 ) -> SearchPlan:
     """The request for the best points by dot product."""
     before, asked = (1, options.limit + 2) if options.offset else (0, options.limit + 1)
-    if most and asked > most:  # no room for neighbours: ties at the page's ends are the server's
+    if most and asked > most:  # no room for neighbours: the server orders ties at the page's ends
         before, asked = 0, options.limit
     body: dict[str, Any] = {
         "query": sparse_json(query),
@@ -130,15 +130,15 @@ def compile_search(
 
 
 def _url_path(collection: str) -> str:
-    # The embedded engine has no names: what is shown is for a server's collection.
+    # An embedded shard has no name: show the path for a collection on a server.
     return f"/collections/{quote(collection, safe='') or 'COLLECTION'}/points/query"
 
 
 def filter_json(given: Any, filterable: Sequence[str] = ()) -> Mapping[str, Any]:
-    """A filter as JSON: of a condition of ours, a dict, or qdrant-client's `models.Filter`.
+    """A filter as JSON.
 
     Args:
-        given: as the caller has it.
+        given: a condition of `splade_connectors.filters`, JSON, or qdrant-client's `models.Filter`.
         filterable: as in `Schema`.
 
     Raises:
@@ -150,13 +150,13 @@ def filter_json(given: Any, filterable: Sequence[str] = ()) -> Mapping[str, Any]
         given = given.model_dump(mode="json", exclude_none=True, by_alias=True)
     if not isinstance(given, Mapping):
         raise ConfigurationError(
-            "a Qdrant filter is a models.Filter or its JSON, or a condition of "
-            f"splade_connectors.filters, not {type(given).__name__}"
+            "a Qdrant filter must be a condition of splade_connectors.filters, a models.Filter or "
+            f"its JSON, not {type(given).__name__}"
         )
     unknown = sorted(set(given) - {"must", "should", "must_not", "min_should"})
     if unknown:
         raise ConfigurationError(
-            f"a Qdrant filter has must, should, must_not or min_should, not {unknown[0]!r}; "
+            f"a Qdrant filter takes must, should, must_not or min_should, not {unknown[0]!r}; "
             'for example {"must": [{"key": "lang", "match": {"value": "en"}}]}'
         )
     return given

@@ -1,1 +1,1 @@
-"""The Qdrant engine in this process."""
+"""The Qdrant engine embedded in this process."""

@@ -1,9 +1,9 @@
-"""Executes requests in the embedded engine (qdrant-edge-py): a shard in a folder, one process.
+"""Execute requests in the embedded engine (qdrant-edge-py): one shard, one folder, one process.
 
-The engine checks less than a server does [0.9.0]: it accepts NaN and duplicate indices in silence
-(`SparseVector` has none), ignores a sparse vector created under a dense one's name
-(`check_sparse_vector` refuses that), and shows no schema: that is read from the shard's own
-edge_config.json. It keeps no metadata: that lies beside the shard's files.
+The engine checks less than a server does [0.9.0]: it silently accepts NaN and duplicate indices
+(`SparseVector` has none), ignores a sparse vector created under a dense vector's name
+(`check_sparse_vector` refuses that), and exposes no schema: it is read from the shard's own
+edge_config.json. It stores no metadata: a file beside the shard's files does.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from splade_qdrant.edge.query import edge_query, selected
 from splade_qdrant.errors import from_engine, unquoted
 from splade_qdrant.requests import QdrantRequest
 
-# What the engine [0.9.0] can do, in terms of server versions: metadata (here), added vectors, and
+# The server version with the engine's [0.9.0] abilities: metadata (stored here), added vectors, and
 # BM25 of payload text.
 _LIKE_SERVER = "1.20.0"
 
 
 class EdgeEngine:
-    """A shard on disk, opened when it is first used.
+    """A shard on disk, opened by its first request.
 
     Args:
         path: the shard's folder.
@@ -53,12 +53,12 @@ class EdgeEngine:
         self._engine: Any = require("qdrant_edge", "qdrant", "an edge: target")
         self._shard: Any = None
         self._closed = False
-        # The process that opened the shard: a child of a fork has a copy of its memory, and both
-        # would write to the same files.
+        # The process that opened the shard: a forked child has a copy of its memory, and both would
+        # write to the same files.
         self._process: int | None = None
         # Since the last flush.
         self._is_changed = False
-        # The engine is one object for all threads of an async store.
+        # All threads of an async store share this engine.
         self._lock = threading.Lock()
 
     def send(self, request: QdrantRequest) -> Any:
@@ -80,7 +80,7 @@ class EdgeEngine:
             raise failure
 
     def _failure(self, request: QdrantRequest, error: Exception) -> SpladeConnectorsError:
-        """Ours, caused by the engine's unless that may quote a document."""
+        """This package's error, with the engine's as its cause unless that may quote a document."""
         if not request.has_documents:
             return Secrets().caused(from_engine(error, self._location), error)
         known = from_engine(error, self._location, unquoted)
@@ -89,7 +89,7 @@ class EdgeEngine:
         return known
 
     def close(self) -> None:
-        """Flush and release the folder for other processes."""
+        """Flush, and release the folder to other processes."""
         if self._is_of_another_process:
             return
         with self._lock:
@@ -106,9 +106,9 @@ class EdgeEngine:
     def _check_process(self) -> None:
         if self._is_of_another_process:
             raise ConfigurationError(
-                f"this store of {self._location} was opened before this process was forked, and a "
-                "shard is open in one process only: close it before the fork, and connect in the "
-                "process that uses it"
+                f"this store of {self._location} was opened before this process was forked, but a "
+                "shard can be open in one process only: close it before the fork, and connect in "
+                "the process that uses it"
             )
 
     def _version(self, body: Mapping[str, Any]) -> dict[str, str]:
@@ -116,8 +116,8 @@ class EdgeEngine:
         return {"title": "qdrant-edge", "version": own, "like_server": _LIKE_SERVER}
 
     def _schema(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """In the form of GET /collections/NAME."""
-        shard = self._open()  # from now on no other process changes what is read here
+        """The schema in the form of GET /collections/NAME."""
+        shard = self._open()  # from now on no other process can change these files
         path = self._folder.path
         config = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
         params = {"vectors": config.get("vectors"), "sparse_vectors": config.get("sparse_vectors")}
@@ -140,7 +140,7 @@ class EdgeEngine:
         folder.lock()
         try:
             if self._is_made():
-                return  # another process was faster, as on a server
+                return  # another process created it first, as can happen on a server
             folder.begin()
             folder.clear()
             if body.get("metadata"):
@@ -166,7 +166,7 @@ class EdgeEngine:
         return self._shard
 
     def _is_made(self) -> bool:
-        """Whether a shard is there, which is open then; half of one, whose maker died, is none."""
+        """Open the shard if it exists; False too for one whose creator died halfway."""
         if not self._folder.has_configuration:
             return False
         try:
@@ -299,14 +299,14 @@ class EdgeEngine:
 def _from_disk(error: OSError, location: str) -> SpladeConnectorsError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull(
-            f"the disk of {location} is full: {error}. What was acknowledged is kept; make room "
-            "and run the same command again"
+            f"the disk of {location} is full: {error}. Acknowledged documents are safe; free some "
+            "space and run the same command again"
         )
     return ConfigurationError(f"{location} cannot be read or written: {error}")
 
 
 class _Scored(Sequence[Mapping[str, Any]]):
-    """Points that the engine found, as JSON; what nobody looks at is never made an object."""
+    """Points that the engine found, as JSON; each is converted only when it is read."""
 
     def __init__(self, points: Sequence[Any]) -> None:
         self._points = points
@@ -322,7 +322,7 @@ class _Scored(Sequence[Mapping[str, Any]]):
 
 
 def _scored(point: Any) -> Mapping[str, Any]:
-    # A UUID stays one until its text is asked for: most documents have an id of their own.
+    # UUIDs are not made text here: most documents keep their own id in the payload.
     found = {"id": point.id, "score": point.score, "payload": point.payload}
     return found if point.vector is None else {**found, "vector": _plain(point.vector)}
 

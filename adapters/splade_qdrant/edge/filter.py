@@ -1,4 +1,4 @@
-"""Qdrant's JSON filters as the embedded engine's filter objects."""
+"""Convert Qdrant's JSON filters to the embedded engine's filter objects."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Json = Mapping[str, Any]
 
 
 def edge_filter(given: Any) -> Any:
-    """The engine's `Filter` for a filter in JSON.
+    """The engine's `Filter` of a filter in JSON.
 
     Raises:
-        ConfigurationError: for a condition that is not a Qdrant condition.
+        ConfigurationError: if the filter or a condition in it is not one of Qdrant's.
     """
     engine = require("qdrant_edge", "qdrant", "an edge: target")
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"this is not a Qdrant filter: {given!r}")
+        raise ConfigurationError(f"not a Qdrant filter: {given!r}")
     return engine.Filter(
         must=_conditions(given.get("must")),
         should=_conditions(given.get("should")),
@@ -37,13 +37,13 @@ def _min_should(given: Any) -> Any:
             return None
         case {"conditions": conditions, "min_count": int(count)}:
             return engine.MinShould(_conditions(conditions), count)
-    raise ConfigurationError(f"min_should has conditions and min_count, not {given!r}")
+    raise ConfigurationError(f"min_should takes conditions and min_count, not {given!r}")
 
 
 def _conditions(given: Any) -> list[Any] | None:
     if given is None:
         return None
-    # Qdrant takes a single condition in place of a list of one.
+    # Qdrant accepts a single condition in place of a list of one.
     return [_condition(item) for item in (given if isinstance(given, list) else [given])]
 
 
@@ -64,7 +64,7 @@ def _condition(given: Any) -> Any:
             return engine.FieldCondition(key, **_field_arguments(given))
         case {"must": _} | {"should": _} | {"must_not": _} | {"min_should": _}:
             return edge_filter(given)
-    raise ConfigurationError(f"this is not a Qdrant condition: {given!r}")
+    raise ConfigurationError(f"not a Qdrant condition: {given!r}")
 
 
 def _field_arguments(given: Json) -> dict[str, Any]:
@@ -73,13 +73,13 @@ def _field_arguments(given: Json) -> dict[str, Any]:
     if unknown or not found:
         raise ConfigurationError(
             f"the filter condition on {given['key']!r} has {', '.join(unknown) or 'no test'}; "
-            f"known are {', '.join(sorted(_FIELD))}"
+            f"it takes {', '.join(sorted(_FIELD))}"
         )
     try:
         return {name: _FIELD[name](value) for name, value in found.items()}
     except (KeyError, TypeError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
-        raise ConfigurationError(f"this is not a Qdrant condition: {given!r} ({reason})") from error
+        raise ConfigurationError(f"not a Qdrant condition: {given!r} ({reason})") from error
 
 
 def _match(given: Json) -> Any:
@@ -95,10 +95,10 @@ def _match(given: Json) -> Any:
     for name, kind in kinds.items():
         if name in given:
             value = given[name]
-            # The engine takes Python's booleans for the numbers 1 and 0, but not numpy's [0.9.0].
+            # The engine treats Python's booleans as 1 and 0, but not numpy's [0.9.0].
             return kind(np.bool_(value) if isinstance(value, bool) else value)
     raise ConfigurationError(
-        f"a match condition has one of {', '.join(kinds)}, not {', '.join(given) or 'nothing'}"
+        f"a match condition takes one of {', '.join(kinds)}, not {', '.join(given) or 'nothing'}"
     )
 
 

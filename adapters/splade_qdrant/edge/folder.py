@@ -1,8 +1,8 @@
-"""The folder of an embedded shard: what lies in it, and who may make it.
+"""The folder of an embedded shard: its files, its lock, and its creation.
 
-A shard is made and used under a lock. While it is made, a file that says so lies in the folder:
-whoever is killed then leaves parts of a shard in which nothing has been acknowledged. They are
-removed by the next one that makes it, but only where nothing else lies beside them.
+A shard is created and used under a lock. A marker file in the folder says that creation is under
+way: a process killed meanwhile leaves parts of a shard in which nothing was acknowledged. The next
+creation removes them, but only if the folder holds nothing else.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ CONFIG_FILE = "edge_config.json"
 METADATA_FILE = "splade_connectors.json"
 UNFINISHED_FILE = ".splade_connectors.unfinished"
 
-# The engine writes through memory maps of sparse files: on a full disk the process is killed by
-# SIGBUS [0.9.0]. A request takes a fraction of this, and none is begun with less at hand.
+# The engine writes through memory maps of sparse files: on a full disk SIGBUS kills the process
+# [0.9.0]. A request needs a fraction of this, and none is started with less.
 _ROOM_MB = 64
 
-# What the engine [0.9.0] and this package make in the folder of a shard, by path.
+# The paths that the engine [0.9.0] and this package create in a shard's folder.
 _TEMPORARY = r"\.atomicwrite[^/]*"
 _SEGMENT = r"segments/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OUR_FILES = re.compile(
@@ -58,19 +58,19 @@ class ShardFolder:
 
     @property
     def has_configuration(self) -> bool:
-        """Whether a shard is there, or most of one."""
+        """Whether the folder holds a shard, or most of one."""
         return (self.path / CONFIG_FILE).is_file()
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether a shard is being made; under the lock, whether its maker was killed."""
+        """Whether a shard is being created; under the lock: whether its creator was killed."""
         return (self.path / UNFINISHED_FILE).is_file()
 
     def check_free(self) -> None:
-        """Refuse a folder of somebody else.
+        """Refuse a folder with foreign files.
 
         Raises:
-            SchemaConflict: when there is anything that is neither ours nor the engine's.
+            SchemaConflict: if it holds anything that is neither this package's nor the engine's.
         """
         if self.is_unfinished:
             self._parts()
@@ -78,18 +78,18 @@ class ShardFolder:
             return
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise SchemaConflict(
-                f"{self.path} exists and is not a Qdrant shard (it has no {CONFIG_FILE}); nothing "
-                "was changed there: choose a new or an empty folder"
+                f"{self.path} exists but is not a Qdrant shard (it has no {CONFIG_FILE}); nothing "
+                "was changed there: choose a new or empty folder"
             )
 
     def lock(self) -> None:
-        """Keep other processes, and other stores of this one, from making or opening the shard.
+        """Keep other processes, and other stores in this one, from creating or opening the shard.
 
-        The engine looks whether a shard is open when it has loaded all of it, and removes
-        segments that another process has not finished writing by then [0.9.0].
+        The engine checks whether a shard is open only after loading all of it, and by then has
+        removed segments that another process was still writing [0.9.0].
 
         Raises:
-            StoreLocked: when somebody else has it.
+            StoreLocked: if another process or store holds the lock.
         """
         if self._held is not None or sys.platform == "win32":
             return
@@ -99,31 +99,31 @@ class ShardFolder:
         except BlockingIOError:
             os.close(held)
             raise locked(self._location) from None
-        except OSError as error:  # network file systems may lock no folder
+        except OSError as error:  # some network file systems cannot lock a folder
             log.info("%s cannot be locked: %s", self.path, error)
         self._held = held
 
     def unlock(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         if self._held is not None and sys.platform != "win32":
-            # For a process that was forked meanwhile, too, which closing it would not.
+            # Closing alone would keep the lock if the process was forked meanwhile.
             fcntl.flock(self._held, fcntl.LOCK_UN)
             os.close(self._held)
         self._held = None
 
     def begin(self) -> None:
-        """Mark it as unfinished."""
+        """Mark the shard as unfinished."""
         (self.path / UNFINISHED_FILE).touch()
 
     def finish(self) -> None:
-        """The shard is complete."""
+        """Mark the shard as complete."""
         (self.path / UNFINISHED_FILE).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove what a creation that was killed has left.
+        """Remove the leftovers of a creation that was killed.
 
         Raises:
-            SchemaConflict: when there is anything else; nothing is removed then.
+            SchemaConflict: if the folder holds anything else; then nothing is removed.
         """
         files, folders = self._parts()
         for file in files:
@@ -133,21 +133,21 @@ class ShardFolder:
             folder.rmdir()
 
     def check_room(self) -> None:
-        """Refuse to begin what a full disk would end with a signal.
+        """Refuse a request that a full disk would end with a signal.
 
         Raises:
-            StorageFull: when too little is left.
+            StorageFull: if too little disk space is left.
         """
         left = shutil.disk_usage(self.path).free // 2**20
         if left < _ROOM_MB:
             raise StorageFull(
-                f"the disk of {self._location} is full: {left} MB are left, and the embedded "
-                f"engine needs {_ROOM_MB} MB at hand. What was acknowledged is kept; make room and "
+                f"the disk of {self._location} is full: {left} MB are free, but the embedded "
+                f"engine needs {_ROOM_MB} MB. Acknowledged documents are safe; free some space and "
                 "run the same command again"
             )
 
     def _parts(self) -> tuple[list[Path], list[Path]]:
-        """Files, and folders from the inside out."""
+        """The files, and the folders from the inside out."""
         files: list[Path] = []
         folders: list[Path] = []
         for here, below, names in os.walk(self.path):
@@ -159,7 +159,7 @@ class ShardFolder:
         inside = path.relative_to(self.path).as_posix()
         if path.is_symlink() or not made.fullmatch(inside):
             raise SchemaConflict(
-                f"{self.path} holds {inside!r} beside a shard that was never finished; nothing "
-                "was changed there: choose a new or an empty folder, or move it elsewhere"
+                f"{self.path} holds {inside!r} beside an unfinished shard; nothing was changed "
+                "there: choose a new or empty folder, or move that file elsewhere"
             )
         return path

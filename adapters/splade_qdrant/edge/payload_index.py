@@ -1,4 +1,4 @@
-"""Payload indexes of the embedded engine, in the form in which a server tells and takes them."""
+"""Payload indexes of the embedded engine, in the form in which a server reports and takes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from splade_connectors.extras import require
 
-# The plain settings of a text index, and those that are enumerations of the engine.
+# The settings of a text index that are plain values; the others are the engine's enumerations.
 _PLAIN = (
     "min_token_len",
     "max_token_len",
@@ -22,7 +22,7 @@ _PLAIN = (
 
 
 def index_json(found: Any) -> dict[str, Any]:
-    """An index of the engine, as a server shows it under `payload_schema`."""
+    """An index of the engine, as a server reports it in `payload_schema`."""
     index: dict[str, Any] = {"data_type": _word(found.data_type), "points": found.points}
     if found.params is not None and index["data_type"] == "text":
         index["params"] = {"type": "text", **_settings(found.params)}
@@ -76,7 +76,7 @@ def _stemmer(engine: Any, given: Mapping[str, Any]) -> Any:
 
 
 def _word(member: Any) -> str:
-    """A member of an enumeration as servers write it: "TokenizerType.Word" is "word"."""
+    """A member of an enumeration as servers spell it: "TokenizerType.Word" becomes "word"."""
     return str(member).rpartition(".")[2].lower()
 
 

@@ -1,4 +1,4 @@
-"""Qdrant's JSON queries as the embedded engine's request objects."""
+"""Convert Qdrant's JSON queries to the embedded engine's request objects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = Mapping[str, Any]
 
 
 def edge_query(body: Json) -> Any:
-    """The engine's `QueryRequest` for the body of a query."""
+    """The engine's `QueryRequest` of a query body."""
     return _engine().QueryRequest(
         query=_query(body),
         prefetches=[_prefetch(given) for given in body.get("prefetch", [])] or None,
@@ -32,7 +32,7 @@ def _engine() -> Any:
 
 
 def selected(payload: list[str] | bool) -> Any:
-    """Which part of the payload: all, none, or these keys."""
+    """The engine's payload selector: everything, nothing, or these keys."""
     return _engine().PayloadSelector.Include(payload) if isinstance(payload, list) else payload
 
 

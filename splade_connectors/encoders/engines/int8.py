@@ -19,16 +19,16 @@ from splade_connectors.errors import ModelError
 from splade_connectors.options import EncodeOptions
 from splade_connectors.vectors import SparseBatch
 
-# The kernels cut a batch to the caches themselves. This much keeps all threads busy to the end
-# of a batch, and gives progress between batches.
+# The kernels split a batch to fit the caches themselves. This size keeps all threads busy to the
+# end of a batch, and still allows progress between batches.
 _BATCH_TOKENS = 8192
 
 
 class Int8Encoder(TokenizingEncoder):
     """Runs a model whose weights are 8-bit integers.
 
-    Texts are neither padded nor sorted: a text's vector is the same to the bit alone, in any batch
-    and with any number of threads. No array of texts x vocabulary exists.
+    Texts are neither padded nor sorted: a text's vector is bit-identical alone, in any batch and
+    with any number of threads. No array of texts x vocabulary exists.
 
     Args:
         tokenizer: of the model folder.
@@ -37,8 +37,8 @@ class Int8Encoder(TokenizingEncoder):
         options: how texts become vectors.
 
     Raises:
-        MissingDependency: without splade_kernels.
-        ModelError: when the weights cannot be loaded or do not fit the spec.
+        MissingDependency: if splade_kernels is not installed.
+        ModelError: if the weights cannot be loaded, or do not fit the spec.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Int8Encoder(TokenizingEncoder):
 
     @property
     def products_per_token(self) -> int:
-        """int8 products that a token takes."""
+        """Number of int8 products per token."""
         return int(self._model.products_per_token)
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
-        """Run the model on padded rows. As `TokenizingEncoder.forward`."""
+        """Run the model on padded rows, as `TokenizingEncoder.forward`."""
         rows = [ids[mask > 0] for ids, mask in zip(input_ids, attention_mask, strict=True)]
         logits: NDArray[np.float32] = self._model.encode(
             *concatenated(rows), threads=self.options.threads
@@ -81,20 +81,20 @@ def load_model(weights: Path, spec: EncoderSpec) -> Any:
     """The kernels' model in a file.
 
     Raises:
-        MissingDependency: without splade_kernels.
-        ModelError: when the file cannot be read, or has another vocabulary than the spec.
+        MissingDependency: if splade_kernels is not installed.
+        ModelError: if the file cannot be read, or has another vocabulary than the spec.
     """
     module = require_kernels("the int8 encoder")
     try:
         model = module.Model.load(weights)
     except (ValueError, OSError) as error:
         raise ModelError(
-            f"the int8 weights {weights} cannot be loaded, they may be damaged or of another "
-            f"version of splade_kernels ({error}); export the model again"
+            f"the int8 weights {weights} cannot be loaded; they may be damaged, or from another "
+            f"version of splade_kernels ({error}): export the model again"
         ) from error
     if model.vocabulary != spec.vocabulary:
         raise ModelError(
-            f"the int8 weights {weights} have a head of {model.vocabulary} terms, {spec.model} "
+            f"the int8 weights {weights} have a head of {model.vocabulary} terms, but {spec.model} "
             f"has a vocabulary of {spec.vocabulary}"
         )
     return model

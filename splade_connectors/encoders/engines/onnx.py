@@ -23,13 +23,13 @@ from splade_connectors.options import EncodeOptions
 # Name of the output of graphs that pool: float32[batch, vocabulary].
 OUTPUT = "term_weights"
 
-# Measured on 2 cores: larger batches gain nothing, smaller ones lose a little.
+# Measured on 2 cores: larger batches gain nothing, smaller ones are slightly slower.
 _BATCH_TOKENS = 2048
 _BATCH_TOKENS_CUDA = 16_384
 _CUDA = "CUDAExecutionProvider"
 
 
-# What exporters call the inputs, and how they are filled.
+# The names that exporters give the inputs, by how they are filled.
 _IDS = {"input_ids"}
 MASKS = {"attention_mask", "input_mask"}
 SEGMENTS = {"token_type_ids", "segment_ids"}
@@ -41,7 +41,7 @@ class OnnxEncoder(TokenizingEncoder):
     """Runs a graph whose output is already pooled.
 
     The (batch, tokens, vocabulary) array of logits, 15 GiB for 256 texts of 512 tokens, never
-    exists outside it.
+    exists outside the graph.
 
     Args:
         tokenizer: of the model folder.
@@ -51,9 +51,9 @@ class OnnxEncoder(TokenizingEncoder):
         cuda: number of the GPU, which needs onnxruntime-gpu; None for the CPU.
 
     Raises:
-        MissingDependency: without onnxruntime.
-        ModelError: when the graph cannot be loaded or does not fit the spec.
-        ConfigurationError: for a GPU that ONNX Runtime cannot use.
+        MissingDependency: if onnxruntime is not installed.
+        ModelError: if the graph cannot be loaded, or does not fit the spec.
+        ConfigurationError: if ONNX Runtime cannot use the GPU.
     """
 
     def __init__(
@@ -69,22 +69,22 @@ class OnnxEncoder(TokenizingEncoder):
         self._graph = PooledGraph(graph, options.threads or 0, cuda)
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
-        """Run the graph. As `TokenizingEncoder.forward`."""
+        """Run the graph, as `TokenizingEncoder.forward`."""
         return self._graph.run(input_ids, attention_mask)
 
 
 class PooledGraph:
-    """An ONNX file with the output `term_weights`, under the names and types of its own inputs.
+    """An ONNX file with the output `term_weights` and any known names and types of inputs.
 
     Args:
-        path: the file.
-        threads: of one pass; 0 takes all cores.
+        path: of the file.
+        threads: for one pass; 0 takes all cores.
         cuda: number of the GPU; None for the CPU.
 
     Raises:
-        MissingDependency: without onnxruntime.
-        ModelError: when it cannot be loaded, or does not pool.
-        ConfigurationError: for a GPU that ONNX Runtime cannot use.
+        MissingDependency: if onnxruntime is not installed.
+        ModelError: if the file cannot be loaded, or does not pool.
+        ConfigurationError: if ONNX Runtime cannot use the GPU.
     """
 
     def __init__(self, path: Path, threads: int = 0, cuda: int | None = None) -> None:
@@ -96,10 +96,10 @@ class PooledGraph:
         self._inputs = {given.name: given.type for given in self._session.get_inputs()}
         for name, kind in self._inputs.items():
             if name not in INPUTS or kind not in _TYPES:
-                raise ModelError(f"the ONNX file {path} has an input {name!r} of {kind}: not known")
+                raise ModelError(f"the ONNX file {path} has an unknown input {name!r} of {kind}")
 
     def after_fork(self) -> None:
-        """The parent's session waits for threads that the child does not have: another one."""
+        """Drop the session: the parent's waits for threads that the child does not have."""
         self._session = None
 
     def _of_this_process(self) -> Any:
@@ -107,8 +107,8 @@ class PooledGraph:
             if self._cuda is not None:
                 raise ModelError(
                     f"the ONNX file {self._path} was loaded on a GPU before this process was "
-                    "forked, and no child can use that: load the encoder in the process that "
-                    "uses it"
+                    "forked, and a forked child cannot use it: load the encoder in the process "
+                    "that uses it"
                 )
             self._session = self._opened()
         return self._session
@@ -117,7 +117,7 @@ class PooledGraph:
         runtime = without_telemetry()
         settings = runtime.SessionOptions()
         settings.intra_op_num_threads = self._threads
-        # Shapes change from batch to batch: remembered memory plans would only pile up.
+        # Shapes change from batch to batch, so cached memory plans would only accumulate.
         settings.enable_mem_pattern = False
         settings.log_severity_level = 4
         providers = _providers(runtime, self._cuda)
@@ -125,13 +125,13 @@ class PooledGraph:
             session = runtime.InferenceSession(str(self._path), settings, providers=providers)
         except Exception as error:  # onnxruntime raises a dozen unrelated classes for a bad file
             raise ModelError(
-                f"the ONNX file {self._path} cannot be loaded, it may be truncated or corrupt: "
+                f"the ONNX file {self._path} cannot be loaded and may be truncated or corrupt: "
                 f"{_reason(error)}"
             ) from error
         if self._cuda is not None and session.get_providers()[0] != _CUDA:
             raise ConfigurationError(
-                f"ONNX Runtime cannot use the GPU {self._cuda}: the driver, or the CUDA and cuDNN "
-                "libraries that this version of onnxruntime-gpu needs, are missing"
+                f"ONNX Runtime cannot use GPU {self._cuda}: install the driver, and the CUDA and "
+                "cuDNN libraries that this version of onnxruntime-gpu needs"
             )
         return not_destroyed_in_children(session)
 
@@ -143,7 +143,7 @@ class PooledGraph:
             attention_mask: int64[batch, tokens].
 
         Raises:
-            ModelError: when the graph fails on this batch.
+            ModelError: if the graph fails on this batch.
         """
         filled = {name: _filled(name, input_ids, attention_mask) for name in self._inputs}
         feed = {
@@ -153,7 +153,7 @@ class PooledGraph:
         session = self._of_this_process()
         try:
             (weights,) = session.run([OUTPUT], feed)
-        except Exception as error:  # onnxruntime's own classes, and their number grows
+        except Exception as error:  # onnxruntime's own classes, of which there are ever more
             texts, tokens = input_ids.shape
             raise ModelError(
                 f"the ONNX file {self._path} fails on a batch of {texts} texts of {tokens} tokens: "
@@ -168,10 +168,10 @@ def _providers(runtime: Any, cuda: int | None) -> list[Any]:
         return ["CPUExecutionProvider"]
     if _CUDA not in runtime.get_available_providers():
         raise ConfigurationError(
-            "the installed onnxruntime runs on CPUs only: pip uninstall onnxruntime, then "
+            "the installed onnxruntime runs only on CPUs: pip uninstall onnxruntime, then "
             "pip install onnxruntime-gpu"
         )
-    # The CUDA libraries of pip's nvidia-* packages, or of torch; what is not found it would print.
+    # Load the CUDA libraries of pip's nvidia-* packages or of torch; it would print missing ones.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(AttributeError):
         runtime.preload_dlls()
     # Products in TF32 would be rounded to 10 bits.
@@ -179,14 +179,14 @@ def _providers(runtime: Any, cuda: int | None) -> list[Any]:
 
 
 def without_telemetry() -> Any:
-    """onnxruntime, which tells its makers nothing unless the user has it do so.
+    """Import onnxruntime with its telemetry off, unless the user enables it.
 
-    On Linux it begins to when it is imported [1.32.0]: it writes a database under the user's cache,
-    looks up names, and leaves a thread that the child of a fork waits for when it ends.
-    ORT_DISABLE_TELEMETRY=0 lets it.
+    On Linux telemetry starts at import [1.32.0]: it writes a database in the user's cache, resolves
+    host names, and leaves a thread that a forked child waits for at exit. ORT_DISABLE_TELEMETRY=0
+    enables it.
 
     Raises:
-        MissingDependency: when it is not installed.
+        MissingDependency: if it is not installed.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return require("onnxruntime", "onnx", "the ONNX encoder")

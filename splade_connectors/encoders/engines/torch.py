@@ -22,10 +22,10 @@ from splade_connectors.vectors import SparseBatch
 
 _BATCH_TOKENS = 2048
 _BATCH_TOKENS_CUDA = 32_768
-# A piece of 32,768 tokens is 256 MiB in half precision; smaller ones leave multiprocessors idle.
+# A piece for 32,768 tokens takes 256 MiB in half precision; smaller pieces leave the GPU idle.
 _HEAD_TERMS_CUDA = 4096
 
-# The names that torch has for precisions.
+# torch's names of the precisions.
 DTYPES: dict[Precision, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -33,17 +33,17 @@ class TorchEncoder(TokenizingEncoder):
     """Runs the model with torch, without ever making the (batch, tokens, vocabulary) array.
 
     Args:
-        folder: with safetensors weights.
+        folder: of the model, with safetensors weights.
         spec: what the model computes.
         options: how texts become vectors.
         device: "cpu", "cuda", "cuda:1", …; None takes CUDA if there is one.
-        precision: of weights and products: "fp32", "fp16" or "bf16". Bias, relu and log, which come
-            after the maximum, are computed in float32.
+        precision: of weights and products: "fp32", "fp16" or "bf16". Bias, relu and log, which
+            follow the maximum, are computed in float32.
 
     Raises:
-        MissingDependency: without torch or transformers.
-        ModelError: when the weights cannot be loaded.
-        ConfigurationError: for a device that is not there.
+        MissingDependency: if torch or transformers is not installed.
+        ModelError: if the weights cannot be loaded.
+        ConfigurationError: if the device is not available.
     """
 
     def __init__(
@@ -71,12 +71,12 @@ class TorchEncoder(TokenizingEncoder):
         self._module = module.to(self._device, getattr(torch, DTYPES[precision]))
 
     def forward(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
-        """Run the model. As `TokenizingEncoder.forward`."""
+        """Run the model, as `TokenizingEncoder.forward`."""
         pooled: NDArray[np.float32] = self._pooled(input_ids, attention_mask).cpu().numpy()
         return pooled
 
     def _vectors(self, passages: Sequence[Tokens]) -> SparseBatch:
-        """The vectors of one batch: only their terms leave the device."""
+        """The vectors of one batch; only nonzero weights leave the device."""
         pooled = self._pooled(*pad(passages, self._padding_id))
         rows, terms = pooled.nonzero(as_tuple=True)
         counts = self._torch.bincount(rows, minlength=len(passages))
@@ -93,7 +93,7 @@ class TorchEncoder(TokenizingEncoder):
                 mask = torch.from_numpy(attention_mask).to(self._device)
                 pooled = self._module(ids, mask)
                 overflowed = self.spec.precision == "fp16" and not pooled.isfinite().all()
-        except (RuntimeError, IndexError) as error:  # memory, kernels, ids beyond a table
+        except (RuntimeError, IndexError) as error:  # out of memory, kernels, ids out of range
             texts, tokens = input_ids.shape
             reason = " ".join(str(error).split())[:300]
             raise ModelError(
@@ -102,36 +102,36 @@ class TorchEncoder(TokenizingEncoder):
             ) from error
         if overflowed:
             raise ModelError(
-                f"{self.spec.model} has numbers beyond fp16's range: load it with precision='bf16'"
+                f"{self.spec.model} exceeds the range of fp16: load it with precision='bf16'"
             )
         return pooled
 
     def _check_process(self) -> None:
-        """Threads that the parent of a fork has begun wait forever in the child."""
+        """After a fork, use one thread: the parent's threads would wait forever in the child."""
         if os.getpid() == self._process:
             return
         if self._device.type != "cpu":
             raise ModelError(
                 f"{self.spec.model} was loaded on {self._device} before this process was forked, "
-                "and no child can use that: load the encoder in the process that uses it"
+                "and a forked child cannot use it: load the encoder in the process that uses it"
             )
         self._torch.set_num_threads(1)
         self._process = os.getpid()
 
 
 def default_device() -> str:
-    """CUDA where torch sees a device, else the CPU."""
+    """Name of the default device: "cuda" if torch sees one, else "cpu"."""
     torch = require("torch", "torch", "the torch encoder")
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _usable_device(torch: Any, name: str) -> Any:
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigurationError(f"device {name!r} asked for, but torch sees no CUDA device")
+        raise ConfigurationError(f"device={name!r} needs a CUDA device, but torch sees none")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:  # which of them depends on the kind of device
+    except (RuntimeError, AssertionError) as error:  # which one depends on the kind of device
         reason = str(error).partition(". ")[0]
         raise ConfigurationError(f"device {name!r} cannot be used: {reason}") from error
     return device

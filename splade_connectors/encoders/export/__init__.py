@@ -1,1 +1,1 @@
-"""From somebody's model to a graph with the pooling inside."""
+"""Convert any SPLADE model to a graph with pooling, or to int8 weights."""

@@ -1,4 +1,4 @@
-"""A model as a folder of its own, which needs neither torch nor the hub."""
+"""Export a model to a folder that needs neither torch nor the hub."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ def export_model(
 ) -> PrecisionRecord:
     """Write a folder for `load_encoder`: tokenizer, settings, and weights in one precision.
 
-    int8 weights are compared with the model in fp32 on calibration texts; what they differ by is
-    written beside them. The folder appears whole or not at all.
+    int8 weights are compared with the fp32 model on calibration texts, and the differences are
+    written beside them. The folder appears complete or not at all.
 
     Args:
-        model: as of `load_encoder`.
-        out: the folder to make; it must not exist, or be empty.
-        precision: "auto" takes int8 where its loss is within `BOUND`.
-        force: write int8 weights whatever they lose.
-        options: of texts; `max_length` becomes that of the exported model.
-        activation: instead of what the model's folder says.
+        model: as for `load_encoder`.
+        out: the folder to create; it must be empty or not exist.
+        precision: "auto" takes int8 if its loss is within `BOUND`.
+        force: write int8 weights regardless of their loss.
+        options: how texts become vectors; `max_length` becomes that of the exported model.
+        activation: overrides the activation given by the model's folder.
         revision: of a Hugging Face model.
 
     Raises:
-        ConfigurationError: when something is in the way.
-        ModelError: when the model cannot be read, or loses more than `BOUND`; with the number.
-        MissingDependency: with the pip line for what is not installed.
+        ConfigurationError: if `out` is not empty, or the model has separate models per side.
+        ModelError: if the model cannot be read, or loses more than `BOUND`; gives the loss.
+        MissingDependency: if a package is not installed; gives the pip line.
     """
     check_precision(precision)
     refuse_what_is_there(out)
@@ -71,7 +71,7 @@ def export_model(
     queries = read_query_side(place.folder, name=place.name, revision=place.revision)
     _refuse_two_models(queries)
     source = source_at(place, options or EncodeOptions(), activation)
-    # Its own name: another process may be exporting to the same place.
+    # A name per process: another one may be exporting to the same folder.
     unfinished = out.with_name(f"{out.name}.{os.getpid()}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -92,13 +92,13 @@ def export_model(
 def _refuse_two_models(queries: QuerySide | None) -> None:
     if isinstance(queries, ModelSide):
         raise ConfigurationError(
-            f"{queries.folder.spec.model} has a model for queries beside that for documents, and "
-            "an exported folder holds one: export each of its routes as a model of its own"
+            f"{queries.folder.spec.model} has separate models for queries and documents, but an "
+            "exported folder holds one: export each of its routes as a separate model"
         )
 
 
 def _write_queries(source: Source, queries: QuerySide | None, out: Path) -> EncoderSpec:
-    """The weights of queries, where they have their own; and the spec with them."""
+    """Write the weights of a separate query side, if any; return the spec including them."""
     spec = replace(source.spec, precision="fp32")
     if not isinstance(queries, StaticSide):
         return spec
@@ -116,10 +116,10 @@ def refuse_what_is_there(out: Path) -> None:
     """Refuse to write into a folder that is not empty.
 
     Raises:
-        ConfigurationError: naming it.
+        ConfigurationError: if it is not empty.
     """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ConfigurationError(f"{out} is there already: name a folder that is not, or empty it")
+        raise ConfigurationError(f"{out} already exists: name a new folder, or empty this one")
 
 
 def _write_weights(
@@ -138,12 +138,12 @@ def _write_weights(
             raise ModelError(
                 f"{source.spec.model} loses {record.loss:.4f} in int8 (1 - the smallest cosine to "
                 f"fp32 over the calibration texts), more than the bound of {BOUND}; force=True "
-                "(--force) exports it all the same"
+                "(--force) exports it anyway"
             )
         (out / WEIGHTS_FILE).unlink(missing_ok=True)
         record = replace(record, weights=None)
     else:
-        record = PrecisionRecord(precision="fp32", bound=BOUND, reason="fp32 was asked for")
+        record = PrecisionRecord(precision="fp32", bound=BOUND, reason="fp32 was requested")
     graph = source.graph()
     for path in (graph, *data_files(graph, graph.parent)):
         shutil.copy(path, out)
@@ -151,13 +151,13 @@ def _write_weights(
 
 
 def _write_int8(source: Source, out: Path, force: bool) -> PrecisionRecord:
-    """int8 weights, measured; those of a folder that was exported before are copied."""
+    """Write and measure int8 weights, or copy those of an exported folder."""
     if source.is_exported:
         record = read_record(source.folder.root)
         if record is None or record.weights is None:
             raise ModelError(
-                f"{source.folder.root} was exported without int8 weights, and has none to make "
-                "them from: export the original model"
+                f"{source.folder.root} was exported without int8 weights and without the weights "
+                "to make them from: export the original model"
             )
         shutil.copy(recorded_weights(source.folder.root, record), out)
         return record

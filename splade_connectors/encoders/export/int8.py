@@ -1,4 +1,4 @@
-"""Somebody's model to int8 weights, and what that changes."""
+"""Convert a model to int8 weights, and measure the differences."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _CALIBRATION = Path(__file__).with_name("calibration.txt")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Differences:
-    """Vectors of two encoders for the same texts.
+    """How the vectors of two encoders differ on the same texts.
 
     Attributes:
-        texts: how many.
-        smallest_cosine: of all texts.
-        median_cosine: of all texts.
-        largest_weight: by how much the weight of a term differs at most.
-        terms: terms of a vector of the first encoder, on average.
-        other_terms: of the second one.
+        texts: number of texts.
+        smallest_cosine: over all texts.
+        median_cosine: over all texts.
+        largest_weight: largest difference between the weights of a term.
+        terms: mean number of terms of the first encoder's vectors.
+        other_terms: mean number of terms of the second encoder's vectors.
     """
 
     texts: int
@@ -48,16 +48,16 @@ class Differences:
 
     @property
     def loss(self) -> float:
-        """What `auto` decides by: 1 - the smallest cosine."""
+        """1 - the smallest cosine; `auto` decides by this."""
         return 1 - self.smallest_cosine
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """The differences as a JSON object."""
         return asdict(self)
 
 
 def calibration_texts() -> list[str]:
-    """Queries and passages of several fields and languages, written for this purpose."""
+    """Queries and passages from several fields and languages, written for this purpose."""
     return _CALIBRATION.read_text(encoding="utf-8").splitlines()
 
 
@@ -84,12 +84,12 @@ def write_int8(folder: Path, out: Path) -> None:
         out: an existing folder.
 
     Raises:
-        MissingDependency: without splade_kernels.
-        ModelError: when the weights are missing or damaged, or the kernels do not know such models.
+        MissingDependency: if splade_kernels is not installed.
+        ModelError: if weights are missing or damaged, or the kernels do not support the model.
     """
     module = require_kernels("int8 weights")
     tensors = read_weights(folder)
-    # Its own name: another process may be converting the same model.
+    # A name per process: another one may be converting the same model.
     unfinished = out / f"{WEIGHTS_FILE}.{os.getpid()}.unfinished"
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def write_int8(folder: Path, out: Path) -> None:
 
 
 def recorded(out: Path, differences: Differences, *, forced: bool = False) -> PrecisionRecord:
-    """The decision from what was measured, for the int8 weights in a folder."""
+    """The decision for the int8 weights in a folder, from the measured differences."""
     return PrecisionRecord(
         precision="int8" if forced or differences.loss <= BOUND else "fp32",
         loss=round(differences.loss, 6),

@@ -1,4 +1,4 @@
-"""Somebody's model to an ONNX graph that pools: exported through torch, or extended."""
+"""Convert a model to an ONNX graph that pools: exported through torch, or extended."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ log = logging.getLogger(__name__)
 
 _OPSET = 17
 _TOLERANCE = 1e-3
-# By how much a head may be wider than the vocabulary: models pad it for the hardware.
+# A head may be this much wider than the vocabulary: models pad it for the hardware.
 _HEAD_PADDING = 128
-# A protocol buffer message ends at 2 GiB: of more, the weights go into a file of their own.
+# A protocol buffer message is limited to 2 GiB: larger graphs get a separate file of weights.
 _LARGEST_MESSAGE = 2**31 - 2**20
 
 
 class UnfitGraph(ModelError):
-    """An ONNX file that is whole, but does not compute a SPLADE model's logits."""
+    """A valid ONNX file that does not compute a SPLADE model's logits."""
 
 
 def convert(folder: ModelFolder, spec: EncoderSpec, out: Path) -> None:
     """Write a folder that `OnnxEncoder` loads: model.onnx, tokenizer.json and the record.
 
-    The folder's own ONNX file is extended by the pooling; if there is none, or one that does
-    not fit, the weights are exported through torch. The result appears whole or not at all.
+    Pooling is added to the folder's own ONNX file; if there is none, or it does not fit, the
+    weights are exported through torch. The result appears complete or not at all.
 
     Args:
         folder: the model folder.
         spec: what the model computes.
-        out: the folder to make.
+        out: the folder to create.
 
     Raises:
-        MissingDependency: without onnx, or torch and transformers where they are needed.
-        ModelError: when the model cannot be loaded, exported, or the result is not the same.
+        MissingDependency: if onnx, or torch and transformers if needed, is not installed.
+        ModelError: if the model cannot be loaded or exported, or the result differs.
     """
     tokenizer = folder.tokenizer()
     check_alike(folder.model, tokenizer)
@@ -75,12 +75,12 @@ def _write_graph(folder: ModelFolder, spec: EncoderSpec, out: Path, largest_id: 
     except UnfitGraph as error:
         if not has_weights(folder.model):
             raise
-        log.warning("%s; the safetensors beside it are used", error)
+        log.warning("%s; using the safetensors beside it", error)
         export(folder.model, out, spec.activation)
 
 
 def write_about(spec: EncoderSpec, positions: int, out: Path) -> None:
-    """What a folder of ours says of its model, and of the files in it."""
+    """Write the record of an exported folder: its spec, positions and file hashes."""
     graph, weights = out / GRAPH_FILE, out / IDF_FILE
     files = [graph, *data_files(graph, out)] if graph.is_file() else []
     files += [weights] if weights.is_file() else []
@@ -90,7 +90,7 @@ def write_about(spec: EncoderSpec, positions: int, out: Path) -> None:
 
 
 def write_tokenizer(tokenizer: Tokenizer, source: Path, out: Path) -> None:
-    """tokenizer.json, complete: with what the settings beside it have made of it."""
+    """Write a complete tokenizer.json, which includes the settings in the files beside it."""
     plain = Tokenizer.from_file(str(source))
     plain.no_truncation()
     plain.no_padding()
@@ -104,7 +104,7 @@ def export(folder: Path, out: Path, activation: Activation) -> None:
     """Export a masked-language model with its pooling to one ONNX file.
 
     Raises:
-        ModelError: when torch cannot trace the model, or the file computes something else.
+        ModelError: if torch cannot trace the model, or the exported graph differs from it.
     """
     torch = require("torch", "convert", "exporting a model to ONNX")
     require("onnx", "convert", "exporting a model to ONNX")
@@ -117,8 +117,8 @@ def export(folder: Path, out: Path, activation: Activation) -> None:
     axes = {name: {0: "batch", 1: "tokens"} for name in names} | {OUTPUT: {0: "batch"}}
     log.info("exporting %s to ONNX, once", folder)
     try:
-        # Tracing, not dynamo: a graph of plain operators that onnxruntime folds at load. Without
-        # constant folding the head's pieces stay slices of the one embedding matrix.
+        # Tracing, not dynamo: it gives plain operators, which onnxruntime folds at load. Without
+        # constant folding the head's pieces stay slices of the shared embedding matrix.
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
@@ -133,37 +133,37 @@ def export(folder: Path, out: Path, activation: Activation) -> None:
                 dynamo=False,
             )
             expected = module(*(torch.from_numpy(array) for array in _example(len(names), 64)))
-    except Exception as error:  # torch raises what the model's own code raises
+    except Exception as error:  # torch raises whatever the model's own code raises
         raise ModelError(
             f"{folder} cannot be exported to ONNX ({error}); load_encoder(…, engine='torch') "
-            "runs it as it is"
+            "runs it unchanged"
         ) from error
     _check_equal(out, dict(zip(names, _example(len(names), 64), strict=True)), expected.numpy())
 
 
 def add_pooling(graph: Path, out: Path, spec: EncoderSpec, folder: Path) -> None:
-    """Append the pooling to a graph with the output `logits`: float32[batch, tokens, terms].
+    """Append pooling to a graph with the output `logits`: float32[batch, tokens, terms].
 
-    The graph computes its logits in one piece, so a batch takes memory for tokens x terms; the
-    pooling adds to it once more. An export of the weights (`export`) does without.
+    The graph computes its logits in one piece, so a batch takes memory for tokens x terms, and
+    pooling as much again. An export of the weights (`export`) avoids both.
 
     Args:
-        graph: the ONNX file; its external data is read where it lies inside the folder.
+        graph: the ONNX file; external data is read only from inside the folder.
         out: the file to write.
         spec: what the graph has to compute.
         folder: the model folder.
 
     Raises:
-        ModelError: when the file is not an ONNX graph, or its data is absent or elsewhere.
-        UnfitGraph: when it has no such output, or inputs that are not known.
+        ModelError: if the file is not an ONNX graph, or its data is missing or outside.
+        UnfitGraph: if it has no such output, or unknown inputs.
     """
     onnx = require("onnx", "convert", "adding the pooling to an ONNX file")
     files = {path.relative_to(graph.parent): path for path in data_files(graph, folder)}
     try:
-        # Not by onnx, which follows no links: the hub's cache consists of them.
+        # onnx follows no links, but the hub's cache consists of them: load the data here.
         model = onnx.load(str(graph), load_external_data=False)
         _load_data(onnx, model, files)
-    except Exception as error:  # protobuf's decode error, or a tensor beyond its file's end
+    except Exception as error:  # protobuf's DecodeError, or a tensor beyond the end of its file
         raise ModelError(f"the ONNX file {graph} cannot be read: {error}") from error
     mask = _mask_name(onnx, model, graph)
     logits = _logits_name(model, graph, spec.vocabulary)
@@ -181,7 +181,7 @@ def add_pooling(graph: Path, out: Path, spec: EncoderSpec, folder: Path) -> None
 
 
 def _load_data(onnx: Any, model: Any, files: dict[Path, Path]) -> None:
-    """Put external data into the tensors that name it."""
+    """Load external data into the tensors that refer to it."""
     for tensor in _tensors(model.graph, model.functions):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
@@ -191,13 +191,13 @@ def _load_data(onnx: Any, model: Any, files: dict[Path, Path]) -> None:
             length = int(where["length"]) if "length" in where else -1
             tensor.raw_data = file.read(length)
         if len(tensor.raw_data) < length:
-            raise ValueError(f"{where['location']} ends before the weights of {tensor.name!r} do")
+            raise ValueError(f"{where['location']} ends within the weights of {tensor.name!r}")
         del tensor.external_data[:]
         tensor.data_location = onnx.TensorProto.DEFAULT
 
 
 def _tensors(graph: Any, functions: Any = ()) -> Iterator[Any]:
-    """Every tensor of a graph and of those inside it."""
+    """Every tensor of a graph and its subgraphs."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -210,7 +210,7 @@ def _tensors(graph: Any, functions: Any = ()) -> Iterator[Any]:
 
 
 def _mask_name(onnx: Any, model: Any, graph: Path) -> str:
-    """The input for the attention mask, after a look at all of them."""
+    """The name of the input for the attention mask, after checking all inputs."""
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = {given.name: given.type.tensor_type for given in model.graph.input}
     names = [name for name in inputs if name not in constants]
@@ -220,20 +220,20 @@ def _mask_name(onnx: Any, model: Any, graph: Path) -> str:
             known = ", ".join(sorted(INPUTS))
             raise UnfitGraph(
                 f"the ONNX file {graph} has an input {name!r} of "
-                f"{onnx.TensorProto.DataType.Name(kind)}; known are {known}, of integers"
+                f"{onnx.TensorProto.DataType.Name(kind)}; supported are {known}, of integers"
             )
         fixed = [dim.dim_value for dim in inputs[name].shape.dim if dim.dim_value > 0]
         if fixed:
             shape = [dim.dim_value or dim.dim_param or "any" for dim in inputs[name].shape.dim]
             raise UnfitGraph(
-                f"the ONNX file {graph} takes {name!r} of the fixed shape {shape} only; export it "
+                f"the ONNX file {graph} takes {name!r} only in the fixed shape {shape}; export it "
                 "with dynamic axes for batch and tokens"
             )
     masks = [name for name in names if name in MASKS]
     if len(masks) != 1 or "input_ids" not in names:
         raise UnfitGraph(
             f"the ONNX file {graph} has the inputs {', '.join(names) or 'none'}; it needs "
-            "input_ids and one of attention_mask and input_mask"
+            "input_ids and either attention_mask or input_mask"
         )
     return str(masks[0])
 
@@ -250,7 +250,7 @@ def _logits_name(model: Any, graph: Path, vocabulary: int) -> str:
         if len(shape) == 3 and (name == "logits" or len(shapes) == 1 or shape[2] == vocabulary)
     ]
     if not logits:
-        raise UnfitGraph(f"the ONNX file {graph} has no output 'logits' of rank 3, it has {ranks}")
+        raise UnfitGraph(f"the ONNX file {graph} has no output 'logits' of rank 3, only {ranks}")
     width = shapes[logits[0]][2]
     if width > 0:
         _refuse_other_width(graph, logits[0], width, vocabulary)
@@ -260,9 +260,9 @@ def _logits_name(model: Any, graph: Path, vocabulary: int) -> str:
 def _refuse_other_width(graph: Path, output: str, width: int, vocabulary: int) -> None:
     if not vocabulary <= width < vocabulary + _HEAD_PADDING:
         raise UnfitGraph(
-            f"the ONNX file {graph} has {width} numbers per token in its output {output!r}, and "
-            f"the vocabulary {vocabulary} terms: it is a model without the masked-language-model "
-            "head"
+            f"the ONNX file {graph} has {width} numbers per token in its output {output!r}, but "
+            f"the vocabulary has {vocabulary} terms: it is a model without the "
+            "masked-language-model head"
         )
 
 
@@ -274,10 +274,10 @@ def _opset(model: Any, graph: Path) -> int:
 
 
 def _check_runs(graph: Path, pooled: Path, spec: EncoderSpec, largest_id: int) -> None:
-    """Refuse a graph that fails on batches that it will meet: what it says of itself may be wrong.
+    """Refuse a graph that fails on realistic batches: its declared shapes may be wrong.
 
     Raises:
-        UnfitGraph: naming the batch, or what came out of it.
+        UnfitGraph: if it fails; names the batch, or the wrong result.
     """
     longest = max(spec.max_length, spec.query_max_length or 0)
     try:
@@ -291,7 +291,7 @@ def _check_runs(graph: Path, pooled: Path, spec: EncoderSpec, largest_id: int) -
         raise UnfitGraph(str(error).replace(str(pooled), str(graph))) from error
     _refuse_other_width(graph, OUTPUT, weights.shape[1], spec.vocabulary)
     if not np.isfinite(weights).all():
-        raise UnfitGraph(f"the ONNX file {graph} yields weights that are not numbers")
+        raise UnfitGraph(f"the ONNX file {graph} yields weights that are not finite")
 
 
 def _pooling_nodes(
@@ -312,7 +312,7 @@ def _pooling_nodes(
     nodes = [
         node("Cast", [mask], ["pool_bool"], to=onnx.TensorProto.BOOL),
         node("Unsqueeze", ["pool_bool", *last], ["pool_mask"], **last_axes),
-        # Graphs in half precision pool in single precision, like everything else here.
+        # Graphs in half precision also pool in single precision.
         node("Cast", [logits], ["pool_logits"], to=onnx.TensorProto.FLOAT),
         node("Where", ["pool_mask", "pool_logits", "pool_lowest"], ["pool_masked"]),
         node("ReduceMax", ["pool_masked", *tokens], ["pool_max"], keepdims=0, **tokens_axes),
@@ -340,9 +340,9 @@ def _example(inputs: int, vocabulary: int) -> list[np.ndarray[Any, np.dtype[np.i
 def _check_equal(graph: Path, feed: dict[str, Any], expected: Any) -> None:
     found = PooledGraph(graph).run(feed["input_ids"], feed["attention_mask"])
     difference = float(np.abs(found - expected).max())
-    # Also where it is not a number.
+    # Written so that NaN is refused too.
     if not difference <= _TOLERANCE:
         raise ModelError(
             f"the exported graph differs from the model by {difference:.2g}; "
-            "load_encoder(…, engine='torch') runs the model as it is"
+            "load_encoder(…, engine='torch') runs the model unchanged"
         )

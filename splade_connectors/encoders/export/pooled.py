@@ -1,4 +1,4 @@
-"""A masked-language model with SPLADE's pooling, as a torch module: run, or exported to ONNX."""
+"""A masked-language model with SPLADE's pooling as a torch module, to run or export to ONNX."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 _TOLERANCE = 1e-4
 
-# Terms of the vocabulary per piece of the head: the piece's logits stay in the cache.
+# Terms per piece of the head, so that a piece's logits stay in the CPU's cache.
 HEAD_TERMS = 512
 
 
@@ -27,10 +27,10 @@ def load_masked_lm(folder: Path, attention: Literal["eager", "sdpa"] = "eager") 
 
     Args:
         folder: holds config.json and the weights.
-        attention: "sdpa" is torch's fused one, "eager" plain products, which ONNX can express.
+        attention: "sdpa" is torch's fused attention, "eager" plain products, which ONNX supports.
 
     Raises:
-        ModelError: when the weights are missing, incomplete or corrupt.
+        ModelError: if the weights are missing, incomplete or corrupt.
     """
     if not has_weights(folder):
         raise ModelError(f"the model folder {folder} has no model.safetensors, which torch needs")
@@ -52,14 +52,14 @@ def load_masked_lm(folder: Path, attention: Literal["eager", "sdpa"] = "eager") 
         reason = str(error).partition("\n")[0]
         raise ModelError(f"the model in {folder} cannot be loaded: {reason}") from error
     if missing := sorted(found["missing_keys"]):
-        # transformers fills them with random numbers, other ones each time.
+        # transformers initializes them randomly at each load.
         raise ModelError(
-            f"the weights in {folder} lack {len(missing)} tensors of the model, "
-            f"{missing[0]} for one: they may belong to another model"
+            f"the weights in {folder} lack {len(missing)} tensors of the model, for example "
+            f"{missing[0]}: they may belong to another model"
         )
     if (stored := str(model.dtype).removeprefix("torch.")) != "float32":
         log.warning(
-            "the model in %s has the dtype %s and is computed in float32; SparseEncoder needs "
+            "the model in %s has the dtype %s but runs in float32; SparseEncoder needs "
             "model_kwargs={'dtype': 'float32'} for the same vectors",
             folder,
             stored,
@@ -73,15 +73,15 @@ def pooled_module(
     """SPLADE over a masked-language model.
 
     The last layer of the head, hidden state x vocabulary, is taken out of the model and computed
-    in pieces of `head_terms` terms, each reduced to its maximum over the tokens at once. log and
-    relu rise monotonically and the bias is the same for all tokens, so all three may follow the
-    maximum: max_t log(1 + relu(h_t w + b)) = log(1 + relu(max_t(h_t w) + b)). Where the head is
-    more than one linear layer, as MobileBERT's, the logits are computed whole.
+    in pieces of `head_terms` terms, each immediately reduced to its maximum over the tokens. log
+    and relu are monotonic and the bias is the same for all tokens, so all three can follow the
+    maximum: max_t log(1 + relu(h_t w + b)) = log(1 + relu(max_t(h_t w) + b)). If the head is more
+    than one linear layer, as in MobileBERT, the logits are computed whole.
 
     Args:
-        model: what `load_masked_lm` returns; its head is replaced.
+        model: from `load_masked_lm`; its head is replaced.
         activation: one log or two.
-        head_terms: terms of a piece; a piece has batch x tokens x `head_terms` logits.
+        head_terms: terms per piece; a piece has batch x tokens x `head_terms` logits.
 
     Returns:
         A module (input_ids, attention_mask[, token_type_ids]) -> float32[batch, vocabulary].
@@ -141,7 +141,7 @@ def _in_pieces(
     import torch
 
     class Nothing(torch.nn.Module):  # type: ignore[misc]  # torch is not read by mypy
-        # Some models tie a bias to their head's when it is replaced.
+        # Some models tie their bias to the head's when the head is replaced.
         weight = None
         bias = None
 
@@ -168,7 +168,7 @@ def _in_pieces(
             ]
             pooled = torch.cat(pieces, dim=-1)
             if self.bias is not None:
-                # In float32 if the model is in half precision: small weights keep their digits.
+                # In float32 even in half precision, so that small weights keep their digits.
                 pooled = _float32(pooled) + _float32(self.bias)
             return _activated(pooled, activation)
 
@@ -176,7 +176,7 @@ def _in_pieces(
 
 
 def _without_padding(states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Padding repeats the first token of its row and so never changes the maximum."""
+    """Replace padding by the first token of its row, which does not change the maximum."""
     import torch
 
     return torch.where(attention_mask.unsqueeze(-1) > 0, states, states[:, :1])
@@ -192,7 +192,7 @@ def _activated(pooled: torch.Tensor, activation: Activation) -> torch.Tensor:
 def _float32(values: torch.Tensor) -> torch.Tensor:
     import torch
 
-    # Asked first: an exported graph would have a node that casts float32 to float32.
+    # Without this test, an exported graph would cast float32 to float32.
     return values if values.dtype == torch.float32 else values.float()
 
 
