@@ -3,9 +3,9 @@
     python benchmarks/attach_memory.py [--job index|attach] [--documents N] [--json] [--check]
 
 Runs synthetic documents with synthetic vectors of 130 terms through a store that acknowledges
-everything and keeps nothing, so that what is measured is this package alone. Prints the resident
-memory after the first 20,000 documents and at the end, and its peak. `--check` ends with 1 where
-the peak is not under 400 MB, or the memory grew by more than 30 MB between the two.
+everything and keeps nothing, so that only this package is measured. Prints the resident memory
+after the first 20,000 documents and at the end, and its peak. `--check` exits with 1 unless the
+peak is under 400 MB and the memory grew by at most 30 MB between the two.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from splade_connectors.testing import DiscardingStore, EndlessCollection, HashEn
 from splade_connectors.vectors import SparseBatch
 
 DOCUMENTS = 200_000
-# By then everything that is made once has been made.
+# By then, everything that is created once exists.
 WARM = 20_000
 PEAK_MB = 400.0
 GROWTH_MB = 30.0
@@ -39,7 +39,7 @@ _MB = 1_000_000
 
 
 class SyntheticEncoder(HashEncoder):
-    """Vectors at random, as fast as numpy makes them."""
+    """Random vectors, as fast as numpy makes them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,15 +65,15 @@ class SyntheticEncoder(HashEncoder):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What a run took.
+    """The cost of a run.
 
     Attributes:
-        job: which verb.
-        documents: that the store was given.
-        seconds: from start to end.
+        job: "index" or "attach".
+        documents: number that the store was given.
+        seconds: wall time.
         warm_mb: resident memory after the first documents.
         end_mb: resident memory after the last.
-        peak_mb: the largest resident memory, libraries included.
+        peak_mb: peak resident memory, including libraries.
     """
 
     job: str
@@ -85,24 +85,24 @@ class Measured:
 
     @property
     def growth_mb(self) -> float:
-        """Between the first documents and the last."""
+        """Megabytes by which the memory grew between the first documents and the last."""
         return self.end_mb - self.warm_mb
 
     @property
     def is_flat(self) -> bool:
-        """Whether both limits hold."""
+        """Whether both limits are met."""
         return self.peak_mb < PEAK_MB and self.growth_mb <= GROWTH_MB
 
 
 def index(count: int, on_progress: OnProgress) -> int:
-    """`index` with so many documents; how many the store was given."""
+    """Index this many documents; return the number that the store was given."""
     store = DiscardingStore(SyntheticEncoder())
     store.index(_documents(count), on_progress=on_progress)
     return store.backend.received
 
 
 def attach(count: int, on_progress: OnProgress) -> int:
-    """`attach` to so many documents; how many vectors the store was given."""
+    """Attach to this many documents; return the number of vectors that the store was given."""
     store = DiscardingStore(SyntheticEncoder(), EndlessCollection(count, _payload))
     store.attach(["text"], on_progress=on_progress)
     return store.backend.received
@@ -116,8 +116,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--job", choices=list(JOBS), default="index", help="the verb")
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
-    parser.add_argument("--check", action="store_true", help="end with 1 where it is not flat")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if it is not flat")
     arguments = parser.parse_args()
     measured = measure(arguments.job, arguments.documents)
     if arguments.json:
@@ -133,7 +133,7 @@ def main() -> None:
 
 
 def measure(job: str, count: int) -> Measured:
-    """Run a job and watch the memory of this process."""
+    """Run a job and monitor the memory of this process."""
     warm: list[float] = []
 
     def watch(progress: Progress) -> None:
@@ -164,7 +164,7 @@ def _payload(number: int) -> dict[str, Any]:
 
 
 def _resident_mb() -> float:
-    """Now; where the system does not say, the peak."""
+    """Resident memory now, or its peak if the system does not report the current value."""
     status = Path("/proc/self/statm")
     if not status.is_file():
         return _peak_mb()

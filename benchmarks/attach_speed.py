@@ -1,11 +1,11 @@
-"""Whether attaching keeps the machine busy: its wall time against that of its parts.
+"""Compares the wall time of attaching with that of its parts: does it keep the machine busy?
 
     python benchmarks/attach_speed.py [--documents 5000] [--beir DIR] [--json]
 
 Attaches the bundled model's vectors to an Elasticsearch 9.3.2 that it starts (Java and Maven), to
 documents of a BEIR collection, and measures in one run: encoding alone, sending alone (the same
-attach with vectors that are there already), and both together, with the CPU seconds of this process
-and of the server. Attaching should take at most 1.15 times the largest of encoding alone, sending
+attach with precomputed vectors), and both together, with the CPU seconds of this process and of the
+server. Attaching should take at most 1.15 times the largest of encoding alone, sending
 alone, and all CPU seconds divided by the cores.
 """
 
@@ -41,13 +41,13 @@ class Measured:
     """Seconds of each part.
 
     Attributes:
-        documents: attached.
-        encode_s: of encoding alone.
-        send_s: of reading and writing alone.
-        attach_s: of the whole.
-        cpu_s: of this process and the server, while attaching.
-        cores: of the machine.
-        ratio: of the whole to the largest of the bounds.
+        documents: number of documents.
+        encode_s: encoding alone.
+        send_s: reading and writing alone.
+        attach_s: the whole.
+        cpu_s: CPU time of this process and the server, while attaching.
+        cores: cores of the machine.
+        ratio: the whole divided by the largest of the bounds.
     """
 
     documents: int
@@ -60,10 +60,10 @@ class Measured:
 
 
 class Remembered(HashEncoder):
-    """Gives vectors that are there already.
+    """Returns precomputed vectors.
 
     Args:
-        encoder: whose vectors they are.
+        encoder: the encoder that made them.
         vectors: text -> vector.
     """
 
@@ -81,7 +81,7 @@ class Remembered(HashEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """From memory."""
+        """Return vectors from memory."""
         if stats:
             stats.texts += len(texts)
         if on_progress:
@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--documents", type=int, default=5000)
     parser.add_argument("--beir", type=Path, default=beir_folder())
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     arguments = parser.parse_args()
     found = texts(arguments.beir / "corpus.jsonl", arguments.documents)
     measured = measure(found)
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def measure(found: list[str]) -> Measured:
-    """All parts, one after the other, on one server."""
+    """Measure all parts, one after the other, on one server."""
     encoder = load_encoder()
     encoder.encode_documents(found[:64])  # memory and threads are set up once
     began = time.perf_counter()
@@ -149,7 +149,7 @@ def _attach(
 
 @contextmanager
 def _index(url: str, found: list[str]) -> Iterator[str]:
-    """An index of its owner with these texts."""
+    """Create an index with these texts, as its owner would."""
     name = f"splade-speed-{uuid.uuid4().hex}"
     headers = {"content-type": "application/x-ndjson"}
     with httpx.Client(base_url=url, timeout=120, trust_env=False) as client:
@@ -165,7 +165,7 @@ def _index(url: str, found: list[str]) -> Iterator[str]:
 
 
 def _cpu_s(server: ElasticsearchServer) -> float:
-    """CPU seconds of this process and of the server's so far."""
+    """CPU seconds of this process and of the server so far."""
     assert server._process is not None
     group = server._process._process.pid
     own = time.process_time()

@@ -1,4 +1,4 @@
-"""The chart and the tables of the documentation, from what `encode.py` and `gpu.py` kept.
+"""The chart and the tables of the documentation, from the results of `encode.py` and `gpu.py`.
 
     python benchmarks/chart.py [--check]
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 CHART = ROOT / "docs" / "_static" / "encoding.svg"
 PEER = "sentence-transformers"
-# How the documentation calls them, in its order.
+# Their names in the documentation, in its order.
 NAMES = {
     "int8": "this package, int8 kernels",
     "onnx": "this package, ONNX Runtime",
@@ -29,7 +29,7 @@ NAMES = {
     "onnxruntime": "plain ONNX Runtime, fp32",
     "onnxruntime int8": "plain ONNX Runtime, dynamic int8",
 }
-# The models of the chart, by the files of their results.
+# The models of the chart: result file -> title.
 MODELS = {
     "encode-splade-tiny": "splade-tiny, 4 M",
     "encode-bert-6-layers": "six layers of BERT, 67 M",
@@ -38,7 +38,7 @@ MODELS = {
 
 
 def main() -> None:
-    """Write and print."""
+    """Write the chart and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing")
     if not parser.parse_args().check:
@@ -49,12 +49,12 @@ def main() -> None:
 
 
 def kept(name: str) -> Any:
-    """What was kept of a run."""
+    """The kept results of a run."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def encoding_table(name: str) -> str:
-    """Ratios to sentence-transformers, and its own figures."""
+    """A table of ratios to sentence-transformers, with its own figures."""
     results = kept(name)["results"]
     peer = results[PEER]
     rows = ["| encoder | documents/s | CPU per document | peak memory |", "|---|---|---|---|"]
@@ -78,7 +78,7 @@ def _cell(
 
 
 def gpu_table(name: str) -> str:
-    """Documents per second and device memory on a GPU."""
+    """A table of documents per second and device memory on a GPU."""
     rows = ["| encoder | documents/s | ratio | device memory |", "|---|---|---|---|"]
     for key, values in kept(name)["bert_base"].items():
         cells = (
@@ -91,11 +91,11 @@ def gpu_table(name: str) -> str:
 
 
 def draw(file: Path) -> None:
-    """Documents per second as ratios to sentence-transformers, a panel for each model."""
+    """Draw documents per second as ratios to sentence-transformers, one panel per model."""
     import matplotlib
 
     matplotlib.use("svg")
-    # The same file from the same numbers, and text that readers can search.
+    # Reproducible from the same numbers, with text that readers can search.
     matplotlib.rcParams.update({"svg.hashsalt": "splade", "svg.fonttype": "none"})
     from matplotlib import pyplot
 

@@ -1,6 +1,6 @@
 """The collection of the hybrid benchmarks: SciFact, or another in BEIR layout, with its vectors.
 
-Vectors are computed once and kept in a folder outside the repository, by the name of the model.
+Vectors are computed once and kept in a folder outside the repository, named after the model.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Collection:
 
     Attributes:
         documents: ready to be indexed, with both vectors.
-        sparse: of the documents, as encoded.
-        dense: float32[documents, dimensions].
+        sparse: vectors of the documents, as encoded.
+        dense: vectors of the documents, float32[documents, dimensions].
         judged: queries and judgements.
         query_vectors: a query's text -> its dense vector.
     """
@@ -46,7 +46,7 @@ class Collection:
 
 
 def load(beir: Path, encoder: SparseEncoder, dense_model: str, work: Path) -> Collection:
-    """The collection, encoded now or by an earlier run."""
+    """Load the collection, with vectors encoded now or by an earlier run."""
     judged = read_beir(beir, SPLIT)
     with (beir / "corpus.jsonl").open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
@@ -72,14 +72,14 @@ def load(beir: Path, encoder: SparseEncoder, dense_model: str, work: Path) -> Co
 
 
 def folder_for(beir: Path, dense_model: str, work: Path) -> Path:
-    """Where the vectors of a collection are kept."""
+    """The file that keeps the vectors of a collection."""
     folder = work / f"{beir.resolve().name}-{Path(dense_model).name}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def kept(path: Path, texts: list[str], model: Callable[[Any], Any]) -> Vectors:
-    """float32[texts, dimensions], from the file or computed and written there."""
+    """The dense vectors of the texts, float32[texts, dimensions], from the file or made for it."""
     if not path.is_file():
         np.save(path, np.asarray(model.documents(texts), np.float32))
     found: Vectors = np.load(path)
@@ -87,7 +87,7 @@ def kept(path: Path, texts: list[str], model: Callable[[Any], Any]) -> Vectors:
 
 
 def kept_sparse(path: Path, texts: list[str], encoder: SparseEncoder) -> SparseBatch:
-    """The sparse vectors of the texts, from the file or computed and written there."""
+    """The sparse vectors of the texts: read from the file, or made for it."""
     if not path.is_file():
         made = encoder.encode_documents(texts)
         np.savez(path, indptr=made.indptr, indices=made.indices, values=made.values)
@@ -96,10 +96,10 @@ def kept_sparse(path: Path, texts: list[str], encoder: SparseEncoder) -> SparseB
 
 
 class RememberedQueries(SparseEncoder):
-    """An encoder that has encoded its queries before: what is left of a search is not encoding.
+    """An encoder that remembers its queries, so that the time of a search excludes encoding.
 
     Args:
-        encoder: asked once for each text.
+        encoder: called once for each text.
     """
 
     def __init__(self, encoder: SparseEncoder) -> None:
@@ -112,7 +112,7 @@ class RememberedQueries(SparseEncoder):
         return self._encoder.encode_documents(texts, **more)
 
     def encode_queries(self, texts: Sequence[str]) -> SparseBatch:
-        """From memory, where they have been asked for before."""
+        """Encode queries; those seen before come from memory."""
         for text in texts:
             if text not in self._known:
                 self._known[text] = self._encoder.encode_queries([text])

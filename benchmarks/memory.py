@@ -1,4 +1,4 @@
-"""Peak memory of indexing and of encoding, for batch sizes that differ a thousandfold.
+"""Peak memory of indexing and of encoding, with batch sizes that differ a thousandfold.
 
     python benchmarks/memory.py [--file CORPUS] [--documents N] [--encode MODEL] [--json]
 
@@ -8,7 +8,7 @@ documents per second that it reports, and the memory as a ratio to the smallest.
 by the tokens of a batch, not by its texts: the ratios stay near 1.
 
 With `--encode MODEL` (a folder, or splade-tiny) nothing is indexed: the process loads that model
-with the int8 engine and encodes texts of 512 tokens, no more.
+with the int8 engine and only encodes texts of 512 tokens.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--file", type=Path, default=beir_folder() / "corpus.jsonl", help="JSONL")
-    parser.add_argument("--documents", type=int, help="the first so many of its lines; all else")
+    parser.add_argument("--documents", type=int, help="only this many of its lines, from the first")
     parser.add_argument("--encode", metavar="MODEL", help="encode only, with the int8 engine")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         file = _head(arguments.file, arguments.documents, Path(scratch))
@@ -72,7 +72,7 @@ _ENCODE = """
 import json, sys, time
 from splade_connectors import EncodeOptions, load_encoder
 file, size, model, count = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-# Texts of a thousand words, cut at 512 tokens.
+# Texts of a thousand words, truncated at 512 tokens.
 words = " ".join(json.loads(line)["text"] for _, line in zip(range(50), open(file))).split()
 texts = [" ".join(words[at : at + 1000]) for at in range(count)]
 options = EncodeOptions(max_length=512, batch_size=size)

@@ -1,12 +1,12 @@
-"""What a document and a query cost with a model, by its shape and this machine's measured rates.
+"""The cost of a document and of a query with a model, from its shape and this machine's rates.
 
     python benchmarks/model_costs.py [--json | --markdown] [--results FILE]
 
 No model is downloaded. The int8 kernels run layers and heads of random weights, as wide as those of
-the models; rates are products a second of CPU time, so that other work on the machine counts
-little. The cost of a model is its number of products, of its layers and of its head, over the rate
-of each. Beside it stands what fp32 would take at the rate of numpy's products, which onnxruntime's
-are near.
+the models; rates are products per second of CPU time, so that other work on the machine matters
+little. The cost of a model is the number of products in its layers and its head, each divided by
+its rate. Beside it is the cost in fp32 at the rate of numpy's products, which is close to
+onnxruntime's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from common import ROOT, machine, save
 from tokenizers import Tokenizer
 
-# A paragraph, and a question of ten words, special tokens included.
+# Tokens of a paragraph and of a question of ten words, including special tokens.
 DOCUMENT, QUERY = 256, 14
 QUESTION = "how do vaccines train the immune system of a child"
 _SECONDS = 0.6
@@ -33,13 +33,13 @@ _LITTLE_VOCABULARY = 512
 
 @dataclass(frozen=True)
 class Shape:
-    """How many products a model takes.
+    """The number of products that a model takes.
 
     Attributes:
-        layers: of the encoder.
-        width: of a token's state.
-        between: of the feed-forward network.
-        vocabulary: terms.
+        layers: number of encoder layers.
+        width: width of a token's state.
+        between: width of the feed-forward network.
+        vocabulary: number of terms.
         gated: whether the feed-forward network has a gate: three matrices instead of two.
     """
 
@@ -50,23 +50,23 @@ class Shape:
     gated: bool = False
 
     def layer_products(self, tokens: int) -> float:
-        """Of all layers, for a text."""
+        """Products of all layers, for a text."""
         matrices = 4 * self.width**2 + (3 if self.gated else 2) * self.width * self.between
         return float(self.layers * tokens * (matrices + 2 * tokens * self.width))
 
     def head_products(self, tokens: int) -> float:
-        """Of the vocabulary head, for a text."""
+        """Products of the vocabulary head, for a text."""
         return float(tokens * (self.width**2 + self.width * self.vocabulary))
 
     @property
     def parameters(self) -> float:
-        """About so many: matrices and embeddings, positions left out."""
+        """The approximate number: matrices and embeddings, without positions."""
         matrices = 4 * self.width**2 + (3 if self.gated else 2) * self.width * self.between
         return float(self.layers * matrices + self.width * self.vocabulary + self.width**2)
 
 
 _BASE, _DISTILLED = Shape(12, 768, 3072, 30_522), Shape(6, 768, 3072, 30_522)
-# None: queries need the tokenizer and a file of weights alone.
+# None: queries need only the tokenizer and a file of weights.
 MODELS: dict[str, tuple[Shape, Shape | None]] = {
     "splade-tiny (bundled)": (Shape(2, 128, 512, 30_522),) * 2,
     "granite-embedding-30m-sparse": (Shape(6, 384, 1536, 50_265),) * 2,
@@ -82,12 +82,12 @@ MODELS: dict[str, tuple[Shape, Shape | None]] = {
 
 @dataclass(frozen=True)
 class Rates:
-    """Products a CPU second, of one width and length of text.
+    """Products per CPU second, for one width and length of text.
 
     Attributes:
-        layers: of the encoder's layers, in int8.
-        head: of the head, in int8.
-        fp32: of products of matrices.
+        layers: the encoder's layers, in int8.
+        head: the head, in int8.
+        fp32: matrix products.
     """
 
     layers: float
@@ -132,7 +132,7 @@ def row(
     rates: dict[tuple[int, int], Rates],
     tokenizer_s: float,
 ) -> dict[str, Any]:
-    """One model."""
+    """The costs of one model."""
     of_document = rates[document.width, DOCUMENT]
     products = document.layer_products(DOCUMENT) + document.head_products(DOCUMENT)
     query_s = tokenizer_s
@@ -154,7 +154,7 @@ def seconds(shape: Shape, tokens: int, rates: Rates) -> float:
 
 
 def measured(width: int, tokens: int) -> Rates:
-    """By running layers and heads of random weights."""
+    """Measure rates by running layers and heads of random weights."""
     between, most = 4 * width, 30_522
     bare = Shape(1, width, between, _LITTLE_VOCABULARY)
     deep = Shape(3, width, between, _LITTLE_VOCABULARY)
@@ -166,14 +166,14 @@ def measured(width: int, tokens: int) -> Rates:
 
 
 def run(shape: Shape, tokens: int) -> float:
-    """CPU seconds of a text, in int8, on one thread."""
+    """CPU seconds per text, in int8, on one thread."""
     import splade_kernels
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model"
         splade_kernels.write_model(file, config(shape), weights(shape))
         model = splade_kernels.Model.load(file)
-    # Several documents share what is read of the weights; a query comes alone.
+    # Several documents share each read of the weights; a query comes alone.
     texts = 4 if tokens == DOCUMENT else 1
     ids = np.arange(texts * tokens, dtype=np.uint32) % shape.vocabulary
     offsets = np.arange(0, texts * tokens + 1, tokens, dtype=np.int64)
@@ -181,7 +181,7 @@ def run(shape: Shape, tokens: int) -> float:
 
 
 def fp32(width: int, tokens: int) -> float:
-    """Products a CPU second of numpy."""
+    """numpy's products per CPU second."""
     left = np.ones((4 * tokens if tokens == DOCUMENT else tokens, width), np.float32)
     right = np.ones((width, 4 * width), np.float32)
     return left.shape[0] * width * 4 * width / best(lambda: left @ right)
@@ -221,7 +221,7 @@ def config(shape: Shape) -> dict[str, Any]:
 
 
 def weights(shape: Shape) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Random ones, by their names in transformers."""
+    """Random weights, by their names in transformers."""
     random = np.random.default_rng(3)
     made: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
 
@@ -251,7 +251,7 @@ def weights(shape: Shape) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
 
 
 def print_table(found: dict[str, Any], *, markdown: bool) -> None:
-    """A row for each model."""
+    """Print a row for each model."""
     heads = ("model", "M weights", "G products", "document ms", "in fp32 ms", "query ms")
     names = ("model", "parameters_m", "products_g", "document_int8_ms", "document_fp32_ms")
     rows = [[str(entry[name]) for name in (*names, "query_ms")] for entry in found["models"]]

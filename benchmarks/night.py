@@ -1,12 +1,12 @@
-"""A night over documents that have not changed, against the run that wrote them.
+"""A nightly run over unchanged documents, compared with the run that wrote them.
 
     python benchmarks/night.py TARGET… [--documents 100000] [--abstracts 5183] [--output FILE]
 
-The documents are the abstracts of SciFact, repeated under other ids. So that a first run of 100,000
-takes minutes and not half an hour, each distinct abstract is encoded once and its vector is kept:
-the first run is then an encoding of some 5,000 texts and a writing of all documents. What it would
-take if every text were encoded is computed from that, and printed apart. The nights encode nothing
-that is kept: what they encode is new.
+The documents are the abstracts of SciFact, repeated under other ids. To make a first run of 100,000
+take minutes rather than half an hour, each distinct abstract is encoded once and its vector is
+kept: the first run encodes some 5,000 texts and writes all documents. The time it would take to
+encode every text is computed from that, and printed separately. The nightly runs encode only new
+texts, none of which is kept.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class KeepingEncoder(SparseEncoder):
     """Encodes a text once, and counts what it encoded.
 
     Args:
-        encoder: what encodes.
+        encoder: the encoder that is called.
     """
 
     def __init__(self, encoder: SparseEncoder) -> None:
@@ -60,7 +60,7 @@ class KeepingEncoder(SparseEncoder):
         stats: EncodeStats | None = None,
         on_progress: OnProgress | None = None,
     ) -> SparseBatch:
-        """Vectors that are kept, and those of new texts."""
+        """Return kept vectors, and encode new texts."""
         new = list(dict.fromkeys(text for text in texts if text not in self._kept))
         if new:
             began = time.perf_counter()
@@ -89,14 +89,14 @@ class KeepingEncoder(SparseEncoder):
 
 @dataclass(frozen=True, kw_only=True)
 class Timed:
-    """A run and what it took."""
+    """A run and its cost."""
 
     report: IndexReport
     wall_s: float
     cpu_s: float
 
     def to_json(self) -> dict[str, object]:
-        """Times, and the counts that tell what was done."""
+        """Times, and the counts of the report."""
         names = ("written", "unchanged", "encoded", "missing", "deleted", "rejected_count")
         counts = {name: getattr(self.report, name) for name in names}
         return {"seconds": round(self.wall_s, 1), "cpu_s": round(self.cpu_s, 1), **counts}
@@ -123,7 +123,7 @@ def main() -> None:
 def measured(
     target: str, encoder: KeepingEncoder, rows: Sequence[dict[str, str]], count: int
 ) -> dict[str, object]:
-    """The first run, an unchanged night, and one with a few changes."""
+    """The first run, an unchanged night, and a night with a few changes."""
     encoded, seconds = encoder.encoded, encoder.seconds
     first = run(target, encoder, documents(rows, count))
     distinct, took = encoder.encoded - encoded, encoder.seconds - seconds
@@ -151,7 +151,7 @@ def measured(
 
 
 def run(target: str, encoder: SparseEncoder, rows: Iterator[Document]) -> Timed:
-    """One run, with a store of its own, as a job has it."""
+    """One run that opens its own store, as a job does."""
     wall, cpu = time.perf_counter(), time.process_time()
     with connect(target, encoder=encoder) as store:
         report = store.index(rows, options=NIGHTLY)
@@ -165,7 +165,7 @@ def read(most: int | None) -> list[dict[str, str]]:
 
 
 def documents(rows: Sequence[dict[str, str]], count: int) -> Iterator[Document]:
-    """The abstracts, over and over again."""
+    """The abstracts, repeated as often as needed."""
     for n in range(count):
         row = rows[n % len(rows)]
         yield Document(

@@ -1,11 +1,11 @@
-"""The encoders that are measured side by side, each run in a process of its own.
+"""The encoders that are measured side by side, each in a separate process.
 
     python benchmarks/peers.py NAME TEXTS.json WEIGHTS SCRATCH [--prepare]
 
 Prints one JSON object: seconds and CPU seconds of encoding the texts, after a first batch of eight,
-and the mean number of terms above 0.001. `--prepare` makes what an encoder reads, once. Needs
-nothing of this repository but what the encoder named needs, so that a peer may live in an
-environment of its own (`encode.py --peers-python`).
+and the mean number of terms above 0.001. `--prepare` makes the files that an encoder reads, once.
+Imports only what the named encoder needs, so that a peer may run in a separate environment
+(`encode.py --peers-python`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from typing import Any
 
 MAX_LENGTH = 256
 BATCH = 32
-# How many terms of each vector weigh more than 0.001.
+# The number of terms above 0.001, for each vector.
 Terms = list[int]
 Encode = Callable[[list[str]], Terms]
 
 
 def counts(vectors: Iterable[Any]) -> Terms:
-    """Terms above 0.001 of each vector."""
+    """The number of terms above 0.001, for each vector."""
     return [int((vector.values > 1e-3).sum()) for vector in vectors]
 
 
@@ -52,12 +52,12 @@ def _ours(engine: str) -> Callable[[Path, Path], Encode]:
 
 
 def sentence_transformers(weights: Path, scratch: Path) -> Encode:
-    """On torch, at its default batch size of 32."""
+    """sentence-transformers on torch, at its default batch size of 32."""
     return _sentence_transformers(sentence_transformers_model(weights, "cpu"))
 
 
 def sentence_transformers_model(weights: Path, device: str, **settings: Any) -> Any:
-    """Its model; the settings are those of its head."""
+    """The model, with the settings of its head."""
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder import modules
 
@@ -66,7 +66,7 @@ def sentence_transformers_model(weights: Path, device: str, **settings: Any) -> 
 
 
 def prepare_sentence_transformers_int8(weights: Path, scratch: Path) -> None:
-    """Its ONNX export, quantized as its documentation does for this processor."""
+    """Export to ONNX and quantize, as its documentation recommends for this processor."""
     from optimum.onnxruntime import ORTModelForMaskedLM, ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
@@ -82,7 +82,7 @@ def prepare_sentence_transformers_int8(weights: Path, scratch: Path) -> None:
 
 
 def sentence_transformers_int8(weights: Path, scratch: Path) -> Encode:
-    """On its ONNX backend with dynamic int8, at its default batch size of 32."""
+    """sentence-transformers' ONNX backend in dynamic int8, at its default batch size of 32."""
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder import models
 
@@ -154,10 +154,10 @@ def _copy_tokenizer(weights: Path, out: Path) -> None:
 
 
 def fastembed(weights: Path, scratch: Path) -> Encode:
-    """At batches of 32: its default of 256 would take tens of gigabytes."""
+    """fastembed, in batches of 32: its default of 256 would take tens of gigabytes."""
     from fastembed import SparseTextEmbedding
 
-    # The name chooses the code; the model is the folder's.
+    # The name selects the code path; the model comes from the folder.
     name = "prithivida/Splade_PP_en_v1"
     model = SparseTextEmbedding(name, specific_model_path=str(scratch / "logits"), cuda=False)
     return lambda texts: counts(model.embed(texts, batch_size=BATCH))
@@ -166,8 +166,8 @@ def fastembed(weights: Path, scratch: Path) -> Encode:
 def prepare_onnxruntime_int8(weights: Path, scratch: Path) -> None:
     """Dynamic int8, per channel, with the constants folded first.
 
-    Without folding, `quantize_dynamic` leaves every product in fp32, silently: the weights stand
-    behind Transpose nodes.
+    Without folding, `quantize_dynamic` silently leaves every product in fp32, because the weights
+    are behind Transpose nodes.
     """
     import onnxruntime
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -187,7 +187,7 @@ def prepare_onnxruntime_int8(weights: Path, scratch: Path) -> None:
 
 
 def _onnxruntime(name: str) -> Callable[[Path, Path], Encode]:
-    """Sorted texts in batches of eight, the maximum before the logarithm."""
+    """Plain onnxruntime: sorted texts in batches of eight, the maximum before the logarithm."""
 
     def make(weights: Path, scratch: Path) -> Encode:
         import numpy as np
@@ -222,13 +222,13 @@ def _onnxruntime(name: str) -> Callable[[Path, Path], Encode]:
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """An encoder that is measured.
+    """An encoder to measure.
 
     Attributes:
-        make: gives it.
+        make: creates it.
         needs: modules that must be installed.
-        prepare: what is made for it once, by the name of the encoder that makes it.
-        elsewhere: whether it runs in the environment of the peers, where one is given.
+        prepare: name of the step that makes its files, once.
+        elsewhere: whether it runs in the environment of the peers, if one is given.
     """
 
     make: Callable[[Path, Path], Encode]
@@ -257,9 +257,9 @@ PEERS = {
         make=_onnxruntime("int8.onnx"), needs=("onnxruntime", "onnx", "torch"), prepare="ort int8"
     ),
 }
-# In the order in which they are made: the second graph is made of the first.
+# In the order of creation: the second graph is derived from the first.
 PREPARATIONS: dict[str, Callable[[Path, Path], object]] = {
-    # Loading converts the model into the cache: no part of encoding, nor of its memory.
+    # Loading converts the model into the cache, which is not part of encoding or its memory.
     "int8": _ours("int8"),
     "onnx": _ours("onnx"),
     "logits": prepare_fastembed,
@@ -269,7 +269,7 @@ PREPARATIONS: dict[str, Callable[[Path, Path], object]] = {
 
 
 def measure(name: str, texts: list[str], weights: Path, scratch: Path) -> dict[str, float]:
-    """Encode the texts once; not timed are loading and a first batch of eight."""
+    """Encode the texts once; loading and a first batch of eight are not timed."""
     encode = PEERS[name].make(weights, scratch)
     encode(texts[:8])
     begun, begun_cpu = time.perf_counter(), time.process_time()
@@ -282,7 +282,7 @@ def measure(name: str, texts: list[str], weights: Path, scratch: Path) -> dict[s
 
 
 def main() -> None:
-    """Measure or prepare one."""
+    """Measure or prepare one encoder."""
     parser = argparse.ArgumentParser()
     parser.add_argument("name")
     parser.add_argument("texts", type=Path)
@@ -290,7 +290,7 @@ def main() -> None:
     parser.add_argument("scratch", type=Path)
     parser.add_argument("--prepare", action="store_true")
     given = parser.parse_args()
-    # Conversions last as long as the run.
+    # Conversions are kept until the run ends.
     os.environ["XDG_CACHE_HOME"] = str(given.scratch / "cache")
     if given.prepare:
         PREPARATIONS[given.name](given.weights, given.scratch)

@@ -1,4 +1,4 @@
-"""What int8 loses against fp32: cosines of vectors, and nDCG@10 where there are judged queries.
+"""The loss of int8 against fp32: cosines of vectors, and nDCG@10 on judged queries.
 
     python benchmarks/precision.py [--weights DIR] [--texts 200] [--judged] [--results FILE]
 
@@ -49,10 +49,12 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--beir", type=Path, default=beir_folder(), help="folder in BEIR layout")
     parser.add_argument("--texts", type=int, default=200)
-    parser.add_argument("--weights", type=Path, default=weights_folder(), help="of the model")
-    parser.add_argument("--judged", action="store_true", help="nDCG@10 of its judged queries too")
-    parser.add_argument("--results", type=Path, help="keep the numbers in this file, as JSON")
-    parser.add_argument("--json", action="store_true", help="on one line")
+    parser.add_argument(
+        "--weights", type=Path, default=weights_folder(), help="folder with the model's weights"
+    )
+    parser.add_argument("--judged", action="store_true", help="also nDCG@10 on its judged queries")
+    parser.add_argument("--results", type=Path, help="write the numbers to this file, as JSON")
+    parser.add_argument("--json", action="store_true", help="print on one line")
     return parser.parse_args()
 
 

@@ -1,13 +1,13 @@
-"""What a query costs: encoding it in a running program, and a whole command.
+"""The cost of a query: encoding it in a running program, and a whole command.
 
     python benchmarks/query.py [--queries 300] [--repeats 5] [--results FILE] [--json]
 
 Prints two tables. The first: median, 95th percentile and slowest of `encode_queries([query])` in
-milliseconds for each engine that is installed, in this process, after a warm-up, and of a query of
-eight words; and the CPU seconds that a second of waiting takes. The second: CPU seconds (user and
-system) of whole processes, median over the repeats, the interpreter's own start included:
-`splade-connectors search` over the sample collection in the embedded engine, a first query in a
-fresh process, and the imports that they would have to pay for if they made them.
+milliseconds for each installed engine, in this process, after a warm-up, and of a query of eight
+words; and the CPU seconds that one idle second takes. The second: CPU seconds (user and system) of
+whole processes, median over the repeats, including the interpreter's start: `splade-connectors
+search` over the sample collection in the embedded engine, a first query in a fresh process, and
+bare imports for comparison.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IMPORTS = ("splade_connectors", "numpy", "onnxruntime", "qdrant_client", "elasti
 
 EIGHT_WORDS = "how do vaccines work against the new flu"
 TOKENIZER = Path(__file__).parent.parent / "splade_connectors/models/splade-tiny/tokenizer.json"
-# What a first query cannot do without, and a first query.
+# The minimum that a first query needs, and a first query.
 BASE = f"import numpy, tokenizers; tokenizers.Tokenizer.from_file({str(TOKENIZER)!r})"
 FIRST = (
     "from splade_connectors import load_encoder; load_encoder(engine={!r}).encode_queries([{!r}])"
@@ -44,8 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--results", type=Path, help="keep the numbers in this file, as JSON")
-    parser.add_argument("--json", action="store_true", help="one JSON document instead")
+    parser.add_argument("--results", type=Path, help="write the numbers to this file, as JSON")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead")
     arguments = parser.parse_args()
     queries = texts(beir_folder() / "queries.jsonl", arguments.queries)
     encoding = {engine: _encoding(engine, queries) for engine in _engines()}
@@ -91,7 +91,7 @@ def _timed(encoder: SparseEncoder, queries: list[str]) -> list[float]:
 
 
 def _processes(repeats: int) -> dict[str, float]:
-    """CPU seconds of each process; they take turns."""
+    """CPU seconds of each process; the processes take turns."""
     with tempfile.TemporaryDirectory() as scratch:
         target = f"edge:{Path(scratch) / 'index'}"
         run(command_line("index", str(SAMPLE / "corpus.jsonl"), target))

@@ -10,7 +10,7 @@ from splade_connectors import AsyncStore, Document, aconnect, load_encoder
 
 
 async def answer(store: AsyncStore, question: str) -> dict[str, object]:
-    """What an endpoint would return."""
+    """Answer a question, as an endpoint would."""
     hits = await store.search(question, limit=1)
     if not hits:
         return {"question": question, "answer": None}
@@ -23,7 +23,7 @@ async def answer(store: AsyncStore, question: str) -> dict[str, object]:
 
 
 async def main(target: str) -> None:
-    """Start, fill once, answer several questions at the same time."""
+    """Fill an index, then answer several questions concurrently."""
     # Load the model when the application starts, not with the first request.
     encoder = load_encoder()
     async with await aconnect(target, encoder=encoder) as store:

@@ -1,4 +1,4 @@
-"""A SPLADE model on BERT-base: encode once, keep the vectors, and answer queries that come again.
+"""A SPLADE model on BERT-base: encode once, keep the vectors, and remember repeated queries.
 
     python bert_model.py MODEL
 
@@ -20,8 +20,8 @@ TEXTS = {
 
 
 def main(model: str) -> None:
-    """Encode the documents apart, as an ETL job does, and search as an application does."""
-    # Queries come again: their vectors are remembered.
+    """Encode the documents separately, as an ETL job does, and search as an application does."""
+    # The vectors of repeated queries come from a cache.
     encoder = load_encoder(model, options=EncodeOptions(query_cache=1_000))
     spec = encoder.spec
     print(f"{spec.model}: {spec.vocabulary} terms, {spec.max_length} tokens, {spec.precision}")

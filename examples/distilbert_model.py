@@ -1,4 +1,4 @@
-"""A SPLADE model on DistilBERT, half of BERT's cost, over texts longer than it takes at once.
+"""A SPLADE model on DistilBERT, at half of BERT's cost, for texts longer than its maximum.
 
     python distilbert_model.py MODEL
 

@@ -1,6 +1,6 @@
-"""Add learned sparse vectors to an Elasticsearch: python examples/elasticsearch_index.py URL.
+"""Add learned sparse vectors to Elasticsearch: python examples/elasticsearch_index.py URL.
 
-The index is made when it is absent; in an existing one, the sparse field is added to the mapping.
+The index is created if it does not exist; in an existing one, the field is added to the mapping.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from splade_connectors import Document, connect
 
 
 def main(url: str, index: str = "splade-example") -> None:
-    """Index, search with a filter in Elasticsearch's own language, show the request."""
+    """Index, search with a filter in Elasticsearch's own language, and show the request."""
     with Elasticsearch(url) as client:
         store = connect(client, index, field="splade")
         store.index(

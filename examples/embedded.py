@@ -15,7 +15,7 @@ DOCUMENTS = [
 
 
 def main(path: str) -> None:
-    """Index, search, explain."""
+    """Index, search and explain."""
     with connect(f"edge:{path}") as store:
         report = store.index(DOCUMENTS)
         print(f"{report.written} documents, {report.terms / report.written:.0f} terms each")

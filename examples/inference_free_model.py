@@ -1,4 +1,4 @@
-"""An inference-free model: documents take a model, queries a tokenizer and a table of weights.
+"""An inference-free model: documents need a model, queries a tokenizer and a table of weights.
 
     python inference_free_model.py MODEL
 
@@ -22,14 +22,14 @@ QUERY = "yeast and dough"
 
 
 def index(model: str, target: str) -> None:
-    """What a job does, on a machine with the whole model."""
+    """Index, as a job does on a machine with the whole model."""
     with connect(target, encoder=load_encoder(model)) as store:
         report = store.index(Document(id=id, text=text) for id, text in TEXTS.items())
         print(f"{report.written} documents, {report.terms / report.written:.0f} terms each")
 
 
 def serve(model: str, target: str) -> None:
-    """What an application does: neither onnxruntime nor torch nor the model's weights."""
+    """Search, as an application does: without onnxruntime, torch or the model's weights."""
     encoder = load_encoder(model, queries_only=True)
     begun = time.perf_counter()
     vector = encoder.encode_queries([QUERY])[0]

@@ -1,8 +1,8 @@
-"""A model of many languages: pruned, one form of Unicode, and terms that can be read.
+"""A multilingual model: pruned vectors, one Unicode form, and readable terms.
 
     python multilingual_model.py MODEL
 
-MODEL is a folder or a Hugging Face id with a vocabulary of many languages. One that was never
+MODEL is a folder or a Hugging Face id with a multilingual vocabulary. A model that was never
 trained as SPLADE, such as multilingual BERT itself, works as well, but it gives a text tens of
 thousands of terms: the two limits keep the heaviest.
 """
@@ -29,7 +29,7 @@ def main(model: str) -> None:
     """Index four languages into one collection, search it in two of them, and explain."""
     encoder = load_encoder(model)
     print(f"{encoder.spec.vocabulary} terms; {encoder.normalization}")
-    # Where the tokenizer tells composed and decomposed letters apart, one form is ours to choose.
+    # If the tokenizer distinguishes composed and decomposed letters, we must choose one form.
     keep = encoder.normalization is None or encoder.normalization.composed
 
     def normal(text: str) -> str:

@@ -8,7 +8,7 @@ from splade_connectors import Document, connect
 
 
 def main(client: QdrantClient) -> None:
-    """Index two documents beside whatever the client's server holds, search one language."""
+    """Index two documents into the client's server, and search those in one language."""
     store = connect(client, "articles", vector="splade")
     store.index(
         [

@@ -1,7 +1,7 @@
 """An adapter of your own: SQLite as an inverted index, with exact scores, in 400 lines.
 
-docs/writing-an-adapter.md explains it; `tests/docs/test_adapter.py` lets the contract suite loose
-on it. It holds one collection per file.
+docs/writing-an-adapter.md explains it; `tests/docs/test_adapter.py` runs the contract suite on it.
+Each file holds one collection.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ SEARCH = """
 
 @dataclass(frozen=True, slots=True)
 class Statements(Request):
-    """What is sent: statements, executed in one transaction; the answer is the rows of the last.
+    """Statements to execute in one transaction; the response is the rows of the last.
 
     Attributes:
-        statements: SQL with its values.
-        written: whether documents are in it.
-        filter: what `fits` in the SQL stands for.
+        statements: SQL with its parameters.
+        written: whether it contains documents.
+        filter: the condition behind `fits` in the SQL.
     """
 
     statements: tuple[tuple[str, tuple[Any, ...]], ...]
@@ -75,18 +75,18 @@ class Statements(Request):
 
     @property
     def has_documents(self) -> bool:
-        """Whether documents are sent: no error may quote them then."""
+        """Whether it contains documents, which no error may quote."""
         return self.written
 
 
 def ask(sql: str, *values: Any) -> Steps[list[tuple[Any, ...]]]:
-    """One statement, as a step."""
+    """Execute one statement, as a step."""
     rows: list[tuple[Any, ...]] = yield Statements(((sql, values),))
     return rows
 
 
 class SqliteBackend:
-    """The verbs, as steps: they know what to ask, and neither how it is sent nor who waits."""
+    """The verbs, as steps: they know what to ask, but not how it is sent or who waits."""
 
     hybrid = attaching = copying = text_indexing = None
 
@@ -94,7 +94,7 @@ class SqliteBackend:
         self.location = location
 
     def describe(self) -> Steps[Description]:
-        """Look once."""
+        """Read the state of the collection, once."""
         tables = yield from ask("select 1 from sqlite_master where name = 'manifests'")
         rows = (yield from ask("select content from manifests")) if tables else []
         manifest = parse_manifest(json.loads(rows[0][0]), self.location) if rows else None
@@ -122,27 +122,27 @@ class SqliteBackend:
         return (yield from self.write_manifest(manifest))
 
     def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
-        """Keep the manifest with the vectors, so that nobody mixes models."""
+        """Store the manifest beside the vectors, so that models are never mixed."""
         content = json.dumps(manifest.to_json())
         yield from ask("insert or replace into manifests values ('splade', ?)", content)
         return (yield from self.describe())
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """SQLite takes every document."""
+        """Accept every document: SQLite has no limits that matter here."""
         return None
 
     def key_of(self, id: DocumentId) -> DocumentId:
-        """A number and its digits are one document."""
+        """The stored form of an id: a number and its digits name the same document."""
         return str(id)
 
     def size(self, document: EncodedDocument) -> int:
-        """Sixteen bytes a term, and the text."""
+        """Estimate the size: sixteen bytes per term, and the text."""
         return 16 * len(document.vector.indices) + len(document.document.text)
 
     def write(
         self, seen: Description, documents: Sequence[EncodedDocument]
     ) -> Steps[list[Outcome]]:
-        """Replace each document whole."""
+        """Write documents; each replaces its stored version as a whole."""
         statements = [
             statement
             for document in documents
@@ -163,7 +163,7 @@ class SqliteBackend:
         vector: SparseVector | None,
         marker: str,
     ) -> Steps[None]:
-        """Merge fields; a vector replaces the one that is there."""
+        """Merge fields; a new vector replaces the stored one."""
         (stored,) = yield from self.fetch(seen, [id], with_vectors=False)
         statements = [_row(id, {**stored.payload, **payload})]
         if vector is not None:
@@ -171,11 +171,11 @@ class SqliteBackend:
         yield Statements(tuple(statements), written=True)
 
     def refresh(self) -> Steps[None]:
-        """A transaction is visible when it ends."""
+        """Do nothing: a transaction is visible as soon as it ends."""
         yield from ()
 
     def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
-        """The request of a search. Pure: nothing is sent."""
+        """Compile the request of a search. Pure: nothing is sent."""
         if not isinstance(options.filter, Condition | None):
             raise ConfigurationError(
                 "a filter of SQLite is a condition of splade_connectors.filters"
@@ -189,7 +189,7 @@ class SqliteBackend:
         )
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send it: the database multiplies and adds."""
+        """Search: the database multiplies and adds."""
         query, options = plan.body["query"], plan.body["options"]
         weights = dict(zip(query.indices.tolist(), query.values.tolist(), strict=True))
         page = (-1, 0) if options.group_by else (options.limit, options.offset)
@@ -197,7 +197,7 @@ class SqliteBackend:
         rows = yield Statements(((SEARCH, values),), filter=options.filter)
         payloads = {id: json.loads(payload) for id, _, payload in rows}
         best = [Best(id, score, None) for id, score, _ in rows]
-        if path := options.group_by:  # of all that is found, the best of each value
+        if path := options.group_by:  # the best hit of each value, of all that match
             groups = {id: value_in(payload, path, id) for id, payload in payloads.items()}
             best = best_of_each([(hit.id, hit.score) for hit in best], groups)
             best = best[options.offset : options.offset + options.limit]
@@ -213,7 +213,7 @@ class SqliteBackend:
         ]
 
     def total(self, plan: Plan) -> Steps[Total]:
-        """How many documents match, whatever the page."""
+        """Count the matching documents, on all pages."""
         options = replace(plan.body["options"], offset=0, limit=2**31 - 1)
         hits = yield from self.search(replace(plan, body={**plan.body, "options": options}))
         return Total(value=sum(hit.more + 1 for hit in hits))
@@ -226,7 +226,7 @@ class SqliteBackend:
         with_vectors: bool,
         fields: Sequence[str] | None = None,
     ) -> Steps[list[StoredDocument]]:
-        """Documents in the order asked for; `fields` would spare a server the others."""
+        """Documents in the requested order; a server could fetch only `fields`."""
         names = json.dumps([str(id) for id in ids])
         rows = yield from ask(
             """select id, payload, (select json_group_array(json_array(term, weight))
@@ -246,7 +246,7 @@ class SqliteBackend:
         ]
 
     def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Those that are there."""
+        """The ids that exist."""
         found = yield from self.fetch(seen, ids, with_vectors=False)
         there = {document.id for document in found}
         return {id for id in ids if str(id) in there}
@@ -256,19 +256,19 @@ class SqliteBackend:
         yield Statements(tuple(statement for id in ids for statement in _removal(id)))
 
     def documents(self, seen: Description) -> Steps[int]:
-        """How many there are."""
+        """Count the documents."""
         return int((yield from ask("select count(*) from documents"))[0][0])
 
     def count(self, seen: Description) -> Steps[int]:
-        """Every document here has a vector, if only an empty one."""
+        """Count the documents with a vector: here all of them, if only an empty one."""
         return (yield from self.documents(seen))
 
 
 class SqliteClient:
-    """What sends: one connection to one file, for one thread at a time.
+    """The sender: one connection to one file, for one thread at a time.
 
     Args:
-        path: of the file, which is made when it is absent.
+        path: path of the file, which is created if it does not exist.
     """
 
     def __init__(self, path: str) -> None:
@@ -276,7 +276,7 @@ class SqliteClient:
         self._turn = threading.Lock()
 
     def send(self, request: Statements) -> list[tuple[Any, ...]]:
-        """Execute a request, and wait for it."""
+        """Execute a request and wait for it."""
 
         def fits(payload: str) -> bool:
             return request.filter is None or matches(request.filter, json.loads(payload))
@@ -287,7 +287,7 @@ class SqliteClient:
                 self._connection.create_function("fits", 1, fits)
                 for sql, values in request.statements:
                     rows = self._connection.execute(sql, values).fetchall()
-        except sqlite3.OperationalError as error:  # locked, or busy: it will be sent again
+        except sqlite3.OperationalError as error:  # locked or busy: will be retried
             raise Unavailable(f"SQLite is not available: {error}") from error
         return rows
 
@@ -305,7 +305,7 @@ class SqliteClient:
 
 
 class SqliteAdapter:
-    """What the entry point names: `sqlite = "sqlite_adapter:SqliteAdapter"`."""
+    """The class that the entry point names: `sqlite = "sqlite_adapter:SqliteAdapter"`."""
 
     client_modules = ("sqlite3",)
 
@@ -323,12 +323,12 @@ class SqliteAdapter:
     def wrap(
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
-        """A connection is a file: open that instead."""
+        """Refuse clients: a connection is a file, so open that instead."""
         raise ConfigurationError("name the file instead of passing a connection: 'sqlite:PATH'")
 
 
 def open_store(path: str, encoder: SparseEncoder) -> Store:
-    """What `connect("sqlite:PATH")` does once the entry point is installed."""
+    """Open a store, as `connect("sqlite:PATH")` does once the entry point is installed."""
     target = Target(scheme="sqlite", path=path)
     options = ConnectOptions()
     opened = SqliteAdapter.open(target, Keys(lambda: encoder), options, asynchronous=False)
@@ -354,7 +354,7 @@ def _postings(id: DocumentId, vector: SparseVector) -> list[tuple[str, tuple[Any
 
 
 def main(path: str) -> None:
-    """Index, search, explain."""
+    """Index, search and explain."""
     with open_store(path, load_encoder()) as store:
         store.index(
             [

@@ -1,4 +1,4 @@
-"""An efficient model of two sides: a large encoder for documents, a small one for queries.
+"""An efficient model with two sides: a large encoder for documents, a small one for queries.
 
     python two_sided_model.py MODEL
 
@@ -20,7 +20,7 @@ TEXTS = {
 
 
 def main(model: str) -> None:
-    """Index with both sides, then search with that of the queries alone."""
+    """Index with both sides, then search with the query side alone."""
     with tempfile.TemporaryDirectory() as folder:
         target = f"edge:{folder}/index"
         with connect(target, encoder=load_encoder(model)) as store:
