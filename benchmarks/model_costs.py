@@ -181,7 +181,7 @@ def run(shape: Shape, tokens: int) -> float:
 
 
 def fp32(width: int, tokens: int) -> float:
-    """numpy's products per CPU second."""
+    """Measure numpy's products per CPU second."""
     left = np.ones((4 * tokens if tokens == DOCUMENT else tokens, width), np.float32)
     right = np.ones((width, 4 * width), np.float32)
     return left.shape[0] * width * 4 * width / best(lambda: left @ right)

@@ -456,7 +456,7 @@ class StoreContract(ABC):
             for number in range(3)
         ]
         report = store.index(documents)
-        reason = "the payload's field 'meta.tags' is of type set, which no store keeps"
+        reason = "the payload's field 'meta.tags' has type set, which cannot be stored"
         assert (report.written, report.reasons, report.tokens) == (0, {reason: 3}, 0)
         with pytest.raises(NotFound):
             store.get([0])
