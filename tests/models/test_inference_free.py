@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from splade_connectors import ConfigurationError, SparseBatch, SparseEncoder, connect, load_encoder
 from splade_connectors.documents import Document
 from splade_connectors.encoders.export.folder import export_model
 from splade_connectors.errors import ManifestMismatch, ModelError
 from splade_connectors.options import EncodeOptions
-from tests.models import sides
+from tests.models import graphs, sides
 from tests.models.compare import assert_same, dense
 from tests.models.small import SPECIAL, TERMS, TEXTS, model_folder, tokenizer_json, write
 
@@ -103,6 +104,30 @@ def test_the_first_versions_of_opensearchs_models_take_one_logarithm(
     tmp_path: Path, name: str
 ) -> None:
     assert load_encoder(sides.opensearch_layout(tmp_path / name)).spec.activation == "log1p"
+
+
+def test_a_model_with_code_of_its_own_runs_from_its_exported_graph(tmp_path: Path) -> None:
+    """As opensearch's doc-v3-gte: transformers has no such class, and its code is never run."""
+    folder = sides.opensearch_layout(tmp_path / "neural-sparse-doc-v3-gte")
+    own = {
+        "AutoConfig": "configuration.NewConfig",
+        "AutoModelForMaskedLM": "modeling.NewForMaskedLM",
+    }
+    sides.change(
+        folder / "config.json", model_type="new", architectures=["NewForMaskedLM"], auto_map=own
+    )
+    (folder / "modeling.py").write_text("raise SystemExit('this was run')")
+    with pytest.raises(ModelError, match="export it to ONNX once"):
+        load_encoder(folder)
+    assert load_encoder(folder, queries_only=True).encode_queries([QUERIES[0]])[0]
+    graphs.save_graph(folder / "onnx" / "model.onnx")
+    encoder = load_encoder(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    embeddings = graphs.table()
+    for text, row in zip(TEXTS, rows(encoder.encode_documents(TEXTS)), strict=True):
+        logits = (embeddings[tokenizer.encode(text).ids] @ embeddings.T).max(axis=0)
+        wanted = np.log1p(np.log1p(np.maximum(logits, 0)))
+        assert_same(row[None], np.where(np.isin(np.arange(len(TERMS)), SPECIAL), 0, wanted)[None])
 
 
 def test_special_tokens_have_no_weight_in_opensearchs_layout(tmp_path: Path) -> None:

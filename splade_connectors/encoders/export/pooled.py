@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from splade_connectors.encoders.model_files import has_weights
 from splade_connectors.encoders.sentence_transformers import Activation
+from splade_connectors.encoders.settings import read_settings
 from splade_connectors.errors import ModelError
 from splade_connectors.extras import require
 
@@ -34,6 +35,7 @@ def load_masked_lm(folder: Path, attention: Literal["eager", "sdpa"] = "eager") 
     """
     if not has_weights(folder):
         raise ModelError(f"the model folder {folder} has no model.safetensors, which torch needs")
+    _refuse_own_code(folder)
     transformers = require("transformers", "torch", "the torch encoder")
     require("torch", "torch", "the torch encoder")
     transformers.utils.logging.disable_progress_bar()
@@ -65,6 +67,18 @@ def load_masked_lm(folder: Path, attention: Literal["eager", "sdpa"] = "eager") 
             stored,
         )
     return model.float().eval()
+
+
+def _refuse_own_code(folder: Path) -> None:
+    """Refuse a model whose classes are in Python files beside it: they are never run here."""
+    own = read_settings(folder / "config.json", optional=True).section("auto_map")
+    if "AutoModelForMaskedLM" in own.values:
+        raise ModelError(
+            f"the model in {folder} consists of Python code of its own (auto_map in config.json), "
+            "which this package does not run. If you trust that code, export it to ONNX once, as "
+            f"{folder / 'onnx' / 'model.onnx'} (inputs input_ids and attention_mask, output "
+            "logits); its queries load with queries_only=True as they are"
+        )
 
 
 def pooled_module(
