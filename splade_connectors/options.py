@@ -130,6 +130,9 @@ class WriteOptions:
             for a slow model, so that documents are sent within seconds.
         chunk_documents: maximum number of documents per write request.
         max_chunk_bytes: maximum (estimated) size of a write request, in bytes.
+        max_request_bytes: maximum size of a request that the server accepts, in bytes; a larger
+            document is rejected before it is encoded. None means the server's default: 32 MiB for
+            Qdrant, 100 MiB for Elasticsearch and OpenSearch.
         text_fields: payload fields that the text was built from; recorded in the manifest so that
             `explain` and `update` can rebuild it.
         override_manifest: write even if the index names another model or other settings.
@@ -154,6 +157,7 @@ class WriteOptions:
     portion_documents: int = 512
     chunk_documents: int = 256
     max_chunk_bytes: int = 5_000_000
+    max_request_bytes: int | None = None
     text_fields: tuple[str, ...] = ("text",)
     override_manifest: bool = False
     replace: bool = False
@@ -170,6 +174,7 @@ class WriteOptions:
             portion_documents=self.portion_documents,
             chunk_documents=self.chunk_documents,
             max_chunk_bytes=self.max_chunk_bytes,
+            max_request_bytes=self.max_request_bytes,
             max_in_flight=self.max_in_flight,
         )
         if not 0.0 <= self.most_deleted <= 1.0:

@@ -111,7 +111,7 @@ class LuceneBackend:
     def size(self, document: EncodedDocument) -> int:
         """About how many bytes the document takes."""
         dense = sum(len(values) for values in document.document.dense_vectors().values())
-        payload = len(json.dumps(document.payload))
+        payload = len(json.dumps(document.payload, ensure_ascii=False).encode())
         return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
 
     def write(

@@ -23,6 +23,9 @@ from splade_lucene.together import parse_indices
 
 # The clause limit is at least 1,024 on every version; some of it is left to the user's filter.
 MAX_QUERY_TERMS = 1000
+# `http.max_content_length`, by default 100 MiB; the last of them is left to the request's lines
+# and to the vectors, which are not known yet when a document is looked at.
+MAX_REQUEST_BYTES = 99 * 2**20
 
 
 def look(address: IndexAddress, remembered: Remembered) -> Steps[Description]:
@@ -90,5 +93,6 @@ def _capabilities(address: IndexAddress, version: Version, schema: Schema | None
         key_style="token",
         rounding="lucene",
         max_query_terms=MAX_QUERY_TERMS,
+        max_request_bytes=MAX_REQUEST_BYTES,
         details=details,
     )

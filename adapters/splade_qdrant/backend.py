@@ -115,7 +115,7 @@ class QdrantBackend:
     def size(self, document: EncodedDocument) -> int:
         """Approximate size of the point in bytes."""
         dense = sum(len(values) for values in document.document.dense_vectors().values())
-        payload = len(json.dumps(document.payload))
+        payload = len(json.dumps(document.payload, ensure_ascii=False).encode())
         return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
 
     def write(

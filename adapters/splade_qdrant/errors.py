@@ -37,6 +37,9 @@ _GRPC_STATUS = {
 # gRPC's messages about a port that speaks another protocol, in old and new versions.
 _NO_GRPC = ("Failed parsing HTTP/2", "http1.x server", "http2 header with status: 404")
 
+# gRPC's message about one that is too long, with the code for "slow down".
+_TOO_LONG = "message larger than max"
+
 # gRPC's messages if it got no connection at all.
 _NO_CONNECTION = ("failed to connect", "DNS resolution failed")
 
@@ -163,6 +166,8 @@ def _from_grpc(error: Any, location: str, say: Callable[[str], str]) -> SpladeCo
     if code == "UNAVAILABLE" and any(said in text for said in _NO_CONNECTION):
         # "failed to connect to all addresses; last error: UNKNOWN: …: Connection refused"
         return _unreachable(location, text.rpartition(": ")[2])
+    if _TOO_LONG in text:
+        return from_status(413, text, location)
     return from_status(_GRPC_STATUS.get(code, 500), text, location)
 
 

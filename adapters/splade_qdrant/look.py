@@ -16,6 +16,10 @@ from splade_qdrant.address import Address
 from splade_qdrant.requests import QdrantRequest
 from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
 
+# `service.max_request_size_mb` of REST, by default 32; the last of them is left to the vectors,
+# which are not known yet when a document is looked at.
+_MAX_REQUEST_BYTES = 31 * 2**20
+
 
 class Server:
     """A server's title and version, requested once: unlike a schema, they cannot go stale.
@@ -73,6 +77,7 @@ def description(address: Address, told: Mapping[str, str], schema: Schema) -> De
         exists=True,
         has_field=vector in schema.sparse,
         created_by_us=is_created(metadata) or is_created(_manifest_file(address)),
+        max_request_bytes=None if address.is_embedded else _MAX_REQUEST_BYTES,
         max_write_documents=schema.limits.get("upsert_max_batchsize"),
         details={
             "vector": vector,

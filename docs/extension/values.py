@@ -38,6 +38,7 @@ VALUES = {
     "--manifest": "articles.manifest.json",
     "--max-length": "256",
     "--max-query-terms": "64",
+    "--max-request-bytes": "1000000",
     "--null": "NA",
     "--most-deleted": "0.1",
     "--min-score": "5.0",

@@ -54,6 +54,8 @@ class Capabilities:
         max_vocabulary: maximum number of distinct terms; None if any 32-bit number is one.
         empty_vectors: whether a document without terms can be stored.
         max_write_documents: maximum number of documents per write request; None for no limit.
+        max_request_bytes: maximum size of a request in bytes, unless the server is configured
+            otherwise; None for no limit.
         details: further facts for `inspect`, in display order.
     """
 
@@ -69,6 +71,7 @@ class Capabilities:
     max_vocabulary: int | None = None
     empty_vectors: bool = True
     max_write_documents: int | None = None
+    max_request_bytes: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -15,7 +15,6 @@ EXAMPLES = (
     "delete edge:articles bread-gluten-kneading 42",
     "delete qdrant://localhost/articles --file gone.txt",
 )
-_AT_ONCE = 500
 
 
 def command(
@@ -48,8 +47,7 @@ def command(
     given = ids_in(file) if file is not None else list(ids or ())
     with common.open_store(target, connection) as store:
         found, absent = meant(store, given)
-        for start in range(0, len(found), _AT_ONCE):
-            store.delete(found[start : start + _AT_ONCE])
+        store.delete(found)
     if json:
         printing.print_json({"deleted": len(found), "absent": absent})
         return

@@ -183,6 +183,7 @@ Writing = Annotated[
         skip_unchanged=Flag("--skip-unchanged"),
         mark=Flag("--mark"),
         delete_missing=Flag("--delete-missing"),
+        max_request_bytes=Flag(minimum=1),
         most_deleted=Flag(more="1 removes the limit."),
     ),
 ]

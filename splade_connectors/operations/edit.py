@@ -26,8 +26,9 @@ from splade_connectors.vectors import SparseVector
 
 Given = TypeVar("Given", bound=GivenId)
 
-# Documents asked for in one request when only their presence matters.
+# Documents asked for in one request, and those that are deleted in one.
 _FETCHED_AT_ONCE = 200
+_DELETED_AT_ONCE = 500
 
 
 def get(
@@ -43,7 +44,11 @@ def get(
     if absent_ok and not seen.capabilities.exists:
         return []
     check_exists(session, seen)
-    documents = yield from session.backend.fetch(seen, plain, with_vectors=with_vectors)
+    documents: list[StoredDocument] = []
+    for start in range(0, len(plain), _FETCHED_AT_ONCE):
+        portion = plain[start : start + _FETCHED_AT_ONCE]
+        fetched = yield from session.backend.fetch(seen, portion, with_vectors=with_vectors)
+        documents += fetched
     if len(documents) < len(plain) and not absent_ok:
         key = session.backend.key_of
         present = {key(document.id) for document in documents}
@@ -124,7 +129,8 @@ def delete(session: Session, ids: Sequence[GivenId]) -> Steps[None]:
     # An index that was deleted meanwhile would be created again by the request.
     seen = yield from session.look_again()
     check_exists(session, seen)
-    yield from session.backend.delete(seen, plain)
+    for start in range(0, len(plain), _DELETED_AT_ONCE):
+        yield from session.backend.delete(seen, plain[start : start + _DELETED_AT_ONCE])
 
 
 def count(session: Session) -> Steps[int]:

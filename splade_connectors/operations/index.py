@@ -146,7 +146,8 @@ class Indexing(Interruptible[IndexReport]):
                 drafts = yield from self._skipped(drafts, prepared.seen)
             drafts = yield from self._densely.given(prepared.seen, drafts)
             encoded = yield from self._encode(drafts, prepared)
-            yield from self._sender.put(encoded, found.max_write_documents)
+            limit = self._most_bytes(found)
+            yield from self._sender.put(encoded, found.max_write_documents, limit)
         self._tell()
 
     def finish(self) -> Steps[IndexReport]:
@@ -263,7 +264,7 @@ class Indexing(Interruptible[IndexReport]):
                 vector=SparseVector.empty(),
                 payload=payload_with_text(document, self._options.text_fields),
             )
-            reason = self._refusal(document, seen.capabilities)
+            reason = self._refusal(item, seen.capabilities)
             reason = reason or self._session.backend.check(seen, item)
         except InvalidDocument as error:
             reason = str(error)
@@ -272,11 +273,21 @@ class Indexing(Interruptible[IndexReport]):
             return None
         return drafted(document, item.payload, self._prepared.recipe, self._densely.name)
 
-    def _refusal(self, document: Document, found: Capabilities) -> str | None:
+    def _most_bytes(self, found: Capabilities) -> int | None:
+        return self._options.max_request_bytes or found.max_request_bytes
+
+    def _refusal(self, item: EncodedDocument, found: Capabilities) -> str | None:
+        document, limit = item.document, self._most_bytes(found)
         if not self._source.add(document.id):
             return f"the id {quoted(document.id)} was given to an earlier document of this run"
         if has_nothing(document) and not found.empty_vectors:
             return "the text is empty, and this store needs at least one term"
+        if limit and (size := self._session.backend.size(item)) > limit:
+            return (
+                f"the document takes {size / 1e6:,.1f} MB in a request, and the server takes at "
+                f"most {limit / 1e6:,.1f} MB: index passages of it (docs/passages.md), or say "
+                "what the server is configured to take (--max-request-bytes)"
+            )
         return None
 
     def _skipped(self, drafts: Sequence[Draft], seen: Description) -> Steps[list[Draft]]:

@@ -11,6 +11,7 @@ Each test requests one new, empty store. Tests use only the public verbs.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
@@ -460,6 +461,33 @@ class StoreContract(ABC):
         assert (report.written, report.reasons, report.tokens) == (0, {reason: 3}, 0)
         with pytest.raises(NotFound):
             store.get([0])
+
+    def test_a_document_that_no_request_can_hold_is_one_rejection(self, store: Store) -> None:
+        long = ["water and salt, " * length for length in (4_000, 400, 5_000, 1, 400)]
+        documents = [Document(id=number, text=text) for number, text in enumerate(long)]
+        options = WriteOptions(max_request_bytes=20_000)
+        with counted(store) as sent:
+            report = store.index(documents, options=options)
+        assert (report.written, report.rejected_count, report.encoded) == (3, 2, 3)
+        assert [item.id for item in report.rejected] == [0, 2]
+        assert all(item.final for item in report.rejected)
+        reason = r"the document takes 0\.1 MB in a request, and the server takes at most 0\.0 MB"
+        assert all(re.match(reason, item.reason) for item in report.rejected)
+        # 6.4 KB each, and a short one: at most three of them fit into a request.
+        assert len(sent.writes) in (0, 1)
+        more = [Document(id=number, text=long[1]) for number in range(10, 22)]
+        with counted(store) as sent:
+            assert store.index(more, options=options).written == len(more)
+        assert len(sent.writes) in (0, *range(4, 7))
+
+    def test_many_ids_are_asked_for_and_deleted_in_portions(self, store: Store) -> None:
+        ids = [f"document {number}" for number in range(700)]
+        store.index([Document(id=id, text="salt") for id in ids])
+        assert [str(found.id) for found in store.get(ids)] == ids
+        with pytest.raises(NotFound, match="'nobody'"):
+            store.get([*ids, "nobody"])
+        store.delete([*ids[:650], "nobody"])
+        assert store.known(ids) == ids[650:]
 
     def test_explanations_add_up(self, filled: Store, encoder: SparseEncoder) -> None:
         query = "water and salt"

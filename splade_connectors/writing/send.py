@@ -179,16 +179,23 @@ class Sender(Generic[Item]):
         """Items that have been sent and not been settled."""
         return sum(len(delivery.chunk) for delivery, _ in self._under_way)
 
-    def put(self, items: Sequence[Item], max_items: int | None = None) -> Steps[None]:
+    def put(
+        self,
+        items: Sequence[Item],
+        max_items: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Steps[None]:
         """Send these items; returns when the last chunk is on its way.
 
         Args:
             items: in the order in which they are to be settled.
             max_items: most in a chunk, where the store says so.
+            max_bytes: most bytes of a chunk, likewise.
         """
         yield from self._collect_arrived()
         most = min(max_items or self._options.chunk_documents, self._options.chunk_documents)
-        for chunk in chunks(items, max_items=most, max_bytes=self._max_bytes, size=self._size):
+        largest = min(max_bytes or self._max_bytes, self._max_bytes)
+        for chunk in chunks(items, max_items=most, max_bytes=largest, size=self._size):
             while len(self._under_way) >= self._concurrency.allowed:
                 yield from self._collect()
             delivery = _Delivery(chunk=chunk)

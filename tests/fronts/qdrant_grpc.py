@@ -47,12 +47,22 @@ _READS = (
 
 
 class QdrantGrpcFront(Front):
-    """gRPC on a free port. As `Front`."""
+    """gRPC on a free port. As `Front`.
+
+    Args:
+        max_message_bytes: of a request; -1 for no limit, as Qdrant has none.
+        **options: of `Front`.
+    """
+
+    def __init__(self, *, max_message_bytes: int = -1, **options: Any) -> None:
+        super().__init__(**options)
+        self.max_message_bytes = max_message_bytes
 
     def start(self) -> None:
         """Listen."""
         self._threads = ThreadPoolExecutor(4)
-        self._server = transport.server(self._threads, interceptors=[_Gate(self)])
+        limit = [("grpc.max_receive_message_length", self.max_message_bytes)]
+        self._server = transport.server(self._threads, interceptors=[_Gate(self)], options=limit)
         add_QdrantServicer_to_server(_Root(self), self._server)  # type: ignore[no-untyped-call]
         add_CollectionsServicer_to_server(_Collections(self), self._server)  # type: ignore[no-untyped-call]
         add_PointsServicer_to_server(_Points(self), self._server)  # type: ignore[no-untyped-call]

@@ -16,6 +16,8 @@ from qdrant_client.http import models
 
 from tests.fronts.front import Engine, Front, Recorded, Refused
 
+MAX_REQUEST_BYTES = 32 * 2**20  # as a server has it by default
+
 
 class QdrantRestFront(Front):
     """REST on a free port. As `Front`."""
@@ -71,8 +73,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:  # the name is the base class's
         began = time.perf_counter()
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(length)
         try:
+            if length > MAX_REQUEST_BYTES:
+                raise Refused(
+                    400,
+                    f"Payload error: JSON payload ({length} bytes) is larger than allowed (limit: "
+                    f"{MAX_REQUEST_BYTES} bytes).",
+                )
             answer = self._answer(urlsplit(self.path).path, raw)
         except Refused as refusal:
             self._refuse(refusal, began)

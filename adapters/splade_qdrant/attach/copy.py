@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from splade_connectors.backends.attaching import CopyReport
 from splade_connectors.backends.protocol import Backend, Description
 from splade_connectors.errors import ConfigurationError, SchemaConflict
 from splade_connectors.runtime.effects import Steps
+from splade_connectors.writing.chunks import chunks
 from splade_qdrant.address import Address
 from splade_qdrant.look import Server, collection_info, look, schema_of
 from splade_qdrant.names import check_collection_name
@@ -26,6 +28,8 @@ from splade_qdrant.schema import Schema
 
 # Points per page: with dense vectors of 1,536 dimensions about 4 MB of JSON.
 _PAGE = 100
+# Qdrant's own advice for a request; it takes 32 MiB.
+_MOST_BYTES = 5_000_000
 # How far a normalized vector may move when it is normalized again [local mode: 6e-8].
 _ROUNDING = 1e-6
 # Maximum number of passes until the copy is equal: others may write to the original meanwhile.
@@ -151,13 +155,16 @@ class _Copying:
         while True:
             points, after = yield from self._page(self.here, after)
             there = yield from _by_id(self.there, points)
-            lacking = []
+            lacking: list[tuple[Any, int]] = []
             for point in points:
-                digest.update(_canonical(point, self.vector).encode())
+                canonical = _canonical(point, self.vector).encode()
+                digest.update(canonical)
                 if not self._is_copied(point, there.get(str(point["id"]))):
-                    lacking.append(_as_written(point, self.vector))
-            if lacking:
-                yield self.there.request("upsert", {"points": lacking})
+                    lacking.append((_as_written(point, self.vector), len(canonical)))
+            for chunk in chunks(
+                lacking, max_items=_PAGE, max_bytes=_MOST_BYTES, size=itemgetter(1)
+            ):
+                yield self.there.request("upsert", {"points": [point for point, _ in chunk]})
             written += len(lacking)
             count += len(points)
             self.on_points(len(points))
