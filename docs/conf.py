@@ -30,7 +30,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         "py:.*",
-        r"(numpy|np|scipy|collections|typing|pathlib|types|dataclasses|datetime|decimal|uuid)\..*",
+        r"(numpy|np|scipy|collections|typing|pathlib|types|dataclasses|datetime|decimal|threading|uuid)\..*",
     ),
     ("py:.*", r"(csr_matrix|T|R|.*\.Given|(tuple|dict)\[.*|EncoderLike)"),
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, TypeVar
 
 from splade_connectors.options import RetryOptions
@@ -41,9 +42,15 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """A pause in seconds."""
+    """A pause.
+
+    Attributes:
+        seconds: its length.
+        woken: ends it early when set.
+    """
 
     seconds: float
+    woken: Event | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any, Generic, Protocol, TypeVar
 
 from splade_connectors.documents import DocumentId, Rejected
@@ -55,6 +56,7 @@ class Interruptible(ABC, Generic[R]):
         """What is under way arrives; then the report of a run that ends before its end."""
         self._stopping = True
         self._tell()
+        self._sender.hurry()
         yield from self.settle_rest()
         return self.stopped()
 
@@ -173,6 +175,7 @@ class Sender(Generic[Item]):
         self._max_bytes = options.max_chunk_bytes
         self._concurrency = Concurrency(options.max_in_flight)
         self._under_way: deque[tuple[_Delivery[Item], Any]] = deque()
+        self._hurried = Event()
 
     @property
     def in_flight(self) -> int:
@@ -213,6 +216,13 @@ class Sender(Generic[Item]):
         while self._under_way:
             with suppress(Exception):  # the first failure is the one that is told
                 yield from self._collect()
+
+    def hurry(self) -> None:
+        """From now on no retry is waited for: those that wait try once more, at once.
+
+        Who stops a run gives it seconds (`docker stop` ten), and a backoff may take minutes.
+        """
+        self._hurried.set()
 
     def abandon(self) -> None:
         """Wait for nothing; requests of an async store are cancelled."""
@@ -263,10 +273,10 @@ class Sender(Generic[Item]):
                 continue
             except Unavailable as error:
                 delivery.retries += 1
-                pause = patience.pause_s(error.retry_after_s)
+                pause = self._pause_s(patience, error.retry_after_s)
                 if pause is None:
                     raise
-                yield Sleep(pause)
+                yield Sleep(pause, self._hurried)
                 parts.appendleft(part)
                 continue
             delivery.slowest_s = max(delivery.slowest_s, time.monotonic() - began)
@@ -276,12 +286,16 @@ class Sender(Generic[Item]):
             if not again:
                 continue
             delivery.retries += 1
-            pause = patience.pause_s()
+            pause = self._pause_s(patience)
             if pause is None:
                 self._give_up(again, outcomes, delivery)
                 continue
-            yield Sleep(pause)
+            yield Sleep(pause, self._hurried)
             parts.appendleft(again)
+
+    def _pause_s(self, patience: Patience, asked_s: float | None = None) -> float | None:
+        """As `Patience.pause_s`; None once the run is ending."""
+        return None if self._hurried.is_set() else patience.pause_s(asked_s)
 
     def _split(
         self, part: list[Item], error: RequestRejected, delivery: _Delivery[Item]

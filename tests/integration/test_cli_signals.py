@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ import pytest
 from splade_connectors import SparseEncoder, connect
 from splade_connectors.errors import NotFound
 from tests.integration.command_line import jsonl, real, running, target
+from tests.integration.elasticsearch_fake import PRODUCT, Answer, Asked, error, fake_elasticsearch
 from tests.sharing import FULL
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -109,6 +111,72 @@ def test_a_signal_while_the_standard_input_is_waited_for(tmp_path: Path) -> None
             assert process.returncode == 128 + number
             assert process.stderr is not None
             assert process.stderr.read().startswith("error: stopped")
+
+
+@pytest.mark.parametrize(("number", "answer"), [*zip(ENDING, ("429", "503", "busy"), strict=True)])
+def test_a_server_that_only_says_later_does_not_hold_up_the_end(
+    number: int, answer: str, tmp_path: Path
+) -> None:
+    """Docker kills ten seconds after its SIGTERM: the report has to be out by then."""
+    corpus = jsonl(tmp_path / "x.jsonl", [{"id": n, "text": f"row {n}"} for n in range(40)])
+    bulks = 0
+
+    def script(asked: Asked) -> Answer | None:
+        nonlocal bulks
+        if not asked.is_bulk:
+            return None
+        bulks += 1
+        if bulks == 1:
+            return None
+        if answer == "busy":
+            cause = {"type": "es_rejected_execution_exception", "reason": "rejected execution"}
+            refused = {id: {"status": 429, "error": cause} for id in asked.ids}
+            return fake.written(asked, refused)
+        return Answer(int(answer), error("busy", "later"), {**PRODUCT, "Retry-After": "300"})
+
+    with fake_elasticsearch(script) as (address, fake):
+        where = f"elasticsearch://{address}/articles"
+        with running("index", corpus, where, "--json", cwd=tmp_path) as process:
+            while bulks < 2:
+                assert process.poll() is None
+                time.sleep(0.05)
+            time.sleep(0.5)
+            process.send_signal(number)
+            sent = time.monotonic()
+            out, err = process.communicate(timeout=60)
+            taken = time.monotonic() - sent
+    assert process.returncode == 128 + number, err
+    report = json.loads(out)
+    assert (report["written"], report["interrupted"]) == (len(fake.documents), True)
+    assert 0 < report["written"] < 40
+    assert taken < 5.0
+    if answer == "busy":  # every document has its reason, and is kept to be sent again
+        assert report["rejected"] > 0
+        letters = (tmp_path / report["dead_letters"]).read_text().splitlines()
+        assert len(letters) == report["rejected"]
+        assert all(json.loads(letter)["again"] for letter in letters)
+
+
+def test_nor_at_the_start_of_a_run(tmp_path: Path) -> None:
+    corpus = jsonl(tmp_path / "x.jsonl", [{"id": 1, "text": "one"}])
+    asked = Event()
+
+    def script(asking: Asked) -> Answer:
+        asked.set()
+        return Answer(503, error("busy", "later"))
+
+    with (
+        fake_elasticsearch(script) as (address, _),
+        running("index", corpus, f"elasticsearch://{address}/articles") as process,
+    ):
+        assert asked.wait(60)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        sent = time.monotonic()
+        _, err = process.communicate(timeout=60)
+        taken = time.monotonic() - sent
+    assert (process.returncode, taken < 5.0) == (143, True)
+    assert err.startswith("error: stopped")
 
 
 def _counted(where: str, encoder: SparseEncoder) -> int:

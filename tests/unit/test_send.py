@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any
 
 import pytest
@@ -15,10 +17,13 @@ from splade_connectors.documents import Rejected, Written
 from splade_connectors.errors import AccessDenied, RequestRejected, Unavailable
 from splade_connectors.options import RetryOptions, WriteOptions
 from splade_connectors.runtime.drive import arun, run
-from splade_connectors.runtime.effects import Join, Request, Spawn, Steps
+from splade_connectors.runtime.effects import Compute, Join, Request, Spawn, Steps
 from splade_connectors.writing.send import Concurrency, Patience, Sender
 
 QUICK = RetryOptions(attempts=50, initial_wait_s=0.0001, max_wait_s=0.0002)
+
+
+SLOW = RetryOptions(attempts=50, initial_wait_s=60.0, max_wait_s=60.0, total_s=900.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,3 +290,46 @@ def test_what_spawned_steps_raise_is_raised_where_they_are_joined() -> None:
         return "nothing"
 
     assert run(verb(), Store().send, QUICK) == "'inside'"
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_a_run_that_ends_waits_for_no_retry(busy: bool) -> None:
+    """Not even for one that waits already: it tries once more, and gives up."""
+    asked = Event()
+
+    def judge(ids: list[int]) -> Any:
+        asked.set()
+        if busy:
+            return [Rejected(id=id, reason="busy (429)", retryable=True) for id in ids]
+        return Unavailable("gone (503)", retry_after_s=120.0)
+
+    store = Store(judge)
+    sender = store.sender(SLOW)
+
+    def verb() -> Steps[None]:
+        yield from sender.put([Item(1), Item(2)])
+        yield Compute(asked.wait)
+        time.sleep(0.2)  # until it waits
+        sender.hurry()
+        yield from sender.drain_after_failure()
+
+    began = time.monotonic()
+    run(verb(), store.send, SLOW)
+    assert time.monotonic() - began < 5.0
+    assert store.requests == [[1, 2], [1, 2]]
+    assert store.reasons == ({1: "busy (429)", 2: "busy (429)"} if busy else {})
+
+
+def test_a_last_try_may_succeed() -> None:
+    tries = iter([Unavailable("gone (503)", retry_after_s=120.0), None])
+    store = Store(lambda ids: next(tries))
+    sender = store.sender(SLOW)
+
+    def verb() -> Steps[None]:
+        yield from sender.put([Item(1)])
+        time.sleep(0.2)
+        sender.hurry()
+        yield from sender.drain_after_failure()
+
+    run(verb(), store.send, SLOW)
+    assert [id for id, _ in store.settled] == [1]
