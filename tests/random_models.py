@@ -296,9 +296,9 @@ def _made(path: Path) -> str:
 
 
 MANY_TERMS_WARNING = (
-    "many gives a document 2,500 terms; a SPLADE model gives a few hundred, and with so many every "
-    "store is slow: --prune-top-k 200 (PruneOptions(top_k=200)) keeps the heaviest of a document, "
-    "--max-query-terms 64 (max_query_terms=64) those of a query"
+    "many gives a document 2,500 terms, which makes every store slow; a SPLADE model gives a few "
+    "hundred. Keep the heaviest with --prune-top-k 200 (PruneOptions(top_k=200)) for documents and "
+    "--max-query-terms 64 (max_query_terms=64) for queries"
 )
 
 

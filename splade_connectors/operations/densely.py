@@ -1,4 +1,4 @@
-"""Dense vectors for documents that bring none, made while they are indexed."""
+"""Encoding dense vectors during indexing, for documents without one."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.legs import given_vector
 from splade_connectors.operations.unchanged import Draft
 from splade_connectors.runtime.effects import Compute, Steps
+from splade_connectors.shown import counted
 from splade_connectors.vectors import SparseVector
 
 
 class Densely:
-    """Gives documents the dense vectors of their texts.
+    """Adds dense vectors of their texts to documents.
 
     Args:
-        backend: where they go.
-        source: makes them; None makes none.
+        backend: backend that will store them.
+        source: dense model; None adds nothing.
     """
 
     def __init__(self, backend: Backend, source: DenseSource | None) -> None:
@@ -29,21 +30,21 @@ class Densely:
 
     @property
     def name(self) -> str:
-        """Of the model, which is a part of what documents are made of; "" for none."""
+        """Name of the model, which is part of a document's stamp; "" for none."""
         return self._source.name if self._source else ""
 
     def sizes(self, text: str) -> Steps[dict[str, int]]:
-        """Of the unnamed dense vector, for a collection that is to be created."""
+        """Return the size of the unnamed dense vector, for creating a collection."""
         if self._source is None:
             return {}
         (vector,) = yield from self._made([text])
         return {"": len(vector)}
 
     def given(self, seen: Description, drafts: Sequence[Draft]) -> Steps[list[Draft]]:
-        """The documents, with vectors where they have text and none of their own.
+        """Return the documents, with dense vectors for those that have text but none of their own.
 
         Raises:
-            ConfigurationError: when the store has no place for such vectors.
+            ConfigurationError: if the store has no field for such vectors.
         """
         rows = [row for row, draft in enumerate(drafts) if self._lacks(draft)]
         if not rows:
@@ -61,24 +62,25 @@ class Densely:
         return self._source is not None and document.dense is None and bool(document.text.strip())
 
     def _check(self, seen: Description, draft: Draft) -> Steps[None]:
-        """By the first document, before thousands are encoded."""
+        """Check with the first document, before thousands are encoded."""
         (vector,) = yield from self._made([draft.document.text])
         item = _with_vector(draft, vector).encoded(SparseVector.empty())
         reason = self._backend.check(seen, item)
         if reason:
             raise ConfigurationError(
-                f"{self._backend.location} has no place for the vectors of the dense model "
+                f"{self._backend.location} cannot store the vectors of the dense model "
                 f"{self.name!r}: {reason}"
             )
         self._fits = True
 
     def _made(self, texts: Sequence[str]) -> Steps[list[list[float]]]:
         source = self._source
-        assert source is not None  # nobody asks otherwise
+        assert source is not None  # callers check
         made = yield Compute(lambda: list(map(given_vector, source.documents(texts))))
         if len(made) != len(texts):
             raise ConfigurationError(
-                f"the dense model {self.name!r} made {len(made)} vectors of {len(texts)} texts"
+                f"the dense model {self.name!r} returned {counted(len(made), 'vector')} for "
+                f"{counted(len(texts), 'text')}"
             )
         return list(made)
 

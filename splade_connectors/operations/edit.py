@@ -1,4 +1,4 @@
-"""The verbs for single documents: get, known, update, delete, count."""
+"""The verbs `get`, `known`, `update`, `delete` and `count`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from splade_connectors.vectors import SparseVector
 
 Given = TypeVar("Given", bound=GivenId)
 
-# Documents asked for in one request, and those that are deleted in one.
+# Documents fetched per request, and deleted per request.
 _FETCHED_AT_ONCE = 200
 _DELETED_AT_ONCE = 500
 
@@ -34,10 +34,10 @@ _DELETED_AT_ONCE = 500
 def get(
     session: Session, ids: Sequence[GivenId], *, with_vectors: bool, absent_ok: bool = False
 ) -> Steps[list[StoredDocument]]:
-    """These documents, in this order.
+    """Return these documents, in this order.
 
     Raises:
-        NotFound: naming the ids that are not there, unless that is not an error.
+        NotFound: naming the missing ids, unless `absent_ok`.
     """
     plain = _checked(ids)
     seen = yield from session.look()
@@ -58,7 +58,7 @@ def get(
 
 
 def known(session: Session, ids: Sequence[Given], absent_ok: bool = False) -> Steps[list[Given]]:
-    """Those of the ids that are there, asked for in portions."""
+    """Return those of the ids that exist, queried in portions."""
     plain = _checked(ids)
     seen = yield from session.look()
     if absent_ok and not seen.capabilities.exists:
@@ -70,7 +70,7 @@ def known(session: Session, ids: Sequence[Given], absent_ok: bool = False) -> St
         portion = plain[start : start + _FETCHED_AT_ONCE]
         documents = yield from session.backend.fetch(seen, portion, with_vectors=False)
         present = {key(document.id) for document in documents}
-        # As they were asked for: the store may spell a UUID in another way.
+        # As given: the store may spell a UUID differently.
         asked = zip(ids[start : start + _FETCHED_AT_ONCE], portion, strict=True)
         found += [given for given, id in asked if key(id) in present]
     return found
@@ -79,9 +79,9 @@ def known(session: Session, ids: Sequence[Given], absent_ok: bool = False) -> St
 def update(
     session: Session, given: GivenId, text: str | None, payload: Mapping[str, Any] | None
 ) -> Steps[None]:
-    """Change the text or fields of a document; its vector follows, the rest stays."""
+    """Change the text or fields of a document and update its vector, keeping the rest."""
     id = document_id(given)
-    # Somebody may have attached with another model since: its vectors are not to be mixed.
+    # Another process may have switched models since; vectors must not be mixed.
     seen = yield from session.look_again()
     document = (yield from get(session, [id], with_vectors=False))[0]
     fields = text_fields_of(seen)
@@ -108,10 +108,10 @@ def update(
 def _kept(
     session: Session, seen: Description, id: DocumentId
 ) -> Steps[tuple[SparseVector | None, str]]:
-    """The vector of a document, and its marker without a fingerprint of the rest.
+    """A document's vector, and its marker without the fingerprint of the rest.
 
-    That rest is about to change: with its fingerprint the document would pass for the one that was
-    indexed. (None, "") where it has no such fingerprint, and nothing of it need be written.
+    The rest is about to change; keeping its fingerprint would make the document look unchanged to
+    the next index run. Returns (None, "") if there is no such fingerprint to remove.
     """
     if session.backend.attaching is None:
         return None, ""
@@ -124,9 +124,9 @@ def _kept(
 
 
 def delete(session: Session, ids: Sequence[GivenId]) -> Steps[None]:
-    """Remove documents; ids that are not there are no error."""
+    """Delete documents; unknown ids are not an error."""
     plain = _checked(ids)
-    # An index that was deleted meanwhile would be created again by the request.
+    # Otherwise the request would recreate an index that was deleted since.
     seen = yield from session.look_again()
     check_exists(session, seen)
     for start in range(0, len(plain), _DELETED_AT_ONCE):
@@ -134,7 +134,7 @@ def delete(session: Session, ids: Sequence[GivenId]) -> Steps[None]:
 
 
 def count(session: Session) -> Steps[int]:
-    """Number of documents with a sparse vector, empty ones included."""
+    """Return the number of documents with a sparse vector, empty ones included."""
     # The field may have been added since.
     seen = yield from session.look_again()
     check_exists(session, seen)
@@ -142,17 +142,17 @@ def count(session: Session) -> Steps[int]:
 
 
 def _checked(ids: Sequence[GivenId]) -> list[DocumentId]:
-    """The ids, each of them plain; one id alone is refused."""
+    """The ids as plain strings and integers; a single id is refused."""
     if isinstance(ids, str | int | uuid.UUID | np.integer):
         raise ConfigurationError(f"expected a list of ids, got {quoted(ids)}: pass [{quoted(ids)}]")
     return [document_id(id) for id in ids]
 
 
 def _checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields to change, as they are stored.
+    """The fields to change, as stored.
 
     Raises:
-        InvalidDocument: when they are no mapping, or cannot be stored.
+        InvalidDocument: if the payload is not a mapping, or cannot be stored.
     """
     if payload is None:
         return {}
@@ -164,7 +164,7 @@ def _checked_changes(payload: Mapping[str, Any] | None) -> dict[str, Any]:
 def _only_field(fields: Sequence[str]) -> str:
     if len(fields) > 1:
         raise ConfigurationError(
-            f"the text of this index is made of {', '.join(fields)}: change them with "
-            "payload={…}, the vector follows"
+            f"this index builds its text from {', '.join(fields)}; change those with "
+            "payload={…}, which updates the vector too"
         )
     return fields[0]

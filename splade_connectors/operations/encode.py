@@ -1,4 +1,4 @@
-"""Texts of stored documents to vectors."""
+"""Encoding the texts of documents."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def encode_texts(
     *,
     advise: bool = True,
 ) -> Steps[list[SparseVector]]:
-    """A pruned vector for each text, an empty one for a text without words.
+    """Return a pruned vector for each text; an empty one for a blank text.
 
     Args:
         recipe: encoder and pruning.
-        texts: of a portion.
-        stats: is added to.
+        texts: texts of a portion.
+        stats: counters to update.
         on_progress: called after each batch.
-        advise: warn of too many terms; not where vectors are unpruned for a comparison only.
+        advise: warn of too many terms; False if vectors are left unpruned only for comparison.
     """
     rows = [row for row, text in enumerate(texts) if text.strip()]
     vectors = [SparseVector.empty()] * len(texts)
@@ -52,14 +52,14 @@ def document_vectors(
     on_progress: Callable[[Progress], None] | None = None,
     prune: PruneOptions | None = None,
 ) -> list[SparseVector]:
-    """The vector of each document: its own, an empty one for blank text, or an encoded one.
+    """Return each document's vector: its own, an empty one for blank text, or a fresh encoding.
 
     Args:
-        encoder: of the documents without a vector.
-        documents: of a portion.
-        stats: is added to.
+        encoder: encoder for the documents without a vector.
+        documents: documents of a portion.
+        stats: counters to update.
         on_progress: called after each batch.
-        prune: which terms are dropped, of every vector; None for none.
+        prune: pruning of every vector; None for no pruning.
     """
     vectors = [
         SparseVector.empty() if document.vector is None else document.vector

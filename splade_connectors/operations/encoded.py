@@ -1,4 +1,4 @@
-"""Documents that bring their vectors along are stored beside vectors of the same settings only."""
+"""Precomputed vectors are accepted only if they have the settings of the index."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from splade_connectors.options import WriteOptions
 
 
 def settings_of(documents: Any, session: Session) -> IndexManifest | None:
-    """What the vectors were made with that a reader brings along; None if it brings texts.
+    """Return the settings of a reader's precomputed vectors; None if it yields texts.
 
-    The reader is given the store's encoder, which knows the terms.
+    Gives the reader the store's encoder, to map token names to ids.
     """
     made_by = getattr(documents, "made_by", None)
     if not isinstance(made_by, IndexManifest):
@@ -26,7 +26,7 @@ def settings_of(documents: Any, session: Session) -> IndexManifest | None:
 def check_made_by(
     session: Session, before: Description, made_by: IndexManifest, options: WriteOptions
 ) -> None:
-    """Refuse vectors that were made with other settings than those of the index.
+    """Refuse precomputed vectors whose settings differ from those of the index.
 
     Raises:
         ManifestMismatch: naming each setting that differs.
@@ -41,8 +41,7 @@ def check_made_by(
             for name, (theirs, ours) in differences.items()
         )
         raise ManifestMismatch(
-            f"the vectors that were to be written to {session.backend.location} were made with "
-            f"other settings ({sides}). Give index the options that encode was given, or encode "
-            "again",
+            f"the vectors for {session.backend.location} were encoded with other settings "
+            f"({sides}); run index with the options of that encode run, or encode them again",
             differences=differences,
         )

@@ -1,4 +1,4 @@
-"""The `explain` verb: which terms, and which legs, made a score."""
+"""The `explain` verb: which terms and legs contribute to a score."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from splade_connectors.vectors import SparseVector
 def explain(
     session: Session, query: Query, id: GivenId, max_query_terms: int | None = None
 ) -> Steps[Explanation]:
-    """The terms that query and document share, and what each adds to the score."""
+    """Return the terms shared by query and document, with each one's contribution."""
     seen = yield from session.look()
     options = SearchOptions(max_query_terms=max_query_terms)
     vector, _ = yield from query_terms(session, seen, query, options)
@@ -32,7 +32,7 @@ def explain(
     stored = SparseVector.empty() if document.vector is None else document.vector
     text = text_of(document.payload, text_fields_of(seen))
     encoder = session.encoder()
-    # Of a vector nobody knows what its text was: all its terms are its own.
+    # The text of a query vector is unknown, so all its terms count as its own.
     encoded = isinstance(query, SparseVector)
     own = set(vector.to_dict()) if encoded else encoder.own_terms(str(query))
     terms = contributions(encoder, vector, stored, own, encoder.own_terms(text))
@@ -49,7 +49,7 @@ def explain(
 def leg_contribution(
     ranking: LegRanking, values: Sequence[float], id: DocumentId
 ) -> LegContribution:
-    """What a leg adds to a document's fused score; nothing if it is not in the window."""
+    """Return a leg's contribution to a document's fused score; 0 if outside its window."""
     ids = [str(found) for found in ranking.ids]
     if str(id) not in ids:
         return LegContribution(leg=ranking.name, rank=None, score=None, contribution=0.0)

@@ -12,16 +12,16 @@ from splade_connectors.operations.session import Session, check_exists
 from splade_connectors.runtime.effects import Steps
 
 _DOCUMENTS_AT_ONCE = 1_000
-# With vectors a document takes several kilobytes.
+# With vectors, a document takes several kilobytes.
 _VECTORS_AT_ONCE = 250
 
 
 class Exporting:
-    """Call `page` until it is done.
+    """One export; call `page` until `done`.
 
     Args:
-        session: of the store.
-        with_vectors: whether sparse and dense vectors are read.
+        session: session of the store.
+        with_vectors: whether to read sparse and dense vectors.
     """
 
     def __init__(self, session: Session, with_vectors: bool) -> None:
@@ -39,25 +39,25 @@ class Exporting:
         )
 
     def page(self) -> Steps[list[StoredDocument]]:
-        """The next documents.
+        """Return the next documents.
 
         Raises:
-            ManifestMismatch: when the terms of the vectors are another model's.
-            Unavailable: when the server has forgotten where the reading stood.
+            ManifestMismatch: if another model's terms would be read.
+            Unavailable: if the server's cursor was lost.
         """
         if self._seen is None:
-            # What an earlier verb saw may be gone, or another's by now.
+            # The description that an earlier verb read may be stale.
             self._seen = yield from self._session.look_again()
             check_exists(self._session, self._seen)
             if self._selection.with_vectors:
-                # Terms are told by their names or numbers, and those are a model's.
+                # Term names and ids are meaningful only for the model that wrote them.
                 self._session.check_for_queries(self._seen)
         reading = attach_backend(self._session.backend)
         try:
             page = yield from reading.read(self._seen, self._selection, self._cursor)
         except CursorLost as error:
-            # Started over, it would give documents twice.
-            raise Unavailable(f"the export cannot continue: start it again: {error}") from error
+            # Starting over here would return documents twice.
+            raise Unavailable(f"the export was interrupted; start it again: {error}") from error
         self._cursor = page.next
         self.done = page.next is None
         return [self._stored(found) for found in page.documents]

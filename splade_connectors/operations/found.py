@@ -1,4 +1,4 @@
-"""What a search has beside its hits: how many there are in all, and which terms each matched."""
+"""Search results besides the hits: total count, matched terms, snippets."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Hits(tuple[Hit, ...]):
     """The hits of a search, best first.
 
     Attributes:
-        plan: the request that found them, and what to warn of.
-        total: with `with_total`, how many documents match, whatever their score.
-        query: the query's sparse vector as it was sent; None without a sparse leg.
+        plan: the request that found them, with warnings.
+        total: with `with_total`, the number of matching documents, whatever their score.
+        query: the query's sparse vector as sent; None without a sparse leg.
     """
 
     plan: Plan
@@ -39,18 +39,18 @@ class Hits(tuple[Hit, ...]):
         query: SparseVector | None = None,
         total: Total | None = None,
     ) -> Hits:
-        """Hits with their plan."""
+        """Return hits with their plan."""
         made = cls(hits)
         made.plan, made.query, made.total = plan, query, total
         return made
 
     def with_hits(self, hits: Sequence[Hit]) -> Hits:
-        """Others that were found by the same search."""
+        """Return the same result with other hits."""
         return Hits.of(hits, self.plan, query=self.query, total=self.total)
 
 
 def completed(session: Session, query: object, hits: Hits, options: SearchOptions) -> Steps[Hits]:
-    """What the options ask for beside the hits, of those that score enough."""
+    """Apply `min_score`, and add terms and snippets if requested."""
     if options.min_score is not None:
         hits = hits.with_hits([hit for hit in hits if hit.score >= options.min_score])
     if options.with_terms and hits and hits.query is not None:
@@ -65,7 +65,7 @@ def contributions(
     query_terms: set[int],
     document_terms: set[int],
 ) -> list[TermContribution]:
-    """The shared terms, largest contribution first; ties by token."""
+    """Return the shared terms, largest contribution first; ties by token."""
     weights = document.to_dict()
     shared = [(index, weight) for index, weight in query.to_dict().items() if index in weights]
     ids = [index for index, _ in shared]
@@ -88,7 +88,7 @@ def contributions(
 def _with_terms(
     session: Session, query: object, hits: Sequence[Hit], vector: SparseVector
 ) -> Steps[list[Hit]]:
-    """Vectors and texts of all hits in one request."""
+    """Add terms and snippets, fetching vectors and texts of all hits in one request."""
     seen = yield from session.look()
     fields = text_fields_of(seen)
     ids = [hit.id for hit in hits]
@@ -97,13 +97,13 @@ def _with_terms(
 
     def made() -> list[Hit]:
         encoder = session.encoder()
-        # Of a vector nobody knows what its text was: all its terms are its own.
+        # The text of a query vector is unknown, so all its terms count as its own.
         own = encoder.own_terms(query) if isinstance(query, str) else set(vector.to_dict())
         terms_of = cache(encoder.own_terms)
         return [
             _explained(hit, stored[str(hit.id)], vector, encoder, own, terms_of, fields)
             if str(hit.id) in stored
-            else hit  # deleted meanwhile
+            else hit  # deleted since the search
             for hit in hits
         ]
 

@@ -1,4 +1,4 @@
-"""The hybrid search verb: resolve the legs, plan, and fuse where the server cannot."""
+"""Hybrid search: resolve the legs, plan, and fuse here if the server cannot."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ log = logging.getLogger(__name__)
 
 
 def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
-    """The legs of a search: those given, or sparse, and dense where there is a vector.
+    """Return the legs of a search: those given, or sparse, plus dense if there is a vector.
 
     Raises:
-        ConfigurationError: for both at once, no leg, an unknown one, or two of one name.
+        ConfigurationError: if both are given, a leg is invalid or there is none, or names clash.
     """
     if legs is None:
         return (SparseLeg(),) if dense is None else (SparseLeg(), DenseLeg(vector=dense))
@@ -66,32 +66,34 @@ def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
     for leg in legs:
         if not isinstance(leg, Leg):
             raise ConfigurationError(
-                f"a leg is a SparseLeg, a DenseLeg or a TextLeg, not {type(leg).__name__}"
+                f"a leg must be a SparseLeg, DenseLeg or TextLeg, not {type(leg).__name__}"
             )
     names = [leg.name for leg in legs]
     if len(set(names)) < len(names):
         repeated = sorted({name for name in names if names.count(name) > 1})
-        raise ConfigurationError(f"two legs are named {repeated[0]!r}: give one another name=")
+        raise ConfigurationError(f"two legs are named {repeated[0]!r}; set name= on one of them")
     return tuple(legs)
 
 
 def as_fusion(given: Fusion | str) -> Fusion:
-    """The fusion; its short form is understood.
+    """Return a fusion, parsing its short form.
 
     Raises:
-        ConfigurationError: for anything else.
+        ConfigurationError: if it is neither a fusion nor its short form.
     """
     if isinstance(given, str):
         return parse_fusion(given)
     if not isinstance(given, Fusion):
         kind = type(given).__name__
-        raise ConfigurationError(f"a fusion is Rrf(…), WeightedSum(…) or the like, not {kind}")
+        raise ConfigurationError(
+            f"fusion must be Rrf(…), WeightedSum(…) or DistributionBased(), not {kind}"
+        )
     return given
 
 
 @dataclass(kw_only=True, slots=True)
 class _Resolved:
-    """A query to be compiled, for what was seen; and what the plan has to say beside that."""
+    """A query to compile for a description, with remarks for the plan."""
 
     seen: Description
     query: HybridQuery
@@ -101,15 +103,15 @@ class _Resolved:
 
 
 class Hybrid:
-    """A hybrid search over the verbs of a store.
+    """A hybrid search.
 
     Args:
-        session: of the store.
-        legs: in the order of the fusion's weights.
-        fusion: None takes the index's tuning where it fits the legs, else `Rrf()`.
+        session: session of the store.
+        legs: legs, in the order of the fusion's weights.
+        fusion: None means the index's tuning if it fits the legs, otherwise `Rrf()`.
         options: page and filter of the search.
-        path: who fuses.
-        with_legs: obtain every leg's rank and score, also where the server fuses.
+        path: where to fuse.
+        with_legs: return every leg's rank and score even if the server fuses.
     """
 
     def __init__(
@@ -123,12 +125,12 @@ class Hybrid:
     ) -> None:
         if path not in ("auto", "server", "client"):
             raise ConfigurationError(f"path must be 'auto', 'server' or 'client', not {path!r}")
-        # What these ask for no server tells in one request.
+        # No server can answer these in one request.
         whole = "group_by" if options.group_by else "with_total" if options.with_total else ""
         if whole and path == "server":
             raise NotSupported(
-                f"{whole} of several legs takes the whole fused ranking, which no server gives in "
-                f"one request. {ELSE_THE_CLIENT}"
+                f"{whole} with several legs needs the whole fused ranking, which no server returns "
+                f"in one request. {ELSE_THE_CLIENT}"
             )
         self._session = session
         self._legs = legs
@@ -143,11 +145,11 @@ class Hybrid:
         self._with_legs = with_legs
 
     def plan(self, query: Query) -> Steps[Plan]:
-        """The request that the search would send."""
+        """Return the request that the search would send."""
         return (yield from self._planned((yield from self._resolve(query))))
 
     def search(self, query: Query) -> Steps[Hits]:
-        """The best documents after fusion."""
+        """Return the best documents after fusion."""
         resolved = yield from self._resolve(query)
         plan = yield from self._planned(resolved)
         if not resolved.query.legs:
@@ -155,15 +157,15 @@ class Hybrid:
         try:
             return (yield from self._executed(resolved, plan))
         except (AccessDenied, RequestRejected) as error:
-            # An expired licence, an older node: the next path, once, and from now on.
+            # An expired licence or an older node: use the next path from now on, retrying once.
             if self._path == "server" or not self._backend.refused(plan):
                 raise
-            log.info("%s was refused (%s): another path is taken", plan.path, error)
+            log.info("the server refused %s (%s); using another path", plan.path, error)
         return (yield from self._executed(resolved, (yield from self._planned(resolved))))
 
     def _executed(self, resolved: _Resolved, plan: Plan) -> Steps[Hits]:
         seen, query = resolved.seen, resolved.query
-        # Of the store's own vector, which the matched terms are of.
+        # The leg over the store's own vector, which matched terms refer to.
         own = (leg.sparse for leg in query.legs if leg.kind == "sparse" and leg.place is None)
         sparse = next(own, None)
         if plan.fused_by == "client":
@@ -177,27 +179,27 @@ class Hybrid:
         return Hits.of(hits, plan, query=sparse)
 
     def windows(self, query: Query) -> Steps[list[LegRanking]]:
-        """What every leg finds, in the legs' order; a leg without a query found nothing."""
-        # As they were given: what is measured or tuned here must not depend on a tuning.
+        """Return each leg's candidates, in order; none for a leg without a query."""
+        # Ignore a saved tuning: measuring and tuning must not depend on it.
         settings = Settings(
             fusion=Rrf(), legs=self._legs, max_query_terms=self._options.max_query_terms
         )
         resolved = yield from self._resolve(query, settings)
         found: dict[str, LegRanking] = {}
         if resolved.query.legs:
-            # Refuses what cannot be searched, as a search would.
+            # Raises for what cannot be searched, as a search would.
             yield from self._backend.plan(resolved.seen, resolved.query, "client")
             rankings = yield from self._backend.search_legs(resolved.seen, resolved.query)
             found = {ranking.name: ranking for ranking in rankings}
         return [found.get(leg.name) or leg_ranking(leg.name, (), ()) for leg in self._legs]
 
     def explain(self, query: Query, id: DocumentId) -> Steps[HybridExplanation]:
-        """What each leg adds to the score of a document, and the sparse legs' terms."""
+        """Return each leg's contribution to a document's score, and the sparse legs' terms."""
         resolved = yield from self._resolve(query)
         compiled = resolved.query
         rankings: list[LegRanking] = []
         if compiled.legs:
-            # Refuses what cannot be searched, as a search would.
+            # Raises for what cannot be searched, as a search would.
             yield from self._backend.plan(resolved.seen, compiled, "client")
             rankings = yield from self._backend.search_legs(resolved.seen, compiled)
         parts = contributions(compiled.fusion, rankings) if rankings else []
@@ -212,7 +214,7 @@ class Hybrid:
                 explaining = explain(session, own, id, resolved.max_query_terms)
                 terms[leg.name] = yield from explaining
         if not terms:
-            yield from get(self._session, [id], with_vectors=False)  # refuses what is not there
+            yield from get(self._session, [id], with_vectors=False)  # raises if it does not exist
         return HybridExplanation(
             id=id,
             query="" if isinstance(query, SparseVector) else query,
@@ -223,7 +225,7 @@ class Hybrid:
         )
 
     def _tuned(self, seen: Description) -> Settings:
-        """The caller's, completed by the index's tuning: there is no fusion among them."""
+        """The caller's settings without a fusion, completed by the index's tuning."""
         options = self._options
         tuning = tuning_in(seen, self._session.backend.location) if len(self._legs) > 1 else None
         settings = tuned(tuning, self._legs, options.max_query_terms)
@@ -232,7 +234,7 @@ class Hybrid:
         return settings
 
     def _resolve(self, query: Query, settings: Settings | None = None) -> Steps[_Resolved]:
-        """Every leg with its query; those that have none are left out, with their weights."""
+        """Resolve every leg; those without a query are omitted, together with their weights."""
         filters = [self._options.filter, *(leg.filter for leg in self._legs)]
         seen = yield from self._session.look_for([*asked_of(self._options), *filters])
         check_exists(self._session, seen)
@@ -272,7 +274,7 @@ class Hybrid:
         if not resolved.query.legs:
             return Plan(
                 path="none",
-                reason="no leg has a query: nothing is sent",
+                reason="no leg has a query, so nothing is sent",
                 method="",
                 url_path="",
                 body={},
@@ -281,7 +283,7 @@ class Hybrid:
         plan = yield from self._backend.plan(resolved.seen, resolved.query, self._path)
         reason = f"{plan.reason}; {resolved.note}" if resolved.note else plan.reason
         if self._options.group_by:
-            reason += f"; then the best of each {self._options.group_by!r}, of the whole ranking"
+            reason += f"; then the best of each {self._options.group_by!r} in the whole ranking"
         graphs = tuple(
             leg.name for leg in resolved.query.legs if leg.kind == "dense" and not leg.exact
         )
@@ -318,7 +320,7 @@ class Hybrid:
     def _grouped(
         self, seen: Description, fused: Sequence[FusedHit], path: str
     ) -> Steps[list[Best]]:
-        """The best of each value, of all documents in the legs' windows."""
+        """The best document of each value, among all documents in the legs' windows."""
         payloads = yield from self._payloads(seen, [hit.id for hit in fused], [path])
         values = {id: value_in(payload, path, id) for id, payload in payloads.items()}
         return best_of_each([(hit.id, hit.score) for hit in fused], values)
@@ -326,7 +328,7 @@ class Hybrid:
     def _payloads(
         self, seen: Description, ids: Sequence[DocumentId], fields: Sequence[str] | None = None
     ) -> Steps[dict[DocumentId, Mapping[str, Any]]]:
-        """By the ids as they were given; documents that were deleted meanwhile have none."""
+        """Payloads by the given ids, without documents deleted since the search."""
         backend = self._session.backend
         given = {str(id): id for id in ids}
         found = yield from backend.fetch(seen, ids, with_vectors=False, fields=fields)
@@ -338,7 +340,7 @@ class Hybrid:
 
 
 def _total(query: HybridQuery, rankings: Sequence[LegRanking]) -> Total:
-    """The documents of all windows: all that match, unless a window is full."""
+    """The number of documents in all windows, exact unless a window is full."""
     found = {id for ranking in rankings for id in ranking.ids}
     full = any(
         leg.candidates is not None and len(ranking.ids) >= leg.candidates
@@ -348,7 +350,7 @@ def _total(query: HybridQuery, rankings: Sequence[LegRanking]) -> Total:
 
 
 def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
-    """The fusion of the legs that are left; their weights and scales stay with them."""
+    """Return the fusion for the remaining legs, with their weights and scales."""
     changes: dict[str, Any] = {}
     if len(kept) == legs or not kept:
         return fusion
@@ -358,8 +360,8 @@ def without_legs(fusion: Fusion, kept: Sequence[int], legs: int) -> Fusion:
             changes[name] = tuple(values[at] for at in kept)
     if "weights" in changes and not any(changes["weights"]):
         raise ConfigurationError(
-            "the only legs with a query have the weight 0, so nothing ranks: ask for something "
-            "else, or give them a weight"
+            "the only legs with a query have weight 0, so nothing can be ranked; change the query "
+            "or the weights"
         )
     return replace(fusion, **changes)
 
@@ -374,10 +376,10 @@ def hybrid_search(
     path: FusionPath,
     with_legs: bool,
 ) -> Hybrid:
-    """The hybrid search that the arguments ask for."""
+    """Return the hybrid search that the arguments ask for."""
     if not isinstance(query, str | SparseVector):
         kind = type(query).__name__
-        raise ConfigurationError(f"a query is a text or a SparseVector, not {kind}")
+        raise ConfigurationError(f"the query must be a string or a SparseVector, not {kind}")
     return Hybrid(session, resolve_legs(legs, dense), fusion, options, path, with_legs)
 
 
@@ -391,7 +393,7 @@ def searching(
     path: FusionPath,
     with_legs: bool,
 ) -> Steps[Hits]:
-    """The search that the arguments ask for: of the sparse leg alone, or of several."""
+    """Run the search that the arguments ask for, sparse or hybrid."""
 
     def searched() -> Steps[Hits]:
         if not _is_hybrid(dense, legs, fusion):
@@ -400,7 +402,7 @@ def searching(
         return (yield from hybrid.search(query))
 
     hits = yield from searched()
-    # Another process may have replaced the model, or detached, since the index was looked at.
+    # Another process may have replaced the model or detached since the description was cached.
     if not hits and hits.plan.body and (yield from session.is_outdated()):
         hits = yield from searched()
     return (yield from completed(session, query, hits, options))
@@ -415,7 +417,7 @@ def planning(
     options: SearchOptions,
     path: FusionPath,
 ) -> Steps[Plan]:
-    """The plan of that search."""
+    """Return the plan of that search."""
     if not _is_hybrid(dense, legs, fusion):
         return plan(session, query, options)
     hybrid = hybrid_search(session, query, dense, legs, fusion, options, path, False)

@@ -1,4 +1,4 @@
-"""The `index` verb: accept, encode, send in chunks, account for every document."""
+"""The `index` verb: validate, encode, send in chunks, and account for every document."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from splade_connectors.operations.unchanged import (
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Compute, Join, Spawn, Steps
-from splade_connectors.shown import quoted
+from splade_connectors.shown import counted, quoted
 from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.chunks import PortionSize
@@ -54,11 +54,11 @@ from splade_connectors.writing.send import Interruptible, Sender
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """An index that documents can be written to.
+    """An index that is ready for writing.
 
     Attributes:
-        seen: what is there.
-        recipe: how texts become its vectors.
+        seen: description of the index.
+        recipe: how texts are encoded.
     """
 
     seen: Description
@@ -68,20 +68,20 @@ class Prepared:
 class Indexing(Interruptible[IndexReport]):
     """One run of `index`: call `portion` for each portion of rows, then `finish`.
 
-    A row is a document, or the rejection of a row that its reader could not make one of.
+    A row is a document, or a rejection of a row that the reader could not convert to one.
 
     Args:
-        session: of the store.
-        options: of the run.
-        retry: how long a server that is not available is waited for.
+        session: session of the store.
+        options: options of the run.
+        retry: retry budget while the server is unavailable.
         on_progress: called after each batch and chunk.
-        dead_letters: is given every rejected document; None for nobody.
-        total: rows in all, where that is known.
-        made_by: what the vectors were made with that the documents bring along, where they do.
-        dense: makes the dense vectors of documents that bring none; None makes none.
+        dead_letters: receives every rejected document; None discards them.
+        total: total number of rows, if known.
+        made_by: settings of precomputed vectors, if the documents have them.
+        dense: encodes dense vectors for documents without one; None encodes none.
 
     Attributes:
-        portion_size: of the next portion.
+        portion_size: size of the next portion.
     """
 
     def __init__(
@@ -108,9 +108,9 @@ class Indexing(Interruptible[IndexReport]):
         self._began = time.perf_counter()
         self._prepared: Prepared | None = None
         self._source = Source(session.backend.key_of)
-        # A collection that this run has made holds nothing that could be replaced.
+        # A collection that this run created contains nothing that could be replaced.
         self._is_new = False
-        # Ids on their way that a document had before.
+        # Ids in flight that already exist in the store.
         self._there: set[DocumentId] = set()
         self._comparison = Comparison(session.backend)
         self._densely = Densely(session.backend, dense)
@@ -120,13 +120,13 @@ class Indexing(Interruptible[IndexReport]):
 
     @property
     def may_replace(self) -> bool:
-        """Whether the same run would write again what this one has written."""
+        """Whether running the same command again may overwrite what this run wrote."""
         if self._is_new or self._options.replace or self._prepared is None:
             return True
         return self._prepared.seen.capabilities.created_by_us
 
     def portion(self, rows: Sequence[Row]) -> Steps[None]:
-        """Encode these rows and put them on their way, while earlier ones arrive."""
+        """Encode these rows and send them, while earlier ones are in flight."""
         for row in rows:
             check_row(row)
         self._read += len(rows)
@@ -151,7 +151,7 @@ class Indexing(Interruptible[IndexReport]):
         self._tell()
 
     def finish(self) -> Steps[IndexReport]:
-        """Wait for what is under way, make everything visible and close the report."""
+        """Wait for requests in flight, make everything visible, and complete the report."""
         yield from self._sender.drain()
         if self._prepared is not None:
             yield from self._session.backend.refresh()
@@ -162,7 +162,7 @@ class Indexing(Interruptible[IndexReport]):
     def _delete_missing(self) -> Steps[None]:
         session, prepared = self._session, self._prepared
         if prepared is None:
-            # Nothing was written: every document that is there is missing.
+            # Nothing was written, so every stored document is missing from the source.
             seen = yield from session.look_again()
             check_mirroring(session, seen, self._options)
         else:
@@ -172,7 +172,7 @@ class Indexing(Interruptible[IndexReport]):
             deleting = delete_missing(
                 session.backend, seen, self._source, options, report, self._tell
             )
-            # Long reads are patient, as writes are.
+            # Long reads get the same retry budget as writes.
             yield Join((yield Spawn(deleting, self._retry)))
 
     def _closed(self) -> IndexReport:
@@ -183,7 +183,7 @@ class Indexing(Interruptible[IndexReport]):
         return self.report
 
     def _prepare(self, documents: Sequence[Document]) -> Steps[Prepared]:
-        # What an earlier verb saw may be gone, or another's by now.
+        # The description that an earlier verb read may be stale.
         before = yield from self._session.look_again()
         self._is_new = not before.capabilities.exists
         if self._options.skip_unchanged:
@@ -192,7 +192,7 @@ class Indexing(Interruptible[IndexReport]):
             check_mirroring(self._session, before, self._options)
         if self._made_by is not None:
             check_made_by(self._session, before, self._made_by, self._options)
-        # Before a field or a manifest is added, too: a run that is refused leaves nothing behind.
+        # Before a field or a manifest is added: a refused run must leave nothing behind.
         yield from self._look_for_others(before, documents)
         before = yield from self._ours_if_empty(before)
         sizes = yield from self._sizes(documents)
@@ -200,7 +200,7 @@ class Indexing(Interruptible[IndexReport]):
         return self._prepared
 
     def _sizes(self, documents: Sequence[Document]) -> Steps[dict[str, int]]:
-        """Dimensions of the dense vectors by name, for a collection that is to be made."""
+        """Dense vector name -> dimensions, for a collection to be created."""
         sizes = {
             name: len(vector)
             for document in reversed(documents)  # the first one decides
@@ -212,7 +212,7 @@ class Indexing(Interruptible[IndexReport]):
         return sizes
 
     def _ours_if_empty(self, seen: Description) -> Steps[Description]:
-        """What others made and put nothing into holds documents of ours alone from now on."""
+        """Treat an empty collection that another tool created as ours."""
         found = seen.capabilities
         if self._is_new or found.created_by_us or seen.manifest is not None or self._there:
             return seen
@@ -221,10 +221,10 @@ class Indexing(Interruptible[IndexReport]):
         return replace(seen, capabilities=replace(found, created_by_us=True))
 
     def _look_for_others(self, seen: Description, documents: Sequence[Document]) -> Steps[None]:
-        """Which of them would replace a document.
+        """Find existing documents that would be replaced.
 
         Raises:
-            WouldReplace: when others made the collection, so that the document may hold more.
+            WouldReplace: if another tool created the collection, so documents may hold more.
         """
         if self._is_new:
             return
@@ -233,30 +233,30 @@ class Indexing(Interruptible[IndexReport]):
         if there and not (seen.capabilities.created_by_us or self._options.replace):
             first = min(map(quoted, there))
             raise WouldReplace(
-                f"{backend.location} was not made by this package, and {len(there)} of the next "
-                f"{len(documents)} documents are there already, {first} for one: index would "
-                "replace them whole, with every field and vector that the new ones do not have. "
-                "`splade-connectors attach` adds sparse vectors to documents and keeps all else; "
-                "WriteOptions(replace=True) (--replace) replaces them"
+                f"{backend.location} was not created by this package, and {len(there):,} of the "
+                f"next {counted(len(documents), 'document')} already exist, such as {first}: index "
+                "would replace them, losing fields and vectors that the new ones lack. Use "
+                "`splade-connectors attach` to add sparse vectors and keep the rest, or "
+                "WriteOptions(replace=True) (--replace) to replace them"
             )
         self._there |= there
 
     def _present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Those of the ids that a document has; their stamps, where those are asked for."""
+        """Which of the ids exist; also reads their stamps if `skip_unchanged`."""
         if not self._options.skip_unchanged:
             return (yield from self._session.backend.present(seen, ids))
         return (yield from self._comparison.stored(seen, ids))
 
     def _write(self, items: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
-        assert self._prepared is not None  # what is sent was encoded, and so prepared for
+        assert self._prepared is not None  # set before anything is encoded
         return self._session.backend.write(self._prepared.seen, items)
 
     def _accepted(self, document: Document) -> Draft | None:
-        """The document as it is to be stored, still without its vector; None if it is refused.
+        """The document to store, without its vector yet; None if it is rejected.
 
-        Encoding is what costs: what is known against a document is found out before.
+        Encoding is expensive, so everything else is checked first.
         """
-        assert self._prepared is not None  # what is there decides what can be stored
+        assert self._prepared is not None  # set before documents are validated
         seen = self._prepared.seen
         try:
             item = EncodedDocument(
@@ -279,19 +279,21 @@ class Indexing(Interruptible[IndexReport]):
     def _refusal(self, item: EncodedDocument, found: Capabilities) -> str | None:
         document, limit = item.document, self._most_bytes(found)
         if not self._source.add(document.id):
-            return f"the id {quoted(document.id)} was given to an earlier document of this run"
+            return (
+                f"the id {quoted(document.id)} was already used by an earlier document of this run"
+            )
         if has_nothing(document) and not found.empty_vectors:
-            return "the text is empty, and this store needs at least one term"
+            return "the text is empty, but this store needs at least one term"
         if limit and (size := self._session.backend.size(item)) > limit:
             return (
-                f"the document takes {size / 1e6:,.1f} MB in a request, and the server takes at "
-                f"most {limit / 1e6:,.1f} MB: index passages of it (docs/passages.md), or say "
-                "what the server is configured to take (--max-request-bytes)"
+                f"the document takes {size / 1e6:,.1f} MB in a request, but the server accepts at "
+                f"most {limit / 1e6:,.1f} MB; index passages of it (docs/passages.md), or pass the "
+                "limit that the server is configured with (--max-request-bytes)"
             )
         return None
 
     def _skipped(self, drafts: Sequence[Draft], seen: Description) -> Steps[list[Draft]]:
-        """Without those that are stored already as they are."""
+        """Drop documents that are stored unchanged."""
         changed = yield from self._comparison.changed(seen, drafts)
         left = {draft.document.id for draft in changed}
         self._there -= {draft.document.id for draft in drafts} - left
@@ -299,7 +301,7 @@ class Indexing(Interruptible[IndexReport]):
         return changed
 
     def _encode(self, drafts: Sequence[Draft], prepared: Prepared) -> Steps[list[EncodedDocument]]:
-        """With their vectors; those that the store is known to refuse are rejected here."""
+        """Add vectors, and reject documents that the store would refuse."""
         vectors = yield from self._vectors(drafts, prepared.recipe)
         encoded = []
         for draft, vector in zip(drafts, vectors, strict=True):
@@ -314,7 +316,7 @@ class Indexing(Interruptible[IndexReport]):
         return encoded
 
     def _vectors(self, drafts: Sequence[Draft], recipe: Recipe) -> Steps[list[SparseVector]]:
-        """The one that is stored already, or a pruned one of the text."""
+        """The stored vector if reusable, otherwise a fresh, pruned one."""
         began = time.perf_counter()
         stats = EncodeStats()
         tell = self._tell
@@ -380,16 +382,16 @@ class Indexing(Interruptible[IndexReport]):
 def prepare(
     session: Session, before: Description, sizes: Mapping[str, int], options: WriteOptions
 ) -> Steps[Prepared]:
-    """Create what is absent, or check that what is there fits.
+    """Create what does not exist, or check that what exists fits.
 
     Args:
-        session: of the store.
-        before: what is there.
-        sizes: dimensions of dense vectors by name, for a collection that is made.
-        options: of the run.
+        session: session of the store.
+        before: description of the collection or index.
+        sizes: dense vector name -> dimensions, for a collection to be created.
+        options: options of the run.
 
     Raises:
-        ManifestMismatch: when another model wrote what is there, or nobody says which.
+        ManifestMismatch: if another or an unknown model wrote the existing vectors.
     """
     recipe, stored = session.recipe(before, options.text_fields), before.manifest
     override = session.overrides or options.override_manifest
@@ -405,7 +407,7 @@ def prepare(
     if options.skip_unchanged:
         now = yield from stamping(session, now, recipe.manifest)
     session.keep(now)
-    # What is mixed in with other settings is marked with them, and not with those of the index.
+    # Vectors mixed in with other settings are marked with those, not with the index's.
     made = recipe.manifest if override or stored is None else stored
     return Prepared(seen=now, recipe=replace(recipe, manifest=made))
 
@@ -414,27 +416,27 @@ def _refuse_unknown_vectors(session: Session, seen: Description) -> Steps[None]:
     written = yield from session.backend.count(seen)
     if written:
         raise ManifestMismatch(
-            f"{session.backend.location} holds {written} sparse vectors and no manifest that says "
-            "which model wrote them: adopt takes them over if this one did, and "
-            "override_manifest=True (--override-manifest) adds to them"
+            f"{session.backend.location} contains {counted(written, 'sparse vector')} but no "
+            "manifest that says which model wrote them; run adopt if it was this model, or add to "
+            "them anyway with override_manifest=True (--override-manifest)"
         )
 
 
 def check_row(row: object) -> None:
-    """Refuse what is not a row: it would be lost otherwise.
+    """Refuse an object that is not a row, which would otherwise be lost.
 
     Raises:
         ConfigurationError: saying what to pass.
     """
     if not isinstance(row, Document | Rejected):
         raise ConfigurationError(
-            f"index takes Document objects, not {type(row).__name__}: "
+            f"index expects Document objects, not {type(row).__name__}; pass "
             "Document(id=…, text=…, payload={…})"
         )
 
 
 def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[str, object]:
-    """The fields to store: the payload, and the text where the payload does not have it.
+    """Return the fields to store: the payload, and the text unless the payload contains it.
 
     Raises:
         InvalidDocument: naming the field that cannot be stored, and why.
@@ -446,39 +448,39 @@ def payload_with_text(document: Document, text_fields: Sequence[str]) -> dict[st
 
 
 def write_options(options: WriteOptions | None, skip_unchanged: bool | None) -> WriteOptions:
-    """The options of a run, with what was named beside them."""
+    """Return the options of a run, with the separate argument applied."""
     options = options or WriteOptions()
     return options if skip_unchanged is None else replace(options, skip_unchanged=skip_unchanged)
 
 
 def silent(progress: Progress) -> None:
-    """The progress callback of those who asked for none."""
+    """Ignore progress; the default callback."""
 
 
 def check_iterable(documents: object, dead_letters: DeadLetters | None = None) -> None:
-    """Refuse one document where many are expected, and a file that would replace itself."""
+    """Refuse a single document, and a dead-letter file that is also the input."""
     for file in getattr(documents, "paths", ()):
         if dead_letters is not None and isinstance(file, Path) and dead_letters.replaces(file):
             raise ConfigurationError(
-                f"{file} is read from, so rejected documents cannot go there: --dead-letters FILE"
+                f"{file} is the input, so rejected documents cannot be written to it; choose "
+                "another file with --dead-letters FILE"
             )
     if isinstance(documents, Document) or not isinstance(documents, Iterable | AsyncIterable):
         raise ConfigurationError(
-            f"index takes several documents, not one {type(documents).__name__}: pass [document]"
+            f"index expects an iterable of documents, not {type(documents).__name__}; pass "
+            "[document]"
         )
 
 
 def say_how_far(error: BaseException, indexing: Indexing) -> None:
-    """Add to an error what was written before it."""
-    # Where only deleting was refused, the run is complete otherwise.
+    """Add to an error how many documents were written before it."""
+    # If only the deletion was refused, the run is otherwise complete.
     if indexing.report.written and not isinstance(error, DeletionRefused):
         error.add_note(how_far(indexing))
 
 
 def how_far(indexing: Indexing) -> str:
-    """What an index run that did not end has written, and what to do."""
+    """Return what an interrupted index run has written, and how to complete it."""
     again = "the same command again" if indexing.may_replace else "the same command with --replace"
-    return (
-        f"{indexing.report.written} documents were written before; {again} completes the "
-        "index, and stores nothing twice"
-    )
+    documents = counted(indexing.report.written, "document")
+    return f"{documents} written so far; run {again} to complete the index without duplicates"

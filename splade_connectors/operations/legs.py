@@ -1,4 +1,4 @@
-"""The legs of a hybrid search, resolved: each with its query, or why it has none."""
+"""Resolving the legs of a hybrid search: each with its query, or why it has none."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from splade_connectors.options import SearchOptions
 from splade_connectors.runtime.effects import Compute, Steps
 from splade_connectors.vectors import SparseVector
 
-# The leg, None if it is left out; and what to warn of.
+# The leg (None if omitted), and warnings.
 Found = tuple[ResolvedLeg | None, tuple[str, ...]]
 
 
 def hybrid_backend(session: Session) -> HybridBackend:
-    """The part of the backend that combines legs.
+    """Return the part of the backend that combines legs.
 
     Raises:
-        NotSupported: when its adapter does not have one.
+        NotSupported: if the adapter does not have one.
     """
     backend = session.backend
     if backend.hybrid is None:
@@ -41,22 +41,22 @@ def hybrid_backend(session: Session) -> HybridBackend:
 
 
 def session_of(session: Session, leg: SparseLeg) -> Session:
-    """Of the sparse vector that a leg searches, with the encoder of its queries."""
+    """Return the session of the sparse vector that a leg searches, with its query encoder."""
     return session if leg.is_of_the_target else session.beside(leg.field, leg.encoder)
 
 
 def query_of(leg: SparseLeg, query: Query) -> Query:
-    """What a leg looks for: its own vector, or the search's query.
+    """Return a leg's own query vector, or the search's query.
 
     Raises:
-        ConfigurationError: when that is a vector, and the leg has another encoder.
+        ConfigurationError: if the query is a vector, but the leg has another encoder.
     """
     if leg.vector is not None:
         return leg.vector
     if isinstance(query, SparseVector) and leg.encoder is not None:
         raise ConfigurationError(
-            f"the query is a vector of the store's encoder, and the {leg.name} leg has another "
-            "one: give it SparseLeg(vector=…), or search for a text"
+            f"the query is a vector of the store's encoder, but the {leg.name} leg has its own; "
+            "pass SparseLeg(vector=…), or search for a text"
         )
     return query
 
@@ -66,10 +66,10 @@ class LegResolver:
     """Resolves the legs of one search.
 
     Attributes:
-        session: of the store.
-        seen: of it.
+        session: session of the store.
+        seen: description of the collection or index.
         query: a text, or a vector of the store's encoder.
-        options: of the search.
+        options: options of the search.
     """
 
     session: Session
@@ -78,7 +78,7 @@ class LegResolver:
     options: SearchOptions
 
     def resolved(self, leg: Leg) -> Steps[Found]:
-        """The leg with its query."""
+        """Return the leg with its query."""
         filters = [given for given in (self.options.filter, leg.filter) if given is not None]
         make = partial(
             ResolvedLeg, name=leg.name, candidates=leg.candidates, filters=tuple(filters)
@@ -97,7 +97,7 @@ class LegResolver:
         query = query_of(leg, self.query)
         vector, warnings = yield from query_terms(session, seen, query, self.options)
         if not len(vector):
-            return None, (*warnings, f"the query has no terms: the {leg.name} leg is left out")
+            return None, (*warnings, f"the query has no terms, so the {leg.name} leg is omitted")
         return make(kind="sparse", sparse=vector, place=place), warnings
 
     def _dense(self, leg: DenseLeg, make: Any) -> Steps[Found]:
@@ -107,10 +107,10 @@ class LegResolver:
         else:
             text = self._text(leg.name, "DenseLeg(vector=[…])")
             if not any(numbers := (yield Compute(lambda: dense_vector(leg.vector, text)))):
-                # No direction: servers refuse it, or find every document equally near.
+                # Without a direction, servers reject it or find every document equally near.
                 return None, (
-                    f"the dense model knows no word of the query (its vector is all zeros): the "
-                    f"{leg.name} leg is left out",
+                    "the dense model knows no word of the query (its vector is all zeros), so the "
+                    f"{leg.name} leg is omitted",
                 )
         exact, breadth = leg.exact, leg.breadth
         return make(kind="dense", dense=numbers, field=field, exact=exact, breadth=breadth), ()
@@ -118,18 +118,18 @@ class LegResolver:
     def _words(self, leg: TextLeg, make: Any) -> Found:
         words = leg.text if leg.text is not None else self._text(leg.name, "TextLeg(text=…)")
         if not words.strip():
-            return None, (f"the query has no words: the {leg.name} leg is left out",)
+            return None, (f"the query has no words, so the {leg.name} leg is omitted",)
         return make(kind="text", text=words, fields=leg.fields), ()
 
     def _text(self, name: str, instead: str) -> str:
-        """The query, where it is one.
+        """Return the query if it is a text.
 
         Raises:
-            ConfigurationError: saying what the leg takes instead.
+            ConfigurationError: saying what to pass to the leg instead.
         """
         if isinstance(self.query, SparseVector):
             raise ConfigurationError(
-                f"the query is a sparse vector, and the {name} leg needs its text: give it "
-                f"{instead}, or search for a text with SparseLeg(vector=…)"
+                f"the query is a sparse vector, but the {name} leg needs its text; pass {instead}, "
+                "or search for a text with SparseLeg(vector=…)"
             )
         return self.query

@@ -1,4 +1,4 @@
-"""Models that are no SPLADE give most of their vocabulary a weight: said once, with what helps."""
+"""Warn once about models that are not SPLADE and give most of their vocabulary a weight."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterable
 
 from splade_connectors.vectors import SparseVector
 
-# What is written there is for a person: the command line shows it.
+# A logger for advice to people, which the command line prints.
 log = logging.getLogger("splade_connectors.advice")
 
-# A SPLADE model gives a text a few hundred terms; one that was never trained as SPLADE, ten
-# thousands: every store is slow with them, and most of the weights are noise.
+# A SPLADE model gives a text a few hundred terms; a model never trained as SPLADE gives tens of
+# thousands, which are slow in every store and mostly noise.
 MANY_TERMS = 2_000
 _warned: set[str] = set()
 
 
 def warn_of_many_terms(model: str, vectors: Iterable[SparseVector], of: str) -> None:
-    """Log a warning, once a process for each model, where a vector has more than 2,000 terms.
+    """Warn if a vector has more than 2,000 terms, once per process and model.
 
     Args:
-        model: its name.
-        vectors: as they are stored or sent: what was pruned is not a reason.
-        of: what they are vectors of.
+        model: name of the model.
+        vectors: vectors as stored or sent, that is, after pruning.
+        of: what they encode: "a document" or "a query".
     """
     if model in _warned:
         return
@@ -31,9 +31,9 @@ def warn_of_many_terms(model: str, vectors: Iterable[SparseVector], of: str) -> 
         return
     _warned.add(model)
     log.warning(
-        "%s gives %s %s terms; a SPLADE model gives a few hundred, and with so many every store "
-        "is slow: --prune-top-k 200 (PruneOptions(top_k=200)) keeps the heaviest of a document, "
-        "--max-query-terms 64 (max_query_terms=64) those of a query",
+        "%s gives %s %s terms, which makes every store slow; a SPLADE model gives a few hundred. "
+        "Keep the heaviest with --prune-top-k 200 (PruneOptions(top_k=200)) for documents and "
+        "--max-query-terms 64 (max_query_terms=64) for queries",
         model,
         of,
         f"{most:,}",

@@ -1,4 +1,4 @@
-"""Documents that are stored and that the source no longer has: found, counted, and deleted."""
+"""Finding, counting and deleting stored documents that are no longer in the source."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from splade_connectors.errors import ConfigurationError, DeletionRefused
 from splade_connectors.operations.session import Session
 from splade_connectors.options import WriteOptions
 from splade_connectors.runtime.effects import Steps
-from splade_connectors.shown import listed
+from splade_connectors.shown import counted, listed
 from splade_connectors.writing.report import IndexReport
 from splade_connectors.writing.seen_ids import SeenIds
 
-# Ids of a page, and of one request that deletes.
+# Ids per page, and per delete request.
 _READ_AT_ONCE = 5_000
 _DELETED_AT_ONCE = 500
 
 
 class Source:
-    """Which documents a run has met, rejected ones included: they are not missing.
+    """The documents that a run has seen, rejected ones included, which are not missing.
 
     Args:
-        key_of: what the store tells documents apart by.
+        key_of: normalizes an id the way the store does.
     """
 
     def __init__(self, key_of: Callable[[DocumentId], DocumentId]) -> None:
@@ -34,11 +34,11 @@ class Source:
         self.nameless = 0
 
     def add(self, id: DocumentId) -> bool:
-        """A document of the source; whether it is the first with its id."""
+        """Add a document of the source; return whether it is the first with its id."""
         return self._accepted.add(self._key_of(id))
 
     def reject(self, id: DocumentId | None) -> None:
-        """A row that is not stored as it is, and may be stored as it was."""
+        """Add a rejected row, an earlier version of which may be stored."""
         if id is None:
             self.nameless += 1
         else:
@@ -50,26 +50,26 @@ class Source:
 
 
 def check_mirroring(session: Session, before: Description, options: WriteOptions) -> None:
-    """Refuse to delete where others put documents, before anything is written.
+    """Refuse to delete from another tool's collection, before anything is written.
 
     Raises:
-        NotSupported: where the adapter cannot list what is stored.
-        ConfigurationError: where this package did not make the collection or index.
+        NotSupported: if the adapter cannot list stored documents.
+        ConfigurationError: if this package did not create the collection or index.
     """
     attach_backend(session.backend)
     found = before.capabilities
     if found.exists and not (found.created_by_us or options.replace):
         raise ConfigurationError(
-            f"{session.backend.location} was not made by this package, and what others put there "
-            "would be deleted as well: omit delete_missing (--delete-missing), or say that "
-            "it is meant: WriteOptions(replace=True) (--replace)"
+            f"{session.backend.location} was not created by this package, so delete_missing would "
+            "also delete documents that other tools wrote; omit it (--delete-missing), or confirm "
+            "with WriteOptions(replace=True) (--replace)"
         )
 
 
 def missing_ids(
     backend: Backend, seen: Description, source: Source
 ) -> Steps[tuple[list[DocumentId], int]]:
-    """Stored documents with a vector of ours that the source does not have; and how many are."""
+    """Return ids of attached documents that are not in the source, and the number attached."""
     selection = Selection(which="attached", settings="", fields=(), size=_READ_AT_ONCE)
     reading = attach_backend(backend)
     missing: list[DocumentId] = []
@@ -95,18 +95,18 @@ def delete_missing(
     report: IndexReport,
     told: Callable[[], None],
 ) -> Steps[None]:
-    """Delete what the source no longer has.
+    """Delete documents that are no longer in the source.
 
     Args:
-        backend: of the store.
-        seen: what is there.
-        source: what was read.
-        options: how large a share may go.
-        report: is given how many there are, and how many were deleted.
-        told: called when the first number is known, before anything is deleted.
+        backend: backend of the store.
+        seen: description of the collection or index.
+        source: documents that were read.
+        options: how large a fraction may be deleted.
+        report: receives the numbers of missing and deleted documents.
+        told: called once the number of missing documents is known, before any is deleted.
 
     Raises:
-        DeletionRefused: when the share is larger, or a row had no id. Nothing is deleted then.
+        DeletionRefused: if too many are missing or a row had no id; nothing is deleted.
     """
     ids, stored = yield from missing_ids(backend, seen, source)
     report.missing = len(ids)
@@ -125,14 +125,14 @@ def delete_missing(
 def _refusal(ids: Sequence[DocumentId], stored: int, source: Source, options: WriteOptions) -> str:
     if source.nameless:
         return (
-            f"{source.nameless} rows of the source have no id, so nobody knows which documents "
-            f"they are; none of the {len(ids)} that seem to be gone was deleted"
+            f"{counted(source.nameless, 'row')} in the source had no id, so it is unknown which "
+            f"documents are missing; none of the {len(ids):,} candidates were deleted"
         )
     if len(ids) <= options.most_deleted * stored:
         return ""
     return (
-        f"{len(ids)} of {stored} documents ({len(ids) / stored:.0%}) are not in the source, more "
-        f"than the {options.most_deleted:.0%} that may be deleted (the first are "
-        f"{listed(ids)}); nothing was deleted. If the source is whole: "
+        f"{len(ids):,} of {counted(stored, 'document')} ({len(ids) / stored:.0%}) are not in the "
+        f"source, more than the {options.most_deleted:.0%} that may be deleted (first: "
+        f"{listed(ids)}); nothing was deleted. If the source is complete, use "
         f"WriteOptions(most_deleted=1) (--most-deleted 1)"
     )

@@ -1,4 +1,4 @@
-"""The `search` and `plan` verbs of a sparse query."""
+"""The `search` and `plan` verbs for a sparse query."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Query = str | SparseVector
 
 
 def plan(session: Session, query: Query, options: SearchOptions) -> Steps[Plan]:
-    """The request that `search` would send."""
+    """Return the request that `search` would send."""
     return (yield from _planned(session, query, options))[1]
 
 
 def search(session: Session, query: Query, options: SearchOptions) -> Steps[Hits]:
-    """The best documents by dot product."""
+    """Return the best documents by dot product."""
     vector, plan = yield from _planned(session, query, options)
     if not len(vector):
         return Hits.of((), plan, query=vector, total=Total(value=0) if options.with_total else None)
@@ -40,8 +40,8 @@ def search(session: Session, query: Query, options: SearchOptions) -> Steps[Hits
 def query_terms(
     session: Session, seen: Description, query: Query, options: SearchOptions
 ) -> Steps[tuple[SparseVector, tuple[str, ...]]]:
-    """The query's vector as it is sent, after checking the index; and what to warn of."""
-    # A vector says nothing of its model; where terms are named, the encoder names them.
+    """Check the index, and return the query's vector as sent, and warnings."""
+    # A vector does not reveal its model; but if terms have names, the encoder provides them.
     taken = isinstance(query, SparseVector) and seen.capabilities.key_style == "id"
     warnings = check_searchable(session, seen, taken=taken)
     vector = yield from query_vector(session, query)
@@ -50,8 +50,8 @@ def query_terms(
     vector, dropped = cap_terms(vector, limit)
     if dropped:
         warnings += (
-            f"the query has {count} terms; the {len(vector)} heaviest are "
-            "sent (the limit of clauses in a query, or max_query_terms)",
+            f"only the {len(vector):,} heaviest of the query's {count:,} terms are sent (clause "
+            "limit of the server, or max_query_terms)",
         )
     if not isinstance(query, SparseVector):
         warn_of_many_terms(session.encoder().spec.model, [vector], "a query")
@@ -59,12 +59,12 @@ def query_terms(
 
 
 def query_vector(session: Session, query: Query) -> Steps[SparseVector]:
-    """The query's whole vector; an empty one of a text without words."""
+    """Return the query's full vector; an empty one for a blank text."""
     if isinstance(query, SparseVector):
         return query
     if not isinstance(query, str):
         kind = type(query).__name__
-        raise ConfigurationError(f"a query is a text or a SparseVector, not {kind}")
+        raise ConfigurationError(f"the query must be a string or a SparseVector, not {kind}")
     if not query.strip():
         return SparseVector.empty()
     vector: SparseVector = yield Compute(lambda: session.encoder().encode_queries([query])[0])
@@ -74,16 +74,16 @@ def query_vector(session: Session, query: Query) -> Steps[SparseVector]:
 def check_searchable(
     session: Session, seen: Description, *, taken: bool = False
 ) -> tuple[str, ...]:
-    """The warnings for an index that does not say which model wrote it.
+    """Check that the index can be searched, and return warnings.
 
     Args:
-        session: of the index.
-        seen: of it.
-        taken: the query is a vector that is sent as it is: no model is compared.
+        session: session of the index.
+        seen: description of the index.
+        taken: the query is a vector sent as is, so models are not compared.
 
     Raises:
-        NotFound: when there is no such index, or no sparse vectors in it.
-        ManifestMismatch: when another model wrote it.
+        NotFound: if there is no such index, or no sparse vectors in it.
+        ManifestMismatch: if another model wrote it.
     """
     where = session.backend.location
     check_exists(session, seen)
@@ -94,22 +94,21 @@ def check_searchable(
         return ()
     session.check_for_queries(seen)
     if seen.manifest is None:
-        return ("the index has no manifest: nothing tells which model wrote it",)
+        return ("the index has no manifest, so it is unknown which model wrote it",)
     return ()
 
 
 def unknown_fields(session: Session, seen: Description, filters: Iterable[Any]) -> tuple[str, ...]:
-    """A warning for each field that the filters name and that no document can have."""
+    """Return a warning for each filter field that no document has."""
     return tuple(
-        f"no document of {session.backend.location} has the field {quoted(path)}, which the filter "
-        "names"
+        f"no document in {session.backend.location} has the field {quoted(path)} of the filter"
         for path in paths_in(filters)
         if not seen.knows(path)
     )
 
 
 def cap_terms(vector: SparseVector, limit: int | None) -> tuple[SparseVector, int]:
-    """The heaviest `limit` terms and the number of the others."""
+    """Return the heaviest `limit` terms, and the number of terms dropped."""
     if limit is None or len(vector) <= limit:
         return vector, 0
     return vector.prune(PruneOptions(top_k=limit)), len(vector) - limit
@@ -128,7 +127,7 @@ def _planned(
 
 
 def asked_of(options: SearchOptions) -> list[Any]:
-    """What a search has to know of the index for its options: filters."""
+    """Return the filters whose fields a search must know about."""
     grouped = [Exists(options.group_by)] if options.group_by else []
     return [options.filter, *grouped]
 
@@ -139,7 +138,7 @@ def _fields(found: Capabilities) -> str:
 
 
 def _no_terms(warnings: tuple[str, ...]) -> Plan:
-    reason = "the query has no terms: nothing is sent, nothing is found"
+    reason = "the query has no terms, so nothing is sent or found"
     return Plan(
         path="none", reason=reason, method="", url_path="", body={}, warnings=(*warnings, reason)
     )

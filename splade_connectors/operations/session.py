@@ -1,4 +1,4 @@
-"""What the verbs of one store share: its backend, its encoder, and one look at the server."""
+"""What a store's verbs share: backend, encoder, and a cached description of the server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEXT_FIELDS = ("text",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """What is there: the store's capabilities and the manifest of the index."""
+    """Result of `inspect`: the store's capabilities and the manifest of the index."""
 
     location: str
     capabilities: Capabilities
@@ -30,7 +30,7 @@ class Inspection:
     manifest: IndexManifest | None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         found = self.capabilities
         return {
             "target": self.location,
@@ -47,12 +47,12 @@ class Inspection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How texts become the vectors of one index.
+    """How texts are encoded for one index.
 
     Attributes:
-        manifest: the settings that markers stand for.
-        encoder: of documents; it cuts texts as those of the index were cut.
-        prune: which terms of a document are dropped.
+        manifest: settings that markers refer to.
+        encoder: document encoder, with the maximum length of the index.
+        prune: how document vectors are pruned.
     """
 
     manifest: IndexManifest
@@ -60,26 +60,26 @@ class Recipe:
     prune: PruneOptions
 
     def vector(self, text: str) -> SparseVector:
-        """The pruned vector of a text; an empty one of a text without words."""
+        """Return the pruned vector of a text; an empty one for a blank text."""
         if not text.strip():
             return SparseVector.empty()
         vector: SparseVector = self.encoder.encode_documents([text])[0]
         return vector.prune(self.prune)
 
     def marker(self, text: str) -> str:
-        """Fingerprints of the settings and of a text: equal if nothing has changed."""
+        """Return the fingerprints of settings and text, equal if nothing has changed."""
         return marker_of(self.manifest, text)
 
 
 class Session:
-    """The verbs of one store stand on this. Nothing in it changes but the last look, as a whole.
+    """The basis of a store's verbs. Immutable, except for the cached description.
 
     Args:
-        backend: the adapter's part.
-        encoder: gives the encoder; called when it is first needed, because loading takes time.
-        prune: applied to documents before they are stored; None takes what the index was written
-            with, and for a new one nothing is dropped.
-        override_manifest: use the index although it was written with another model.
+        backend: backend of the adapter.
+        encoder: returns the encoder; called on first use, because loading is slow.
+        prune: pruning of document vectors; None means the index's setting, and none for a new
+            index.
+        override_manifest: use the index even if another model wrote it.
     """
 
     def __init__(
@@ -94,56 +94,56 @@ class Session:
         self.overrides = override_manifest
         self._prune = prune
         self._seen: Description | None = None
-        # The look whose manifest was found to fit queries of this encoder.
+        # The description whose manifest was found to fit this encoder's queries.
         self._fits_queries: Description | None = None
-        # Of legs over other vectors, by name and encoder: what they saw is kept, too.
+        # Sessions of legs over other vectors, by name and encoder, with their own descriptions.
         self._beside: dict[tuple[str | None, int], Session] = {}
 
     def look(self) -> Steps[Description]:
-        """What the server told when it was asked last, if there was something to search then."""
-        # Into a name of our own first: another thread may forget it meanwhile.
+        """Return the cached description if there was something to search; otherwise ask again."""
+        # A local variable, because another thread may forget it concurrently.
         seen = self._seen
         if seen is None or not seen.capabilities.has_field:
             return (yield from self.look_again())
         return seen
 
     def look_for(self, filters: Iterable[Any]) -> Steps[Description]:
-        """The same; what the server tells now, where a condition names a field that came since."""
+        """As `look`, but ask again if a filter names a field that is not known yet."""
         seen = yield from self.look()
         if all(map(seen.knows, paths_in(filters))):
             return seen
-        # Whoever wrote documents since may have brought the field.
+        # Documents written since may have added the field.
         return (yield from self.look_again())
 
     def look_again(self) -> Steps[Description]:
-        """What the server tells now."""
+        """Ask the server for the current description."""
         return self.keep((yield from self.backend.describe()))
 
     def is_outdated(self) -> Steps[bool]:
-        """Whether the vectors of the last look are no longer the index's; looks again."""
+        """Ask again, and return whether vector or manifest have changed since the last time."""
         before = self._seen
         now = yield from self.look_again()
         return before is not None and (before.vector, before.manifest) != (now.vector, now.manifest)
 
     def keep(self, seen: Description) -> Description:
-        """What later verbs go by."""
+        """Cache a description for later verbs."""
         self._seen = seen
         return seen
 
     def forget(self) -> None:
-        """The next verb looks again: the index has changed."""
+        """Discard the cached description, because the index has changed."""
         self._seen = None
         self._beside.clear()
 
     def beside(self, vector: str | None, encoder: SparseEncoder | None) -> Session:
-        """The session of another sparse vector of the same collection.
+        """Return the session of another sparse vector in the same collection.
 
         Args:
-            vector: its name; None for the target's.
-            encoder: of queries for it; None for this session's.
+            vector: name of the vector; None for the target's.
+            encoder: encoder of its queries; None for this session's.
 
         Raises:
-            NotSupported: when the store searches one vector only.
+            NotSupported: if the store searches only one vector.
         """
         hybrid = self.backend.hybrid
         if hybrid is None:
@@ -156,15 +156,15 @@ class Session:
         return self._beside[known]
 
     def over(self, backend: Backend) -> Session:
-        """The same encoder and settings over another backend."""
+        """Return a session with the same encoder and settings over another backend."""
         return Session(backend, self.encoder, self._prune, self.overrides)
 
     def check_for_queries(self, seen: Description) -> None:
-        """Refuse an index whose vectors this encoder's queries do not fit, once for each look.
+        """Refuse an index that does not fit this encoder's queries; checked once per description.
 
         Raises:
             ManifestMismatch: naming what differs.
-            NotSupported: when the store does not tell the encoder's terms apart.
+            NotSupported: if the store cannot distinguish all of the encoder's terms.
         """
         if self._fits_queries is seen:
             return
@@ -180,19 +180,19 @@ class Session:
     def recipe(
         self, seen: Description, text_fields: Sequence[str], *, for_queries: bool = False
     ) -> Recipe:
-        """How this process would write to the index that was seen.
+        """Return how this process would encode documents for the index.
 
-        Where no pruning and no length of texts was asked for, those of the index go on.
+        Pruning and maximum length default to those of the index.
 
         Args:
-            seen: of the store.
-            text_fields: of the documents.
-            for_queries: whether nothing will be written: then the encoder's precision stays.
+            seen: description of the index.
+            text_fields: text fields of the documents.
+            for_queries: nothing will be written, so keep the encoder's own precision.
 
         Raises:
-            MissingDependency: when the index has a precision that needs what is not installed.
-            NotSupported: when the store does not tell the encoder's terms apart.
-            ConfigurationError: when the encoder is for queries only, and documents are to follow.
+            MissingDependency: if the index's precision needs a package that is not installed.
+            NotSupported: if the store cannot distinguish all of the encoder's terms.
+            ConfigurationError: if documents are to be written, but the encoder is query-only.
         """
         check_vocabulary(seen.capabilities, self.encoder, self.backend.location)
         stored = seen.manifest
@@ -215,7 +215,7 @@ class Session:
 def manifest_of(
     encoder: SparseEncoder, prune: PruneOptions, text_fields: Sequence[str], key_style: KeyStyle
 ) -> IndexManifest:
-    """What vectors of this encoder are made with."""
+    """Return the manifest for vectors of this encoder."""
     spec = encoder.spec
     return IndexManifest(
         model=spec.model,
@@ -239,10 +239,10 @@ def _always(encoder: SparseEncoder) -> Callable[[], SparseEncoder]:
 
 
 def check_exists(session: Session, seen: Description) -> None:
-    """Refuse a collection or index that is not there.
+    """Refuse a collection or index that does not exist.
 
     Raises:
-        NotFound: saying what would create it.
+        NotFound: naming the command that creates it.
     """
     if not seen.capabilities.exists:
         where = session.backend.location
@@ -250,23 +250,23 @@ def check_exists(session: Session, seen: Description) -> None:
 
 
 def check_terms(found: Capabilities, encoder: SparseEncoder, where: str) -> None:
-    """Refuse an index that holds terms which this encoder does not have.
+    """Refuse an index with terms that this encoder does not have.
 
     Raises:
-        ManifestMismatch: naming some.
+        ManifestMismatch: naming a few of them.
     """
     strange = foreign_terms(found, encoder)
     if strange:
         shown = ", ".join(map(repr, strange[:3]))
         raise ManifestMismatch(
-            f"{where} holds terms that {encoder.spec.model!r} does not have (for example {shown}), "
-            "and no manifest says which model wrote them: its queries would miss what they name. "
-            "Use that model, or override_manifest=True (--override-manifest) to search all the same"
+            f"{where} contains terms that {encoder.spec.model!r} does not have (for example "
+            f"{shown}) and no manifest, so another model wrote it and queries would miss them; use "
+            "that model, or search anyway with override_manifest=True (--override-manifest)"
         )
 
 
 def check_vocabulary(found: Capabilities, encoder: Callable[[], SparseEncoder], where: str) -> None:
-    """Refuse a model with more terms than the store tells apart: scores would be of other terms.
+    """Refuse a model with more terms than the store can distinguish: scores would be wrong.
 
     Raises:
         NotSupported: with both numbers.
@@ -277,14 +277,14 @@ def check_vocabulary(found: Capabilities, encoder: Callable[[], SparseEncoder], 
     spec = encoder().spec
     if spec.vocabulary > most:
         raise NotSupported(
-            f"{where} tells {most:,} terms apart, and {spec.model!r} has a vocabulary of "
-            f"{spec.vocabulary:,}: its scores would mix terms up; use a model with a smaller "
+            f"{where} can distinguish only {most:,} terms, but {spec.model!r} has a vocabulary of "
+            f"{spec.vocabulary:,}, so scores would mix up terms; use a model with a smaller "
             "vocabulary, or another kind of field or store"
         )
 
 
 def foreign_terms(found: Capabilities, encoder: SparseEncoder) -> list[str]:
-    """Of the terms that were seen in an index, those that the encoder does not have."""
+    """Return the known terms of an index that the encoder does not have."""
     keys = Keys(lambda: encoder, found.key_style)
     indices = {name: keys.index(name) for name in found.term_names}
     most = encoder.spec.vocabulary
@@ -292,18 +292,18 @@ def foreign_terms(found: Capabilities, encoder: SparseEncoder) -> list[str]:
 
 
 def marker_of(manifest: IndexManifest | None, text: str) -> str:
-    """Fingerprints of the settings and of a text; without a manifest, of the text alone."""
+    """Return the fingerprints of settings and text, or of the text alone without a manifest."""
     settings = manifest.fingerprint() if manifest else ""
     return f"{settings}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}"
 
 
 def text_fields_of(seen: Description) -> tuple[str, ...]:
-    """Payload fields that the texts of an index are made of, by its manifest."""
+    """Return the text fields of an index, according to its manifest."""
     return seen.manifest.text_fields if seen.manifest else _TEXT_FIELDS
 
 
 def inspect(session: Session) -> Steps[Inspection]:
-    """Capabilities and manifest as they are now, and the number of documents."""
+    """Return the current capabilities, manifest and number of documents."""
     seen = yield from session.look_again()
     found = seen.capabilities
     count = (yield from session.backend.documents(seen)) if found.exists else None
@@ -318,7 +318,7 @@ def inspect(session: Session) -> Steps[Inspection]:
 def _fitted(encoder: SparseEncoder, stored: IndexManifest, precision: Precision) -> SparseEncoder:
     spec = encoder.spec
     same = (spec.revision, spec.tokenizer) == (stored.revision, stored.tokenizer)
-    # Revisions of an outdated manifest are made in another way.
+    # Revisions in an outdated manifest were computed differently.
     if spec.model != stored.model or not (same or stored.outdated):
         return encoder
     return encoder.fitted(stored.max_length, stored.long_text, stored.passage_overlap, precision)

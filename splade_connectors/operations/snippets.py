@@ -1,4 +1,4 @@
-"""The part of a text in which a query's terms stand, with the words marked that have them. Pure."""
+"""Snippets: the passage of a text that best matches a query, with matching words marked. Pure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 from splade_connectors.documents import Snippet
 
-# As long as two lines of a terminal.
+# Two terminal lines.
 LENGTH = 160
 _CUT = "…"
-# Writing without spaces between words is marked by the character.
+# Scripts without spaces between words are marked character by character.
 _WORD = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]|[^\\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word with something of the query in it."""
+    """A word that matches a query term."""
 
     start: int
     end: int
@@ -26,12 +26,12 @@ class _Word:
 
 
 def snippet(text: str, weight_of: Callable[[str], float], length: int = LENGTH) -> Snippet:
-    """The part that has the most of the query: each word counts once, by its weight.
+    """Return the passage with the highest total weight, counting each distinct word once.
 
     Args:
-        text: of a document; white space is made single spaces.
-        weight_of: what a word adds to the score, 0 for nothing.
-        length: most characters, of which a cut at either end takes one.
+        text: text of a document; whitespace is collapsed.
+        weight_of: a word's contribution to the score, 0 for none.
+        length: maximum number of characters, including an ellipsis at either end.
     """
     text = " ".join(text.split())
     words = [word for word in _words(text, weight_of) if word.weight > 0]
@@ -50,7 +50,7 @@ def _words(text: str, weight_of: Callable[[str], float]) -> Iterator[_Word]:
 
 
 def _best(words: Sequence[_Word], room: int) -> tuple[int, int]:
-    """The ends of the stretch of words that weighs most, the first of equal ones."""
+    """The bounds of the heaviest stretch of words; the first of equals."""
     best, ends = 0.0, (0, 0)
     for at, first in enumerate(words):
         seen: dict[str, float] = {}
@@ -65,7 +65,7 @@ def _best(words: Sequence[_Word], room: int) -> tuple[int, int]:
 
 
 def _widened(text: str, start: int, end: int, room: int) -> tuple[int, int]:
-    """As much around it as there is room for, in whole words where they are short enough."""
+    """Extend the stretch as far as there is room, at word boundaries where possible."""
     left = max(0, start - (room - (end - start)) // 2)
     right = min(len(text), left + room)
     left = max(0, min(left, right - room))

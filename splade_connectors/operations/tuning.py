@@ -1,4 +1,4 @@
-"""The fusion that an index keeps as the default of its hybrid searches."""
+"""The saved tuning of an index: the default fusion of its hybrid searches."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from splade_connectors.runtime.effects import Steps
 
 
 def tuning_in(seen: Description, location: str) -> Tuning | None:
-    """The tuning that an index keeps, None without one.
+    """Return the tuning saved in an index; None if there is none.
 
     Raises:
-        ConfigurationError: when what is kept is none, or one of a later version.
+        ConfigurationError: if it is invalid or of a later version.
     """
     if seen.manifest is None or seen.manifest.tuning is None:
         return None
@@ -23,31 +23,31 @@ def tuning_in(seen: Description, location: str) -> Tuning | None:
         return Tuning.from_json(seen.manifest.tuning)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"the tuning in {location} cannot be used: {error}; name a fusion, or "
-            "remove it: store.save_tuning(None) (tune --forget)"
+            f"the tuning in {location} cannot be used: {error}; name a fusion, or remove the "
+            "tuning with store.save_tuning(None) (tune --forget)"
         ) from error
 
 
 def tuning(session: Session) -> Steps[Tuning | None]:
-    """As `tuning_in`, of the store's index."""
+    """As `tuning_in`, for the store's index."""
     return tuning_in((yield from session.look()), session.backend.location)
 
 
 def save_tuning(session: Session, tuning: Tuning | None) -> Steps[None]:
-    """Keep a tuning in the manifest, in place of an earlier one; None removes that.
+    """Save a tuning in the manifest, replacing an earlier one; None removes it.
 
     Raises:
-        ConfigurationError: without a manifest, or when that names another sparse model.
+        ConfigurationError: if there is no manifest, or it names another sparse model.
     """
-    # A manifest is written whole: what others have changed in it since is not to be undone.
+    # The manifest is written as a whole: read it again so as not to undo another process's change.
     manifest = (yield from session.look_again()).manifest
     where = session.backend.location
     if manifest is None:
         raise no_manifest(where)
     if tuning and tuning.model != manifest.model:
         raise ConfigurationError(
-            f"the tuning was made with the model {tuning.model!r}, {where} "
-            f"holds vectors of {manifest.model!r}; tune again on this index"
+            f"the tuning is for the model {tuning.model!r}, but {where} contains vectors of "
+            f"{manifest.model!r}; tune again on this index"
         )
     changed = replace(manifest, tuning=tuning.to_json() if tuning else None)
     if changed != manifest:

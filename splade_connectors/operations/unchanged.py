@@ -1,4 +1,4 @@
-"""Documents that are stored already as they are: told by the stamp that was kept beside them."""
+"""Detecting unchanged documents by the stamps stored with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from splade_connectors.options import WriteOptions
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
 
-# Of a document that brought its own sparse vector: its text does not say what is stored.
+# Prefix for precomputed sparse vectors, which the text does not determine.
 _GIVEN = "v"
 _DIGITS = 16
 _OF_THE_MODEL = 6
@@ -28,14 +28,14 @@ _OF_THE_MODEL = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
-    """A document on its way to the store.
+    """A document being prepared for the store.
 
     Attributes:
-        document: as it was given.
-        payload: the fields to store, text included.
-        stamp: what it is made of.
-        kept: the sparse vector that the store has of it already; None if it is to be made.
-        dense_model: fingerprint of the model that makes its dense vector; "" if none does.
+        document: the document as passed in.
+        payload: fields to store, text included.
+        stamp: fingerprints of its source.
+        kept: the stored sparse vector, if it can be reused; otherwise None.
+        dense_model: fingerprint of the model that encodes its dense vector; "" if none does.
     """
 
     document: Document
@@ -51,17 +51,17 @@ class Draft:
         return not known and bool(self.document.text.strip())
 
     def encoded(self, vector: SparseVector) -> EncodedDocument:
-        """With its vector."""
+        """Return the document with its vector."""
         return EncodedDocument(
             document=self.document, vector=vector, payload=self.payload, stamp=self.stamp
         )
 
 
 class Comparison:
-    """Compares the documents of a portion with what is stored of them.
+    """Compares the documents of a portion with their stored versions.
 
     Args:
-        backend: where they are stored.
+        backend: backend that stores them.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -69,14 +69,14 @@ class Comparison:
         self._stamps: dict[DocumentId, Stamp] = {}
 
     def stored(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Those of the ids of a portion that a document has; their stamps are kept."""
+        """Return which ids of a portion exist, and remember their stamps."""
         key = self._backend.key_of
         found = yield from attach_backend(self._backend).stamps(seen, ids)
         self._stamps = {key(id): stamp for id, stamp in found.items()}
         return set(found)
 
     def changed(self, seen: Description, drafts: Sequence[Draft]) -> Steps[list[Draft]]:
-        """Those that differ; with the vector that is stored, where it would be made again."""
+        """Return the documents that differ, with their stored vectors where these can be reused."""
         changed = [draft for draft in drafts if not self._is_stored(draft)]
         changed = yield from self._with_dense(seen, changed)
         keeping = [draft.document.id for draft in changed if self._keeps_vector(draft)]
@@ -87,7 +87,7 @@ class Comparison:
         return [replace(draft, kept=vectors.get(self._key(draft))) for draft in changed]
 
     def _with_dense(self, seen: Description, drafts: Sequence[Draft]) -> Steps[list[Draft]]:
-        """With the dense vector that is stored, where the same model would make the same again."""
+        """Add the stored dense vector where the same model would produce the same again."""
         keeping = [draft.document.id for draft in drafts if self._keeps_dense(draft)]
         if not keeping:
             return list(drafts)
@@ -104,7 +104,7 @@ class Comparison:
         return self._backend.key_of(draft.document.id)
 
     def _is_stored(self, draft: Draft) -> bool:
-        # What has no fingerprint of its content is not JSON: it is rejected further on.
+        # Without a content fingerprint, the payload is not JSON and will be rejected later.
         return bool(draft.stamp.content) and self._stamps.get(self._key(draft)) == draft.stamp
 
     def _keeps_vector(self, draft: Draft) -> bool:
@@ -119,14 +119,14 @@ class Comparison:
 
 
 def has_nothing(document: Document) -> bool:
-    """Whether the document has neither text nor a vector: it can be stored, but never found."""
+    """Return whether a document has neither text nor a vector: it can be stored but never found."""
     return document.vector is None and not document.text.strip()
 
 
 def drafted(
     document: Document, payload: Mapping[str, Any], recipe: Recipe, dense: str = ""
 ) -> Draft:
-    """The document with what it is made of; `dense` names the model of vectors that it gets."""
+    """Return a draft with its stamp; `dense` is the name of the dense model, if any."""
     is_made = document.dense is None and document.text.strip()
     model = _fingerprint(dense) if dense and is_made else ""
     stamp = Stamp(marker=recipe.marker(document.text), content=_content(document, payload, model))
@@ -134,26 +134,26 @@ def drafted(
 
 
 def check_stamping(session: Session, before: Description, options: WriteOptions) -> None:
-    """Refuse to compare if nothing is kept to compare with.
+    """Refuse `skip_unchanged` if there are no stamps to compare with.
 
     Raises:
-        NotSupported: where the adapter keeps no stamps.
-        ConfigurationError: where they would go into the payload of somebody else's documents.
+        NotSupported: if the adapter does not store stamps.
+        ConfigurationError: if they would go into the payload of another tool's documents.
     """
     where, found = session.backend.location, before.capabilities
     attaching = session.backend.attaching
     if attaching is None:
-        raise NotSupported(f"{where}: this adapter cannot tell unchanged documents")
+        raise NotSupported(f"{where}: this adapter cannot detect unchanged documents")
     ours = not found.exists or found.created_by_us or options.mark
     if not ours and not attaching.marks(before):
         raise ConfigurationError(
-            f"{where} was not made by this package, and its documents carry no hash to compare "
-            "with: WriteOptions(mark=True) (--mark) keeps one in the payload of what is written"
+            f"{where} was not created by this package, and its documents carry no hash to compare "
+            "with; WriteOptions(mark=True) (--mark) stores one in the payload of written documents"
         )
 
 
 def stamping(session: Session, now: Description, manifest: IndexManifest) -> Steps[Description]:
-    """From now on what is written carries a stamp; the look at it then."""
+    """Make sure that written documents carry a stamp, and return the new description."""
     attaching = attach_backend(session.backend)
     if attaching.marks(now):
         return now
@@ -161,27 +161,27 @@ def stamping(session: Session, now: Description, manifest: IndexManifest) -> Ste
 
 
 def _text_part(stamp: Stamp) -> str:
-    """The text's fingerprint in a stamp: the settings of the sparse vector come before it."""
+    """The text's fingerprint in a stamp, after that of the settings."""
     return stamp.marker.rpartition("-")[2]
 
 
 def _with_dense_vector(draft: Draft, stored: Sequence[Sequence[float]]) -> Draft:
-    """With the one dense vector that there is; of several, nobody knows which one was made."""
+    """Add the stored dense vector if there is exactly one; of several, it is unknown which."""
     if len(stored) != 1:
         return draft
     return replace(draft, document=replace(draft.document, dense=list(stored[0])))
 
 
 def _fingerprint(dense_model: str) -> str:
-    """Of a dense model, by its name."""
+    """Fingerprint of a dense model's name."""
     return hashlib.sha256(dense_model.encode("utf-8", "replace")).hexdigest()[:_OF_THE_MODEL]
 
 
 def _content(document: Document, payload: Mapping[str, Any], model: str) -> str:
-    """Of payload and vectors; "" for what is not JSON, which the store will refuse.
+    """Fingerprint of payload and vectors; "" if the payload is not JSON, which will be rejected.
 
-    Its last digits are the fingerprint of the dense model, if one makes the vector: a changed
-    payload alone is told from a changed model.
+    Its last digits are the fingerprint of the dense model, if one encodes the vector, to tell a
+    changed payload from a changed model.
     """
     digest = hashlib.sha256()
     try:
@@ -194,10 +194,10 @@ def _content(document: Document, payload: Mapping[str, Any], model: str) -> str:
     given = _GIVEN if document.vector is not None else ""
     if document.vector is not None:
         digest.update(document.vector.indices.tobytes() + document.vector.values.tobytes())
-    # In place of the dense vector: it is the text's, and costs most of what is to be saved.
+    # The model stands in for the dense vector, whose encoding is the cost to be avoided.
     return given + digest.hexdigest()[: _DIGITS - len(model)] + model
 
 
 def _bytes(values: Sequence[float]) -> bytes:
-    """As stores keep them, so that numbers read from a file are those of an array."""
+    """As float32, like the stores, so that numbers from a file and an array compare equal."""
     return np.asarray(values, dtype=np.float32).tobytes()

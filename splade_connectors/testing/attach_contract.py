@@ -301,7 +301,7 @@ class AttachContract(UnchangedContract, MirrorContract):
 
     def test_documents_of_others_are_not_deleted(self, owner: Owner, foreign: Store) -> None:
         mine = [Document(id=100, text="a cat")]
-        with pytest.raises(ConfigurationError, match=r"not made by this package.*delete_missing"):
+        with pytest.raises(ConfigurationError, match=r"not created by this.*delete_missing"):
             foreign.index(mine, options=replace(MIRROR, skip_unchanged=False))
         assert len(owner.documents()) == len(FOREIGN)
         options = replace(MIRROR, skip_unchanged=False, replace=True, most_deleted=1)
@@ -316,7 +316,7 @@ class AttachContract(UnchangedContract, MirrorContract):
         with self.make_store(counting) as store:
             marks = attach_backend(store._session.backend).marks(looked(store))
             if not marks:
-                with pytest.raises(ConfigurationError, match=r"not made by this package.*--mark"):
+                with pytest.raises(ConfigurationError, match=r"not created by this.*--mark"):
                     store.index(mine, skip_unchanged=True)
             options = WriteOptions(skip_unchanged=True, mark=True, replace=True)
             assert store.index(mine, options=options).written == 2
@@ -397,7 +397,7 @@ class AttachContract(UnchangedContract, MirrorContract):
                 store.attach(options=AttachOptions(text_index=("nowhere",)))
             if made.text_index:
                 assert store.detach(text_index=["title"]).done
-            with pytest.raises(NotFound, match=r"no text index of ours on 'title'"):
+            with pytest.raises(NotFound, match=r"no text index on 'title' that attach created"):
                 store.detach(text_index=["title"])
             assert owner.documents() == before
 

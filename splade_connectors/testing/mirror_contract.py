@@ -101,7 +101,7 @@ class MirrorContract(StoreContract):
 
     def test_with_a_row_that_has_no_id_nothing_is_deleted(self, filled: Store) -> None:
         rows: list[Row] = [*self.kept(5), Rejected(id=None, reason="it has no id")]
-        with pytest.raises(DeletionRefused, match="1 rows of the source have no id"):
+        with pytest.raises(DeletionRefused, match="1 row in the source had no id"):
             filled.index(rows, options=MIRROR)
         assert filled.count() == len(TEXTS)
 
@@ -199,7 +199,7 @@ class MirrorContract(StoreContract):
 
     def test_a_dense_model_without_a_place_is_refused_before_encoding(self, filled: Store) -> None:
         model = Lengths()
-        with pytest.raises(ConfigurationError, match=r"no place for .* 'lengths'"):
+        with pytest.raises(ConfigurationError, match=r"cannot store .* 'lengths'"):
             filled.index(self.documents(), dense=model)
         assert len(model.texts) == 1
 

@@ -163,9 +163,9 @@ def test_qdrant_with_another_model_is_refused_and_nothing_is_written(layout: Any
         client.set_payload("theirs", {field: f"else {point.id}"}, [point.id])
     before = content(client)
     with connect(client, "theirs", encoder=ENCODER, vector=name) as store:
-        with pytest.raises(AttachRefused, match="100 of 100 sampled documents have another vector"):
+        with pytest.raises(AttachRefused, match="in 100 of 100 sampled documents, the vector"):
             store.adopt([field])
-        with pytest.raises(AttachRefused, match=rf"no sparse vectors 'x'; .*there: {name}\)"):
+        with pytest.raises(AttachRefused, match=rf"no sparse vectors 'x'; .*it has: {name}\)"):
             connect(client, "theirs", encoder=ENCODER, vector="x").adopt([field])
         assert store.inspect().manifest is None
     assert content(client) == before
@@ -254,7 +254,7 @@ def test_the_command(tmp_path: Path, run: Run) -> None:
     target = f"edge:{tmp_path / 'shard'}?vector=langchain-sparse"
     asked = run("adopt", target)
     assert asked.code == 2
-    assert "name the fields with --text FIELD" in asked.err
+    assert "were encoded from with --text FIELD" in asked.err
     assert "fields with text are: page_content, metadata.source" in asked.err
     dry = run("adopt", target, "--text", "page_content", "--dry-run")
     assert dry.code == 0
@@ -396,7 +396,7 @@ def test_an_index_of_another_model_or_with_a_manifest_is_refused(index: Index) -
         json={"content": TEXTS[1], "sparse": {"9999999": 1.0}},
     ).raise_for_status()
     before = index.sources()
-    foreign = pytest.raises(AttachRefused, match="'sparse' holds terms that 'hash' does not have")
+    foreign = pytest.raises(AttachRefused, match="'sparse' contains terms that 'hash' does not")
     with index.open(HashEncoder(vocabulary=500)) as store, foreign:
         store.adopt(["content"])
     assert index.sources() == before

@@ -118,7 +118,7 @@ def test_attached_verified_and_detached(run: Run, collection: Collection) -> Non
     assert "1 without text: marked" in done.out
     assert f"Next: splade-connectors search {collection.target}" in done.out
     assert run("verify", collection.target).out == (
-        f"{COUNT} documents, 0 without a vector; {COUNT} compared with their text, 0 differ\n"
+        f"{COUNT} documents, 0 without a vector; {COUNT} compared with their text, 0 different\n"
     )
     asked = run("detach", collection.target)
     assert asked.code == 2
@@ -169,7 +169,7 @@ def test_edited_texts_are_found_and_the_remedy_works(
     collection.change(1, "a cat")
     looked = run("verify", collection.target, "--all")
     assert looked.code == 1
-    assert looked.out.endswith("1 differ\n  differ: 1\n")
+    assert looked.out.endswith("1 different\n  different: 1\n")
     remedy = f"splade-connectors attach {collection.target} --recheck"
     assert looked.err == f"to fix it: {remedy}\n"
     # Without a mark the last look of a plain run finds it, and says the same.
@@ -239,7 +239,7 @@ def test_lengths_of_the_index_go_on(run: Run, collection: Collection) -> None:
     assert "passage_overlap: the index has 0, you have 16" in other
     mixed = ("--max-length", "128", "--override-manifest", "--recheck", "--json")
     assert run("attach", collection.target, *mixed).json["attached"] == 2
-    assert "2 differ" in run("verify", collection.target, "--all", "--recheck").out
+    assert "2 different" in run("verify", collection.target, "--all", "--recheck").out
 
 
 def test_an_older_server_gets_a_copy_and_an_alias(run: Run, older: Collection) -> None:
@@ -251,8 +251,8 @@ def test_an_older_server_gets_a_copy_and_an_alias(run: Run, older: Collection) -
     copied = (*command, "--copy-to", "articles-2")
     planned = run(*copied, "--switch-alias", "live", "--dry-run")
     assert planned.code == 0
-    assert "articles-2 gets a copy of all points, with the same settings" in planned.out
-    assert "the alias 'live' points to the copy at the end" in planned.out
+    assert "articles-2: a copy of all points, with the same settings" in planned.out
+    assert "the alias 'live', pointing to the copy at the end" in planned.out
     assert older.writes() == 0
     done = run(*copied, "--switch-alias", "live")
     assert done.code == 0
@@ -304,7 +304,7 @@ def test_dead_letters_of_attach_are_for_attach(
     [
         ("x", ["--text", "title"], "articlesx does not exist; did you mean 'articles'?"),
         ("", ["--text", "body"], "no document has text in 'body'; fields with text are: title, au"),
-        ("", [], "has no manifest that names its text: name the fields with --text FIELD"),
+        ("", [], "has no manifest that names its text fields; name them with --text FIELD"),
         ("", ["--text", "title", "--text", "title"], "'title' (--text) is repeated"),
         (
             "",
@@ -396,7 +396,7 @@ def test_bad_targets_get_one_sentence(run: Run, server: Server) -> None:
     assert "is text, not rank_features or sparse_vector; choose another: ?field=NAME" in sentence(
         run("attach", f"{target}?field=title", *title)
     )
-    assert "only Qdrant's collections are copied; omit copy_to (--copy-to)" in sentence(
+    assert "only Qdrant collections can be copied; omit copy_to (--copy-to)" in sentence(
         run("attach", target, *title, "--copy-to", "new")
     )
     alias, other = f"{name}-both", index_of(server)

@@ -153,7 +153,7 @@ def test_what_arrives_gets_its_vector_and_waiting_costs_little(place: Place) -> 
     report = json.loads(out)
     assert (report["attached"], report["empty"], report["interrupted"]) == (8, 1, True)
     assert report["encoded"] == 7
-    assert err.startswith("error: stopped: 8 documents got their vectors before")
+    assert err.startswith("error: stopped: vectors attached to 8 documents so far")
     assert err.count("\n") == 1
 
 

@@ -137,7 +137,7 @@ def test_rows_that_were_rejected_make_exit_code_1(run: Run, tmp_path: Path) -> N
     assert "4 rejected:" in done.err
     assert "line 5: line 5 is not JSON" in done.err
     assert "line 6: the row has no id ('_id')" in done.err
-    assert "line 7 id '1': the id '1' was given to an earlier document of this run" in done.err
+    assert "line 7 id '1': an earlier document of this run already has the id '1'" in done.err
     assert "line 8 id '5': the field 'text' is a number, not text" in done.err
     done = run("index", path, target(tmp_path), "--json")
     assert done.code == 1
@@ -252,7 +252,7 @@ def test_a_search_may_be_shown_instead_of_sent(run: Run, filled: Path) -> None:
 def test_a_query_without_terms_finds_nothing_and_says_so(run: Run, filled: Path) -> None:
     done = run("search", target(filled), "  ")
     assert (done.code, done.out) == (0, "no hits\n")
-    assert done.err == "warning: the query has no terms: nothing is sent, nothing is found\n"
+    assert done.err == "warning: the query has no terms, so nothing is sent or found\n"
     assert run("search", target(filled), "  ", "--json").json == []
 
 
@@ -423,7 +423,7 @@ def test_an_archive_that_ends_too_early_says_how_far_it_got(run: Run, tmp_path: 
     (tmp_path / "x.jsonl.gz").write_bytes(packed[: len(packed) * 3 // 4])
     sentence = refusal(run("index", tmp_path / "x.jsonl.gz", target(tmp_path)))
     assert "cannot be read to its end: Compressed file ended" in sentence
-    written = int(re.findall(r"(\d+) documents were written before", sentence)[0])
+    written = int(re.findall(r"(\d+) documents? written so far", sentence)[0])
     assert written >= 512
     with connect(target(tmp_path)) as store:
         assert store.count() == written
@@ -434,7 +434,7 @@ def test_documents_of_others_are_replaced_on_demand_only(run: Run, tmp_path: Pat
     EdgeOwner(tmp_path / "theirs", lambda: None).put({1: {"title": "of another", "price": 3}})
     theirs = f"edge:{tmp_path}/theirs"
     said = refusal(run("index", file, theirs))
-    assert "was not made by this package, and 1 of the next 2 documents are there" in said
+    assert "was not created by this package, and 1 of the next 2 documents already" in said
     assert "splade-connectors attach" in said
     assert run("inspect", theirs, "--json").json["manifest"] is None
     done = run("index", file, theirs, "--replace")

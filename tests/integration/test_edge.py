@@ -373,12 +373,12 @@ def test_a_shard_without_manifest_is_not_added_to_and_searched_with_a_warning(pa
         assert len(hits) == 10
         assert any("no manifest" in warning for warning in hits.plan.warnings)
         with pytest.raises(
-            ManifestMismatch, match=r"30 sparse vectors and no manifest .*--override"
+            ManifestMismatch, match=r"30 sparse vectors but no manifest .*--override"
         ):
             store.index([Document(id="another", text="water")])
     with opened(path, override_manifest=True) as store:
         # Nothing says any more that the documents are ours.
-        with pytest.raises(WouldReplace, match="was not made by this package"):
+        with pytest.raises(WouldReplace, match="was not created by this package"):
             store.index(documents())
         replacing = WriteOptions(replace=True)
         assert store.index(documents(), options=replacing).written == len(TEXTS)
@@ -501,7 +501,7 @@ def test_a_full_disk_is_named_and_what_was_acknowledged_is_kept(small_disk: Path
         (note,) = caught.value.__notes__
         written = int(note.partition(" ")[0])
         assert written >= 100
-        assert note.endswith("stores nothing twice")
+        assert note.endswith("to complete the index without duplicates")
         assert store.count() == len(TEXTS) + written
         with pytest.raises(StorageFull):
             store.update("d1", payload={"n": 1})
@@ -697,7 +697,7 @@ def test_a_point_of_its_owner_is_found_by_any_spelling(path: Path, id: str) -> N
             options=WriteOptions(override_manifest=True, replace=True),
         )
         assert [item.id for item in report.rejected] == [spelled]
-        assert "was given to an earlier document of this run" in report.rejected[0].reason
+        assert "an earlier document of this run already has the id" in report.rejected[0].reason
         assert store.count() == 1
         (hit,) = store.search("water")
         assert (hit.id, hit.payload) == (id, {"text": "water"})

@@ -294,7 +294,7 @@ def test_vectors_of_an_unknown_model_are_not_added_to(server: Server) -> None:
     server.call("PUT", f"/{name}", {"mappings": {"properties": {"splade": {"type": server.kind}}}})
     server.put(name, {"old": {"splade": {"%2E1": 1.5}}})
     with server.store(name) as store:
-        with pytest.raises(ManifestMismatch, match=r"holds 1 sparse vectors and no manifest"):
+        with pytest.raises(ManifestMismatch, match=r"contains 1 sparse vector but no manifest"):
             store.index(DOCUMENTS)
         # Without our marker: documents with the field, or all where no query can tell them.
         assert store.count() == 1
@@ -303,7 +303,7 @@ def test_vectors_of_an_unknown_model_are_not_added_to(server: Server) -> None:
         assert store.count() == (2 if server.kind == "rank_features" else 1)
         hits = store.search("salt")
         assert hits.plan.warnings == (
-            "the index has no manifest: nothing tells which model wrote it",
+            "the index has no manifest, so it is unknown which model wrote it",
         )
         store.index(DOCUMENTS)
         assert store.count() == 3  # with our marker

@@ -159,8 +159,8 @@ def test_a_query_of_three_thousand_terms(server_of_either_kind: Server) -> None:
         index(store, vectors)
         hits = store.search(query, limit=100)
         assert hits.plan.warnings == (
-            "the query has 3000 terms; the 1000 heaviest are sent (the limit of clauses in a "
-            "query, or max_query_terms)",
+            "only the 1,000 heaviest of the query's 3,000 terms are sent (clause limit of the "
+            "server, or max_query_terms)",
         )
         assert_exact(hits, capped, vectors, 100)
         hits = store.search(query, limit=100, filter=many_clauses)

@@ -127,7 +127,7 @@ def test_windows_of_an_empty_query_and_of_a_shorter_one(store: Store, judged: Ju
 def test_windows_of_no_hybrid_search_are_refused(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="3 dimensions"):
         store.windows("bread", dense=[1.0, 2.0, 3.0])
-    with pytest.raises(ConfigurationError, match="a leg is a SparseLeg"):
+    with pytest.raises(ConfigurationError, match="a leg must be a SparseLeg"):
         store.windows("bread", legs=["sparse"])  # type: ignore[list-item]
 
 
@@ -425,7 +425,7 @@ def test_a_plain_search_knows_no_legs(run: Run, folder: Path) -> None:
     done = run("search", f"edge:{folder}", "dough", "--json", "--limit", 1)
     assert set(json.loads(done.out)[0]) == {"id", "score", "payload"}
     short = run("search", f"edge:{folder}", "dough rises", "--max-query-terms", 1)
-    assert "the 1 heaviest are sent" in short.err
+    assert "only the 1 heaviest of the query's" in short.err
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_several_legs_tell_the_same_of_their_windows(
         assert [
             hit.score for hit in store.search("salt water", legs=legs, fusion=Rrf(), min_score=best)
         ] == pytest.approx([hits[0].score])
-        with pytest.raises(NotSupported, match="with_total of several legs takes the whole"):
+        with pytest.raises(NotSupported, match="with_total with several legs needs the whole"):
             store.search("salt", legs=legs, path="server", with_total=True)
 
 

@@ -56,7 +56,7 @@ def test_groups_of_several_legs_are_the_best_of_the_fused_ranking(
             for hit in hits:
                 seen = sum(other.payload["book"] == hit.group for other in whole)
                 assert hit.more >= seen - 1
-        with pytest.raises(NotSupported, match="takes the whole fused ranking"):
+        with pytest.raises(NotSupported, match="needs the whole fused ranking"):
             store.search("salt", legs=legs, group_by="book", path="server")
 
 

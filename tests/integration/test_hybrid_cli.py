@@ -428,8 +428,8 @@ def test_a_query_without_any_word_finds_nothing_and_says_why(
     line = ["search", place.target, " ", *dense, "--limit", 3]
     nothing = run(*line)
     assert (nothing.code, nothing.out) == (0, "no hits\n")
-    assert "warning: the query has no terms: the sparse leg is left out" in nothing.err
-    assert "its vector is all zeros): the dense leg is left out" in nothing.err
+    assert "warning: the query has no terms, so the sparse leg is omitted" in nothing.err
+    assert "its vector is all zeros), so the dense leg is omitted" in nothing.err
 
 
 def test_an_empty_query_leaves_the_other_legs(
@@ -441,12 +441,12 @@ def test_an_empty_query_leaves_the_other_legs(
     found = run(*line, "--json", "--limit", 3)
     assert [row["score"] for row in found.json] == pytest.approx([1 / 61, 1 / 62, 1 / 63])
     assert all(row["legs"].keys() == {"dense"} for row in found.json)
-    warning = "the query has no terms: the sparse leg is left out"
+    warning = "the query has no terms, so the sparse leg is omitted"
     assert f"warning: {warning}" in found.err
     plan = run(*line, "--dry-run", "--json").json
     assert warning in plan["warnings"]
     weightless = refusal(run(*line[:-1], "rrf:weights=1:0"))
-    assert "the only legs with a query have the weight 0" in weightless
+    assert "the only legs with a query have weight 0" in weightless
 
 
 def test_a_model_that_knows_no_word_leaves_the_sparse_leg(
@@ -456,7 +456,7 @@ def test_a_model_that_knows_no_word_leaves_the_sparse_leg(
     found = run(*line)
     alone = run("search", place.target, QUERY, "--json")
     assert [row["id"] for row in found.json] == [row["id"] for row in alone.json]
-    assert "its vector is all zeros): the dense leg is left out" in found.err
+    assert "its vector is all zeros), so the dense leg is omitted" in found.err
 
 
 def test_judgements_of_what_is_not_there_are_counted(
@@ -479,7 +479,7 @@ def test_judgements_of_what_is_not_there_are_counted(
         done = run(*line)
         assert done.code == 0
         assert "warning: 2 judged queries not in queries.jsonl: ignored" in done.err
-        assert f"warning: {len(missing)} relevant documents are not in the store" in done.err
+        assert f"warning: {len(missing)} relevant documents not in the store" in done.err
         found = run(*line, "--json").json
         counts = (found["queries"], found["unknown_queries"], found["missing_documents"])
         assert counts == (5, 2, len(missing))
@@ -827,7 +827,7 @@ def test_tuning_saves_and_forgets(
     assert tuning.summary() in run(*search, "--dry-run").json["reason"]
 
     forgotten = run("tune", place.target, "--forget")
-    assert (forgotten.code, forgotten.out) == (0, f"Removed: {tuning.fusion}\n")
+    assert (forgotten.code, forgotten.out) == (0, f"Removed the saved tuning: {tuning.fusion}\n")
     assert kept(place.target) == before
     assert run(*search).json == run(*search, "--fusion", "rrf").json
     assert run("tune", place.target, "--forget").out == "The index has no saved tuning.\n"
@@ -887,9 +887,11 @@ def test_a_tuning_beside_a_manifest_in_a_file(
     assert TUNING.summary() in run(*line, "--manifest", file).json["reason"]
     without = run(*line).json
     assert "tuning" not in without["reason"]
-    assert without["warnings"] == ["the index has no manifest: nothing tells which model wrote it"]
+    assert without["warnings"] == [
+        "the index has no manifest, so it is unknown which model wrote it"
+    ]
     forgotten = run("tune", target, "--forget", "--manifest", file)
-    assert forgotten.out == f"Removed: {TUNING.fusion}\n"
+    assert forgotten.out == f"Removed the saved tuning: {TUNING.fusion}\n"
     assert "tuning" not in file.read_text()
     assert "tuning" not in run(*line, "--manifest", file).json["reason"]
 

@@ -128,7 +128,7 @@ def test_terms_that_the_encoder_does_not_have_are_refused(
 ) -> None:
     index.fill(spelled)
     with index.open() as store:
-        sentence = r"holds terms that 'hash' does not have \(for example '.*no manifest"
+        sentence = r"contains terms that 'hash' does not have \(for example '.*no manifest"
         with pytest.raises(ManifestMismatch, match=sentence):
             store.search("salt")
         with pytest.raises(ManifestMismatch, match=sentence):

@@ -230,4 +230,4 @@ def test_dense_vectors_are_made_while_indexing(
     assert (hits.code, len(hits.json)) == (0, 4)
     run("index", "corpus.jsonl", f"{place}-bare")
     done = run("index", "corpus.jsonl", f"{place}-bare", "--dense-model", "model")
-    assert (done.code, "has no place for the vectors of the dense model" in done.err) == (2, True)
+    assert (done.code, "cannot store the vectors of the dense model" in done.err) == (2, True)

@@ -271,7 +271,7 @@ def test_dense_vectors_that_are_refused(index: Index, vector: list[float], messa
 def test_a_query_without_terms_leaves_the_dense_leg(index: Index, collection: Collection) -> None:
     for fusion in (Rrf(), Rrf(weights=(3, 2)), DistributionBased()):
         hits = index.store.search("", legs=legs(collection), fusion=fusion, limit=WINDOW)
-        assert any("the sparse leg is left out" in warning for warning in hits.plan.warnings)
+        assert any("the sparse leg is omitted" in warning for warning in hits.plan.warnings)
         assert [hit.id for hit in hits] == list(collection.windows("")[1].ids)
 
 

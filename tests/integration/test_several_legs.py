@@ -262,13 +262,13 @@ def test_what_is_refused(place: Place) -> None:
         search(QUERY, legs=[SparseLeg(), SparseLeg(field="second", name="second")])
     with pytest.raises(NotFound, match=r"no sparse vectors under this name; it has: second, spl"):
         search(QUERY, legs=[SparseLeg(field="third")])
-    with pytest.raises(ConfigurationError, match="two legs are named 'sparse': give one another"):
+    with pytest.raises(ConfigurationError, match="two legs are named 'sparse'; set name= on one"):
         search(QUERY, legs=[SparseLeg(), SparseLeg(field="second", encoder=SECOND)])
-    with pytest.raises(ConfigurationError, match=r"vector, and the text leg needs its text: .*tex"):
+    with pytest.raises(ConfigurationError, match=r"vector, but the text leg needs its text; .*tex"):
         search(first, legs=[SparseLeg(), TextLeg()])
-    with pytest.raises(ConfigurationError, match=r"and the second leg has another one: give it"):
+    with pytest.raises(ConfigurationError, match=r"but the second leg has its own; pass"):
         search(first, legs=place.legs())
-    with pytest.raises(ConfigurationError, match="a text or a SparseVector, not list"):
+    with pytest.raises(ConfigurationError, match="a string or a SparseVector, not list"):
         search([1.0], legs=[SparseLeg()])  # type: ignore[arg-type]
     with pytest.raises(
         ConfigurationError, match="of a sparse leg must be a SparseVector, not dict"
@@ -285,7 +285,7 @@ def test_a_leg_without_terms_is_left_out(place: Place) -> None:
     legs = [SparseLeg(vector=SparseVector.empty()), place.legs()[1]]
     hits = place.store.search(QUERY, legs=legs, fusion=Rrf(weights=(5, 1)), limit=3)
     assert hits[0].score == pytest.approx(1 / 61)
-    assert "the query has no terms: the sparse leg is left out" in hits.plan.warnings
+    assert "the query has no terms, so the sparse leg is omitted" in hits.plan.warnings
 
 
 def test_awaited_it_is_the_same(tmp_path: Path) -> None:

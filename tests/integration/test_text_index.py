@@ -318,7 +318,7 @@ def test_what_cannot_be_indexed_is_refused_with_what_to_run(tmp_path: Path) -> N
             "the text index of 'body' (tokenizer prefix) stays as it is: BM25 can search it",
         )
         assert [hit.id for hit in store.search("ri", legs=[TextLeg(fields=("body",))])] == [1]
-        with pytest.raises(NotFound, match=r"no text index of ours on 'body' \(ours: none\)"):
+        with pytest.raises(NotFound, match=r"no text index on 'body' that attach created \(it"):
             store.detach(text_index=["body"])
         with pytest.raises(ConfigurationError, match="index of type keyword"):
             store.search("x", legs=[TextLeg(fields=("kind",))])

@@ -62,7 +62,7 @@ def test_an_owner_gets_bm25_without_a_model(run: Run, collection: str) -> None:
     assert run(*command, "--dry-run", "--json").json["text_index"] == ["body"]
     done = run(*command)
     assert done.code == 0
-    assert "BM25 searches 'body' now" in done.out
+    assert "BM25 can now search 'body'" in done.out
     _, _, line = done.out.strip().partition("Next: splade-connectors ")
     found = run(*shlex.split(line.replace("your own words", "immune system")), "--json")
     (hit,) = found.json
@@ -107,7 +107,7 @@ def test_it_is_removed_alone_and_only_if_it_is_ours(run: Run, shard: str) -> Non
     done = run("detach", shard, "--text-index", "text", "--yes")
     assert done.out.strip() == "removed the text index of 'text'"
     said = refusal(run("detach", shard, "--text-index", "text", "--yes"))
-    assert "no text index of ours on 'text' (ours: none)" in said
+    assert "no text index on 'text' that attach created (it created: none)" in said
     assert run("search", shard, "bread", "--json").json[0]["id"] == "1"
 
 
@@ -151,4 +151,4 @@ def test_elasticsearch_needs_no_index_of_its_own(run: Run, request: pytest.Fixtu
         assert "the analyzers of elasticsearch:" in said
         assert "omit --text-tokenizer" in said
         said = refusal(run("detach", target, "--text-index", "body", "--yes"))
-        assert "no text index of ours on 'body' (ours: none)" in said
+        assert "no text index on 'body' that attach created (it created: none)" in said

@@ -218,18 +218,18 @@ def test_weights_in_half_precision_agree() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (weighted(np.log1p), "the logarithm was taken twice, which load_encoder(…, activation="),
-        (weighted(np.expm1), "the logarithm was taken once, which load_encoder(…, activation="),
+        (weighted(np.log1p), "the logarithm was applied twice, as load_encoder(…, activation="),
+        (weighted(np.expm1), "the logarithm was applied once, as load_encoder(…, activation="),
         (weighted(lambda v: np.round(v * 100)), "multiplied by 100 and rounded to whole numbers"),
         (weighted(lambda v: np.round(v, 1) + (v < 0.05) * 0.1), "rounded to 1 decimals"),
         (weighted(lambda v: v * 2.5), "the weights are 2.5 times the model's"),
         (
             lambda vector: SparseVector(vector.indices[1:], vector.values[1:]),
-            " terms were left out by a rule that is neither",
+            " terms were dropped by a rule other",
         ),
         (
             weighted(lambda v: v * (1 + 0.1 * np.sin(np.arange(len(v)) * 2.0))),
-            "the terms are the same, and the weights differ by 6",
+            "the terms are the same, but the weights differ by 6",
         ),
     ],
 )
@@ -238,9 +238,9 @@ def test_weights_that_differ_are_refused_with_what_differs(
 ) -> None:
     reason = refusal(theirs(change))
     assert says in reason
-    assert "of 60 sampled documents have another vector than 'hash' makes" in reason
+    assert "of 60 sampled documents, the vector differs from the one that 'hash' makes" in reason
     assert "for example" in reason
-    assert "terms against" in reason
+    assert "terms instead of" in reason
 
 
 def test_another_model_is_refused() -> None:
@@ -249,15 +249,17 @@ def test_another_model_is_refused() -> None:
             return (super()._term(word) * 13 + 5) % self.spec.vocabulary
 
     reason = refusal(theirs(encoder=Other()))
-    assert reason.startswith("60 of 60 sampled documents have another vector than 'hash' makes of")
-    assert "on average 0% of their terms are in the fresh one" in reason
+    assert reason.startswith(
+        "in 60 of 60 sampled documents, the vector differs from the one that 'hash' makes of"
+    )
+    assert "on average, 0% of the stored terms are in the fresh vector" in reason
 
 
 def test_other_fields_of_text_are_refused_as_another_text() -> None:
     collection = theirs()
     for payload in collection.payloads.values():
         payload["title"] = "a title"  # type: ignore[index]
-    assert "another text" in refusal(collection, fields=["title"])
+    assert "model, text or maximum length" in refusal(collection, fields=["title"])
 
 
 @pytest.mark.parametrize("length", [9, 47, 63, 101])
@@ -311,7 +313,7 @@ def test_long_texts_that_have_other_vectors_are_said_to_be_the_longest() -> None
         vectors[number] = Made(SparseVector(vector.indices[::2], vector.values[::2]), "")
     reason = refusal(collection, Cutting(512))
     assert "30 of 60" in reason
-    assert "they are the longest ones, so that their texts were cut elsewhere than at 512" in reason
+    assert "they are the longest ones, so their texts were not truncated at 512" in reason
 
 
 def test_edited_texts_are_refused_unless_asked_for_and_then_left_to_attach() -> None:
@@ -320,7 +322,7 @@ def test_edited_texts_are_refused_unless_asked_for_and_then_left_to_attach() -> 
     reason = refusal(collection)
     assert reason.startswith("1 of 60")
     assert "for example 5:" in reason
-    assert "--override-manifest takes the vectors over all the same" in reason
+    assert "--override-manifest takes the vectors over anyway" in reason
     backend = MemoryBackend(collection)
     opened = Opened(backend=backend, send=lambda request: None, close=lambda: None)
     store = Store(Session(backend, HashEncoder, None, True), opened, None)
@@ -336,16 +338,16 @@ def test_what_is_in_the_way() -> None:
     assert "no document has text in 'body'; fields with text" in refusal(theirs(), fields=["body"])
     without = theirs()
     without.vectors.clear()
-    assert "memory has no sparse vectors 'splade'; name those" in refusal(without)
+    assert "memory has no sparse vectors 'splade'; choose" in refusal(without)
     apart = theirs()
     for id in list(apart.payloads):
         if id != 1:
             del apart.vectors["splade"][id]
     apart.payloads[1] = {"year": 1}
-    assert "none of 1 documents drawn at random has both text in 'content' and a" in refusal(apart)
+    assert "none of 1 random document has both text in 'content' and a" in refusal(apart)
     mine = theirs()
     MemoryStore(HashEncoder(), collection=mine).adopt(["content"])
-    assert "memory has a manifest for 'splade', which says what" in refusal(mine)
+    assert "memory already has a manifest for 'splade', so there" in refusal(mine)
     with pytest.raises(ConfigurationError, match="sample must be at least 1, not 0"):
         MemoryStore(HashEncoder(), collection=theirs()).adopt(["content"], sample=0)
     with pytest.raises(ConfigurationError, match="must be a name"):
@@ -366,7 +368,7 @@ def test_a_run_that_is_stopped_leaves_no_manifest_and_the_next_one_goes_on(
 
     with pytest.raises(RuntimeError, match="enough") as caught:
         store.adopt(["content"], on_progress=stop)
-    assert any("there is no manifest yet" in note for note in caught.value.__notes__)
+    assert any("no manifest written yet" in note for note in caught.value.__notes__)
     assert not collection.metadata
     report = store.adopt(["content"])
     assert report.unchanged + report.marked == 60
@@ -410,7 +412,7 @@ def test_ctrl_c_leaves_no_manifest_and_says_how_far_it_came() -> None:
         if progress.done == 7 and not progress.stopping:
             raise KeyboardInterrupt
 
-    with pytest.raises(IndexingInterrupted, match="documents were marked, and there is no") as at:
+    with pytest.raises(IndexingInterrupted, match="documents marked, but no") as at:
         store.adopt(["content"], on_progress=stop)
     assert isinstance(at.value.report, AdoptReport)
     assert at.value.report.interrupted

@@ -53,7 +53,7 @@ def test_a_failing_iterator_waits_for_what_is_under_way(error: BaseException) ->
     assert found.value is error
     assert under_way == [0]
     assert bench.stored() == set(range(12))
-    assert "12 documents were written before" in error.__notes__[0]
+    assert "12 documents written so far" in error.__notes__[0]
 
 
 @pytest.mark.parametrize("where", ["progress", "letters"])

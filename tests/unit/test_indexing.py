@@ -269,7 +269,7 @@ def test_an_id_given_twice_is_reported_and_the_first_one_is_kept(bench: Bench) -
     report = bench.store().index(rows, options=small(portion_documents=2))
     assert bench.stored() == {5, "5", "a"}
     assert [(item.id, item.line) for item in report.rejected] == [(5, 2), ("a", 4)]
-    assert "the id 5 was given to an earlier document of this run" in report.rejected[0].reason
+    assert "the id 5 an earlier document of this run already has the" in report.rejected[0].reason
     assert bench.documents()[5].payload["text"] == "5 0"
 
 
@@ -299,7 +299,7 @@ def test_an_empty_text_is_reported_where_the_store_needs_a_term() -> None:
     rows = [Document(id=1, text="", line=9), Document(id=2, text="x")]
     report = bench.store().index(rows)
     assert (report.written, report.empty) == (1, 0)
-    reason = "the text is empty, and this store needs at least one term"
+    reason = "the text is empty, but this store needs at least one term"
     assert report.rejected == [Rejected(id=1, reason=reason, line=9, final=True)]
 
 
@@ -366,7 +366,7 @@ def test_what_others_have_filled_is_not(bench: Bench) -> None:
     bench.backend.collection.exists = True
     bench.backend.collection.payloads["theirs"] = {"price": 1}
     bench.store().index(documents(3))
-    with pytest.raises(WouldReplace, match="3 of the next 4 documents are there already"):
+    with pytest.raises(WouldReplace, match="3 of the next 4 documents already exist"):
         bench.store().index(documents(4))
 
 
@@ -455,8 +455,8 @@ def test_an_interrupt_while_reading_says_what_is_there(bench: Bench, after: int)
     assert report.interrupted
     assert report.written == after // 8 * 8  # whole portions
     assert bench.stored() == set(range(report.written))
-    assert f"stopped: {report.written} documents were written before" in str(caught.value)
-    assert "the same command again completes the index" in str(caught.value)
+    assert f"stopped: {report.written} documents written so far" in str(caught.value)
+    assert "run the same command again to complete the index" in str(caught.value)
 
 
 def test_an_interrupt_while_sending_says_what_was_acknowledged(bench: Bench) -> None:
@@ -495,8 +495,8 @@ def test_an_error_in_the_middle_notes_how_far_it_got(
     with pytest.raises(type(error)) as caught:
         bench.store().index(documents(40), options=small())
     assert caught.value.__notes__ == [
-        "12 documents were written before; the same command again completes the index, and "
-        "stores nothing twice"
+        "12 documents written so far; run the same command again to complete the index "
+        "without duplicates"
     ]
     assert bench.stored() == set(range(12))
 
@@ -505,7 +505,7 @@ def test_a_bad_document_in_the_stream_notes_how_far_it_got(bench: Bench) -> None
     rows = (Document(id=id or "", text="x") for id in [1, 2, 3, 4, 5, 6, 7, 8, 9, ""])
     with pytest.raises(InvalidDocument, match="empty string") as caught:
         bench.store().index(rows, options=small())
-    assert "8 documents were written before" in caught.value.__notes__[0]
+    assert "8 documents written so far" in caught.value.__notes__[0]
 
 
 def test_a_server_that_is_away_for_a_moment_loses_nothing(bench: Bench) -> None:
@@ -569,7 +569,7 @@ async def test_an_error_of_the_awaiting_store_notes_how_far_it_got(bench: Bench)
     bench.backend.before = fail_at_the_third_request
     with pytest.raises(AccessDenied) as caught:
         await bench.astore().index(stream(documents(40)), options=small())
-    assert "8 documents were written before" in caught.value.__notes__[0]
+    assert "8 documents written so far" in caught.value.__notes__[0]
 
 
 @given(st.lists(st.integers()), st.integers(1, 12))

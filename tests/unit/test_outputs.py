@@ -76,7 +76,7 @@ def test_dead_letters_never_replace_what_is_read(tmp_path: Path, spelling: str) 
     with (
         DeadLetters(other) as letters,
         FileReader(path) as reader,
-        pytest.raises(ConfigurationError, match="is read from, so rejected documents cannot go"),
+        pytest.raises(ConfigurationError, match="is the input, so rejected documents cannot be"),
     ):
         store.index(reader, dead_letters=letters)
     with DeadLetters(other) as letters, pytest.raises(ConfigurationError, match="is read from"):

@@ -158,10 +158,10 @@ def test_update_refuses_it_too() -> None:
 @pytest.mark.parametrize("rows", [["text"], [{"id": "a", "text": "b"}], [None], "abc"])
 def test_only_documents_are_indexed(rows: Any) -> None:
     store = MemoryStore(HashEncoder())
-    with pytest.raises(ConfigurationError, match="index takes Document objects, not"):
+    with pytest.raises(ConfigurationError, match="index expects Document objects, not"):
         store.index(rows)
 
 
 def test_one_document_is_no_list() -> None:
-    with pytest.raises(ConfigurationError, match=r"not one Document: pass \[document\]"):
+    with pytest.raises(ConfigurationError, match=r"not Document; pass \[document\]"):
         MemoryStore(HashEncoder()).index(Document(id=1, text="x"))  # type: ignore[arg-type]

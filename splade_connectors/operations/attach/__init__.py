@@ -1,4 +1,4 @@
-"""Sparse vectors for the documents of a live collection or index, which keeps all that it has."""
+"""Adding sparse vectors to a live collection or index without changing anything else."""
 
 from splade_connectors.backends.attaching import CopyReport
 from splade_connectors.operations.attach.adopt import AdoptReport

@@ -1,7 +1,7 @@
-"""The `adopt` verb: vectors that another tool wrote are taken over, if they are as ours.
+"""The `adopt` verb: take over vectors that another tool wrote, if they equal ours.
 
-A sample is compared with fresh encodings; then the documents are marked if markers are kept, and
-the manifest comes last: a run that is stopped leaves none, and the next one goes on.
+A sample is compared with fresh encodings, then the documents are marked if markers are kept. The
+manifest is written last: an interrupted run leaves none, and the next run resumes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from splade_connectors.operations.session import Recipe, Session, foreign_terms
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Join, Spawn, Steps
-from splade_connectors.shown import quoted
+from splade_connectors.shown import counted, quoted
 from splade_connectors.writing.report import KEPT_REJECTIONS
 from splade_connectors.writing.send import Interruptible, Sender
 
@@ -53,22 +53,22 @@ class AdoptReport:
     Attributes:
         target: the collection or index.
         vector: name of the vector or field.
-        documents: in the collection or index.
+        documents: number of documents in the collection or index.
         compared: documents of the sample whose vector was compared with a fresh encoding.
-        different_count: those whose vector is another one.
-        different: the first 100 ids of them.
-        manifest: the settings that the vectors were made with; None if they were not found.
-        notes: what an owner should know.
-        refusals: why nothing was written; of a dry run, why nothing would be.
-        marked: documents that were marked, so that their vectors need not be made again.
-        unchanged: documents that were marked already.
-        left: documents whose vector was not taken over: changed by others meanwhile, or without
-            terms though they have text. `attach` encodes them.
+        different_count: documents whose vector differs.
+        different: their first 100 ids.
+        manifest: inferred settings of the vectors; None if they were not found.
+        notes: what the owner should know.
+        refusals: why nothing was written, or in a dry run would be.
+        marked: documents marked, so that their vectors need not be encoded again.
+        unchanged: documents already marked.
+        left: documents whose vector was not taken over: changed by another client during the run,
+            or empty although there is text. `attach` encodes them.
         rejected_count: documents that could not be marked.
         rejected: the first 1,000 of them, with reasons.
-        retries: requests that were sent again.
-        seconds: in all.
-        interrupted: the run was stopped before its end, and there is no manifest yet.
+        retries: number of requests retried.
+        seconds: total duration in seconds.
+        interrupted: whether the run was stopped early, leaving no manifest.
         done: whether the manifest was written.
     """
 
@@ -93,17 +93,17 @@ class AdoptReport:
 
     @property
     def handled(self) -> int:
-        """Documents that are settled, one way or the other."""
+        """Documents with a final outcome."""
         return self.marked + self.unchanged + self.left + self.rejected_count
 
     def reject(self, rejection: Rejected) -> None:
-        """Count a rejection and keep its reason while there is room."""
+        """Count a rejection, and keep its reason up to a limit."""
         self.rejected_count += 1
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "target": self.target,
             "vector": self.vector,
@@ -130,12 +130,12 @@ class Adopting(Interruptible[AdoptReport]):
     """One run of `adopt`.
 
     Args:
-        session: of the store.
-        seen: of the collection or index.
-        text_fields: what the vectors were made of.
-        sample: documents that are compared.
-        mark: on Qdrant: keep a hash of the text in the payload of each point.
-        retry: how long a server that is not available is waited for.
+        session: session of the store.
+        seen: description of the collection or index.
+        text_fields: fields that the vectors were encoded from.
+        sample: number of documents to compare.
+        mark: on Qdrant: store a hash of the text in each point's payload.
+        retry: retry budget while the server is unavailable.
         on_progress: called after each page and chunk.
     """
 
@@ -200,7 +200,7 @@ class Adopting(Interruptible[AdoptReport]):
         return self._closed()
 
     def _examined(self) -> Steps[tuple[Recipe | None, list[str]]]:
-        """How the stored vectors were made, or why they are not taken over."""
+        """The inferred settings, or the reasons to refuse."""
         refusals = self._evident()
         if refusals:
             return None, refusals
@@ -210,39 +210,39 @@ class Adopting(Interruptible[AdoptReport]):
         if refusals:
             return None, refusals
         drawn = yield from self._backend.draw(self._seen, self._selection, self._sample)
-        # By id, so that the same sample has the same example.
+        # Sorted, so that the same sample gives the same example.
         drawn.sort(key=lambda found: str(found.id))
         sample = [item for found in drawn if (item := self._sampled(found)) is not None]
         if not sample:
             fields = ", ".join(map(repr, self._selection.fields))
             return None, [
-                f"none of {len(drawn):,} documents drawn at random has both text in {fields} and a "
+                f"none of {counted(len(drawn), 'random document')} has both text in {fields} and a "
                 f"vector in {self._seen.vector!r}: there is nothing to compare"
             ]
         return (yield from self._compared(sample))
 
     def _evident(self) -> list[str]:
-        """What one look tells."""
+        """Reasons to refuse that need no survey."""
         seen, where = self._seen, self._session.backend.location
         vector = seen.vector
         if seen.manifest is not None:
             return [
-                f"{where} has a manifest for {vector!r}, which says what its vectors were made "
-                "with: attach and verify go by it"
+                f"{where} already has a manifest for {vector!r}, so there is nothing to adopt; "
+                "attach and verify use it"
             ]
         if not seen.capabilities.has_field:
             names = ", ".join(seen.capabilities.details.get("sparse_fields", ())) or "none"
             return [
-                f"{where} has no sparse vectors {vector!r}; name those that are there with "
-                f"?vector=NAME or ?field=NAME (sparse ones there: {names})"
+                f"{where} has no sparse vectors {vector!r}; choose existing ones with "
+                f"?vector=NAME or ?field=NAME (it has: {names})"
             ]
         strange = foreign_terms(seen.capabilities, self._session.encoder())
         if strange:
             shown = ", ".join(map(quoted, strange[:3]))
             model = self._session.encoder().spec.model
             return [
-                f"{vector!r} holds terms that {model!r} does not have (for example {shown}): "
-                "another model wrote them (--model names it)"
+                f"{vector!r} contains terms that {model!r} does not have (for example {shown}), so "
+                "another model wrote them; name it with --model"
             ]
         return []
 
@@ -250,7 +250,7 @@ class Adopting(Interruptible[AdoptReport]):
         present = ", ".join(survey.present[:_FIELDS_SHOWN]) or "none"
         if not self._selection.fields:
             return [
-                "nothing says what the vectors were made of: name the fields with --text FIELD "
+                "name the fields that the vectors were encoded from with --text FIELD "
                 f"(text_fields=(…)); fields with text are: {present}"
             ]
         if survey.absent:
@@ -266,7 +266,7 @@ class Adopting(Interruptible[AdoptReport]):
         return Sampled(found=found, text=text, vector=found.vector)
 
     def _compared(self, sample: Sequence[Sampled]) -> Steps[tuple[Recipe | None, list[str]]]:
-        """The recipe that was found out, where it is that of the whole sample."""
+        """The inferred settings, if the whole sample agrees."""
         asked = self._session.recipe(self._seen, self._selection.fields)
         rounding = self._seen.capabilities.rounding
         trial = yield from Detecting(asked, rounding).best(sample)
@@ -282,18 +282,18 @@ class Adopting(Interruptible[AdoptReport]):
         differ = differences(trial, self._session.encoder(), rounding)
         if self._session.overrides and len(wrong) * 2 < len(sample):
             report.manifest = recipe.manifest
-            again = "attach --recheck encodes those that differ"
-            report.notes = (f"{differ}. They were taken over all the same: {again}",)
+            again = "attach --recheck re-encodes those that differ"
+            report.notes = (f"{differ}. They are taken over anyway: {again}",)
             return recipe, []
         if len(wrong) * 2 < len(sample):
             differ += (
                 "; if their texts were edited since, --override-manifest takes the vectors over "
-                "all the same, and attach --recheck encodes those that differ"
+                "anyway, and attach --recheck then re-encodes those that differ"
             )
         return None, [differ]
 
     def _mark_all(self, recipe: Recipe) -> Steps[None]:
-        """Every document that holds a vector: a marker says which text it is of."""
+        """Mark every document that has a vector with the hash of its text."""
         self._seen = yield from self._backend.ensure(
             self._seen, recipe.manifest, write_manifest=False, mark=self._mark
         )
@@ -309,7 +309,7 @@ class Adopting(Interruptible[AdoptReport]):
         yield from self._session.backend.refresh()
 
     def _read_all(self, recipe: Recipe) -> Steps[None]:
-        """Page by page; the next one is read while one is written."""
+        """Read page by page, prefetching the next while one is written."""
         reading = yield self._reading(None)
         while reading is not None:
             page: Page = yield Join(reading)
@@ -323,7 +323,7 @@ class Adopting(Interruptible[AdoptReport]):
         return Spawn(self._backend.read(self._seen, self._selection, cursor), self._retry)
 
     def _marking(self, recipe: Recipe, found: Found) -> Attachment | None:
-        """The marker of a document; None for one that has it, or that is left to `attach`."""
+        """The marker of a document; None if it is already there, or left to `attach`."""
         text = text_of(found.payload, self._selection.fields)
         marker = recipe.marker(text)
         if found.marker == marker:
@@ -343,7 +343,7 @@ class Adopting(Interruptible[AdoptReport]):
             case Written():
                 self.report.marked += 1
             case Conflict():
-                # Whether its vector is that of its new text, only encoding it tells.
+                # Only encoding the new text would tell whether the vector matches it.
                 self.report.left += 1
             case Gone():
                 pass
@@ -355,11 +355,11 @@ class Adopting(Interruptible[AdoptReport]):
         now = yield from self._backend.ensure(
             self._seen, manifest, write_manifest=True, mark=self._mark
         )
-        # Somebody else may have attached to it, or adopted it, at the same moment.
+        # Another process may have attached to it, or adopted it, at the same time.
         if now.manifest is None or now.manifest.fingerprint() != manifest.fingerprint():
             raise SchemaConflict(
-                f"{self.report.target}: somebody else has written a manifest for "
-                f"{self.report.vector!r} during this run: inspect shows it, and verify compares"
+                f"{self.report.target}: another process wrote a manifest for "
+                f"{self.report.vector!r} during this run; see inspect, and run verify"
             )
         self.report.done = True
 
@@ -391,25 +391,23 @@ def begin_adopting(
     retry: RetryOptions,
     on_progress: OnProgress,
 ) -> Steps[Adopting]:
-    """The run that takes over what is there now.
+    """Start a run that takes over the existing vectors.
 
     Raises:
-        NotFound: when there is no such collection or index.
+        NotFound: if there is no such collection or index.
     """
     session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
     return Adopting(session, seen, text_fields, sample, mark, retry, on_progress)
 
 
 def how_far_adopted(report: AdoptReport) -> str:
-    """What an adopt run that did not end has written, and what to do."""
-    return (
-        f"{report.marked} documents were marked, and there is no manifest yet; the same command "
-        "again goes on from there"
-    )
+    """Return what an interrupted adopt run has written, and how to resume."""
+    marked = counted(report.marked, "document")
+    return f"{marked} marked, but no manifest written yet; run the same command again to resume"
 
 
 def say_how_far_adopted(error: BaseException, report: AdoptReport) -> None:
-    """Add to an error what was marked before it."""
+    """Add to an error how many documents were marked before it."""
     if report.marked:
         error.add_note(how_far_adopted(report))
 
@@ -418,6 +416,6 @@ def _notes(trial: Trial) -> tuple[str, ...]:
     if trial.truncated:
         return ()
     return (
-        f"no text of the sample is longer than {trial.encoder.spec.max_length} tokens: where "
-        "longer ones were cut is not known, and that length goes on",
+        f"no text of the sample is longer than {trial.encoder.spec.max_length} tokens, so the "
+        "true maximum length is unknown; this one is used from now on",
     )

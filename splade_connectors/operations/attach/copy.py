@@ -1,4 +1,4 @@
-"""Attaching to a copy of a collection, where the server cannot add a vector to what exists."""
+"""Attaching to a copy, for servers that cannot add a vector to an existing collection."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from splade_connectors.runtime.effects import Join, Spawn, Steps
 
 
 class Copying(Attaching):
-    """Copies the collection, attaches to the copy, and switches an alias when all is verified.
+    """Copies the collection, attaches to the copy, and switches an alias once it is verified.
 
     Args:
-        session: of the store.
+        session: session of the store.
         copy_to: name of the copy.
-        options: as of `Attaching`.
-        retry: as of `Attaching`.
-        on_progress: as of `Attaching`.
-        dead_letters: as of `Attaching`.
+        options: as for `Attaching`.
+        retry: as for `Attaching`.
+        on_progress: as for `Attaching`.
+        dead_letters: as for `Attaching`.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class Copying(Attaching):
         backend, copying = session.backend, session.backend.copying
         if copying is None:
             raise NotSupported(
-                f"{backend.location}: only Qdrant's collections are copied; omit "
-                "copy_to (--copy-to)"
+                f"{backend.location}: only Qdrant collections can be copied; omit copy_to "
+                "(--copy-to)"
             )
         self._original = copying
-        # An alias is named as collections are; that it must not be one is seen by the plan.
+        # The alias must be a valid collection name; that no collection has it is checked by `plan`.
         if options.switch_alias not in (None, backend.location.rpartition("/")[2]):
             copying.copied_to(options.switch_alias)
         self._copy = copying.copied_to(copy_to)
@@ -52,15 +52,15 @@ class Copying(Attaching):
         super().__init__(session.over(self._copy), None, options, retry, on_progress, dead_letters)
 
     def plan(self) -> Steps[AttachPlan]:
-        """What `run` would do. Writes nothing."""
+        """Return what `run` would do. Writes nothing."""
         plan = yield from self._planned(measured=True)
         where = self._copy.location
-        changes = [f"{where} gets a copy of all points, with the same settings", *plan.changes]
+        changes = [f"{where}: a copy of all points, with the same settings", *plan.changes]
         if self._options.switch_alias:
             changes.append(
-                f"the alias {self._options.switch_alias!r} points to the copy at the end"
+                f"the alias {self._options.switch_alias!r}, pointing to the copy at the end"
             )
-        note = f"{plan.target} is only read; it stays"
+        note = f"{plan.target} is only read, and is kept"
         return replace(plan, changes=tuple(changes), notes=(*plan.notes, note))
 
     def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
@@ -86,7 +86,7 @@ class Copying(Attaching):
         return report
 
     def _planned(self, *, measured: bool) -> Steps[AttachPlan]:
-        """The plan of the original, and what the alias would meet in the end."""
+        """The plan for the original, including a name clash of the alias."""
         seen = yield from look_for_attaching(self._first)
         plan = yield from Planner(self._first, self._options, seen).plan(measured=measured)
         alias = self._options.switch_alias
@@ -94,8 +94,8 @@ class Copying(Attaching):
         if alias not in names:
             return plan
         refusal = (
-            f"{alias!r} is a collection, and an alias cannot take its name: let the application "
-            "use an alias first (--switch-alias NAME)"
+            f"{alias!r} is a collection, so it cannot become an alias; first make the application "
+            "use an alias (--switch-alias NAME)"
         )
         return replace(plan, refusals=(*plan.refusals, refusal))
 
@@ -110,7 +110,7 @@ class Copying(Attaching):
         )
 
     def _note_points(self, count: int) -> None:
-        """Progress of the copy: counted apart from that of the vectors."""
+        """Report progress of the copy, counted separately from the vectors."""
         self._copied_points += count
         done = min(self._copied_points, self._total or self._copied_points)
         self._on_progress(Progress(done=done, total=self._total))

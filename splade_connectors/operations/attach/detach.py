@@ -1,4 +1,4 @@
-"""The `detach` verb: what attaching added goes, and nothing else."""
+"""The `detach` verb: remove what attaching added, and nothing else."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Detaching:
     """One run of `detach`.
 
     Args:
-        session: of the store.
-        retry: how long a server that is not available is waited for.
+        session: session of the store.
+        retry: retry budget while the server is unavailable.
         on_progress: called after each page.
     """
 
@@ -58,19 +58,18 @@ class Detaching:
         self._changed: list[Found] = []
 
     def plan(self) -> Steps[DetachReport]:
-        """What `run` would remove. Writes nothing.
+        """Return what `run` would remove. Writes nothing.
 
         Raises:
-            NotFound: when there is nothing of ours.
+            NotFound: if there is nothing to remove.
         """
         backend, seen = self._session.backend, self._seen
         if not seen.capabilities.has_field:
             raise NotFound(f"{backend.location} has no {seen.vector!r}: there is nothing to detach")
         if not (yield from self._is_ours()):
             raise NotFound(
-                f"{backend.location} has no manifest for {seen.vector!r} and no "
-                "document that we have marked: what is there is not ours, and there is nothing to "
-                "detach"
+                f"{backend.location} has neither a manifest for {seen.vector!r} nor marked "
+                "documents, so attach did not write these vectors: there is nothing to detach"
             )
         self.report.documents = yield from backend.count(seen)
         self.report.removes, self.report.remains = self._backend.withdrawal(seen)
@@ -79,7 +78,7 @@ class Detaching:
     def _is_ours(self) -> Steps[bool]:
         if self._seen.manifest is not None:
             return True
-        # A detach beside an attach may have left documents without a manifest.
+        # A detach that ran during an attach may have left marked documents but no manifest.
         page = yield from self._backend.read(self._seen, replace(_ATTACHED, size=1), None)
         return any(found.marker is not None for found in page.documents)
 
@@ -118,7 +117,7 @@ class Detaching:
             yield from self._sender.drain()
 
     def _now(self, selection: Selection, found: Sequence[Found]) -> Steps[list[Found]]:
-        """As they are now: only those that still have something of ours."""
+        """Read documents again; only those that still carry a marker."""
         steps = self._backend.read_again(self._seen, selection, found)
         again: list[Found] = yield Join((yield Spawn(steps, self._retry)))
         return [item for item in again if item.marker is not None]
@@ -143,10 +142,10 @@ class Detaching:
 def begin_detaching(
     session: Session, retry: RetryOptions, on_progress: OnProgress, *, former: bool
 ) -> Steps[Detaching]:
-    """The run that removes what attaching added, or what a replaced model has left.
+    """Start a run that removes what attaching added, or what a replaced model left behind.
 
     Raises:
-        NotFound: when there is no such collection or index, or nothing of ours.
+        NotFound: if there is no such collection or index, or nothing to remove.
     """
     session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
     if former:
@@ -156,10 +155,10 @@ def begin_detaching(
 
 
 def _former(session: Session, seen: Description) -> Session:
-    """The session of the vector that was searched before the model was replaced.
+    """The session of the vector that was in use before the model was replaced.
 
     Raises:
-        NotFound: when no model was replaced.
+        NotFound: if no model was replaced.
     """
     backend = attach_backend(session.backend)
     name = backend.former(seen)

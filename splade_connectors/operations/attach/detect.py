@@ -1,8 +1,7 @@
-"""What stored vectors were made with: a sample of texts is re-encoded until both agree.
+"""Inferring the settings of stored vectors: re-encode a sample of texts until both agree.
 
-Model and tokenizer are the encoder's own. Found out are what may differ all the same: the precision
-of the model's products, the length at which texts were cut, and the pruning. Where nothing agrees,
-`differences` says in what they differ.
+Model and tokenizer are the encoder's. Inferred are the settings that may still differ: precision,
+maximum length, and pruning. If nothing agrees, `differences` describes how the vectors differ.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ from splade_connectors.operations.encode import encode_texts
 from splade_connectors.operations.session import Recipe
 from splade_connectors.options import Precision, PruneOptions
 from splade_connectors.runtime.effects import Steps
-from splade_connectors.shown import quoted
+from splade_connectors.shown import counted, quoted
 from splade_connectors.vectors import SparseVector
 
 log = logging.getLogger(__name__)
 
-# Where other tools cut texts.
+# Maximum lengths that other tools use.
 _LENGTHS = (512, 384, 256, 192, 128, 64, 32)
-# Lengths between them: every sixteenth is tried on one document, those around the best on some.
+# Lengths in between: every 16th is tried on one document, those around the best on a few.
 _SHORTEST = 8
 _STRIDE = 16
 _NEAREST = 4
-# Documents that a length is tried on, before it is tried on all.
+# Number of documents that a length is tried on before it is tried on all.
 _FEW = 16
-# Terms lighter than this may be there or not.
+# Terms lighter than this may be present or not.
 _NOISE = 1e-3
-# Of documents whose terms are the model's: lighter ones come and go with rounding.
+# Minimum fraction of terms in common for the same model: light ones come and go with rounding.
 _SAME_TERMS = 0.9
-# Decimals that weights are known to be rounded to by others.
+# Decimals that other tools are known to round weights to.
 _DECIMALS = (0, 1, 2)
 _SCALES = (1, 10, 100, 1000)
 
@@ -51,9 +50,9 @@ class Sampled:
     """A stored document that has both a text and a vector.
 
     Attributes:
-        found: as it was read.
-        text: of its fields.
-        vector: that is stored.
+        found: the document as read.
+        text: text built from its fields.
+        vector: stored vector.
     """
 
     found: Found
@@ -62,21 +61,21 @@ class Sampled:
 
     @property
     def id(self) -> DocumentId:
-        """The document's id."""
+        """Document id."""
         return self.found.id
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """How far a sample agrees with one set of settings.
+    """How well a sample agrees with one set of settings.
 
     Attributes:
-        encoder: with the length of texts and the precision that were tried.
-        prune: the best pruning for it.
+        encoder: encoder with the maximum length and precision that were tried.
+        prune: best pruning for it.
         sample: the documents.
-        fresh: their vectors, not pruned.
-        right: for each of them, whether the stored vector is the pruned one.
-        truncated: texts that were cut.
+        fresh: their fresh vectors, not pruned.
+        right: for each document, whether the stored vector equals the pruned fresh one.
+        truncated: number of texts that were truncated.
     """
 
     encoder: SparseEncoder
@@ -88,12 +87,12 @@ class Trial:
 
     @property
     def agrees(self) -> bool:
-        """Whether all documents do."""
+        """Whether all documents agree."""
         return all(self.right)
 
     @property
     def wrong(self) -> list[Sampled]:
-        """Documents that do not."""
+        """Documents that do not agree."""
         return [item for item, right in zip(self.sample, self.right, strict=True) if not right]
 
 
@@ -101,8 +100,8 @@ class Detecting:
     """The search for the settings of stored vectors.
 
     Args:
-        recipe: how this process would write them.
-        rounding: of the store.
+        recipe: how this process would encode them.
+        rounding: rounding of the store.
     """
 
     def __init__(self, recipe: Recipe, rounding: Rounding) -> None:
@@ -110,7 +109,7 @@ class Detecting:
         self._rounding = rounding
 
     def best(self, sample: Sequence[Sampled]) -> Steps[Trial]:
-        """The settings under which most documents agree; the usual ones first."""
+        """Return the settings under which most documents agree, trying common ones first."""
         best = yield from self._tried(self._recipe.encoder, sample)
         for encoder in self._in_other_precisions():
             if best.agrees:
@@ -122,8 +121,8 @@ class Detecting:
                 return best
             try:
                 few = yield from self._tried(encoder, best.wrong[:_FEW], best.prune)
-            except Exception as error:  # of any engine, whose model has fewer positions
-                log.info("not of %d tokens: %s", encoder.spec.max_length, error)
+            except Exception as error:  # engine-specific: the model has fewer positions
+                log.info("max_length %d is impossible: %s", encoder.spec.max_length, error)
                 continue
             longest = max(longest, encoder.spec.max_length)
             if sum(few.right) * 2 > len(few.right):
@@ -134,9 +133,9 @@ class Detecting:
         return _better(best, (yield from self._tried(other, sample))) if other else best
 
     def _of_nearest_length(self, best: Trial, longest: int) -> Steps[SparseEncoder | None]:
-        """The length at which the vectors of some documents come nearest to the stored ones.
+        """The maximum length at which a few documents come closest to their stored vectors.
 
-        None if they share too few terms with them for another length to be the reason.
+        None if they share too few terms for the length to be the reason.
         """
         items = sorted(best.wrong, key=lambda item: len(item.text))[:_NEAREST]
         fresh = best.fresh[best.sample.index(items[0])]
@@ -154,7 +153,7 @@ class Detecting:
     def _distances(
         self, base: SparseEncoder, items: Sequence[Sampled], lengths: Iterable[int]
     ) -> Steps[dict[int, float]]:
-        """Length -> how far the vectors are from the stored ones; {} where it does not change."""
+        """Length -> distance from the stored vectors; {} if the length has no effect."""
         found: dict[int, float] = {}
         for length in lengths:
             encoder = base.fitted(length, "truncate")
@@ -170,12 +169,12 @@ class Detecting:
     def _tried(
         self, encoder: SparseEncoder, sample: Sequence[Sampled], prune: PruneOptions | None = None
     ) -> Steps[Trial]:
-        """One trial.
+        """Try one set of settings.
 
         Args:
-            encoder: with the settings to try.
+            encoder: encoder with the settings to try.
             sample: the documents.
-            prune: a pruning to be tried beside those that the sample suggests.
+            prune: a pruning to try besides those that the sample suggests.
         """
         stats = EncodeStats()
         whole = Recipe(manifest=self._recipe.manifest, encoder=encoder, prune=PruneOptions())
@@ -214,12 +213,12 @@ class Detecting:
     def _prunings(
         self, sample: Sequence[Sampled], fresh: Sequence[SparseVector], precision: Precision
     ) -> Iterator[PruneOptions]:
-        """Nothing, the heaviest terms, those above a share of the heaviest one, or both."""
+        """Candidate prunings: none, top_k, max_ratio, or both."""
         yield PruneOptions()
         pairs = []
         for item, vector in zip(sample, fresh, strict=True):
             kept = _only(vector, item.vector)
-            # Others are cut elsewhere, or edited: they say nothing of the pruning.
+            # Other documents were truncated elsewhere or edited, so they reveal nothing of pruning.
             if len(kept) and self._is_same(item.vector, kept, precision):
                 pairs.append((item.vector, vector))
         if not pairs:
@@ -232,7 +231,7 @@ class Detecting:
                 yield PruneOptions(top_k=top_k, max_ratio=ratio)
 
     def _in_other_precisions(self) -> Iterator[SparseEncoder]:
-        """The encoder in the precision that it is not in, where that is installed."""
+        """The encoder in the other precision, if that is installed."""
         base = self._recipe.encoder
         other: Precision = "int8" if base.spec.precision == "fp32" else "fp32"
         spec = base.spec
@@ -244,34 +243,35 @@ class Detecting:
             yield made
 
     def _of_other_lengths(self, base: SparseEncoder) -> Iterator[SparseEncoder]:
-        """Encoders that cut texts elsewhere."""
+        """Encoders with other maximum lengths."""
         for length in _LENGTHS:
             try:
                 made = base.fitted(length, "truncate")
             except SpladeConnectorsError:
-                continue  # it has fewer positions
+                continue  # the model has fewer positions
             if made.spec.max_length == length != base.spec.max_length:
                 yield made
 
 
 def differences(trial: Trial, tokens: SparseEncoder, rounding: Rounding) -> str:
-    """In what stored vectors differ from fresh ones, in a sentence with an example.
+    """Describe how stored vectors differ from fresh ones, in a sentence with an example.
 
     Args:
-        trial: the best one.
-        tokens: names terms.
-        rounding: of the store.
+        trial: the best trial.
+        tokens: encoder that names the terms.
+        rounding: rounding of the store.
     """
     wrong = len(trial.wrong)
     what = _kind_of_difference(trial, rounding)
     return (
-        f"{wrong} of {len(trial.sample)} sampled documents have another vector than "
-        f"{trial.encoder.spec.model!r} makes of their text: {what}; {_example(trial, tokens)}"
+        f"in {wrong} of {counted(len(trial.sample), 'sampled document')}, the vector differs from "
+        f"the one that {trial.encoder.spec.model!r} makes of the text: {what}; "
+        f"{_example(trial, tokens)}"
     )
 
 
 def _kind_of_difference(trial: Trial, rounding: Rounding) -> str:
-    """What all the wrong ones have in common."""
+    """What all the differing vectors have in common."""
     pairs = [
         (item.vector, vector.prune(trial.prune))
         for item, vector, right in zip(trial.sample, trial.fresh, trial.right, strict=True)
@@ -281,13 +281,13 @@ def _kind_of_difference(trial: Trial, rounding: Rounding) -> str:
     share = float(np.mean([n / len(stored) for n, (stored, _) in zip(shared, pairs, strict=True)]))
     if _are_the_longest(trial):
         return (
-            "they are the longest ones, so that their texts were cut elsewhere than at "
-            f"{trial.encoder.spec.max_length} tokens (--max-length says where)"
+            "they are the longest ones, so their texts were not truncated at "
+            f"{trial.encoder.spec.max_length} tokens (set --max-length)"
         )
     if share < _SAME_TERMS:
         return (
-            f"on average {share:.0%} of their terms are in the fresh one, so that another model, "
-            "another text or another length of texts made them"
+            f"on average, {share:.0%} of the stored terms are in the fresh vector, so another "
+            "model, text or maximum length produced them"
         )
     ours = np.concatenate([_only(fresh, stored).values for stored, fresh in pairs])
     theirs = np.concatenate([_only(stored, fresh).values for stored, fresh in pairs])
@@ -296,44 +296,44 @@ def _kind_of_difference(trial: Trial, rounding: Rounding) -> str:
         if np.allclose(theirs, changed, rtol=relative, atol=_NOISE):
             times = "twice" if activation == "log1p_log1p" else "once"
             return (
-                f"the logarithm was taken {times}, which load_encoder(…, activation="
-                f"{activation!r}) does, too"
+                f"the logarithm was applied {times}, as load_encoder(…, activation="
+                f"{activation!r}) does"
             )
     if np.allclose(theirs, ours, rtol=relative, atol=_NOISE):
         fewer = sum(len(fresh) for _, fresh in pairs) - sum(shared)
         return (
-            f"the weights are equal, and {fewer:,} terms were left out by a rule that is neither "
-            "a number of terms (top_k) nor a share of the heaviest one (max_ratio)"
+            f"the weights are equal, but {counted(fewer, 'term')} were dropped by a rule other "
+            "than a maximum number of terms (top_k) or a fraction of the heaviest (max_ratio)"
         )
     rounded = _rounding_of(theirs, ours, relative)
     if rounded:
         return rounded
     off = float(np.mean(np.abs(theirs - ours) / np.maximum(ours, _NOISE)))
     return (
-        f"the terms are the same, and the weights differ by {off:.1%} on average, as those of a "
-        "quantized model or of another training do"
+        f"the terms are the same, but the weights differ by {off:.1%} on average, as with a "
+        "quantized model or another training run"
     )
 
 
 def _are_the_longest(trial: Trial) -> bool:
-    """Whether every text that agrees is shorter than those that do not."""
+    """Whether every text that agrees is shorter than every one that does not."""
     lengths = [len(item.text) for item in trial.sample]
     right = [length for length, is_right in zip(lengths, trial.right, strict=True) if is_right]
     return bool(right) and max(right) < min(len(item.text) for item in trial.wrong)
 
 
 def _rounding_of(theirs: np.ndarray, ours: np.ndarray, relative: float) -> str:
-    """How weights were rounded, or multiplied; "" for neither."""
+    """How weights were rounded or scaled; "" for neither."""
     for scale in _SCALES:
         for decimals in _DECIMALS:
             step = 10.0**-decimals
             whole = np.abs(theirs / step - np.round(theirs / step)) < 1e-3
-            # Rounded up, down or to the nearest.
+            # Rounded up, down, or to nearest.
             near = np.abs(theirs - ours * scale) <= step + relative * ours * scale
             if whole.all() and near.all():
                 times = f"multiplied by {scale} and " if scale > 1 else ""
-                to = f"{decimals} decimals" if decimals else "whole numbers"
-                return f"the weights were {times}rounded to {to}, which no setting here does"
+                to = counted(decimals, "decimal") if decimals else "whole numbers"
+                return f"the weights were {times}rounded to {to}, which no setting reproduces"
     factor = float(np.median(theirs / ours))
     if np.allclose(theirs, ours * factor, rtol=max(relative, 5e-3), atol=_NOISE):
         return f"the weights are {factor:.3g} times the model's"
@@ -341,7 +341,7 @@ def _rounding_of(theirs: np.ndarray, ours: np.ndarray, relative: float) -> str:
 
 
 def _example(trial: Trial, tokens: SparseEncoder) -> str:
-    """The term with the largest difference of the first document that differs."""
+    """The term with the largest difference in the first document that differs."""
     at = list(trial.right).index(False)
     stored, fresh = trial.sample[at].vector, trial.fresh[at].prune(trial.prune)
     indices = np.union1d(stored.indices, fresh.indices)
@@ -349,8 +349,8 @@ def _example(trial: Trial, tokens: SparseEncoder) -> str:
     worst = int(np.argmax(np.abs(left - right)))
     (term,) = tokens.tokens([int(indices[worst])])
     return (
-        f"for example {quoted(trial.sample[at].id)}: {len(stored)} terms against {len(fresh)}, "
-        f"{quoted(term)} weighs {left[worst]:.4g} against {right[worst]:.4g}"
+        f"for example {quoted(trial.sample[at].id)}: {counted(len(stored), 'term')} instead of "
+        f"{len(fresh):,}, {quoted(term)} weighs {left[worst]:.4g} instead of {right[worst]:.4g}"
     )
 
 
@@ -359,13 +359,13 @@ def _better(first: Trial, second: Trial) -> Trial:
 
 
 def _only(vector: SparseVector, other: SparseVector) -> SparseVector:
-    """The terms of a vector that another one has as well."""
+    """The terms of a vector that another one also has."""
     kept = np.isin(vector.indices, other.indices, assume_unique=True)
     return SparseVector(vector.indices[kept], vector.values[kept])
 
 
 def _distance(stored: SparseVector, fresh: SparseVector) -> float:
-    """By the terms that are stored, and heavier ones that are not: lighter ones may be pruned."""
+    """The distance over stored terms and heavier missing ones; lighter ones may be pruned."""
     left, right = stored.values, weights_at(_only(fresh, stored), stored.indices)
     beside = ~np.isin(fresh.indices, stored.indices, assume_unique=True)
     heavier = beside & (fresh.values > stored.values.min())
@@ -373,7 +373,7 @@ def _distance(stored: SparseVector, fresh: SparseVector) -> float:
 
 
 def _ratio(pairs: Iterable[tuple[SparseVector, SparseVector]]) -> float | None:
-    """The share of the heaviest weight below which terms were dropped: the roundest that fits."""
+    """The fraction of the heaviest weight below which terms were dropped: the roundest fit."""
     kept, dropped = [], []
     for stored, fresh in pairs:
         has = np.isin(fresh.indices, stored.indices, assume_unique=True)
@@ -385,7 +385,7 @@ def _ratio(pairs: Iterable[tuple[SparseVector, SparseVector]]) -> float | None:
             kept.append(float(shares[has].min()))
     if not dropped:
         return None
-    # Noise decides about terms at the end itself.
+    # Exactly at the threshold, noise decides.
     low, high = sorted((max(dropped), min(kept)))
     for decimals in range(1, 7):
         step = 10.0**-decimals
@@ -396,7 +396,7 @@ def _ratio(pairs: Iterable[tuple[SparseVector, SparseVector]]) -> float | None:
 
 
 def manifest_recipe(recipe: Recipe, trial: Trial) -> Recipe:
-    """The recipe with the settings that were found."""
+    """Return the recipe with the inferred settings."""
     spec = trial.encoder.spec
     manifest = replace(
         recipe.manifest,

@@ -1,4 +1,4 @@
-"""The look before attaching: what would be done, what it would take, and what is in the way."""
+"""The plan of an attach run: what it would do, what it would cost, and what prevents it."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class AttachPlan:
     Attributes:
         target: the collection or index.
         backend: "qdrant", "elasticsearch", …
-        version: of the server.
-        vector: name of the vector or field that the sparse vectors go to.
-        text_fields: what the text is made of; () if nothing is encoded.
-        text_index: fields that BM25 is to search.
-        documents: in the collection or index.
-        to_do: documents that get a vector; of those that have one, the ones whose text has changed
-            are found while the run reads.
-        without_text: of the sample, in per cent.
+        version: server version.
+        vector: name of the vector or field that receives the sparse vectors.
+        text_fields: fields that the text is built from; () if nothing is encoded.
+        text_index: fields to index for BM25.
+        documents: number of documents in the collection or index.
+        to_do: number of documents without a vector; those whose text has changed are found only
+            during the run.
+        without_text: percentage of the sample without text.
         present: paths with text in the sample.
-        key_style: how the terms already there are named; None if there are none.
+        key_style: how the existing terms are named; None if there are none.
         model: name of the model.
-        seconds: estimated, from a measured sample; None with nothing to do.
-        terms: mean number of terms of a document in the sample.
-        bytes: estimated storage.
-        changes: what is created or written beside the vectors.
-        notes: what an owner should know.
-        refusals: why nothing would be done; empty when all is well.
+        seconds: estimated duration, extrapolated from a sample; None if not measured.
+        terms: mean number of terms per document in the sample.
+        bytes: estimated additional storage, in bytes.
+        changes: what is created or written besides the vectors.
+        notes: what the owner should know.
+        refusals: reasons why the run would be refused; empty if there are none.
     """
 
     target: str
@@ -74,7 +74,7 @@ class AttachPlan:
     refusals: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "target": self.target,
             "backend": self.backend,
@@ -98,15 +98,15 @@ class AttachPlan:
 
 
 class Planner:
-    """Makes the plan of one run.
+    """Plans one run.
 
     Args:
-        session: of the store.
-        options: of the run.
-        seen: of the collection or index.
+        session: session of the store.
+        options: options of the run.
+        seen: description of the collection or index.
 
     Attributes:
-        indexing: what would become of text indexes, once the plan was made.
+        indexing: what would happen to text indexes; set by `plan`.
     """
 
     def __init__(self, session: Session, options: AttachOptions, seen: Description) -> None:
@@ -118,10 +118,10 @@ class Planner:
         self.recipe = session.recipe(seen, self._text_fields())
 
     def plan(self, *, measured: bool) -> Steps[AttachPlan]:
-        """Look at everything; writes nothing.
+        """Survey the collection without writing anything.
 
         Args:
-            measured: encode a sample, for an estimate of time and storage.
+            measured: encode a sample to estimate time and storage.
         """
         found, selection = self.seen.capabilities, self.selection(self.seen)
         survey = yield from self._backend.survey(self.seen, selection)
@@ -152,7 +152,7 @@ class Planner:
         )
 
     def selection(self, seen: Description) -> Selection:
-        """What the first pass reads."""
+        """Return what the first pass reads."""
         options, manifest = self._options, self.recipe.manifest
         marks = options.mark or self._backend.marks(seen)
         return Selection(
@@ -170,13 +170,13 @@ class Planner:
         fields = self._options.text_fields or (stored.text_fields if stored else ())
         if not fields:
             raise ConfigurationError(
-                f"{self._session.backend.location} has no manifest that names its text: name the "
-                "fields with --text FIELD (text_fields=(…))"
+                f"{self._session.backend.location} has no manifest that names its text fields; "
+                "name them with --text FIELD (text_fields=(…))"
             )
         return fields
 
     def _refusals(self, survey: Survey) -> list[str]:
-        """What is in the way of mixing nothing, and of finding any text."""
+        """Reasons to refuse: vectors of two models would be mixed, or there is no text."""
         refusals = []
         stored, overrides = self.seen.manifest, self._session.overrides
         if stored is not None and not overrides:
@@ -186,17 +186,17 @@ class Planner:
             except ManifestMismatch as mismatch:
                 refusals.append(
                     f"{mismatch}; --replace-model re-encodes everything under a second name and "
-                    "switches to it when it is complete"
+                    "switches to it once complete"
                 )
         if stored is None and survey.feature_names and not overrides:
             style = self._style(survey)
             shown = ", ".join(map(repr, survey.feature_names[:3]))
             refusals.append(
-                f"{self.seen.vector!r} holds terms already (style: {style}; for example "
-                f"{shown}) and no manifest says which model wrote them: choose another name "
-                "(?field=NAME, ?vector=NAME), adopt takes them over if this model made them, or "
-                "--override-manifest writes over them; what a detach beside an attach has left "
-                "over is removed by detach"
+                f"{self.seen.vector!r} already contains terms (style: {style}; for example "
+                f"{shown}), and no manifest says which model wrote them: choose another name "
+                "(?field=NAME, ?vector=NAME), run adopt if this model wrote them, overwrite them "
+                "with --override-manifest, or run detach if they remained from a detach during an "
+                "attach"
             )
         if survey.needs_copy and not self._options.copy_to:
             refusals.append(survey.needs_copy)
@@ -211,11 +211,11 @@ class Planner:
         return detect_style(names, self._session.encoder()) if names else None
 
     def _measure(self, texts: list[str]) -> Steps[tuple[float, float]]:
-        """Seconds and terms of a document, measured."""
+        """Measured seconds and terms per document."""
         sample = [text for text in texts[:_SAMPLE] if text.strip()]
         if not sample:
             return 0.0, 0.0
-        # Once for the threads and the memory that the first batch sets up.
+        # Warm up: the first batch sets up threads and memory.
         yield from encode_texts(self.recipe, sample[:2], EncodeStats())
         began = time.perf_counter()
         vectors = yield from encode_texts(self.recipe, sample, EncodeStats())
@@ -224,11 +224,11 @@ class Planner:
 
 
 def look_for_attaching(session: Session) -> Steps[Description]:
-    """What is there now.
+    """Describe the collection or index as it is now.
 
     Raises:
-        NotFound: when there is no such collection or index, with the names that are near.
-        NotSupported: when vectors cannot be attached to it.
+        NotFound: if it does not exist, suggesting similar names.
+        NotSupported: if vectors cannot be attached to it.
     """
     attach_backend(session.backend)
     seen = yield from session.look_again()
@@ -238,17 +238,17 @@ def look_for_attaching(session: Session) -> Steps[Description]:
 
 
 def pinned(session: Session, seen: Description) -> Steps[tuple[Session, Description]]:
-    """The same collection or index, whatever becomes of its name; and what is seen of it."""
+    """Pin the collection or index that the name refers to now, even if an alias moves later."""
     backend = yield from attach_backend(session.backend).pinned(seen)
     return (session, seen) if backend is session.backend else (session.over(backend), seen)
 
 
 def _nowhere(session: Session) -> Steps[str]:
-    """That there is no such collection or index, with the names that are near."""
+    """The message that the collection or index does not exist, with similar names."""
     names = yield from attach_backend(session.backend).names()
     where = session.backend.location
     near = difflib.get_close_matches(where.rpartition("/")[2], names, n=3, cutoff=0.5)
     if near:
         return f"{where} does not exist; did you mean {' or '.join(map(repr, near))}?"
-    others = f"; there are: {', '.join(sorted(names)[:10])}" if names else ""
+    others = f"; existing ones: {', '.join(sorted(names)[:10])}" if names else ""
     return f"{where} does not exist{others}"

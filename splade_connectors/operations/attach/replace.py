@@ -1,4 +1,4 @@
-"""Another model for an index that is searched meanwhile: a second vector, then a switch."""
+"""Replacing the model of an index without downtime: a second vector, then a switch."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def begin_attaching(
     on_progress: OnProgress,
     dead_letters: DeadLetters | None = None,
 ) -> Steps[Attaching]:
-    """The run that the options ask for: to the vector that is there, to a second one, to a copy.
+    """Start the run that the options ask for: on the existing vector, a second one, or a copy.
 
     Raises:
-        ConfigurationError: when a model is to be replaced if none is.
+        ConfigurationError: if a model is to be replaced, but there is none.
     """
     if options.copy_to:
         return Copying(session, options.copy_to, options, retry, on_progress, dead_letters)
@@ -40,8 +40,8 @@ def begin_attaching(
     stored = seen.manifest
     if stored is None:
         raise ConfigurationError(
-            f"{session.backend.location} has no vectors of ours whose model could be replaced: "
-            "attach without --replace-model"
+            f"{session.backend.location} has no manifest, so there is no model to replace; omit "
+            "--replace-model"
         )
     fields = options.text_fields or stored.text_fields
     mine = session.recipe(seen, fields).manifest
@@ -53,7 +53,7 @@ def begin_attaching(
 
 
 def second_name(vector_name: str, fingerprint: str) -> str:
-    """The name of the vector that replaces another one."""
+    """Return the name of the vector that replaces another one."""
     base, _, last = vector_name.rpartition("_")
     is_second = bool(base) and len(last) == len(fingerprint) and _is_hex(last)
     return f"{base if is_second else vector_name}_{fingerprint}"
@@ -64,16 +64,16 @@ def _is_hex(text: str) -> bool:
 
 
 class Replacing(Attaching):
-    """Attaches a second vector beside the one that is searched, and switches when it is complete.
+    """Attaches a second vector beside the one in use, and switches once it is complete.
 
     Args:
-        session: of the store.
-        seen: of the collection or index.
+        session: session of the store.
+        seen: description of the collection or index.
         second: name of the new vector.
-        options: as of `Attaching`.
-        retry: as of `Attaching`.
-        on_progress: as of `Attaching`.
-        dead_letters: as of `Attaching`.
+        options: as for `Attaching`.
+        retry: as for `Attaching`.
+        on_progress: as for `Attaching`.
+        dead_letters: as for `Attaching`.
     """
 
     def __init__(
@@ -93,20 +93,20 @@ class Replacing(Attaching):
         super().__init__(session.over(other), None, options, retry, on_progress, dead_letters)
 
     def plan(self) -> Steps[AttachPlan]:
-        """What `run` would do. Writes nothing."""
+        """Return what `run` would do. Writes nothing."""
         plan = yield from super().plan()
         name = self._first_name
         note = (
-            f"searches go on in {name!r} until {self._second!r} is complete; then they are "
-            f"switched. {name!r} stays until `detach --former` removes it"
+            f"searches use {name!r} until {self._second!r} is complete, and then switch to it; "
+            f"{name!r} remains until `detach --former` removes it"
         )
         return replace(plan, notes=(*plan.notes, note))
 
     def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
-        """Attach, then switch if every document has its vector."""
+        """Attach, then switch if every document has its new vector."""
         if follow_s is not None or self._options.part is not None:
             raise ConfigurationError(
-                "a model is replaced in one run over all documents: omit --follow and --part"
+                "--replace-model needs one run over all documents; omit --follow and --part"
             )
         report = yield from super().run()
         verified = report.verification

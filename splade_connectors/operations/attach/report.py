@@ -1,4 +1,4 @@
-"""What attaching, verifying and detaching did."""
+"""Reports of the `attach`, `verify` and `detach` verbs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from splade_connectors.backends.attaching import CopyReport
 from splade_connectors.documents import DocumentId, Rejected
 from splade_connectors.writing.report import KEPT_REJECTIONS
 
-# Ids kept for each kind of finding; the counts go on.
+# Maximum number of ids kept per kind of finding; counting continues beyond it.
 KEPT_IDS = 100
 
 
 @dataclass(kw_only=True, slots=True)
 class Verification:
-    """Stored vectors against fresh encodings.
+    """Comparison of stored vectors with fresh encodings.
 
     Attributes:
-        documents: in the collection or index.
-        missing: those without a vector of these settings.
-        lost: those of them that are marked all the same, and that only reading finds where the
-            store cannot be asked for its vectors; `attach` needs `recheck` to find them.
-        compared: documents whose vector was read back and compared.
-        different_count: those whose vector is not that of their text.
-        different: the first 100 ids of them.
+        documents: number of documents in the collection or index.
+        missing: number of documents without a vector of these settings.
+        lost: how many of those still carry a marker; stores that cannot query for missing vectors
+            find them only by reading, and `attach` only with `recheck`.
+        compared: number of documents whose vector was read back and compared.
+        different_count: number of documents whose vector does not match their text.
+        different: their first 100 ids.
     """
 
     documents: int = 0
@@ -36,22 +36,22 @@ class Verification:
 
     @property
     def complete(self) -> bool:
-        """Whether every document has the vector of its text, as far as was compared."""
+        """Whether no vector is missing, and every one compared matches its text."""
         return not self.missing and not self.different_count
 
     def note_lost(self, count: int) -> None:
-        """Count documents that lack their vector, and that the store did not count."""
+        """Count documents without a vector that the store's own count missed."""
         self.lost += count
         self.missing += count
 
     def note_different(self, id: DocumentId) -> None:
-        """Count a document whose vector is not that of its text."""
+        """Count a document whose vector does not match its text."""
         self.different_count += 1
         if len(self.different) < KEPT_IDS:
             self.different.append(id)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "documents": self.documents,
             "missing": self.missing,
@@ -65,31 +65,30 @@ class Verification:
 
 @dataclass(kw_only=True, slots=True)
 class AttachReport:
-    """Counts of one `attach` run, added to while it goes.
+    """Counts of one `attach` run, updated as it proceeds.
 
     Attributes:
-        attached: documents whose vector the store acknowledged, those without text included.
-        unchanged: documents whose vector was there already and was that of their text.
+        attached: documents whose vector the store acknowledged, including those without text.
+        unchanged: documents that already had the vector of their text.
         empty: documents without text, marked so that they are not read again.
-        gone: documents that others deleted while they were encoded.
-        conflicts: times that others changed a document between reading and writing; it was read
-            again.
-        encoded: texts encoded.
+        gone: documents that another client deleted while they were being encoded.
+        conflicts: times that another client changed a document between reading and writing, so
+            that it was read again.
+        encoded: number of texts encoded.
         rejected_count: documents whose vector was not stored.
         rejected: the first 1,000 of them, with reasons.
-        truncated: texts longer than the model's maximum, whose end was not encoded.
-        terms: terms stored, over all documents.
-        retries: requests that were sent again.
+        truncated: texts longer than the model's maximum, whose rest was not encoded.
+        terms: total number of terms stored.
+        retries: number of requests retried.
         encode_s: seconds spent encoding.
-        seconds: seconds in all.
-        interrupted: the run was stopped before its end.
-        dead_letters: the file that rejected documents are in; None without any.
-        verification: of the end; None if it was not reached.
-        switched: of a run that replaces a model: whether searches use the new vectors now. None
-            for other runs.
-        copy: of a run that copies the collection first.
-        alias: that names the copy now; "" without one.
-        text_index: fields whose text index was made or rebuilt.
+        seconds: total duration in seconds.
+        interrupted: whether the run was stopped early.
+        dead_letters: path of the dead-letter file; None if nothing was rejected.
+        verification: result of the final verification; None if it was not reached.
+        switched: with `replace_model`: whether searches now use the new vectors; otherwise None.
+        copy: with `copy_to`: report of the copy.
+        alias: alias that now points to the copy; "" without one.
+        text_index: fields whose text index was created or rebuilt.
     """
 
     attached: int = 0
@@ -115,17 +114,17 @@ class AttachReport:
 
     @property
     def done(self) -> int:
-        """Documents that are settled, one way or the other."""
+        """Documents with a final outcome."""
         return self.attached + self.unchanged + self.gone + self.rejected_count
 
     def reject(self, rejection: Rejected) -> None:
-        """Count a rejection and keep its reason while there is room."""
+        """Count a rejection, and keep its reason up to a limit."""
         self.rejected_count += 1
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "attached": self.attached,
             "unchanged": self.unchanged,
@@ -155,12 +154,12 @@ class DetachReport:
 
     Attributes:
         vector: name of the vector or field.
-        documents: those that had a vector or a marker.
-        cleared: those from which both were removed.
-        rejected_count: those from which they could not be removed.
+        documents: number of documents with a vector or a marker.
+        cleared: documents from which both were removed.
+        rejected_count: documents from which they could not be removed.
         rejected: the first 1,000 of them, with reasons.
-        removes: what is removed beside the documents' vectors.
-        remains: what stays, in sentences.
+        removes: what is removed besides the documents' vectors.
+        remains: what cannot be removed, in sentences.
         done: False for a dry run.
     """
 
@@ -174,13 +173,13 @@ class DetachReport:
     done: bool = False
 
     def reject(self, rejection: Rejected) -> None:
-        """Count a rejection and keep its reason while there is room."""
+        """Count a rejection, and keep its reason up to a limit."""
         self.rejected_count += 1
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "vector": self.vector,
             "documents": self.documents,

@@ -1,4 +1,4 @@
-"""The `attach` verb: look, refuse or go on, add what is absent, fill in, verify, report."""
+"""The `attach` verb: survey, refuse or proceed, add what is missing, encode, verify, report."""
 
 from __future__ import annotations
 
@@ -37,25 +37,27 @@ from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import AttachOptions, OnProgress, Progress, RetryOptions
 from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Join, Sleep, Spawn, Steps
+from splade_connectors.shown import counted
 from splade_connectors.vectors import SparseVector
 from splade_connectors.writing.chunks import PortionSize
 from splade_connectors.writing.send import Interruptible, Sender
 
 log = logging.getLogger(__name__)
 
-# Passes over what was missed: written by others meanwhile, or skipped when a server came back.
+# Extra passes over missed documents: written by other clients during the run, or skipped when a
+# server restarted.
 _LAST_PASSES = 10
-# Times that a document is read again because others keep changing it.
+# Maximum number of times that a document is read again because other clients keep changing it.
 _MOST_CONFLICTS = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Run:
-    """What a run goes by, once it has begun.
+    """The state that a run is based on, once it has begun.
 
     Attributes:
-        seen: what is there, with what was added.
-        recipe: how texts become vectors.
+        seen: description of the collection, including what was added.
+        recipe: how texts are encoded.
         selection: what the first pass reads.
     """
 
@@ -68,15 +70,15 @@ class Attaching(Interruptible[AttachReport]):
     """One run of `attach`.
 
     Args:
-        session: of the store.
-        seen: of the collection or index; None looks when the run begins.
-        options: what is to be attached, and how.
-        retry: how long a server that is not available is waited for.
+        session: session of the store.
+        seen: description of the collection or index; None asks for it when the run begins.
+        options: what to attach, and how.
+        retry: retry budget while the server is unavailable.
         on_progress: called after each batch and chunk.
-        dead_letters: is given every document whose vector was refused; None for nobody.
+        dead_letters: receives every document whose vector was rejected; None discards them.
     """
 
-    _run: _Run  # known once it has begun
+    _run: _Run  # set once the run has begun
 
     def __init__(
         self,
@@ -113,14 +115,14 @@ class Attaching(Interruptible[AttachReport]):
         self._told = 0
 
     def plan(self) -> Steps[AttachPlan]:
-        """What `run` would do. Writes nothing."""
+        """Return what `run` would do. Writes nothing."""
         return (yield from (yield from self._planner()).plan(measured=True))
 
     def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
         """Attach.
 
         Args:
-            follow_s: then go on forever, looking for new documents after this many seconds.
+            follow_s: keep polling for new documents at this interval in seconds, forever.
 
         Raises:
             AttachRefused: naming every reason, before anything is written.
@@ -146,7 +148,7 @@ class Attaching(Interruptible[AttachReport]):
         return Planner(self._session, self._options, seen)
 
     def _begin(self) -> Steps[_Run]:
-        """Look, refuse or go on, and add what is absent."""
+        """Survey, refuse or proceed, and add what is missing."""
         planner = yield from self._planner()
         plan = yield from planner.plan(measured=False)
         if plan.refusals:
@@ -171,7 +173,7 @@ class Attaching(Interruptible[AttachReport]):
         return _Run(seen=seen, recipe=planner.recipe, selection=selection)
 
     def _pass(self, selection: Selection) -> Steps[None]:
-        """Read all that is selected; what lacks its vector is encoded and put on its way."""
+        """Read everything selected; encode and send documents without a current vector."""
         unchanged, attached = self.report.unchanged, self.report.attached
         while True:
             try:
@@ -180,17 +182,17 @@ class Attaching(Interruptible[AttachReport]):
                 log.info("%s", error)
             else:
                 break
-            # All is read once more, so what this pass has done is met again.
+            # Reading starts over, so this pass will see its own writes again.
             self._waiting.clear()
             yield from self._settled(selection)
             yield from self._patiently(self._session.backend.refresh())
             self.report.unchanged = unchanged - (self.report.attached - attached)
         yield from self._settled(selection)
-        # Others may have deleted what was attached before the reading started over.
+        # Other clients may have deleted documents attached before reading started over.
         self.report.unchanged = max(self.report.unchanged, unchanged)
 
     def _read(self, selection: Selection) -> Steps[None]:
-        """Page by page; the next one is read while one is encoded."""
+        """Read page by page, prefetching the next while one is encoded."""
         reading = yield self._reading(selection, None)
         while reading is not None:
             page: Page = yield Join(reading)
@@ -202,24 +204,24 @@ class Attaching(Interruptible[AttachReport]):
             self._tell()
 
     def _settled(self, selection: Selection) -> Steps[None]:
-        """Until nothing waits, is in flight, or was changed by others."""
+        """Continue until nothing is waiting, in flight, or changed by another client."""
         while self._waiting or self._sender.in_flight or self._changed:
             yield from self._encode_waiting(1)
             yield from self._sender.drain()
             yield from self._read_changed(selection)
 
     def _has_arrived(self, selection: Selection) -> Steps[bool]:
-        """Whether there is anything to do, by one count."""
+        """Whether there is anything to do, according to one count request."""
         yield from self._session.backend.refresh()
         missing = replace(selection, which="missing", with_vectors=False)
         counting = self._backend.missing(self._run.seen, missing)
         return bool((yield from self._patiently(counting)))
 
     def _last_passes(self, selection: Selection) -> Steps[Counts | None]:
-        """What others wrote during the run, until nothing is left that can be done.
+        """Handle what other clients wrote during the run, until no progress is possible.
 
         Returns:
-            How far it came, by the last count; None if that is not known.
+            The final counts; None if unknown.
         """
         missing = replace(selection, which="missing", with_vectors=False)
         for _ in range(_LAST_PASSES):
@@ -230,7 +232,7 @@ class Attaching(Interruptible[AttachReport]):
                 return counts
             before = self.report.attached
             yield from self._pass(missing)
-            # By their markers they had passed for unchanged.
+            # Their markers had made them count as unchanged.
             self.report.unchanged = max(0, self.report.unchanged - len(self._lost))
             self._lost.clear()
             if self.report.attached == before:
@@ -238,21 +240,20 @@ class Attaching(Interruptible[AttachReport]):
         return None
 
     def _check_manifest(self) -> Steps[None]:
-        """Stop where somebody else has detached, or has attached with other settings.
+        """Raise if another process detached, or attached with other settings.
 
-        Where no manifest can be kept, nothing tells.
+        Without a manifest, this cannot be detected.
         """
         stored = self._run.seen.manifest
         if stored is None:
             return
-        # Somebody else may have run detach, or attach with other settings, beside this run.
+        # Another process may have run detach, or attach with other settings, during this run.
         now = (yield from self._session.look_again()).manifest
         if now is None or now.fingerprint() != stored.fingerprint():
             raise SchemaConflict(
-                f"{self._session.backend.location}: somebody else has detached "
-                f"{self._run.seen.vector!r}, or attached with other settings, during this run: "
-                "what it wrote may be left over. Run detach once more, or attach again with "
-                "--recheck"
+                f"{self._session.backend.location}: another process detached "
+                f"{self._run.seen.vector!r}, or attached with other settings, during this run, so "
+                "vectors may be left over; run detach again, or attach with --recheck"
             )
 
     def _reading(self, selection: Selection, cursor: Any) -> Spawn:
@@ -264,7 +265,7 @@ class Attaching(Interruptible[AttachReport]):
     def _consider(
         self, found: Found, *, missing: bool = False, written_before: bool = False
     ) -> None:
-        """Put a document on the list, unless its vector is that of its text already."""
+        """Queue a document for encoding, unless its vector already matches its text."""
         if found.id in self._refused:
             return
         recipe = self._run.recipe
@@ -272,18 +273,18 @@ class Attaching(Interruptible[AttachReport]):
         text = text_of(found.payload, fields)
         marker = recipe.marker(text)
         if missing and found.marker is not None:
-            # The store says that it has no vector: others removed it and left the marker.
+            # The store says it has no vector: another client removed it but not the marker.
             if found.marker == marker:
                 self._lost.add(found.id)
             found = replace(found, marker=None)
         if found.marker == marker and not self._options.recheck:
             if written_before:
-                # It was written by a request whose answer got lost.
+                # It was written by a request whose response was lost.
                 self.report.attached += 1
             else:
                 self.report.unchanged += 1
             return
-        # Its vector comes with `_encoded`.
+        # `_encoded` fills in the vector.
         self._waiting.append(
             Attachment(
                 found=found,
@@ -295,7 +296,7 @@ class Attaching(Interruptible[AttachReport]):
         )
 
     def _encode_waiting(self, least: int) -> Steps[None]:
-        """Encode the documents on the list and put them on their way, if there are so many."""
+        """Encode and send queued documents, if there are at least `least`."""
         while len(self._waiting) >= least and self._waiting:
             portion = self._portion_size.now
             batch, self._waiting = self._waiting[:portion], self._waiting[portion:]
@@ -304,7 +305,7 @@ class Attaching(Interruptible[AttachReport]):
             self._tell()
 
     def _encoded(self, batch: Sequence[Attachment]) -> Steps[list[Attachment]]:
-        """The documents with their vectors, without those that have them already."""
+        """The documents with their vectors, without those whose vector is already right."""
         began = time.perf_counter()
         stats = EncodeStats()
         vectors = yield from encode_texts(
@@ -327,7 +328,7 @@ class Attaching(Interruptible[AttachReport]):
         stored, marker = item.found.vector, item.found.marker
         if marker not in (None, item.marker) or (stored is None and marker is None):
             return False
-        # Some stores do not give an empty vector back: a marker alone stands for one.
+        # Some stores do not return empty vectors: a marker alone implies one.
         stored = SparseVector.empty() if stored is None else stored
         rounding = self._run.seen.capabilities.rounding
         recipe = self._run.recipe
@@ -354,14 +355,14 @@ class Attaching(Interruptible[AttachReport]):
     def _note_conflict(self, item: Attachment) -> None:
         times = self._conflicts.get(item.id, 0) + 1
         if times > _MOST_CONFLICTS:
-            self._reject(item, f"others changed it {times} times while its vector was written")
+            self._reject(item, f"other clients changed it {times} times during the run")
             return
         self._conflicts[item.id] = times
         self.report.conflicts += 1
         self._changed.append(item.found)
 
     def _read_changed(self, selection: Selection) -> Steps[None]:
-        """Documents that others changed: as they are now, or gone."""
+        """Read documents that other clients changed or deleted."""
         changed, self._changed = self._changed, []
         for start in range(0, len(changed), selection.size):
             portion = changed[start : start + selection.size]
@@ -386,7 +387,7 @@ class Attaching(Interruptible[AttachReport]):
         return self.report
 
     def _tell(self) -> None:
-        # What is read again after a lost cursor was told before.
+        # Documents read again after a lost cursor were already reported.
         self._told = max(self._told, self.report.done)
         self._on_progress(
             Progress(
@@ -401,32 +402,30 @@ class Attaching(Interruptible[AttachReport]):
 
 
 def attach_options(text_fields: Sequence[str], options: AttachOptions | None) -> AttachOptions:
-    """The options of a run, with the text fields of the call.
+    """Return the options of a run, with the text fields of the call.
 
     Raises:
-        ConfigurationError: when both name text fields, and other ones.
+        ConfigurationError: if both name text fields, and they differ.
     """
     options = options or AttachOptions()
-    # One name alone is a common slip: a string is a sequence of its characters.
+    # A single name is a common slip: a string is a sequence of its characters.
     fields = (text_fields,) if isinstance(text_fields, str) else tuple(text_fields)
     if not fields:
         return options
     if options.text_fields not in ((), fields):
         raise ConfigurationError(
-            f"text_fields are given twice: {fields!r} and, in the options, {options.text_fields!r}"
+            f"text_fields is given twice: {fields!r}, and {options.text_fields!r} in the options"
         )
     return replace(options, text_fields=fields)
 
 
 def say_how_far_attached(error: BaseException, report: AttachReport) -> None:
-    """Add to an error what was attached before it."""
+    """Add to an error how many vectors were attached before it."""
     if report.attached:
         error.add_note(how_far_attached(report))
 
 
 def how_far_attached(report: AttachReport) -> str:
-    """What an attach run that did not end has written, and what to do."""
-    return (
-        f"{report.attached} documents got their vectors before; the same command again goes on "
-        "from there"
-    )
+    """Return what an interrupted attach run has written, and how to resume."""
+    documents = counted(report.attached, "document")
+    return f"vectors attached to {documents} so far; run the same command again to resume"

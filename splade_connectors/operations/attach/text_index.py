@@ -1,4 +1,4 @@
-"""Text indexes for BM25: made beside sparse vectors or alone, and removed again."""
+"""Text indexes for BM25: creating them with or without sparse vectors, and removing them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from splade_connectors.runtime.effects import Steps
 def survey_text_indexes(
     session: Session, seen: Description, options: AttachOptions
 ) -> Steps[TextIndexSurvey]:
-    """What would become of the text indexes that are asked for; nothing if none is."""
+    """Return what would happen to the requested text indexes; empty if there are none."""
     if not options.text_index:
         return TextIndexSurvey()
     return (yield from text_index_backend(session.backend).survey(seen, _order(options)))
@@ -29,7 +29,7 @@ def survey_text_indexes(
 def create_text_indexes(
     session: Session, seen: Description, options: AttachOptions
 ) -> Steps[Description]:
-    """Make those that are lacking; what is there then."""
+    """Create missing text indexes, and return the new description."""
     if not options.text_index:
         return seen
     return (yield from text_index_backend(session.backend).create(seen, _order(options)))
@@ -38,21 +38,21 @@ def create_text_indexes(
 def remove_text_indexes(
     session: Session, seen: Description, fields: Sequence[str], *, dry_run: bool
 ) -> Steps[DetachReport]:
-    """Remove text indexes that attaching made.
+    """Remove text indexes that attaching created.
 
     Raises:
-        NotFound: for one that is not ours.
+        NotFound: if attaching did not create one of them.
     """
     if isinstance(fields, str):
-        raise ConfigurationError(f"text_index holds names, such as ('body',), not {fields!r}")
+        raise ConfigurationError(f"text_index must be names, such as ('body',), not {fields!r}")
     backend = text_index_backend(session.backend)
     made = backend.made(seen)
     for field in fields:
         if field not in made:
             ours = ", ".join(map(repr, made)) or "none"
             raise NotFound(
-                f"{session.backend.location} has no text index of ours on {field!r} (ours: "
-                f"{ours}): there is nothing to detach"
+                f"{session.backend.location} has no text index on {field!r} that attach created "
+                f"(it created: {ours}): there is nothing to detach"
             )
     report = DetachReport(vector="")
     report.removes = tuple(f"the text index of {field!r}" for field in fields)

@@ -1,4 +1,4 @@
-"""A run of `attach` that encodes nothing: it makes text indexes, and is done."""
+"""An `attach` run that only creates text indexes and encodes nothing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from splade_connectors.runtime.effects import Steps
 
 
 class IndexingText(Attaching):
-    """Makes text indexes in a collection whose documents it neither reads nor changes."""
+    """Creates text indexes without reading or changing any document."""
 
     def plan(self) -> Steps[AttachPlan]:
-        """What `run` would do. Writes nothing."""
+        """Return what `run` would do. Writes nothing."""
         seen = self._first_look or (yield from look_for_attaching(self._session))
         survey = yield from survey_text_indexes(self._session, seen, self._options)
         found = seen.capabilities
@@ -44,14 +44,14 @@ class IndexingText(Attaching):
         )
 
     def run(self, follow_s: float | None = None) -> Steps[AttachReport]:
-        """Make what is lacking.
+        """Create the missing text indexes.
 
         Raises:
             AttachRefused: naming every reason, before anything is written.
         """
         if follow_s is not None:
             raise ConfigurationError(
-                "a text index follows later writes by itself: omit --follow (follow_s)"
+                "a text index follows later writes automatically; omit --follow (follow_s)"
             )
         seen = self._first_look or (yield from look_for_attaching(self._session))
         survey = yield from survey_text_indexes(self._session, seen, self._options)
@@ -64,7 +64,7 @@ class IndexingText(Attaching):
 
 
 def _check(survey: TextIndexSurvey, where: str) -> None:
-    """Refuse to begin.
+    """Raise if the survey found a reason to refuse.
 
     Raises:
         AttachRefused: naming every reason.

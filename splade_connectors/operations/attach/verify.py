@@ -1,4 +1,4 @@
-"""The `verify` verb: whether stored vectors are those of the texts."""
+"""The `verify` verb: do stored vectors match their texts?"""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from splade_connectors.payloads import text_of
 from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
 
-# Padding and the grouping of texts into batches move weights in fp32 by less than this; a term so
-# light may be there or not. The int8 kernels give the same to the bit in any batch and on any
-# processor, so that there is only the way through the store's own numbers. In half precision, other
-# cards and batches sum in another order, and each step rounds to 11 or 8 bits: benchmarks/gpu.py.
+# Padding and batch composition move fp32 weights by less than this, so a term this light may be
+# present or not. The int8 kernels are bit-identical in any batch and on any processor, so only the
+# store's own rounding matters. In half precision, other GPUs and batches sum in a different order,
+# and each step rounds to 11 or 8 bits: benchmarks/gpu.py.
 _NOISE: dict[Precision, float] = {"fp32": 1e-3, "int8": 1e-5, "fp16": 2e-2, "bf16": 1.5e-1}
 
-# The distance of two neighbours among the weights that a store can hold, as a share of them.
+# Relative distance between neighbouring weights that a store can represent.
 _STEP = {"float32": 1e-3, "lucene": 1 / 256}
 
 
 class Verifying:
-    """One look at what a collection or index holds. Writes nothing.
+    """One verification of a collection or index. Writes nothing.
 
     Args:
-        session: of the store.
-        seen: of the collection or index.
-        recipe: what its vectors were made with.
-        selection: settings and text fields.
+        session: session of the store.
+        seen: description of the collection or index.
+        recipe: how its vectors were encoded.
+        selection: settings and text fields to compare.
         on_progress: called after each page.
     """
 
@@ -66,11 +66,11 @@ class Verifying:
         self._lacking = 0
 
     def sample(self, size: int, counts: Counts | None = None) -> Steps[Verification]:
-        """Counts, and so many documents drawn at random.
+        """Count, and compare a random sample.
 
         Args:
-            size: most documents that are drawn.
-            counts: as they were a moment ago; None asks for them.
+            size: maximum number of documents to draw.
+            counts: recent counts; None queries them.
         """
         yield from self._count(counts)
         drawn = (yield from self._backend.draw(self._seen, self._selection, size)) if size else []
@@ -79,11 +79,11 @@ class Verifying:
         return self._report
 
     def everything(self, *, recheck: bool) -> Steps[Verification]:
-        """Counts, and every document that has a vector or a marker.
+        """Count, and compare every document that has a vector or a marker.
 
         Args:
-            recheck: encode every text. Without it a document with a marker is compared by the hash
-                of its text, unless its vector has no terms.
+            recheck: encode every text. Otherwise a document with a marker is compared by the hash
+                of its text, unless its vector is empty.
         """
         while True:
             self._report, self._lacking = Verification(), 0
@@ -91,7 +91,7 @@ class Verifying:
             try:
                 yield from self._read(recheck)
             except CursorLost:
-                continue  # from the beginning
+                continue  # start over
             self._report.note_lost(max(0, self._lacking - self._report.missing))
             return self._report
 
@@ -130,7 +130,7 @@ class Verifying:
         vectors = yield from encode_texts(self._recipe, texts, EncodeStats())
         for found, fresh in zip(documents, vectors, strict=True):
             if found.vector is None and len(fresh):
-                # Others removed it and left the marker, which says nothing then.
+                # Another client removed the vector but not the marker, which is then meaningless.
                 self._lacking += 1
                 continue
             self._report.compared += 1
@@ -141,7 +141,7 @@ class Verifying:
                 self._report.note_different(found.id)
 
     def _lacks_terms(self, found: Found) -> bool:
-        """Whether there is text and no term: its encoding tells whether that is right."""
+        """Whether there is text but no terms, which only encoding the text can confirm."""
         return not len(found.vector or ()) and bool(self._text(found).strip())
 
     def _text(self, found: Found) -> str:
@@ -149,18 +149,18 @@ class Verifying:
 
 
 def verifying(session: Session, on_progress: OnProgress | None) -> Steps[Verifying]:
-    """A look at an index with the manifest that it has.
+    """Start verifying an index against its own manifest.
 
     Raises:
-        NotFound: when there is no index, or nothing says what it was written with.
-        ManifestMismatch: when that was another model or other settings.
+        NotFound: if there is no index, or it has no manifest.
+        ManifestMismatch: if another model or other settings wrote it.
     """
     seen = yield from look_for_attaching(session)
     where, stored = session.backend.location, seen.manifest
     if stored is None:
         raise NotFound(
-            f"{where} has no manifest for {seen.vector!r}: nothing says "
-            "what its vectors were made with; adopt finds it out"
+            f"{where} has no manifest for {seen.vector!r}, so it is unknown which settings "
+            "wrote its vectors; adopt finds out"
         )
     recipe = session.recipe(seen, stored.text_fields)
     if not session.overrides:
@@ -178,15 +178,15 @@ def is_same_vector(
     precision: Precision,
     prune: PruneOptions | None = None,
 ) -> bool:
-    """Whether the vectors are equal, but for the store's rounding and the encoder's noise.
+    """Return whether the vectors are equal up to the store's rounding and the encoder's noise.
 
     Args:
-        stored: as read from the store.
-        fresh: encoded and pruned.
-        rounding: of the store.
-        precision: of the encoder.
-        prune: how `fresh` was pruned: noise decides about terms that are as light as the lightest
-            one which is kept. None if nothing was.
+        stored: vector read from the store.
+        fresh: fresh encoding, pruned.
+        rounding: rounding of the store.
+        precision: precision of the encoder.
+        prune: how `fresh` was pruned, since noise decides which terms at the pruning threshold are
+            kept; None if it was not.
     """
     expected = as_stored(fresh, rounding)
     indices = np.union1d(stored.indices, expected.indices)
@@ -203,7 +203,7 @@ def is_same_vector(
 
 
 def weights_at(vector: SparseVector, indices: np.ndarray) -> np.ndarray:
-    """Its weights at these indices, 0 where it has none."""
+    """Return the vector's weights at these indices, 0 where it has none."""
     weights = np.zeros(len(indices))
     weights[np.searchsorted(indices, vector.indices)] = vector.values
     return weights
