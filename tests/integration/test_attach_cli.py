@@ -268,7 +268,7 @@ def test_an_alias_that_cannot_be_is_found_before_anything_is_copied(
 ) -> None:
     command = ("attach", older.target, "--text", "title", "--copy-to", "articles-2")
     said = sentence(run(*command, "--switch-alias", "articles"))
-    assert "'articles' is a collection, and an alias cannot take its name" in said
+    assert "'articles' is a collection, so it cannot become an alias" in said
     assert not older.client.collection_exists("articles-2")
     assert sentence(run("attach", older.target, "--switch-alias", "live")) == (
         "switch_alias (--switch-alias) requires copy_to (--copy-to)"

@@ -137,7 +137,7 @@ def test_rows_that_were_rejected_make_exit_code_1(run: Run, tmp_path: Path) -> N
     assert "4 rejected:" in done.err
     assert "line 5: line 5 is not JSON" in done.err
     assert "line 6: the row has no id ('_id')" in done.err
-    assert "line 7 id '1': an earlier document of this run already has the id '1'" in done.err
+    assert "line 7 id '1': the id '1' was already used by an earlier document of this run" in done.err
     assert "line 8 id '5': the field 'text' is a number, not text" in done.err
     done = run("index", path, target(tmp_path), "--json")
     assert done.code == 1

@@ -697,7 +697,7 @@ def test_a_point_of_its_owner_is_found_by_any_spelling(path: Path, id: str) -> N
             options=WriteOptions(override_manifest=True, replace=True),
         )
         assert [item.id for item in report.rejected] == [spelled]
-        assert "an earlier document of this run already has the id" in report.rejected[0].reason
+        assert "was already used by an earlier document of this run" in report.rejected[0].reason
         assert store.count() == 1
         (hit,) = store.search("water")
         assert (hit.id, hit.payload) == (id, {"text": "water"})

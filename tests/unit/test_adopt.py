@@ -221,7 +221,7 @@ def test_weights_in_half_precision_agree() -> None:
         (weighted(np.log1p), "the logarithm was applied twice, as load_encoder(…, activation="),
         (weighted(np.expm1), "the logarithm was applied once, as load_encoder(…, activation="),
         (weighted(lambda v: np.round(v * 100)), "multiplied by 100 and rounded to whole numbers"),
-        (weighted(lambda v: np.round(v, 1) + (v < 0.05) * 0.1), "rounded to 1 decimals"),
+        (weighted(lambda v: np.round(v, 1) + (v < 0.05) * 0.1), "rounded to 1 decimal,"),
         (weighted(lambda v: v * 2.5), "the weights are 2.5 times the model's"),
         (
             lambda vector: SparseVector(vector.indices[1:], vector.values[1:]),
@@ -320,7 +320,7 @@ def test_edited_texts_are_refused_unless_asked_for_and_then_left_to_attach() -> 
     collection = theirs()
     collection.payloads[5] = {"content": "edited since"}
     reason = refusal(collection)
-    assert reason.startswith("1 of 60")
+    assert reason.startswith("in 1 of 60")
     assert "for example 5:" in reason
     assert "--override-manifest takes the vectors over anyway" in reason
     backend = MemoryBackend(collection)

@@ -269,7 +269,7 @@ def test_an_id_given_twice_is_reported_and_the_first_one_is_kept(bench: Bench) -
     report = bench.store().index(rows, options=small(portion_documents=2))
     assert bench.stored() == {5, "5", "a"}
     assert [(item.id, item.line) for item in report.rejected] == [(5, 2), ("a", 4)]
-    assert "the id 5 an earlier document of this run already has the" in report.rejected[0].reason
+    assert "the id 5 was already used by an earlier document" in report.rejected[0].reason
     assert bench.documents()[5].payload["text"] == "5 0"
 
 

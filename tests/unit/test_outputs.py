@@ -79,9 +79,9 @@ def test_dead_letters_never_replace_what_is_read(tmp_path: Path, spelling: str) 
         pytest.raises(ConfigurationError, match="is the input, so rejected documents cannot be"),
     ):
         store.index(reader, dead_letters=letters)
-    with DeadLetters(other) as letters, pytest.raises(ConfigurationError, match="is read from"):
+    with DeadLetters(other) as letters, pytest.raises(ConfigurationError, match="is the input"):
         store.index(Letters(path), dead_letters=letters)
-    with pytest.raises(ConfigurationError, match="is read from, so it cannot be written"):
+    with pytest.raises(ConfigurationError, match="is an input, so it cannot be written"):
         check_outputs(other, inputs=[path])
     assert path.read_text() == lines
 
