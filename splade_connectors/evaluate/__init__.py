@@ -1,4 +1,4 @@
-"""How good are the results: queries with judgements, the usual measures, fusions, and tuning."""
+"""Measuring search quality with judged queries, comparing fusions, and tuning."""
 
 from splade_connectors.evaluate.compare import Comparison, Row, compare
 from splade_connectors.evaluate.data import Judged, read_beir

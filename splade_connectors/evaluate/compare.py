@@ -1,4 +1,4 @@
-"""Each leg alone and each fusion of them, side by side: quality, time, and what may be chance."""
+"""Comparing each leg alone and each fusion: quality, latency and significance."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Row:
     """One leg or fusion.
 
     Attributes:
-        name: the leg's name, or the fusion's short form.
+        name: name of the leg, or short form of the fusion.
         is_leg: whether it is a leg alone.
         measures: "nDCG@10", "recall@100", "MRR@10" -> mean over the queries.
-        p50_ms: median time of a search for 10 hits, encoding included.
-        p95_ms: 95th percentile of the same.
-        difference: its nDCG@10 less the best leg's; 0 for that leg itself.
-        p: of that difference (`randomization_test`); None for that leg itself.
-        tuned_on: whether the fusion was chosen on these queries: others will see less.
+        p50_ms: median latency of a search for 10 hits in milliseconds, including encoding.
+        p95_ms: 95th percentile of the latency.
+        difference: nDCG@10 minus the best leg's; 0 for that leg itself.
+        p: p-value of that difference (`randomization_test`); None for that leg itself.
+        tuned_on: whether the fusion was chosen on these queries, so that its quality is optimistic.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Row:
     tuned_on: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "name": self.name,
             "is_leg": self.is_leg,
@@ -67,16 +67,16 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """All rows over the same queries.
+    """The comparison of all rows on the same queries.
 
     Attributes:
         rows: the legs, then the fusions.
-        best_leg: what the differences are against.
+        best_leg: name of the leg that differences are relative to.
         queries: number of judged queries.
-        unknown_queries: query ids in the judgements that are not queries.
-        missing_documents: judged documents (grade above 0) that are not in the store.
-        each: row -> query id -> nDCG@10.
-        runs: row -> query id -> best 100 documents with their scores.
+        unknown_queries: number of query ids that have judgements but no text.
+        missing_documents: number of relevant documents (grade above 0) not in the store.
+        each: row name -> query id -> nDCG@10.
+        runs: row name -> query id -> best 100 documents with their scores.
     """
 
     rows: tuple[Row, ...]
@@ -88,7 +88,7 @@ class Comparison:
     runs: Mapping[str, Ranked] = field(repr=False)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object, without the runs."""
+        """Return a JSON object, without the runs."""
         return {
             "rows": [row.to_json() for row in self.rows],
             "best_leg": self.best_leg,
@@ -111,21 +111,21 @@ def compare(
 ) -> Comparison:
     """Measure each leg alone and each fusion.
 
-    The rankings are fused here, exactly, from windows that are searched once; the times are those
-    of real searches, by the path that the store takes.
+    Rankings are fused here, exactly, from windows that are searched once; latencies are those of
+    real searches, on the path that the store takes.
 
     Args:
-        store: to search.
+        store: store to search.
         judged: queries and judgements.
-        legs: in the order of the fusions' weights.
-        fusions: of all legs.
-        on_progress: called after each query, of both rounds.
-        tuning: adds a row for it, with its own windows and number of query terms.
-        kept: a tuning whose fusion may be among the fusions; that of these queries is marked.
+        legs: legs, in the order of the fusions' weights.
+        fusions: fusions of all legs.
+        on_progress: called after each query, in both rounds.
+        tuning: adds a row for this tuning, with its own window size and number of query terms.
+        kept: saved tuning; a fusion equal to its own is marked if it was tuned on these queries.
 
     Raises:
-        ConfigurationError: when a fusion's weights do not fit the legs.
-        MissingDependency: without ir-measures.
+        ConfigurationError: if a fusion's weights do not fit the legs.
+        MissingDependency: if ir-measures is not installed.
     """
     for fusion in fusions:
         weights_of(fusion, len(legs))
@@ -174,12 +174,12 @@ def compare(
 
 
 def ranked(fusion: Fusion, windows: LegRun, leg: str | None = None) -> Ranked:
-    """The best 100 documents of every query, by the definition of the fusion.
+    """Return the best 100 documents of every query, by the definition of the fusion.
 
     Args:
-        fusion: of all legs, or of the one.
-        windows: what the legs found.
-        leg: take this one alone.
+        fusion: fusion of all legs, or of the one.
+        windows: candidate windows of the legs.
+        leg: use only this leg.
     """
     chosen = windows if leg is None else windows.only(leg)
     return {
@@ -189,7 +189,7 @@ def ranked(fusion: Fusion, windows: LegRun, leg: str | None = None) -> Ranked:
 
 
 def measure_ranked(judged: Judged, run: Ranked) -> dict[str, dict[str, float]]:
-    """The measures of every query of the run, in the run's order."""
+    """Return the metrics of every query in the run, in its order."""
     ids = {query: [id for id, _ in hits] for query, hits in run.items()}
     return measure_each({query: judged.qrels[query] for query in run}, as_run(ids))
 
@@ -202,15 +202,15 @@ def time_searches(
     max_query_terms: Mapping[str, int] | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, list[float]]:
-    """Milliseconds of searches for 10 hits, encoding included, one per text.
+    """Return latencies in milliseconds of searches for 10 hits, including encoding, one per text.
 
-    All calls are made for one text before the next, so that a busy moment meets all of them.
+    All calls are made for one text before the next, so that load spikes affect all of them alike.
 
     Args:
-        store: to search.
-        texts: queries; the first is searched once before, untimed.
+        store: store to search.
+        texts: queries; the first is searched once beforehand, untimed.
         calls: name -> legs and fusion.
-        max_query_terms: name -> most terms of a sparse query, for those that have a limit.
+        max_query_terms: name -> maximum number of terms of a sparse query, if limited.
         on_progress: called after each text.
     """
     limits = max_query_terms or {}
@@ -252,7 +252,7 @@ def _row(
 
 
 def _part(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
-    """The progress of one round among others."""
+    """Map the progress of one round to that of all rounds."""
     if on_progress is None:
         return None
     tell: Callable[[Progress], None] = on_progress

@@ -1,4 +1,4 @@
-"""Queries and judgements in the layout of BEIR: queries.jsonl and qrels/SPLIT.tsv."""
+"""Queries and judgements in BEIR layout: queries.jsonl and qrels/SPLIT.tsv."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from splade_connectors.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """Queries that have judgements.
+    """Queries with relevance judgements.
 
     Attributes:
         queries: query id -> text.
-        qrels: query id -> document id -> grade (0 is "not relevant").
-        unknown_queries: query ids in the judgements that are not queries.
+        qrels: query id -> document id -> grade (0 means "not relevant").
+        unknown_queries: query ids that have judgements but no text.
     """
 
     queries: Mapping[str, str]
@@ -26,16 +26,16 @@ class Judged:
     unknown_queries: tuple[str, ...] = ()
 
     def fingerprint(self) -> str:
-        """Tells these queries from others, whatever folder they lie in."""
+        """Return a hash of the query texts, independent of their location."""
         texts = "\0".join(sorted(self.queries.values()))
         return hashlib.sha256(texts.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def read_beir(folder: Path, split: str = "test") -> Judged:
-    """Read the judged queries of a folder.
+    """Read the judged queries in a folder.
 
     Raises:
-        ConfigurationError: when a file is missing or a line cannot be read, naming it.
+        ConfigurationError: if a file is missing or a line is invalid, naming it.
     """
     queries, judgements = beir_files(folder, split)
     texts = dict(_queries(queries))
@@ -44,7 +44,7 @@ def read_beir(folder: Path, split: str = "test") -> Judged:
         qrels.setdefault(query, {})[document] = grade
     known = {query: texts[query] for query in qrels if query in texts}
     if not known:
-        raise ConfigurationError(f"no query of {folder} has judgements in qrels/{split}.tsv")
+        raise ConfigurationError(f"no query in {folder} has judgements in qrels/{split}.tsv")
     return Judged(
         queries=known,
         qrels={query: qrels[query] for query in known},
@@ -53,7 +53,7 @@ def read_beir(folder: Path, split: str = "test") -> Judged:
 
 
 def beir_files(folder: Path, split: str = "test") -> tuple[Path, Path]:
-    """The files with the queries of a folder, and with their judgements."""
+    """Return the paths of a folder's queries and judgements."""
     return folder / "queries.jsonl", folder / "qrels" / f"{split}.tsv"
 
 

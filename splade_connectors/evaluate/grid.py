@@ -1,7 +1,7 @@
-"""nDCG@10 of many weight settings at once, over windows that have been searched.
+"""nDCG@10 of many weight settings at once, over candidate windows that were searched before.
 
-Every fusion is linear in its weights, so what each leg contributes is computed once per query (by
-`contributions`, the definition) and only the weighted sums differ. What is chosen here is measured
+Every fusion is linear in its weights, so each leg's contributions are computed once per query (by
+`contributions`, the definition) and only the weighted sums differ. The chosen setting is measured
 again with `fuse` and ir-measures before anything is reported.
 """
 
@@ -23,20 +23,20 @@ Values = NDArray[np.float64]
 
 CUTOFF = 10
 _DISCOUNTS = 1 / np.log2(np.arange(2, CUTOFF + 2))
-# Legs -> how many steps from weight 0 to weight 1.
+# Number of legs -> number of steps from weight 0 to 1.
 _STEPS = {2: 20, 3: 10}
 
 
 def weight_grid(legs: int) -> list[Weights]:
-    """Weights that add up to 1, in steps of 0.05 for two legs and 0.1 for three.
+    """Return weights that sum to 1, in steps of 0.05 for two legs and 0.1 for three.
 
-    The most even ones come first, so that they win where others are no better.
+    The most even weights come first, so that they win ties.
 
     Raises:
-        ConfigurationError: for another number of legs.
+        ConfigurationError: for any other number of legs.
     """
     if legs not in _STEPS:
-        raise ConfigurationError(f"tuning takes two or three legs, not {legs}")
+        raise ConfigurationError(f"tuning needs two or three legs, not {legs}")
     steps = _STEPS[legs]
     whole = [
         counts
@@ -49,12 +49,12 @@ def weight_grid(legs: int) -> list[Weights]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Query:
-    """One query's candidates, ready for sums.
+    """One query's candidates, prepared for summing.
 
     Attributes:
-        legs: its windows.
-        places: per leg, where its candidates stand among all, which are sorted by id as text.
-        gains: of all candidates.
+        legs: candidate windows of the legs.
+        places: per leg, positions of its candidates among all candidates, sorted by id as text.
+        gains: gain of each candidate.
         ideal: DCG@10 of the best possible ranking.
     """
 
@@ -68,9 +68,9 @@ class Grid:
     """nDCG@10 of every weight setting for every query of a run.
 
     Args:
-        run: the windows of all legs.
+        run: candidate windows of all legs.
         qrels: query -> document -> grade.
-        weights: the settings.
+        weights: weight settings to evaluate.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class Grid:
         self._weights = np.array(weights, np.float64)
 
     def quality(self, fusion: Fusion) -> Values:
-        """float64[queries, settings] for a fusion whose own weights are omitted.
+        """Return float64[queries, settings] for a fusion without weights of its own.
 
-        nDCG as trec_eval has it: see `metrics.measure`. Ties go by id, as in `fuse`.
+        nDCG as defined by trec_eval: see `metrics.measure`. Ties are ordered by id, as in `fuse`.
         """
         return np.array([self._of_query(fusion, query) for query in self._queries])
 

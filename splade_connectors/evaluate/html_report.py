@@ -1,4 +1,4 @@
-"""The report of a tuning: one HTML file that needs nothing else, to read, print and pass on."""
+"""The report of a tuning: a self-contained HTML file to read, print and share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from splade_connectors.evaluate.plots import Axis, Series, bars, plot
 from splade_connectors.evaluate.significance import TEST
 from splade_connectors.evaluate.study import Fold, Result, Study
 from splade_connectors.fusion.spec import format_fusion
+from splade_connectors.shown import counted
 
-# Contrast with the ground is at least 4.5 to 1, in light and in dark (WCAG 2.2, AA).
+# Contrast with the background is at least 4.5:1 in both colour schemes (WCAG 2.2, AA).
 _STYLE = """
 :root { color-scheme: light dark; --ground: #ffffff; --ink: #1b1f24; --dim: #57606a;
   --rule: #d0d7de; --soft: #f3f5f7; --c0: #0b61c4; --c1: #b04400; --c2: #1a7040; --c3: #8a3ba8;
@@ -65,13 +66,13 @@ _COLOURS = "".join(
 
 
 def render(study: Study) -> str:
-    """The report as one HTML document: no scripts, nothing to load."""
+    """Return the report as one HTML document: no scripts, nothing to load."""
     of = study.tuning
     title = f"Tuned hybrid search: {of.dataset or 'a collection'}"
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="dim">{of.queries:,} judged queries, {of.folds} folds; sparse model '
-        f"{escape(of.model or 'not known')}; legs: {escape(', '.join(of.legs))}.</p>",
+        f"{escape(of.model or 'unknown')}; legs: {escape(', '.join(of.legs))}.</p>",
         *(f'<p class="warning">{escape(text)}.</p>' for text in _warnings(study)),
         _choice(study),
         _quality(study),
@@ -92,12 +93,11 @@ def render(study: Study) -> str:
 def _warnings(study: Study) -> list[str]:
     found = list(study.warnings)
     if study.unknown_queries:
-        found.append(f"{study.unknown_queries} judged queries are not among the queries: left out")
+        unknown = counted(study.unknown_queries, "judged query", "judged queries")
+        found.append(f"{unknown} not in queries.jsonl: ignored")
     if study.missing_documents:
-        found.append(
-            f"{study.missing_documents} relevant documents are not in the store: they count as not "
-            "found"
-        )
+        missing = counted(study.missing_documents, "relevant document")
+        found.append(f"{missing} not in the store: counted as not found")
     return found
 
 
@@ -105,35 +105,36 @@ def _choice(study: Study) -> str:
     of = study.tuning
     best = of.against[study.best_leg]
     terms = "all terms" if of.max_query_terms is None else f"at most {of.max_query_terms} terms"
-    chosen = "Chosen" if of.is_better else "Best of all, and not recommended"
+    chosen = "Chosen" if of.is_better else "Best, but not recommended"
     return (
-        f'<div class="choice"><p>{chosen}: <code>{escape(of.fusion)}</code>, a window of '
-        f"{of.candidates} candidates per leg, {terms} of the sparse query.</p>"
+        f'<div class="choice"><p>{chosen}: <code>{escape(of.fusion)}</code>, {of.candidates} '
+        f"candidates per leg, {terms} of the sparse query.</p>"
         f"<p>nDCG@10 on held-out queries: <strong>{of.held_out:.4f}</strong>, "
-        f"{best.difference:+.4f} against {escape(study.best_leg)} alone ({best.ndcg:.4f}); "
+        f"{best.difference:+.4f} vs. {escape(study.best_leg)} alone ({best.ndcg:.4f}); "
         f"p&nbsp;{escape(_p(best.p))}. {_verdict(best.difference, best.p)}</p></div>"
     )
 
 
 def _verdict(difference: float, p: float) -> str:
     if p >= 0.05:
-        return "That may be chance."
-    return "That is more than chance." if difference > 0 else "The leg alone is better."
+        return "The difference is not significant."
+    return "The difference is significant." if difference > 0 else "The leg alone is better."
 
 
 def _quality(study: Study) -> str:
     rows = [_result_row(result) for result in study.results]
     table = _table(
-        f"Every query held out once. Difference and p value are against {study.best_leg} alone.",
+        f"Every query held out once. Difference and p-value are against {study.best_leg} alone.",
         ("ranking", "fusion", "nDCG@10", "difference", "p"),
         rows,
         text=2,
         chosen=len(rows) - 1,
     )
     return (
-        f'<h2>Quality</h2>{table}<p class="dim">Tuned families and “all families”: nDCG@10 is '
-        "that of what the other folds chose; the fusion shown is chosen on all queries. Legs and "
-        "untuned fusions have nothing to tune, so every query is held out by itself.</p>"
+        f'<h2>Quality</h2>{table}<p class="dim">For tuned families and “all families”, nDCG@10 is '
+        "that of the settings chosen on the other folds; the fusion shown is chosen on all "
+        "queries. Legs and untuned fusions have nothing to tune, so every query counts as held "
+        "out.</p>"
     )
 
 
@@ -150,15 +151,15 @@ def _result_row(result: Result) -> tuple[str, ...]:
 
 def _weights(study: Study) -> str:
     leg = study.curve_leg
-    label = f"weight of {leg} (the rest goes to the other leg)" if leg else "weight of the leg"
+    label = f"weight of {leg} (the other leg gets the rest)" if leg else "weight of the leg"
     series = [Series(name=curve.name, points=curve.points) for curve in study.curves]
     peaks = "; ".join(
         f"{curve.name} is best at {_best(curve.points)[0]:g} with {_best(curve.points)[1]:.4f}"
         for curve in study.curves
     )
     picture = plot(
-        "nDCG@10 against weight",
-        f"nDCG@10 on all queries, which it was tuned on, against the {label}: {peaks}.",
+        "nDCG@10 by weight",
+        f"nDCG@10 on all queries, which were used for tuning, by {label}: {peaks}.",
         series,
         Axis(label=label, low=0.0, high=1.0),
         Axis(label="nDCG@10"),
@@ -169,13 +170,13 @@ def _weights(study: Study) -> str:
         for weight in weights
     ]
     table = _table(
-        "nDCG@10 on all queries, which it was tuned on, at the chosen window and number of terms.",
+        "nDCG@10 on all queries, which were used for tuning, at the chosen window and term limit.",
         ("weight", *(curve.name for curve in study.curves)),
         rows,
         text=0,
     )
-    caption = "On all queries: it shows how much the weight matters, not what to expect."
-    return f"<h2>Quality against weight</h2>{_figure(picture, caption)}{table}"
+    caption = "On all queries: shows how much the weight matters, not the quality to expect."
+    return f"<h2>Quality by weight</h2>{_figure(picture, caption)}{table}"
 
 
 def _best(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -191,15 +192,14 @@ def _speed(study: Study) -> str:
         f"{speed.name}: {speed.p50_ms:.1f} ms, {speed.ndcg:.4f}" for speed in study.speeds
     )
     picture = plot(
-        "nDCG@10 against latency",
-        "nDCG@10 on all queries, which it was tuned on, against the median time of a search: "
-        f"{listed}.",
+        "nDCG@10 by latency",
+        f"nDCG@10 on all queries, which were used for tuning, by median latency: {listed}.",
         series,
-        Axis(label="median time of a search, ms", low=0.0),
+        Axis(label="median latency of a search, ms", low=0.0),
         Axis(label="nDCG@10"),
     )
     table = _table(
-        "Searches for 10 hits on this machine, encoding included.",
+        "Searches for 10 hits on this machine, including encoding.",
         ("search", "nDCG@10", "p50 ms", "p95 ms"),
         [
             (speed.name, f"{speed.ndcg:.4f}", f"{speed.p50_ms:.1f}", f"{speed.p95_ms:.1f}")
@@ -208,8 +208,10 @@ def _speed(study: Study) -> str:
         text=1,
     )
     return (
-        "<h2>Quality against latency</h2>"
-        + _figure(picture, "The chosen fusion with other windows and fewer query terms; each leg.")
+        "<h2>Quality by latency</h2>"
+        + _figure(
+            picture, "The chosen fusion, with other windows and term limits, and each leg alone."
+        )
         + table
     )
 
@@ -218,11 +220,11 @@ def _shares(study: Study) -> str:
     listed = "; ".join(f"{share.name} {share.share:.0%}" for share in study.shares)
     picture = bars(
         "Each leg's contribution",
-        f"Share of the scores of the first 10 hits: {listed}.",
+        f"Share of the scores of the top 10 hits: {listed}.",
         [(share.name, share.share) for share in study.shares],
     )
     table = _table(
-        f"Of {study.relevant:,} relevant documents in the first 10, over all queries.",
+        f"Relevant documents in the top 10, over all queries: {study.relevant:,}.",
         ("leg", "share of scores", "relevant found", "found by no other leg"),
         [
             (share.name, f"{share.share:.1%}", f"{share.found:,}", f"{share.alone:,}")
@@ -230,13 +232,13 @@ def _shares(study: Study) -> str:
         ],
         text=1,
     )
-    caption = "Share of the fused scores of the first 10 hits, over all queries."
+    caption = "Share of the fused scores of the top 10 hits, over all queries."
     return f"<h2>Each leg&rsquo;s contribution</h2>{_figure(picture, caption)}{table}"
 
 
 def _folds(study: Study) -> str:
     table = _table(
-        "What each fold chose on the other folds' queries, and how it did on its own.",
+        "The setting chosen on the other folds' queries, and its quality on the fold's own.",
         ("fold", "chosen", "queries", "trained", "held out"),
         [_fold_row(at, fold) for at, fold in enumerate(study.folds, start=1)],
         text=2,
@@ -255,10 +257,10 @@ def _method(study: Study) -> str:
     of = study.tuning
     return (
         "<h2>How this was measured</h2>"
-        f'<p class="dim">Queries were dealt into {of.folds} folds (seed {of.seed}). For each fold, '
-        "the kind of fusion, weights, scales, window and number of query terms were chosen "
+        f'<p class="dim">Queries were split into {of.folds} folds (random seed {of.seed}). For '
+        "each fold, fusion family, weights, scales, window and number of query terms were chosen "
         "together by nDCG@10 on the other folds. Scales are each leg&rsquo;s mean best score and "
-        "need no judgements. nDCG@10 is trec_eval&rsquo;s, by ir-measures. p values: "
+        "need no judgements. nDCG@10 is trec_eval&rsquo;s, by ir-measures. p-values: "
         f"{TEST} (Smucker, Allan and Carterette, CIKM 2007), not corrected for the number of "
         "comparisons.</p>"
     )
@@ -276,7 +278,7 @@ def _table(
     text: int,
     chosen: int | None = None,
 ) -> str:
-    """A table; the first `text` columns hold words, the others numbers."""
+    """An HTML table; the first `text` columns contain text, the others numbers."""
     cells = "".join(
         f'<th scope="col"{_words(at, text)}>{escape(name)}</th>' for at, name in enumerate(head)
     )

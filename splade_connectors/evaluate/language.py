@@ -1,4 +1,4 @@
-"""Whether a model knows the language of the queries that it is measured with."""
+"""Checking whether a model knows the language of the queries it is evaluated on."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from itertools import islice
 
 from splade_connectors.encoders.base import SparseEncoder
 
-# Enough of them to tell.
+# Number of queries to check.
 _LOOKED_AT = 200
-# What tokenizers put before a piece of a word, or before a word.
+# Prefixes that tokenizers add to word pieces or words.
 _MARKS = ("##", "▁", "Ġ")
 _UNKNOWN = {"[UNK]", "<unk>"}
-# The bundled model: English queries have shares up to 0.06 (0.2 where they are codes), at up to 1.7
-# pieces a word; French and Spanish from 0.1, at 1.9 pieces, German and Polish from 0.14, at 2.7;
-# other scripts from 0.85.
+# The bundled model: English queries have shares up to 0.06 (0.2 if they are codes) and up to 1.7
+# pieces per word; French and Spanish from 0.1 with 1.9 pieces, German and Polish from 0.14 with
+# 2.7; other scripts from 0.85.
 _FOREIGN, _STRANGE, _PIECES = 0.3, 0.08, 1.8
 
 
 def language_warning(encoder: SparseEncoder, queries: Iterable[str]) -> str | None:
-    """Say that queries fall into unknown or single-letter pieces, as those of another language do.
+    """Return a warning if queries split into unknown or single-letter pieces; otherwise None.
 
     Args:
-        encoder: names the pieces.
-        queries: texts; the first 200 are looked at.
+        encoder: encoder whose tokenizer splits the queries.
+        queries: query texts; the first 200 are checked.
     """
     pieces = words = odd = 0
     for text in islice(queries, _LOOKED_AT):
@@ -36,8 +36,8 @@ def language_warning(encoder: SparseEncoder, queries: Iterable[str]) -> str | No
     if share < _FOREIGN and (share < _STRANGE or in_pieces < _PIECES):
         return None
     return (
-        f"{share:.0%} of the pieces of these queries are unknown to {encoder.spec.model} or single "
-        f"letters ({in_pieces:.1f} pieces a word): it may not know their language, and a model "
+        f"{encoder.spec.model} splits these queries into {in_pieces:.1f} pieces per word, of which "
+        f"{share:.0%} are unknown or single letters; it may not know their language, and a model "
         "that does would find more"
     )
 

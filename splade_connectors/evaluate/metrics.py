@@ -1,4 +1,4 @@
-"""Measures of a ranking, computed by ir-measures."""
+"""Ranking metrics, computed by ir-measures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LABELS = {"nDCG@10": "nDCG@10", "R@100": "recall@100", "RR@10": "MRR@10"}
 def measure(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
 ) -> dict[str, float]:
-    """Mean over all judged queries; one that found nothing counts as zero.
+    """Return the mean metrics over all judged queries; a query without hits counts as zero.
 
     nDCG@10 is trec_eval's: gain = grade, discount = log2(rank + 1), ideal over all judgements
     (Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002).
@@ -23,10 +23,10 @@ def measure(
         run: query -> document -> score.
 
     Returns:
-        "nDCG@10", "recall@100" and "MRR@10".
+        "nDCG@10", "recall@100" and "MRR@10" -> mean.
 
     Raises:
-        MissingDependency: without ir-measures.
+        MissingDependency: if ir-measures is not installed.
     """
     library = require("ir_measures", "evaluate", "evaluation")
     measures = [library.parse_measure(name) for name in MEASURES]
@@ -41,13 +41,13 @@ def measure(
 def measure_each(
     qrels: Mapping[str, Mapping[str, int]], run: Mapping[str, Mapping[str, float]]
 ) -> dict[str, dict[str, float]]:
-    """Every judged query's own values; one that found nothing counts as zero.
+    """Return each judged query's metrics; a query without hits counts as zero.
 
     Returns:
-        "nDCG@10", "recall@100" and "MRR@10", each query -> value.
+        "nDCG@10", "recall@100" and "MRR@10" -> query -> value.
 
     Raises:
-        MissingDependency: without ir-measures.
+        MissingDependency: if ir-measures is not installed.
     """
     library = require("ir_measures", "evaluate", "evaluation")
     measures = [library.parse_measure(name) for name in MEASURES]
@@ -61,7 +61,7 @@ def measure_each(
 
 
 def as_run(rankings: Mapping[str, Sequence[object]]) -> dict[str, dict[str, float]]:
-    """Rankings with scores that keep their order: ties have been broken already."""
+    """Return rankings with descending scores, so that ties stay broken as they are."""
     return {
         query: {str(id): float(len(ids) - at) for at, id in enumerate(ids)}
         for query, ids in rankings.items()

@@ -1,7 +1,8 @@
-"""Small SVG plots, drawn as text: no library, no script, nothing to load.
+"""Small SVG plots, generated as text: no library, no script, nothing to load.
 
-Colours are CSS variables of the page (`--c0`, `--c1`, …), so that they follow light, dark and
-print; every series also has its own mark or dashes, for those who do not see the colours.
+Colours are CSS variables of the page (`--c0`, `--c1`, …), so they follow light, dark and print
+styles; every series also has its own marker or dash pattern, so colour is not needed to tell them
+apart.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _CHARACTER = 6.6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Series:
-    """Points of one name, joined by a line where `line` is set."""
+    """Named points, joined by a line if `line` is set."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -34,9 +35,9 @@ class Axis:
     """One axis.
 
     Attributes:
-        label: with the unit.
-        low: where it begins; None goes by the data.
-        high: where it ends; None goes by the data.
+        label: label with the unit.
+        low: lower end; None means the data's.
+        high: upper end; None means the data's.
     """
 
     label: str
@@ -45,12 +46,12 @@ class Axis:
 
 
 def plot(title: str, description: str, series: Sequence[Series], x: Axis, y: Axis) -> str:
-    """A plot of points or lines, with axes and a legend, as an SVG element.
+    """Return a plot of points or lines, with axes and a legend, as an SVG element.
 
     Args:
-        title: what it shows, in a few words.
-        description: what is to be seen, for those who do not see it.
-        series: at least one, with at least one point.
+        title: short title.
+        description: text alternative for screen readers.
+        series: at least one series, with at least one point.
         x: horizontal axis.
         y: vertical axis.
     """
@@ -69,7 +70,7 @@ def plot(title: str, description: str, series: Sequence[Series], x: Axis, y: Axi
 
 
 def bars(title: str, description: str, values: Sequence[tuple[str, float]]) -> str:
-    """Shares of a whole as labelled horizontal bars, as an SVG element."""
+    """Return fractions of a whole as labelled horizontal bars, as an SVG element."""
     row, left = 34, 110
     room = WIDTH - left - 70
     parts = []
@@ -96,7 +97,7 @@ def _svg(title: str, description: str, height: int, body: str) -> str:
 
 
 def _ticks(axis: Axis, values: Sequence[float]) -> list[float]:
-    """Round numbers that span the values, or the axis where it says."""
+    """Round numbers that span the values, or the axis if it has bounds."""
     low = min(values) if axis.low is None else axis.low
     high = max(values) if axis.high is None else axis.high
     if high - low < 1e-9:
@@ -141,7 +142,7 @@ def _axes(x: Axis, y: Axis, across: Sequence[float], up: Sequence[float]) -> str
 def _number(value: float, ticks: Sequence[float]) -> str:
     step = min(after - before for before, after in pairwise(ticks))
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    # A step of 2.5 or 0.025 has one more digit than its size says.
+    # A step of 2.5 or 0.025 needs one more digit than its magnitude implies.
     if abs(step * 10**digits - round(step * 10**digits)) > 1e-6:
         digits += 1
     return f"{value + 0.0:.{digits}f}"
@@ -178,7 +179,7 @@ def _mark(at: int, px: float, py: float) -> str:
 
 
 def _legend(series: Sequence[Series]) -> tuple[str, int]:
-    """Names beside a piece of their line or their mark, below the plot; and how many rows."""
+    """The legend below the plot, and its number of rows."""
     parts, left, row = [], float(_LEFT), 0
     for at, of in enumerate(series):
         wide = 40 + len(of.name) * _CHARACTER + 14

@@ -1,4 +1,4 @@
-"""A search for every judged query, and what it was worth."""
+"""Evaluating a store: search every judged query and measure the rankings."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DEPTH = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
-    """What a store's rankings are worth.
+    """Quality and latency of a store's rankings.
 
     Attributes:
         measures: "nDCG@10", "recall@100", "MRR@10" -> mean over the queries.
         queries: number of judged queries.
-        p50_ms: median time of a search, encoding included.
-        p95_ms: 95th percentile of the same.
-        unknown_queries: query ids in the judgements that are not queries.
-        missing_documents: judged documents (grade above 0) that are not in the store.
+        p50_ms: median latency of a search in milliseconds, including encoding.
+        p95_ms: 95th percentile of the latency.
+        unknown_queries: number of query ids that have judgements but no text.
+        missing_documents: number of relevant documents (grade above 0) not in the store.
     """
 
     measures: dict[str, float]
@@ -38,7 +38,7 @@ class Evaluation:
     missing_documents: int
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             **{name: round(value, 4) for name, value in self.measures.items()},
             "queries": self.queries,
@@ -56,16 +56,16 @@ def evaluate(
     *,
     run: dict[str, dict[str, float]] | None = None,
 ) -> Evaluation:
-    """Search the best 100 documents for every judged query and measure the rankings.
+    """Search for the best 100 documents for every judged query, and measure the rankings.
 
     Args:
-        store: to search.
+        store: store to search.
         judged: queries and judgements.
         on_progress: called after each query.
         run: filled with the rankings: query -> document -> score, best first.
 
     Raises:
-        MissingDependency: without ir-measures.
+        MissingDependency: if ir-measures is not installed.
     """
     run = {} if run is None else run
     times: list[float] = []
@@ -87,16 +87,16 @@ def evaluate(
 
 
 def percentile_95(times: Sequence[float]) -> float:
-    """The 95th percentile of at least one time."""
+    """Return the 95th percentile of at least one value."""
     return statistics.quantiles(times, n=20)[-1] if len(times) > 1 else times[0]
 
 
 def missing_documents(store: Store, judged: Judged) -> int:
-    """Relevant documents that the store does not have: a wrong file is noticed here."""
+    """Return the number of relevant documents not in the store, which reveals a wrong file."""
     wanted = {
         document for grades in judged.qrels.values() for document, grade in grades.items() if grade
     }
-    # Judgements are text: integer ids look alike there.
+    # In judgements, integer ids look like strings.
     numbers = [int(id) for id in wanted if id.removeprefix("-").isdecimal() and len(id) < 20]
     ids: list[DocumentId] = [*sorted(wanted), *sorted(numbers)]
     return len(wanted - {str(id) for id in store.known(ids)})

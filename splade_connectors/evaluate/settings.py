@@ -1,4 +1,4 @@
-"""Choosing among all settings of a fusion, over windows that are searched once."""
+"""Choosing among all settings of a fusion, over candidate windows that are searched once."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ CANDIDATES = (50, 100, 200)
 QUERY_TERMS = (8, 16, 32, None)
 RRF_K = (10.0, 60.0, 100.0)
 
-# Of two settings this close, the first one is taken: a rounding error is not a reason to choose.
+# Settings closer than this count as tied, and the first wins: rounding must not decide.
 _CLOSE = 1e-12
 
 
 def calibrate(run: LegRun) -> Weights:
-    """A scale for every leg: the mean, over the queries, of the best score that the leg gives.
+    """Return a scale for every leg: the mean of its best score per query.
 
-    Divided by it, the best hit of a usual query counts about 1 in every leg. It needs queries only,
-    no judgements. Queries for which a leg finds nothing are left out; a leg that never finds
-    anything gets 1. Rounded to 4 digits.
+    Divided by it, the best hit of a typical query scores about 1 in every leg. Needs only queries,
+    no judgements. Queries for which a leg finds nothing are ignored; a leg that never finds
+    anything gets 1. Rounded to 4 significant digits.
     """
     scales = []
     for at in range(len(run.names)):
@@ -44,25 +44,25 @@ def calibrate(run: LegRun) -> Weights:
 
 
 def deal(queries: Sequence[str], folds: int, seed: int) -> list[list[str]]:
-    """The queries in parts of almost one size, the same for the same seed.
+    """Split queries into folds of nearly equal size, reproducibly for a given random seed.
 
     Raises:
-        ConfigurationError: for fewer than 20 queries, or parts that cannot be.
+        ConfigurationError: if there are fewer than 20 queries, or `folds` is out of range.
     """
     if len(queries) < LEAST_QUERIES:
         raise ConfigurationError(
-            f"tuning needs at least {LEAST_QUERIES} judged queries, there are {len(queries)}: what "
-            "is found on fewer does not hold on others"
+            f"tuning needs at least {LEAST_QUERIES} judged queries, but there are only "
+            f"{len(queries)}; a choice made on so few does not generalize"
         )
     if not 2 <= folds <= len(queries):
-        raise ConfigurationError(f"folds must be from 2 to {len(queries)}, not {folds}")
+        raise ConfigurationError(f"folds must be between 2 and {len(queries)}, not {folds}")
     order = np.random.default_rng(seed).permutation(len(queries))
     shuffled = [sorted(queries)[at] for at in order]
     return [shuffled[first::folds] for first in range(folds)]
 
 
 def families(scale: Weights) -> dict[str, tuple[Fusion, ...]]:
-    """The fusions to choose from, without weights, by family."""
+    """Return the fusions to choose from, without weights, by family."""
     return {
         "rrf": tuple(Rrf(k=k) for k in RRF_K),
         "sum, calibrated": (WeightedSum(scale=scale),),
@@ -74,19 +74,19 @@ def families(scale: Weights) -> dict[str, tuple[Fusion, ...]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scored:
-    """A setting and its quality on the queries that it was chosen on."""
+    """A setting and its quality on the queries it was chosen on."""
 
     setting: Setting
     ndcg: float
 
 
 class Search:
-    """All settings over windows that have been searched; their quality is computed once.
+    """Evaluates all settings over searched windows, caching their quality.
 
     Args:
         judged: queries and judgements.
-        runs: most query terms -> the largest windows of all legs.
-        weights: settings of weights.
+        runs: maximum number of query terms -> the largest windows of all legs.
+        weights: weight settings.
     """
 
     def __init__(
@@ -101,15 +101,15 @@ class Search:
         self._known: dict[tuple[Fusion, int, int | None], Values] = {}
 
     def windows(self, setting: Setting) -> LegRun:
-        """The windows of a setting."""
+        """Return the candidate windows of a setting."""
         return self._runs[setting.max_query_terms].cut(setting.candidates)
 
     def choose(self, queries: Sequence[str], family: str | None = None) -> Setting:
-        """The best setting on these queries; of one family, where it is named."""
+        """Return the best setting on these queries, optionally within one family."""
         return self.best(queries, family).setting
 
     def best(self, queries: Sequence[str], family: str | None = None) -> Scored:
-        """As `choose`, with its quality."""
+        """Return the best setting on these queries with its quality."""
         rows = [self._row[id] for id in queries]
         best: Scored | None = None
         for terms, run in self._runs.items():
@@ -129,10 +129,10 @@ class Search:
         return best
 
     def curves(self, chosen: Setting) -> tuple[Curve, ...]:
-        """Quality against weight at the chosen windows, on all queries.
+        """Return quality by weight at the chosen window size, on all queries.
 
-        Of two legs: one curve per family, against the first leg's weight. Of three: the chosen
-        fusion, one curve per leg, with the best weights of the others.
+        For two legs: one curve per family, by the first leg's weight. For three: the chosen
+        fusion, one curve per leg, with the best weights of the other legs.
         """
         place = (chosen.candidates, chosen.max_query_terms)
         if len(self.full.names) > 2:
@@ -175,7 +175,7 @@ class Search:
 def collect_all(
     store: Store, judged: Judged, legs: Sequence[Leg], on_progress: OnProgress | None
 ) -> dict[int | None, LegRun]:
-    """The windows for each limit of query terms; only sparse legs are searched again."""
+    """Return the windows for each limit of query terms, searching only sparse legs again."""
     sparse = [leg for leg in legs if isinstance(leg, SparseLeg)]
     limits = QUERY_TERMS if sparse else (None,)
     count = len(judged.queries)

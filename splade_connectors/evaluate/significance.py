@@ -1,4 +1,4 @@
-"""Whether a difference between two systems over the same queries may be chance."""
+"""Testing whether a difference between two systems on the same queries is significant."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ TEST = "two-sided paired randomization test"
 _SEED = 20070
 _SAMPLES = 100_000
 _AT_ONCE = 5_000
-# Up to here every assignment of signs is counted: 2^16 of them.
+# Up to this many queries, all 2^16 sign assignments are enumerated.
 _EXACT = 16
-# Sums of the same differences in another order differ by rounding; they count as equal.
+# Tolerance for sums of the same differences in another order.
 _ROUNDING = 1e-12
 
 
 def randomization_test(left: Sequence[float], right: Sequence[float]) -> float:
-    """The p value of a two-sided paired randomization test (Fisher's) of equal means.
+    """Return the p-value of Fisher's two-sided paired randomization test of equal means.
 
-    Were the two systems alike, each query's difference could as well have the other sign: p is the
-    share of assignments of signs whose mean is at least as far from 0 as the one observed. All of
-    them are counted for up to 16 queries that differ, else 100,000 drawn with a fixed seed; the
-    observed one counts among the drawn. Smucker, Allan and Carterette, "A Comparison of Statistical
-    Significance Tests for Information Retrieval Evaluation", CIKM 2007, who recommend it.
+    Under the null hypothesis, each query's difference is equally likely to have the opposite sign;
+    p is the fraction of sign assignments whose mean is at least as far from 0 as the observed one.
+    All assignments are enumerated for up to 16 queries that differ; otherwise 100,000 are drawn
+    with a fixed seed, and the observed one is counted too. Recommended by Smucker, Allan and
+    Carterette, "A Comparison of Statistical Significance Tests for Information Retrieval
+    Evaluation", CIKM 2007.
 
     Args:
-        left: values of one system, one per query.
-        right: values of the other, in the same order.
+        left: one system's values, one per query.
+        right: the other system's values, in the same order.
     """
     differences = np.asarray(left, np.float64) - np.asarray(right, np.float64)
-    # A difference of 0 is the same with either sign.
+    # The sign of a zero difference does not matter.
     differences = differences[differences != 0]
     if not differences.size:
         return 1.0
@@ -48,7 +49,7 @@ def randomization_test(left: Sequence[float], right: Sequence[float]) -> float:
 
 
 def _all_sums(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sums under every assignment of signs."""
+    """The sums for every sign assignment."""
     sums = np.zeros(1)
     for difference in differences:
         sums = np.concatenate([sums + difference, sums - difference])

@@ -1,4 +1,4 @@
-"""What tuning found, as values to report. What is kept of it is `fusion.tuning.Tuning`."""
+"""The results of tuning, for reports. The part that is saved is `fusion.tuning.Tuning`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from splade_connectors.fusion.tuning import Tuning
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setting:
-    """Everything that tuning may choose."""
+    """All settings that tuning chooses."""
 
     fusion: Fusion
     candidates: int
@@ -24,15 +24,15 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """nDCG@10 of one way to rank, over all queries, each of them held out.
+    """nDCG@10 of one ranking method over all queries, each held out.
 
     Attributes:
-        name: what it is.
-        fusion: short form; of a tuned one, as chosen on all queries. Empty for a leg.
+        name: name of the method.
+        fusion: short form of the fusion, as chosen on all queries if tuned; empty for a leg.
         tuned: whether it was tuned on the other folds.
-        ndcg: the mean.
-        difference: to the best leg's.
-        p: of that difference; None for that leg itself.
+        ndcg: mean nDCG@10.
+        difference: difference from the best leg.
+        p: p-value of that difference; None for that leg itself.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fold:
-    """What one fold's training queries chose, and how it did on the others."""
+    """The setting chosen on a fold's training queries, with its quality there and held out."""
 
     setting: Setting
     queries: int
@@ -55,7 +55,7 @@ class Fold:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curve:
-    """Quality against the weight of a leg: (weight, nDCG@10 on all queries)."""
+    """Quality by weight of a leg: (weight, nDCG@10 on all queries)."""
 
     name: str
     points: tuple[tuple[float, float], ...]
@@ -63,7 +63,7 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Speed:
-    """Quality against latency of one setting. Quality is on all queries, not held out."""
+    """Quality and latency of one setting. Quality is on all queries, not held out."""
 
     name: str
     kind: str
@@ -74,13 +74,13 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What one leg brings to the first 10 of the tuned fusion.
+    """One leg's contribution to the top 10 of the tuned fusion.
 
     Attributes:
-        name: of the leg.
-        share: of the scores of the first 10 hits, in sum over all queries.
-        found: relevant documents in the first 10 that its window has.
-        alone: those of them that no other leg's window has.
+        name: name of the leg.
+        share: fraction of the summed scores of the top 10 hits, over all queries.
+        found: number of relevant documents in the top 10 that its window contains.
+        alone: how many of those no other leg's window contains.
     """
 
     name: str
@@ -91,21 +91,21 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """A tuning with everything that its report shows.
+    """A tuning with all data for its report.
 
     Attributes:
-        tuning: what was chosen.
-        best_leg: what `results` are compared with.
-        results: legs, untuned fusions, tuned families, and the whole choice, last.
-        folds: what each fold chose.
-        curves: quality against weight.
-        curve_leg: the leg whose weight that is; "" where each curve has its own.
-        speeds: quality against latency.
-        shares: one per leg.
-        relevant: relevant documents in the first 10 of the tuned fusion, over all queries.
-        unknown_queries: query ids in the judgements that are not queries.
-        missing_documents: judged documents (grade above 0) that are not in the store.
-        warnings: what to keep in mind.
+        tuning: the chosen tuning.
+        best_leg: name of the leg that `results` are compared with.
+        results: legs, untuned fusions, tuned families, and finally the overall choice.
+        folds: the choice of each fold.
+        curves: quality by weight.
+        curve_leg: leg whose weight the curves vary; "" if each curve has its own.
+        speeds: quality and latency.
+        shares: contributions, one per leg.
+        relevant: number of relevant documents in the top 10 of the tuned fusion, over all queries.
+        unknown_queries: number of query ids that have judgements but no text.
+        missing_documents: number of relevant documents (grade above 0) not in the store.
+        warnings: caveats, in sentences.
     """
 
     tuning: Tuning
@@ -123,10 +123,10 @@ class Study:
 
 
 def write_tuning(tuning: Tuning, path: Path) -> None:
-    """Write a tuning as a JSON file.
+    """Write a tuning to a JSON file.
 
     Raises:
-        ConfigurationError: when the file cannot be written.
+        ConfigurationError: if the file cannot be written.
     """
     write_text(path, json.dumps(tuning.to_json(), indent=2, ensure_ascii=False) + "\n")
 
@@ -135,7 +135,7 @@ def read_tuning(path: Path) -> Tuning:
     """Read a tuning from a JSON file.
 
     Raises:
-        ConfigurationError: when the file cannot be read or holds no tuning.
+        ConfigurationError: if the file cannot be read or is not a tuning.
     """
     try:
         return Tuning.from_json(read_json_object(path))

@@ -1,4 +1,4 @@
-"""Run files as trec_eval reads them: query Q0 document rank score tag."""
+"""Writing run files in trec_eval's format: query Q0 document rank score tag."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Ranking = Iterable[tuple[DocumentId, float]]
 
 
 def write_run(path: Path, rankings: Mapping[str, Ranking], tag: str) -> None:
-    """Write rankings, each best first. Tools that read them sort by score, ties as they like.
+    """Write rankings, best first. Tools that read them sort by score, with ties in any order.
 
     Args:
-        path: the file; replaced where it exists.
+        path: output file; replaced if it exists.
         rankings: query id -> documents with their scores.
-        tag: the system's name.
+        tag: name of the system.
 
     Raises:
-        ConfigurationError: when an id is empty or has a space in it, which the format cannot hold,
+        ConfigurationError: if an id is empty or contains a space, which the format does not allow,
             or the file cannot be written.
     """
     lines = [
@@ -36,6 +36,6 @@ def _word(value: DocumentId) -> str:
     text = str(value)
     if len(text.split()) != 1 or text != text.strip():
         raise ConfigurationError(
-            f"{text!r} cannot stand in a TREC run file: its columns are parted by spaces"
+            f"{text!r} cannot be written to a TREC run file, whose columns are separated by spaces"
         )
     return text

@@ -1,9 +1,9 @@
-"""Finding a fusion for a collection from judged queries.
+"""Tuning a fusion for a collection on judged queries.
 
-Weights, scales, windows, the kind of fusion and the number of query terms are chosen together, by
-nDCG@10 on the training folds, and measured on the queries that were held out. The fusion that is
-kept is chosen on all queries by the same procedure; its expected quality is that of the held-out
-queries, which measures the procedure.
+Weights, scales, window size, fusion family and number of query terms are chosen together by nDCG@10
+on the training folds, and measured on the held-out queries. The final fusion is chosen on all
+queries by the same procedure; its expected quality is the held-out one, which measures the
+procedure.
 """
 
 from __future__ import annotations
@@ -58,22 +58,22 @@ def tune(
     save: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Study:
-    """Choose a fusion of the legs, and say what it is worth.
+    """Choose a fusion of the legs, and measure it on held-out queries.
 
     Args:
-        store: to search.
-        judged: queries and judgements, at least 20.
-        legs: two or three; their windows are chosen here.
-        folds: parts that the queries are dealt into; each is held out once.
-        seed: of the dealing.
-        dataset: name for the record.
-        save: keep what is chosen with the index (`Store.save_tuning`), if it is better than each
-            leg alone on held-out queries (`Tuning.is_better`).
-        on_progress: called after each query, of all rounds.
+        store: store to search.
+        judged: at least 20 queries, with judgements.
+        legs: two or three legs; their window size is tuned.
+        folds: number of folds, each held out once.
+        seed: random seed for the fold split.
+        dataset: name of the dataset, for the record.
+        save: save the tuning in the index (`Store.save_tuning`) if it beats every single leg on
+            held-out queries (`Tuning.is_better`).
+        on_progress: called after each query, in all rounds.
 
     Raises:
-        ConfigurationError: for fewer than 20 judged queries, or folds or legs that cannot be.
-        MissingDependency: without ir-measures.
+        ConfigurationError: if there are fewer than 20 judged queries, or folds or legs are invalid.
+        MissingDependency: if ir-measures is not installed.
     """
     grid = weight_grid(len(legs))
     parts = deal(list(judged.queries), folds, seed)
@@ -124,7 +124,7 @@ def tune(
 def _held_out(
     search: Search, part: Sequence[str], parts: Sequence[Sequence[str]]
 ) -> tuple[Fold, Each]:
-    """Chosen on the other parts, measured on this one, by the definition of the fusion."""
+    """Choose a setting on the other folds, and measure it on this one."""
     found = search.best(_others(part, parts))
     each = _measured(search, found.setting, part)
     fold = Fold(setting=found.setting, queries=len(part), trained=found.ndcg, held_out=_mean(each))
@@ -188,7 +188,7 @@ def _speeds(
     alone: Mapping[str, Each],
     final: Setting,
 ) -> tuple[Speed, ...]:
-    """Each leg, and the chosen fusion with every window and every number of terms."""
+    """Quality and latency of each leg, and of the chosen fusion for all windows and term limits."""
     settings = {_label(final, "tuned"): ("tuned", final)}
     for candidates in CANDIDATES:
         other = replace(final, candidates=candidates)
@@ -266,7 +266,7 @@ def _values(judged: Judged, run: Mapping[str, Sequence[tuple[str | int, float]]]
 
 
 def _merged(judged: Judged, parts: Iterator[Each]) -> Each:
-    """The values of all parts, in the order of the queries."""
+    """Merge the values of all folds, in the order of the queries."""
     found = {id: value for part in parts for id, value in part.items()}
     return {id: found[id] for id in judged.queries}
 
@@ -280,7 +280,7 @@ def _mean(each: Each) -> float:
 
 
 def _model(store: Store, save: bool) -> str:
-    """Of the index; "" without a manifest, which is refused before the work where one is needed."""
+    """The index's model; "" without a manifest, which raises up front if saving needs one."""
     found = store.inspect()
     if found.capabilities.exists and found.manifest is None and save:
         raise no_manifest(found.location)
@@ -288,18 +288,18 @@ def _model(store: Store, save: bool) -> str:
 
 
 def _not_better(tuning: Tuning, best: str, results: Sequence[Result]) -> tuple[str, ...]:
-    """What to do where tuning has found nothing that is worth a second leg."""
+    """A warning with advice if no tuned fusion beats the best leg."""
     if tuning.is_better:
         return ()
     leg = tuning.against[best].ndcg
     untuned = [row for row in results if row.fusion and not row.tuned and row.ndcg > leg]
-    instead = f"search by {best} alone"
+    instead = f"search with {best} alone"
     if untuned:
         row = max(untuned, key=lambda row: row.ndcg)
-        instead = f"untuned, {row.fusion} has {row.ndcg:.4f}"
+        instead = f"untuned {row.fusion} reaches {row.ndcg:.4f}"
     return (
-        f"no tuned fusion is better than {best} alone on held-out queries ({tuning.held_out:.4f}, "
-        f"{best} {leg:.4f}), so none is recommended or saved: {instead}",
+        f"no tuned fusion beats {best} alone on held-out queries ({tuning.held_out:.4f} vs. "
+        f"{leg:.4f}), so none is recommended or saved; {instead}",
     )
 
 
@@ -307,6 +307,6 @@ def _warnings(queries: int) -> tuple[str, ...]:
     if queries >= FEW_QUERIES:
         return ()
     return (
-        f"only {queries} judged queries: what is chosen on fewer than {FEW_QUERIES} depends much "
-        "on which ones they are",
+        f"only {queries} judged queries: with fewer than {FEW_QUERIES}, the choice depends "
+        "strongly on which queries they are",
     )

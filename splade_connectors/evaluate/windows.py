@@ -1,4 +1,4 @@
-"""What every leg finds for every judged query, searched once; fusions are compared over that."""
+"""Each leg's candidates for every judged query, searched once to compare fusions over them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from splade_connectors.evaluate.data import Judged
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.options import OnProgress, Progress
+from splade_connectors.shown import counted
 from splade_connectors.store import Store
 
 Windows = tuple[LegRanking, ...]
@@ -21,10 +22,10 @@ Windows = tuple[LegRanking, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LegRun:
-    """The windows of all legs for all queries.
+    """The candidate windows of all legs for all queries.
 
     Attributes:
-        names: of the legs, in the order of a fusion's weights.
+        names: names of the legs, in the order of a fusion's weights.
         windows: query id -> one ranking per leg.
     """
 
@@ -32,23 +33,23 @@ class LegRun:
     windows: Mapping[str, Windows]
 
     def cut(self, candidates: int) -> LegRun:
-        """The same with smaller windows.
+        """Return the run with smaller windows.
 
-        What a search with a window of that size finds, where the legs are searched exactly.
+        Equals a search with that window size, provided that the legs are searched exactly.
         """
         return self._changed(lambda leg: _cut(leg, candidates))
 
     def only(self, name: str) -> LegRun:
-        """One leg alone."""
+        """Return one leg alone."""
         at = self.names.index(name)
         return LegRun(names=(name,), windows={id: (w[at],) for id, w in self.windows.items()})
 
     def of(self, queries: Sequence[str]) -> LegRun:
-        """The same of some queries."""
+        """Return the run restricted to some queries."""
         return replace(self, windows={id: self.windows[id] for id in queries})
 
     def with_leg(self, name: str, other: LegRun) -> LegRun:
-        """The same with one leg's rankings from another run, in which that leg stands alone."""
+        """Return the run with one leg replaced by that of another run, which has only that leg."""
         at = self.names.index(name)
         windows = {
             id: (*found[:at], other.windows[id][0], *found[at + 1 :])
@@ -70,13 +71,13 @@ def collect(
     max_query_terms: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> LegRun:
-    """Search every leg's window for every judged query.
+    """Search every leg's candidate window for every judged query.
 
     Args:
-        store: to search.
-        judged: the queries.
-        legs: in the order of a fusion's weights.
-        max_query_terms: most terms of a sparse query, the heaviest.
+        store: store to search.
+        judged: judged queries.
+        legs: legs, in the order of a fusion's weights.
+        max_query_terms: maximum number of terms of a sparse query, keeping the heaviest.
         on_progress: called after each query.
     """
     windows: dict[str, Windows] = {}
@@ -88,14 +89,14 @@ def collect(
 
 
 class QueryVectors:
-    """Dense vectors of queries that were made elsewhere; a source for a `DenseLeg`.
+    """Precomputed dense query vectors from a file; a source for a `DenseLeg`.
 
     Args:
-        path: an .npz file with the arrays `ids` (text) and `vectors` (one row each).
-        judged: the queries, whose texts the vectors belong to.
+        path: .npz file with the arrays `ids` (text) and `vectors` (float, one row per id).
+        judged: queries that the vectors belong to.
 
     Raises:
-        ConfigurationError: when the file cannot be read, or lacks a judged query.
+        ConfigurationError: if the file cannot be read, or lacks a judged query.
     """
 
     def __init__(self, path: Path, judged: Judged) -> None:
@@ -103,13 +104,14 @@ class QueryVectors:
         missing = [id for id in judged.queries if id not in vectors]
         if missing:
             raise ConfigurationError(
-                f"{path} has no vector for {len(missing)} of {len(judged.queries)} judged queries, "
+                f"{path} has no vector for {len(missing):,} of "
+                f"{counted(len(judged.queries), 'judged query', 'judged queries')}, "
                 f"for example {missing[0]!r}"
             )
         self._vectors = {text: vectors[id] for id, text in judged.queries.items()}
 
     def __call__(self, text: str) -> Sequence[float]:
-        """The vector of a judged query's text."""
+        """Return the vector of a judged query's text."""
         return self._vectors[text]
 
 
@@ -123,14 +125,14 @@ def _rows(path: Path) -> Iterator[tuple[str, Sequence[float]]]:
         ) from error
     if vectors.ndim != 2 or ids.shape != vectors.shape[:1]:
         raise ConfigurationError(
-            f"{path}: ids has the shape {ids.shape} and vectors {vectors.shape}; it takes one row "
-            "of vectors for each id"
+            f"{path}: ids has shape {ids.shape} and vectors {vectors.shape}, but vectors must have "
+            "one row per id"
         )
     if not np.isfinite(vectors).all():
         bad = ids[~np.isfinite(vectors).all(axis=1)].tolist()
         raise ConfigurationError(
-            f"{path}: {len(bad)} of {len(ids)} vectors hold NaN or infinity, for example that of "
-            f"{str(bad[0])!r}: make them again"
+            f"{path}: {len(bad):,} of {counted(len(ids), 'vector')} contain NaN or infinity, for "
+            f"example that of {str(bad[0])!r}; encode them again"
         )
     rows: Any = vectors.tolist()
     yield from zip(map(str, ids.tolist()), rows, strict=True)

@@ -1,1 +1,1 @@
-"""Files that are read and written."""
+"""Reading and writing files."""

@@ -1,7 +1,7 @@
-"""Packed files, unpacked as they are read: gzip, bzip2, xz and Zstandard.
+"""Streaming decompression of gzip, bzip2, xz and Zstandard files.
 
-What is unpacked is never held, but for what the reader asks for; and the window that an archive
-wants to be looked back into is bounded.
+Only the data that the reader asks for is held in memory, and the decompression window that an
+archive may require is bounded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import IO, Any, cast
 
 from splade_connectors.extras import require
 
-# xz -9 takes 65 MiB; what wants more was made to.
+# xz -9 needs 65 MiB; anything that needs more was crafted to.
 _LARGEST_WINDOW = 128 << 20
-_WINDOW_BITS = 27  # 128 MiB, what zstd itself unpacks unless told otherwise
+_WINDOW_BITS = 27  # 128 MiB, zstd's own default limit
 _CHUNK = 1 << 16
 
-# By the end of a file's name, and by how the file begins.
+# By file extension, and by magic bytes.
 _ENDINGS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 _BEGINNINGS = {
     b"\x1f\x8b": "gzip",
@@ -32,30 +32,30 @@ _BEGINNINGS = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 LONGEST_BEGINNING = max(map(len, _BEGINNINGS))
-# What unpacking raises, beside OSError: the reader makes a sentence of it.
+# Exceptions that decompression raises, besides OSError; the reader turns them into a message.
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 def packing_of(path: Path) -> str | None:
-    """How a file is packed, by the end of its name; None if it is not."""
+    """Return the compression of a file, by its extension; None if it is not compressed."""
     return _ENDINGS.get(path.suffix.lower())
 
 
 def packing_in(beginning: bytes) -> str | None:
-    """How data is packed, by its first bytes; None if it is not."""
+    """Return the compression of data, by its magic bytes; None if it is not compressed."""
     return next((name for mark, name in _BEGINNINGS.items() if beginning.startswith(mark)), None)
 
 
 def without_packing(path: Path) -> Path:
-    """The name of what is in an archive."""
+    """Return the file name without its compression extension."""
     return path.with_suffix("") if packing_of(path) else path
 
 
 def unpacked(file: IO[bytes], packing: str) -> IO[bytes]:
-    """What is in an archive, as it is read.
+    """Return a stream of the decompressed data.
 
     Raises:
-        MissingDependency: for Zstandard, before Python 3.14.
+        MissingDependency: for Zstandard before Python 3.14, if backports.zstd is not installed.
     """
     if packing == "gzip":
         return cast(IO[bytes], gzip.GzipFile(fileobj=file))
@@ -76,7 +76,7 @@ def _zstd() -> Callable[[], Any]:
     window = {module.DecompressionParameter.window_log_max: _WINDOW_BITS}
 
     class Decompressor:
-        """As those of the standard library; its error is one that the reader knows."""
+        """Like the decompressors of the standard library; raises OSError for damaged data."""
 
         def __init__(self) -> None:
             self._inner = module.ZstdDecompressor(options=window)
@@ -101,11 +101,11 @@ _UNPACKERS: dict[str, Callable[[], Callable[[], Any]]] = {
 
 
 class _Unpacked(io.RawIOBase):
-    """The streams in an archive, one after the other.
+    """Decompresses the concatenated streams of an archive.
 
     Args:
         file: the archive.
-        decompressor: makes one, as `lzma` and `bz2` have them.
+        decompressor: creates a decompressor like those of `lzma` and `bz2`.
     """
 
     def __init__(self, file: IO[bytes], decompressor: Callable[[], Any]) -> None:
@@ -115,7 +115,7 @@ class _Unpacked(io.RawIOBase):
         self._began = False
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -137,7 +137,7 @@ class _Unpacked(io.RawIOBase):
                 return len(made)
 
     def _next_stream(self) -> bool:
-        """Whether the archive has another stream; zeros at its end are padding."""
+        """Advance to the next stream, if any; trailing zeros are padding."""
         rest = self._stream.unused_data.lstrip(b"\x00") or self._file.read(_CHUNK)
         while rest and not rest.strip(b"\x00"):
             rest = self._file.read(_CHUNK)
@@ -149,24 +149,24 @@ class _Unpacked(io.RawIOBase):
 
 
 class _Rejoined:
-    """Bytes that were read already, and the rest of their file."""
+    """Bytes already read, followed by the rest of the file."""
 
     def __init__(self, beginning: bytes, file: Any) -> None:
         self._beginning = beginning
         self._file = file
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most so many."""
+        """Read at most `size` bytes."""
         beginning, self._beginning = self._beginning, b""
         return beginning or cast(bytes, self._file.read(size))
 
 
 class Beginning(io.RawIOBase):
-    """A stream whose first bytes have been looked at. Closing it leaves the stream open.
+    """A stream whose first bytes were already read. Closing it leaves the stream open.
 
     Args:
-        beginning: those bytes.
-        rest: what follows.
+        beginning: the bytes already read.
+        rest: the rest of the stream.
     """
 
     def __init__(self, beginning: bytes, rest: IO[bytes]) -> None:
@@ -174,7 +174,7 @@ class Beginning(io.RawIOBase):
         self._rest = rest
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -186,5 +186,5 @@ class Beginning(io.RawIOBase):
 
 
 def _some(stream: Any, size: int) -> bytes:
-    """What is there of a stream already: who types lines waits for no block to be full."""
+    """Read what is available without waiting for a full block, so that typed lines arrive."""
     return cast(bytes, stream.read1(size) if hasattr(stream, "read1") else stream.read(size))

@@ -1,4 +1,4 @@
-"""Arrow's columns as Python values: whole batches at once, and no value that fails fails others."""
+"""Converting Arrow columns to Python values in batches, isolating values that fail."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SECOND = 1_000_000_000
 
 
 def python_values(array: Any, arrow: ModuleType) -> list[Any]:
-    """The values of a column, None for those that are absent.
+    """Return the values of a column, None for nulls.
 
     Args:
-        array: of any type; of a dictionary, a value is the same object wherever it occurs.
-        arrow: the module pyarrow.
+        array: array of any type; equal values of a dictionary array share one object.
+        arrow: the pyarrow module.
     """
     types, kind = arrow.types, array.type
     if types.is_dictionary(kind):
@@ -43,7 +43,7 @@ def python_values(array: Any, arrow: ModuleType) -> list[Any]:
 def _plain(array: Any) -> list[Any]:
     try:
         return array.to_pylist()  # type: ignore[no-any-return]
-    except Exception:  # one of them is beyond what Python has: a date after 9999, no UTF-8
+    except Exception:  # Python cannot represent one of them: a date after 9999, invalid UTF-8
         return [_one(scalar) for scalar in array]
 
 
@@ -57,7 +57,7 @@ def _one(scalar: Any) -> Any:
 def _structs(array: Any, arrow: ModuleType) -> list[Any]:
     names = [array.type.field(at).name for at in range(array.type.num_fields)]
     if len(set(names)) < len(names):
-        return [Unreadable("is a struct that has a field twice")] * len(array)
+        return [Unreadable("is a struct with a duplicate field")] * len(array)
     columns = [python_values(column, arrow) for column in array.flatten()]
     rows: Any = zip(*columns, strict=True) if columns else [()] * len(array)
     valid = array.is_valid().to_pylist()
@@ -68,7 +68,7 @@ def _structs(array: Any, arrow: ModuleType) -> list[Any]:
 
 
 def _used(values: Any, offsets: Any) -> Any:
-    """Of the values of lists, those that the lists of this batch have."""
+    """The values that the lists of this batch use."""
     return values.slice(offsets[0].as_py(), offsets[-1].as_py() - offsets[0].as_py())
 
 
@@ -96,15 +96,15 @@ def _maps(array: Any, arrow: ModuleType) -> list[Any]:
 
 
 def _map(pairs: list[tuple[Any, Any]]) -> Any:
-    """An object, where the keys are names or numbers; else a list of pairs."""
+    """An object if the keys are strings or integers; otherwise a list of pairs."""
     if not all(isinstance(key, str | int) for key, _ in pairs):
         return [list(pair) for pair in pairs]
     made = {str(key): item for key, item in pairs}
-    return made if len(made) == len(pairs) else Unreadable("is a map that has a key twice")
+    return made if len(made) == len(pairs) else Unreadable("is a map with a duplicate key")
 
 
 def _nanoseconds(array: Any, arrow: ModuleType) -> list[Any]:
-    """Times of nine decimals, which Python has no type for."""
+    """Times with nanoseconds, for which Python has no type."""
     types, kind = arrow.types, array.type
     numbers = array.cast(arrow.int64()).to_pylist()
     read: Callable[[int], Any]

@@ -1,4 +1,4 @@
-"""What a column's values become where somebody says it, or where a table is looked at for it."""
+"""Converting cells to the types of their columns, given or inferred."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from typing import Any
 from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.shown import quoted
 
-# Of a table that is looked at: more rows tell nothing new of most, and have to be kept.
+# Rows used for type inference: more would rarely change the result, and must be kept in memory.
 LOOKED_AT = 1000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
 _FLOAT = re.compile(r"[+-]?([0-9]{1,300}(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
-# What is a number beyond doubt: 007 is a code, +49 begins a telephone number.
+# Unambiguous numbers only: 007 is a code, +49 the start of a telephone number.
 _SURELY_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _SURELY_FLOAT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]{1,2})?", re.IGNORECASE)
 _TRUE, _FALSE = {"true", "yes", "1"}, {"false", "no", "0"}
 _SURELY_BOOL = {"true", "false"}
-# What the type of a number has for "no number", in every program that writes tables.
+# How every program that writes tables spells a missing number.
 _NAN = "nan"
-# Words that often stand for no value. Only the owner of a file knows, so they are asked for.
+# Words that often mean a missing value; only the owner of the file knows, so we suggest --null.
 _OFTEN_NULL = {"na", "n/a", "n.a.", "#n/a", "null", "none", "nil", "-", "--", "?"}
 
 
 def check_types(types: Mapping[str, str]) -> None:
-    """Refuse types that are none.
+    """Validate column types.
 
     Raises:
-        ConfigurationError: naming those that there are.
+        ConfigurationError: naming the known ones.
     """
     for column, kind in types.items():
         if kind not in _READ:
             raise ConfigurationError(
-                f"the type {kind!r} of {quoted(column)} (--type) is not known; known are "
+                f"unknown type {kind!r} of {quoted(column)} (--type); choose one of "
                 f"{', '.join(_READ)}"
             )
 
@@ -45,15 +45,15 @@ def check_types(types: Mapping[str, str]) -> None:
 def typed(
     fields: dict[str, Any], types: Mapping[str, str], null_words: Collection[str] = ()
 ) -> None:
-    """Make the fields what their types say; a cell without a value is not a field.
+    """Convert fields to their types in place, removing those without a value.
 
     Args:
-        fields: of a row; changed.
-        types: of the columns that have one.
-        null_words: that are no value in them, beside the empty cell.
+        fields: fields of a row, modified in place.
+        types: column -> type.
+        null_words: words that mean a missing value, in addition to the empty cell.
 
     Raises:
-        InvalidDocument: naming the field that is none of that.
+        InvalidDocument: naming the field that cannot be converted.
     """
     for name, kind in types.items():
         value = fields.get(name)
@@ -69,15 +69,15 @@ def typed(
 
 
 def _refusal(name: str, kind: str, value: Any) -> InvalidDocument:
-    """Reasons are printed and logged: of the values, they quote only words that mean none."""
+    """The error, which is printed and logged and so quotes only words that mean no value."""
     word = value.strip() if isinstance(value, str) else ""
     if word.lower() in _OFTEN_NULL:
         return InvalidDocument(
-            f"the field {quoted(name)} is {quoted(word)}, which is not of type {kind}: "
-            f"--null {shlex.quote(word)} makes it a missing value"
+            f"the field {quoted(name)} is {quoted(word)}, which is not of type {kind}; to treat it "
+            f"as missing, pass --null {shlex.quote(word)}"
         )
     return InvalidDocument(
-        f"the field {quoted(name)} is not of type {kind}: --type {name}=text keeps it as it is",
+        f"the field {quoted(name)} is not of type {kind}; --type {name}=text keeps it as is",
         detail=f"the field {quoted(name)} is {quoted(value)}",
     )
 
@@ -85,11 +85,11 @@ def _refusal(name: str, kind: str, value: Any) -> InvalidDocument:
 def found_types(
     rows: Iterable[Mapping[str, Any]], without: Iterable[str], null_words: Collection[str] = ()
 ) -> dict[str, str]:
-    """The types of a table's columns, by all rows that were looked at.
+    """Infer the types of a table's columns from the given rows.
 
     Args:
-        rows: some, as text.
-        without: columns that stay text.
+        rows: sample rows, as text.
+        without: columns that remain text.
         null_words: as in `typed`.
     """
     cells: dict[str, list[str]] = {}
@@ -114,12 +114,12 @@ def _found_type(cells: list[str]) -> str | None:
 
 
 def _surely_float(cell: str) -> bool:
-    """Whether it is a number that a float holds as it stands there."""
+    """Whether it is a number that a float represents exactly as written."""
     return bool(_SURELY_FLOAT.fullmatch(cell)) and Decimal(repr(float(cell))) == Decimal(cell)
 
 
 class _Sign:
-    """What reading a cell may give beside a value."""
+    """A result of reading a cell other than a value."""
 
 
 _NOTHING, _WRONG = _Sign(), _Sign()

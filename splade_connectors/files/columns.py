@@ -1,4 +1,4 @@
-"""Which columns of a file become which fields of a document: renamed, typed, chosen."""
+"""Mapping a file's columns to document fields: renaming, typing, selecting."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _log = logging.getLogger(__name__)
 
 
 class Columns:
-    """What the options say of a file's columns.
+    """The options for a file's columns.
 
-    They are renamed first: every other option names them as they are called then.
+    Columns are renamed first: every other option uses the new names.
 
     Args:
-        options: as given.
-        name: of the file.
+        options: options of the reader.
+        name: file name, for messages.
     """
 
     def __init__(self, options: ReadOptions, name: str) -> None:
@@ -36,32 +36,32 @@ class Columns:
         self._kept: set[str] = set()
 
     def renamed(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of a row, renamed.
+        """Return the fields of a row, renamed.
 
         Raises:
-            InvalidDocument: when a field would take the place of another.
+            InvalidDocument: if a field would replace another.
         """
         fields = {self._rename.get(name, name): value for name, value in row.items()}
         if len(fields) < len(row):
             old = next(old for old, new in self._rename.items() if old in row and new in row)
             raise InvalidDocument(
-                f"the row has {quoted(old)} and {quoted(self._rename[old])} (--rename): one of "
-                "them would be lost"
+                f"the row has both {quoted(old)} and {quoted(self._rename[old])} (--rename), so "
+                "one of them would be lost"
             )
         return fields
 
     def typed(self, fields: dict[str, Any]) -> None:
-        """Make the fields what their types say.
+        """Convert the fields to their types, in place.
 
         Raises:
-            InvalidDocument: naming the field that cannot be that.
+            InvalidDocument: naming the field that cannot be converted.
         """
         for name in [name for name in self._unseen if name in fields]:
             del self._unseen[name]
         typed(fields, self._types, self._options.null_words)
 
     def chosen(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that are stored: all texts, and what is included and not excluded."""
+        """Return the fields to store: all texts, and those included and not excluded."""
         include, exclude = self._options.include, self._options.exclude
         if not include and not exclude:
             return dict(fields)
@@ -72,27 +72,27 @@ class Columns:
         }
 
     def settle(self, id_field: str, text_fields: Iterable[str]) -> None:
-        """What the id and the texts are called is known now.
+        """Set the names of the id and text fields, once known.
 
         Raises:
-            ConfigurationError: when one of them is to be left out.
+            ConfigurationError: if one of them is excluded.
         """
         self._kept = set(top_level(list(text_fields)))
         for name in self._options.exclude:
             if name == id_field or name in self._kept:
                 raise ConfigurationError(
-                    f"{quoted(name)} is what documents are told apart by or encoded from: it "
-                    "cannot be left out (--exclude)"
+                    f"{quoted(name)} is the id or a text field, so it cannot be "
+                    "excluded (--exclude)"
                 )
 
     def look_at(self, rows: Iterable[Mapping[str, Any]], without: Iterable[str]) -> None:
-        """Find out the types of the other columns."""
+        """Infer the types of the other columns."""
         known = {*self._types, *without, *top_level(list(self._kept))}
         found = found_types(map(self.renamed, rows), known, self._options.null_words)
         self._types = found | self._types
 
     def check(self, sample: Mapping[str, Any]) -> None:
-        """Refuse names that no column has.
+        """Refuse options that name a column that does not exist.
 
         Raises:
             ConfigurationError: naming the first of them.
@@ -105,19 +105,19 @@ class Columns:
             )
 
     def say_what_was_not_there(self) -> None:
-        """At the end of a file whose rows may have different fields."""
+        """Warn, at the end of a file, of fields that no row had."""
         for name, option in self._unseen.items():
             _log.warning("no row of %s has the field %s (%s)", self._name, quoted(name), option)
 
 
 def html_stripped(fields: dict[str, Any], names: Iterable[str]) -> None:
-    """The texts without markup, in their places: what is stored is what is encoded."""
+    """Remove markup from the text fields in place, so that what is stored is what is encoded."""
     for name in names:
         _change(fields, name.split("."), text_of_html)
 
 
 def _change(value: Any, path: list[str], change: Callable[[str], str]) -> Any:
-    """The value with its texts at a path changed; objects and lists on the way are changed."""
+    """Return the value with the texts at a path changed; objects and lists change in place."""
     if isinstance(value, list):
         value[:] = [_change(item, path, change) for item in value]
     elif isinstance(value, dict):
@@ -131,7 +131,7 @@ def _change(value: Any, path: list[str], change: Callable[[str], str]) -> Any:
 
 
 def _named(options: ReadOptions) -> dict[str, str]:
-    """The columns that options name, as they are called after renaming."""
+    """Column name (after renaming) -> the option that names it."""
     return {
         **dict.fromkeys((options.rename or {}).values(), "--rename"),
         **dict.fromkeys(options.types or {}, "--type"),

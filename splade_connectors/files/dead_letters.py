@@ -1,4 +1,4 @@
-"""Dead letters: what a store turned away, with its reason, in a file that can be indexed again."""
+"""Dead letters: rejected documents and their reasons, in a file that can be indexed again."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from splade_connectors.shown import sketch
 from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 
-# What a letter tells without the document, and of one that is not sent again.
+# The fields of a letter without its document, and the mark of one that must not be retried.
 _BARE = {"id", "reason", "line", "file"}
 _FINAL = {"again": False}
 
 
 class DeadLetters:
-    """Writes rejections to a JSONL file as they come. Usable as a context manager.
+    """Writes rejections to a JSONL file as they occur. Usable as a context manager.
 
-    The file is made at the first rejection, so that a run without any leaves none. A regular file
-    that is there is replaced then, keeping its mode; a new one is the user's own (mode 600). A
-    letter holds its document as it was given, or says that it is not sent again. When the disk is
-    full, letters go on in the folder for temporary files; a warning names the file.
+    The file is created at the first rejection, so a run without any leaves none. An existing
+    regular file is replaced then, keeping its mode; a new one has mode 600. A letter contains its
+    document as passed in, or a mark that it must not be retried. If the disk is full, writing
+    continues in the temporary folder, and a warning names the file.
 
     Args:
-        path: the file; None makes one with the time in its name, and never touches one that is
-            there: in the present folder, or if that cannot be written (or is the root of a
-            container), in the folder for temporary files.
-        bodies: keep the documents themselves too, and servers' words that may quote them; without
-            them the file tells ids and reasons.
+        path: the file; None means one named after the current time that does not exist yet, in the
+            current folder or, if that is not writable (or is the root of a container), in the
+            temporary folder.
+        bodies: include the documents, and servers' messages that may quote them; otherwise the
+            file contains only ids and reasons.
 
     Attributes:
-        count: letters.
-        again: those of them that may succeed when they are indexed again.
+        count: number of letters.
+        again: number of letters that may succeed if retried.
 
     Raises:
-        ConfigurationError: at once, when the folder is not there, or the file cannot be written.
+        ConfigurationError: immediately, if the folder does not exist or the file is not writable.
     """
 
     def __init__(self, path: str | Path | None = None, *, bodies: bool = True) -> None:
@@ -50,19 +50,19 @@ class DeadLetters:
 
     @property
     def path(self) -> Path:
-        """The file; the last one, where the first one's disk was full."""
+        """The file; the last one if the first one's disk was full."""
         return self._file.path
 
     def add(
         self, rejected: Rejected, document: Document | None = None, *, text: str | None = None
     ) -> None:
-        """Append one line: id, reason, line, and the document if there is one.
+        """Append one line: id, reason, source line, and the document if there is one.
 
         Args:
-            rejected: what was turned away.
-            document: whole, so that it can be indexed again.
-            text: of a stored document whose vector was turned away. It is not the whole document,
-                so it is not indexed again: `attach` finds it by itself.
+            rejected: the rejection.
+            document: the whole document, so that it can be indexed again.
+            text: text of a stored document whose vector was rejected. It is not the whole
+                document, so it is not indexed again; `attach` finds it anyway.
         """
         letter = self._letter(rejected, document, text)
         self._file.write(json.dumps(letter, ensure_ascii=True) + "\n")
@@ -72,7 +72,7 @@ class DeadLetters:
     def _letter(
         self, rejected: Rejected, document: Document | None, text: str | None
     ) -> dict[str, Any]:
-        if rejected.letter is not None:  # as it came
+        if rejected.letter is not None:  # unchanged
             kept = rejected.letter.items()
             return {name: value for name, value in kept if self._bodies or name in _BARE} | _FINAL
         body, whole = _body(document) if document and self._bodies else (None, False)
@@ -92,11 +92,11 @@ class DeadLetters:
         return letter
 
     def replaces(self, file: Path) -> bool:
-        """Whether this file is the one that the letters go to ("-" is the standard input)."""
+        """Return whether the letters would overwrite this file ("-" is stdin)."""
         return self._file.named and same_file(self.path, file)
 
     def close(self) -> None:
-        """Write out what is buffered and close the file."""
+        """Flush and close the file."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -107,24 +107,24 @@ class DeadLetters:
 
 
 def named_file(letters: DeadLetters | None) -> str | None:
-    """The file that there are letters in, for reports; None if there are none."""
+    """Return the path of the dead-letter file for reports; None if there are no letters."""
     return str(letters.path) if letters is not None and letters.count else None
 
 
 class Letters:
-    """The documents in a file of dead letters, to be indexed again.
+    """Reads the documents in a dead-letter file, to retry them.
 
-    Letters without a document (a row that was none, or `--no-bodies`), and those whose document
-    can only fail again, come back as rejections.
+    Letters without a document (an invalid row, or `--no-bodies`), and those that would only fail
+    again, are yielded as rejections.
 
     Attributes:
         path: the file.
-        paths: that one.
-        text_fields: it names none.
-        fraction: how much of it has been read is not known.
+        paths: the file, as a tuple.
+        text_fields: always empty.
+        fraction: always None: progress is unknown.
 
     Raises:
-        ConfigurationError: when the file cannot be read, or a line is not a dead-letter record.
+        ConfigurationError: if the file cannot be read, or a line is not a dead-letter record.
     """
 
     text_fields: tuple[str, ...] = ()
@@ -142,7 +142,7 @@ class Letters:
                         yield _letter(line, number, self.path)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                f"the dead letters in {self.path} cannot be read: {error}"
+                f"cannot read the dead letters in {self.path}: {error}"
             ) from error
 
 
@@ -156,12 +156,13 @@ def _letter(line: str, number: int, path: Path) -> Document | Rejected:
         ) from error
     if letter.get("attach"):
         raise ConfigurationError(
-            f"{path} is of `attach`: its documents are in the store, and `attach` tries them again"
+            f"{path} was written by `attach`, so its documents are in the store; run `attach` "
+            "again to retry them"
         )
     if body is None:
-        return _not_again(letter, f"the dead letter holds no document; it was: {reason}")
+        return _not_again(letter, f"the dead letter contains no document; its reason: {reason}")
     if letter.get("again") is False:
-        return _not_again(letter, f"not sent again, it could only be refused: {reason}")
+        return _not_again(letter, f"not retried, because it would fail again: {reason}")
     try:
         return Document(
             id=id,
@@ -173,7 +174,7 @@ def _letter(line: str, number: int, path: Path) -> Document | Rejected:
             file=_file_of(letter),
         )
     except (ConfigurationError, KeyError, TypeError, AttributeError) as error:
-        return _not_again(letter, f"line {number} of {path} holds no document: {error}")
+        return _not_again(letter, f"line {number} of {path} is not a valid document: {error}")
 
 
 def _not_again(letter: Mapping[str, Any], reason: str) -> Rejected:
@@ -196,9 +197,9 @@ def _vector(raw: Mapping[str, Any] | None) -> SparseVector | None:
 
 
 def _body(document: Document) -> tuple[dict[str, Any] | None, bool]:
-    """The document as JSON, and whether that is all of it.
+    """The document as JSON, and whether it is complete.
 
-    What is not JSON may be the reason for the rejection: it is sketched, for a reader.
+    Values that are not JSON, which may be the reason for the rejection, are only sketched.
     """
     try:
         payload, whole = _payload(document.payload)
@@ -210,12 +211,12 @@ def _body(document: Document) -> tuple[dict[str, Any] | None, bool]:
         }
         json.dumps(body)
         return body, whole
-    except Exception:  # whatever the values of a caller do
+    except Exception:  # the caller's values may raise anything
         return None, False
 
 
 def _payload(payload: Mapping[str, Any]) -> tuple[Any, bool]:
-    """As it would be stored, and whether it can be."""
+    """The payload as it would be stored, and whether it can be."""
     try:
         return stored_payload(payload), True
     except InvalidDocument:

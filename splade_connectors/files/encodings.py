@@ -1,4 +1,4 @@
-"""Which characters a file's bytes are: found out where that is certain, named where it is not."""
+"""Text encodings of files: detected where certain, otherwise given by the user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import IO, Any, cast
 
 from splade_connectors.errors import ConfigurationError
 
-# UTF-32's mark begins like that of UTF-16.
+# UTF-32 before UTF-16, whose byte order mark is a prefix of UTF-32's.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -20,28 +20,28 @@ _CHUNK = 1 << 16
 
 
 def check_encoding(name: str) -> None:
-    """Refuse what is not an encoding of text.
+    """Validate the name of a text encoding.
 
     Raises:
-        ConfigurationError: naming some.
+        ConfigurationError: naming a few valid ones.
     """
     try:
         "".encode(name)
     except (LookupError, ValueError) as error:
         raise ConfigurationError(
-            f"the encoding {name!r} (--encoding) is not known; utf-8, utf-16, windows-1252 and "
-            "shift_jis are, for example"
+            f"unknown encoding {name!r} (--encoding); use, for example, utf-8, utf-16, "
+            "windows-1252 or shift_jis"
         ) from error
 
 
 def as_utf8(data: Any, encoding: str | None, name: str) -> IO[bytes]:
-    """The same text in UTF-8, without a byte order mark.
+    """Return the text in UTF-8, without a byte order mark.
 
     Args:
-        data: of which something can be peeked at.
-        encoding: None finds it out: a byte order mark says it, zeros in ASCII text say UTF-16,
-            and everything else is read as UTF-8.
-        name: of the file.
+        data: a stream that supports `peek`.
+        encoding: None detects it: by the byte order mark, or UTF-16 by zero bytes in ASCII text;
+            otherwise UTF-8.
+        name: file name, for messages.
     """
     beginning = data.peek(4)[:4]
     found = encoding or _encoding_of(beginning)
@@ -65,21 +65,21 @@ def _encoding_of(beginning: bytes) -> str:
 
 
 def not_this_encoding(name: str, error: UnicodeDecodeError, where: str = "") -> ConfigurationError:
-    """What to say of bytes that are no text."""
+    """Return the error for bytes that are invalid in an encoding."""
     encoding = "UTF-8" if error.encoding == "utf-8" else error.encoding
     return ConfigurationError(
-        f"{name} is not {encoding}{where} ({error.reason}): save it as UTF-8, or name its "
+        f"{name} is not valid {encoding}{where} ({error.reason}); save it as UTF-8, or pass its "
         "encoding, such as --encoding windows-1252"
     )
 
 
 class _Recoded(io.RawIOBase):
-    """UTF-8 of a stream in another encoding.
+    """A UTF-8 view of a stream in another encoding.
 
     Args:
         data: the stream.
         encoding: its encoding.
-        name: of the file.
+        name: file name, for messages.
     """
 
     def __init__(self, data: IO[bytes], encoding: str, name: str) -> None:
@@ -90,7 +90,7 @@ class _Recoded(io.RawIOBase):
         self._ended = False
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:

@@ -1,26 +1,26 @@
-"""The text of HTML: in one pass over it, however broken it is."""
+"""Extracting text from HTML in one pass, however broken the markup is."""
 
 from __future__ import annotations
 
 import re
 from html import unescape
 
-# A tag, with quoted values that may hold ">". How much of it is looked at is bounded by its user.
+# A tag, whose quoted values may contain ">". The caller bounds how much of it is scanned.
 _TAG = re.compile(r"</?([a-zA-Z][^\s/>]*)(?:[^\"'>]|\"[^\"]*\"|'[^']*')*>")
 _LONGEST_TAG = 1000
 _NAME = re.compile(r"</?([a-zA-Z][a-zA-Z0-9-]*)")
-# Between these there is no break in a word; every other tag is one.
+# Inline tags do not break words; every other tag does.
 _INLINE_NAMES = """a abbr acronym b bdi bdo big cite code data del dfn em font i ins kbd mark nobr
     q s samp small span strike strong sub sup time tt u var wbr"""
 _INLINE = frozenset(_INLINE_NAMES.split())
-# What stands in these is for programs.
+# Elements whose content is not meant for readers.
 _UNSEEN = frozenset(("script", "style", "template", "noscript", "head", "svg", "math"))
 _BLANKS = re.compile(r"[^\S\n]+")
 _BREAKS = re.compile(r" ?\n[\n ]*")
 
 
 def text_of_html(html: str) -> str:
-    """The text that a reader sees, a line for each block."""
+    """Return the text that a reader sees, one line per block."""
     if "<" not in html and "&" not in html:
         return html
     parts: list[str] = []
@@ -33,7 +33,7 @@ def text_of_html(html: str) -> str:
 
 
 def _after(html: str, start: int, parts: list[str]) -> int:
-    """Where the markup ends that begins here; what it stands for is added."""
+    """Return where the markup starting here ends, appending the text that it stands for."""
     if html.startswith("<!--", start):
         return _past(html, "-->", start)
     if html.startswith(("<!", "<?"), start):
@@ -63,6 +63,6 @@ def _end_of(html: str, name: str, start: int) -> int:
 
 
 def _tidy(text: str) -> str:
-    # After the markup is gone: what "&lt;b&gt;" says is text.
+    # Unescape only after removing markup: "&lt;b&gt;" is text.
     plain = _BLANKS.sub(" ", unescape(text).replace("\r", "\n"))
     return _BREAKS.sub("\n", plain).strip()

@@ -1,4 +1,4 @@
-"""Manifests in a file, for servers that have no room for them."""
+"""Manifests in a file, for servers that cannot store them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from splade_connectors.manifest import IndexManifest, parse_manifest
 
 
 def read_manifest_file(path: Path, field: str) -> IndexManifest | None:
-    """The manifest of a field, None if the file or the field is absent.
+    """Read the manifest of a field; None if the file or the field does not exist.
 
     Raises:
-        ConfigurationError: when the file is there and no JSON object.
+        ConfigurationError: if the file exists but is not a JSON object.
     """
     return parse_manifest(read_json_object(path).get(field), str(path))
 
 
 def write_manifest_file(path: Path, field: str, manifest: IndexManifest) -> None:
-    """Add the manifest of a field to a file, keeping those of others.
+    """Write the manifest of a field to a file, keeping those of other fields.
 
     Raises:
-        ConfigurationError: when the file is not a JSON object, or cannot be written.
+        ConfigurationError: if the file is not a JSON object or cannot be written.
     """
     whole = {**read_json_object(path), field: manifest.to_json()}
     try:
@@ -34,27 +34,27 @@ def write_manifest_file(path: Path, field: str, manifest: IndexManifest) -> None
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file, {} if there is no file.
+    """Read the JSON object in a file; {} if there is no file.
 
     Raises:
-        ConfigurationError: when the file is there and no JSON object.
+        ConfigurationError: if the file exists but is not a JSON object.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path} cannot be read as JSON: {error}") from error
+        raise ConfigurationError(f"cannot read {path} as JSON: {error}") from error
     if not isinstance(found, dict):
-        raise ConfigurationError(f"{path} does not hold a JSON object")
+        raise ConfigurationError(f"{path} does not contain a JSON object")
     return found
 
 
 def write_json_object(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON object whole or not at all.
+    """Write a JSON object atomically.
 
     Raises:
-        OSError: when it cannot be written.
+        OSError: if it cannot be written.
     """
     with replacing(path) as file:
         json.dump(value, file, indent=2)

@@ -1,4 +1,4 @@
-"""JSON to rows: one object a line, or one array of objects, in memory that no row can exceed."""
+"""Reading rows from JSON, as lines or one array of objects, within a memory bound."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from splade_connectors.shown import quoted
 
 KINDS = {str: "text", bool: "true/false", int: "a number", float: "a number", list: "a list"}
 _CHUNK = 1 << 16
-# What may end a text, and what structure there is outside of texts.
+# What may end a string, and the structural characters outside strings.
 _IN_TEXT = re.compile(rb'[\\"]')
 _OUTSIDE = re.compile(rb'["\[\]{},]')
 _STEPS = {b"[": 1, b"{": 1, b"]": -1, b"}": -1, b",": 0}
 
 
 def json_rows(data: Any, name: str) -> Iterator[NumberedRow]:
-    """The objects of JSON, an array of them or lines, as the first character says."""
+    """Yield the objects of JSON, an array or lines depending on the first character."""
     if data.peek(_CHUNK).lstrip()[:1] == b"[":
         return _array_rows(data, name)
     return line_rows(data)
 
 
 def line_rows(data: IO[bytes]) -> Iterator[NumberedRow]:
-    """The objects of JSONL, with their line numbers; what is none is rejected."""
+    """Yield the objects of JSONL with their line numbers; invalid lines are rejected."""
     for line, raw in enumerate(_bounded_lines(data), start=1):
         if raw is None or raw.strip():
             yield line, _row(line, raw)
 
 
 def _array_rows(data: IO[bytes], name: str) -> Iterator[NumberedRow]:
-    """The objects of an array, with the lines on which they begin.
+    """Yield the objects of an array, with the lines where they start.
 
     Raises:
-        ConfigurationError: when the array does not end, or more follows it.
+        ConfigurationError: if the array is not closed, or more data follows it.
     """
     items = _items(data)
     while True:
@@ -53,9 +53,11 @@ def _array_rows(data: IO[bytes], name: str) -> Iterator[NumberedRow]:
 
 def _check_end(rest: bytes | None, name: str) -> None:
     if rest is None:
-        raise ConfigurationError(f"{name} cannot be read to its end: its array is not closed")
+        raise ConfigurationError(f"{name} is truncated: its JSON array is not closed")
     if rest.strip():
-        raise ConfigurationError(f"{name} has more after its array: one array is read, or lines")
+        raise ConfigurationError(
+            f"{name} has more data after its JSON array; it must be a single array, or lines"
+        )
 
 
 def _row(line: int, raw: bytes | None) -> Any:
@@ -64,8 +66,8 @@ def _row(line: int, raw: bytes | None) -> Any:
     try:
         row = json.loads(raw.decode(), object_pairs_hook=_object)
     except _Repeated as error:
-        return rejected(line, f"line {line} names {quoted(error.name)} twice")
-    except (ValueError, RecursionError) as error:  # undecodable, broken, or nested too deep
+        return rejected(line, f"line {line} has the field {quoted(error.name)} twice")
+    except (ValueError, RecursionError) as error:  # undecodable, invalid, or nested too deeply
         return rejected(line, f"line {line} is not JSON: {error}")
     if isinstance(row, dict):
         return row
@@ -73,7 +75,7 @@ def _row(line: int, raw: bytes | None) -> Any:
 
 
 class _Repeated(ValueError):
-    """An object has two fields of one name: which of them is meant, nobody knows."""
+    """An object has two fields with the same name, which is ambiguous."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -89,7 +91,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _bounded_lines(data: IO[bytes]) -> Iterator[bytes | None]:
-    """The lines; None for one that is too long, which is passed over."""
+    """Yield the lines; None for one that is too long, which is skipped."""
     while raw := data.readline(limits.LONGEST_LINE):
         if len(raw) < limits.LONGEST_LINE or raw.endswith(b"\n"):
             yield raw
@@ -101,15 +103,15 @@ def _bounded_lines(data: IO[bytes]) -> Iterator[bytes | None]:
 
 
 class _Item:
-    """The bytes of an array between two commas; those of one that is too long are let go.
+    """The bytes of an array between two commas, discarded if they are too many.
 
     Args:
-        line: on which it begins, blanks included.
+        line: line where it starts, including whitespace.
 
     Attributes:
-        line: on which it begins.
-        next_line: on which it ends.
-        last: whether the array ends with it.
+        line: line where it starts.
+        next_line: line where it ends.
+        last: whether it is the last item.
     """
 
     def __init__(self, line: int) -> None:
@@ -119,8 +121,8 @@ class _Item:
         self._size = 0
 
     def add(self, part: bytes) -> None:
-        """The next bytes."""
-        if not self._size:  # nothing but blanks so far
+        """Append bytes."""
+        if not self._size:  # only whitespace so far
             rest = part.lstrip()
             self.line += part.count(b"\n", 0, len(part) - len(rest))
             self._size += len(rest)
@@ -134,19 +136,19 @@ class _Item:
 
     @property
     def raw(self) -> bytes | None:
-        """What the item is; None for one that is too long."""
+        """The bytes of the item; None if it is too long."""
         return b"".join(self._parts) if self._size <= limits.LONGEST_LINE else None
 
 
 class _Scanner:
-    """The structure of JSON outside of its texts, chunk by chunk."""
+    """Finds structural characters of JSON outside strings, chunk by chunk."""
 
     def __init__(self) -> None:
         self._in_text = False
         self._skipped = 0
 
     def marks(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
-        """Brackets, braces and commas, each with where it ends."""
+        """Yield brackets, braces and commas, each with its end position."""
         at = self._skipped
         while at <= len(chunk):
             found = (_IN_TEXT if self._in_text else _OUTSIDE).search(chunk, at)
@@ -156,17 +158,17 @@ class _Scanner:
             if mark == b'"':
                 self._in_text = not self._in_text
             elif mark == b"\\":
-                at += 1  # what it escapes, maybe in the next chunk
+                at += 1  # the escaped character, possibly in the next chunk
             else:
                 yield at, mark
         self._skipped = max(0, at - len(chunk))
 
 
 def _items(data: IO[bytes]) -> Generator[_Item, None, bytes | None]:
-    """The items of an array, found without parsing them: one that is broken breaks no other.
+    """Yield the items of an array without parsing them, so that a broken one affects no other.
 
     Returns:
-        What follows the array; None when it does not end.
+        The data after the array; None if it is not closed.
     """
     scanner, item, depth = _Scanner(), _Item(1), 0
     while chunk := data.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""The file that dead letters go to: where it is, and where they go on when it is full."""
+"""The dead-letter file: its location, and where writing continues when the disk is full."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ log = logging.getLogger(__name__)
 
 
 class LetterFile:
-    """Lines of a file that is made when there is a first one.
+    """A file of lines that is created when the first line is written.
 
     Args:
-        path: the file; None makes one with the time in its name: in the present folder or, where
-            that cannot be written or is a root (of a container), in the folder for temporary files.
+        path: the file; None means one named after the current time, in the current folder or, if
+            that is not writable or is the root (of a container), in the temporary folder.
 
     Attributes:
-        path: the file; the last one, where the first one's disk was full.
-        named: whether the caller has named it.
+        path: the file; the last one if the first one's disk was full.
+        named: whether the caller named it.
 
     Raises:
-        ConfigurationError: at once, when the file cannot be written.
+        ConfigurationError: immediately, if the file cannot be written.
     """
 
     def __init__(self, path: str | Path | None) -> None:
         self.named = path is not None
-        # Why it is not where it should be; said when there is a line.
+        # Why the file is elsewhere; logged when the first line is written.
         self._elsewhere = ""
         self._file: IO[str] | None = None
         if path is None:
@@ -50,16 +50,16 @@ class LetterFile:
         self.path = Path(path)
         if not self.path.parent.is_dir():
             raise ConfigurationError(
-                f"dead letters cannot be written to {self.path}: there is no folder "
-                f"{self.path.parent}"
+                f"cannot write dead letters to {self.path}: the folder {self.path.parent} does not "
+                "exist"
             )
         check_outputs(self.path)
 
     def write(self, line: str) -> None:
-        """Append a line, in another file where this one's disk is full.
+        """Append a line, to another file if this one's disk is full.
 
         Raises:
-            ConfigurationError: when it cannot be written anywhere.
+            ConfigurationError: if it cannot be written anywhere.
         """
         try:
             self._file = self._file or self._opened()
@@ -71,16 +71,16 @@ class LetterFile:
             self.write(line)
 
     def close(self) -> None:
-        """Write out what is buffered and close the file.
+        """Flush and close the file.
 
         Raises:
-            ConfigurationError: when it cannot be written.
+            ConfigurationError: if it cannot be written.
         """
         file, self._file = self._file, None
         if file is not None:
             try:
                 file.close()
-            except OSError as error:  # what is buffered is tried again: the disk is full
+            except OSError as error:  # the disk is full, so flushing fails again
                 raise self._unwritable(error) from error
 
     def _opened(self) -> IO[str]:
@@ -91,38 +91,36 @@ class LetterFile:
                 self._elsewhere = f"another run is writing to {self.path}"
         self.path, file = opened_as_new(self.path)
         if self._elsewhere:
-            log.warning("dead letters go to %s: %s", self.path, self._elsewhere)
+            log.warning("writing dead letters to %s: %s", self.path, self._elsewhere)
         return file
 
     def _go_on_elsewhere(self, error: OSError) -> None:
-        """Into the folder for temporary files, once: if that is full as well, it is an error."""
+        """Continue in the temporary folder, once; if that is full too, raise."""
         folder = temporary_folder()
         if folder is None or self.path.parent == folder:
             raise self._unwritable(error) from error
         file, self._file, self.named = self._file, None, False
         if file is not None:
-            with suppress(OSError):  # what could not be written is written elsewhere
+            with suppress(OSError):  # the line that failed is written elsewhere
                 file.close()
-        self._elsewhere = f"no more fit into {self.path} ({reason_of(error)})"
+        self._elsewhere = f"{self.path} is full ({reason_of(error)})"
         self.path = folder / _default_name()
 
     def _default_path(self) -> Path:
         here = _present_folder()
         if here is not None and here != Path(here.anchor) and os.access(here, os.W_OK):
             return Path(_default_name())
-        folder, instead_of = temporary_folder(), here or "the present folder"
+        folder, instead_of = temporary_folder(), here or "the current folder"
         if folder is None:
             raise ConfigurationError(
-                f"dead letters can be written neither to {instead_of} nor to a folder for "
-                "temporary files: name a file (--dead-letters FILE)"
+                f"cannot write dead letters to {instead_of} or a temporary folder; name a file "
+                "with --dead-letters FILE"
             )
-        self._elsewhere = f"{instead_of} is not a folder that this user can write to"
+        self._elsewhere = f"this user cannot write to {instead_of}"
         return folder / _default_name()
 
     def _unwritable(self, error: OSError) -> ConfigurationError:
-        return ConfigurationError(
-            f"dead letters cannot be written to {self.path}: {reason_of(error)}"
-        )
+        return ConfigurationError(f"cannot write dead letters to {self.path}: {reason_of(error)}")
 
 
 def _default_name() -> str:
@@ -130,7 +128,7 @@ def _default_name() -> str:
 
 
 def _present_folder() -> Path | None:
-    """None if others have removed it."""
+    """The current folder; None if it was removed."""
     try:
         return Path.cwd()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a row of any file may take, and how one that takes more, or is none, is turned away."""
+"""Size limits of rows in any file format, and rejections of invalid rows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from splade_connectors.documents import Rejected
 
 NumberedRow = tuple[int, Mapping[str, Any] | Rejected]
 
-# More fits into no request of any store. An archive of a megabyte may hold a line of gigabytes.
+# No store accepts a larger request. A one-megabyte archive may contain a line of gigabytes.
 LONGEST_LINE = 100_000_000
-# Bytes of a value in a list of them: "0,".
+# Bytes of the smallest value in a list: "0,".
 SMALLEST_VALUE = 2
 
 
 def rejected(line: int, reason: str) -> Rejected:
-    """A row that is none."""
+    """Return the rejection of an invalid row."""
     return Rejected(id=None, line=line, reason=reason, final=True)

@@ -1,7 +1,7 @@
-"""Files that are written: nothing that is there is lost by it.
+"""Writing files without losing existing ones.
 
-A regular file is replaced when the new one is complete, and keeps its mode and owner; a device, a
-pipe, or a stream that the shell opened is written to as it is.
+A regular file is replaced once the new one is complete, keeping mode and owner; a device, a pipe,
+or a stream that the shell opened is written to directly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO
 from splade_connectors import locks
 from splade_connectors.errors import ConfigurationError
 
-# A disk, a quota or a file's largest size.
+# Disk full, quota exceeded, or maximum file size reached.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _OWN_STREAMS = (1, 2)
@@ -28,10 +28,10 @@ _OPEN_FILES = {Path("/dev/fd"), Path("/proc/self/fd")}
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[str]]:
-    """A text file to write into, which takes the place of `path` when the block has ended well.
+    """Yield a text file that replaces `path` if the block succeeds.
 
     Raises:
-        OSError: when it cannot be written; from the block as well.
+        OSError: if it cannot be written; also from the block.
     """
     if _is_written_to(path):
         with _written_to(path) as file:
@@ -50,10 +50,10 @@ def replacing(path: Path) -> Iterator[IO[str]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole, or not at all.
+    """Write a text file atomically.
 
     Raises:
-        ConfigurationError: when it cannot be written.
+        ConfigurationError: if it cannot be written.
     """
     try:
         with replacing(path) as file:
@@ -63,22 +63,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def reason_of(error: OSError) -> str:
-    """The system's words, without the path that our sentence names."""
+    """Return the system's message without the path, which ours names."""
     return error.strerror or type(error).__name__
 
 
 def opened_in_place(path: Path, *, mode: int) -> IO[str]:
-    """A text file that takes the place of `path` at once.
+    """Open a text file that replaces `path` immediately.
 
-    It is written line by line: what was written before a crash is in it.
+    It is line-buffered, so everything written before a crash is in it.
 
     Args:
-        path: where; a link is followed.
-        mode: of a file that was not there.
+        path: path of the file; links are followed.
+        mode: mode of a new file.
 
     Raises:
-        BlockingIOError: when another process is writing the file in this way.
-        OSError: when it cannot be written.
+        BlockingIOError: if another process has the file open in this way.
+        OSError: if it cannot be written.
     """
     if _is_written_to(path):
         return _written_to(path, by_line=True)
@@ -87,7 +87,7 @@ def opened_in_place(path: Path, *, mode: int) -> IO[str]:
     try:
         with _alone_in(place.parent):
             if _is_held(place):
-                raise BlockingIOError(errno.EWOULDBLOCK, "another process is writing it")
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process is writing to it")
             locks.lock(file.fileno())
             unfinished.replace(place)
     except BaseException:
@@ -98,12 +98,12 @@ def opened_in_place(path: Path, *, mode: int) -> IO[str]:
 
 
 def opened_as_new(path: Path, mode: int = 0o600) -> tuple[Path, IO[str]]:
-    """A text file that was not there before: this one, or one with a number in its name.
+    """Create a new text file: this one, or one with a number appended to its name.
 
-    It is written line by line.
+    It is line-buffered.
 
     Raises:
-        OSError: when it cannot be written.
+        OSError: if it cannot be written.
     """
     for number in count(1):
         name = path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
@@ -114,8 +114,8 @@ def opened_as_new(path: Path, mode: int = 0o600) -> tuple[Path, IO[str]]:
 
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """Others who look whether a file of this folder is held wait until the block has ended."""
-    if not locks.AVAILABLE:  # Windows: there, nobody can replace a file that is open
+    """Lock the folder, so that other processes wait before checking whether a file is held."""
+    if not locks.AVAILABLE:  # Windows, where an open file cannot be replaced
         yield
         return
     number = os.open(folder, os.O_RDONLY)
@@ -127,10 +127,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _is_held(place: Path) -> bool:
-    """Whether another process is writing the file, or another part of this one."""
+    """Whether another process, or another part of this one, is writing the file."""
     try:
         number = os.open(place, os.O_RDONLY)
-    except OSError:  # not there, or not ours to read
+    except OSError:  # does not exist, or is not readable
         return False
     try:
         return locks.lock(number) is False
@@ -139,23 +139,23 @@ def _is_held(place: Path) -> bool:
 
 
 def whole_or_not(file: IO[str], line: str) -> None:
-    """Write a line to a file that is written line by line; what fails leaves no part of it.
+    """Write a line to a line-buffered file, leaving no partial line on failure.
 
     Raises:
-        OSError: when it cannot be written.
+        OSError: if it cannot be written.
     """
     before = os.fstat(file.fileno()).st_size
     try:
         file.write(line)
         file.flush()
     except OSError:
-        with suppress(OSError):  # of a pipe there is nothing to take back
+        with suppress(OSError):  # a pipe cannot be truncated
             os.ftruncate(file.fileno(), before)
         raise
 
 
 def temporary_folder() -> Path | None:
-    """The folder for temporary files, None if there is none that can be written to."""
+    """Return the temporary folder; None if there is no writable one."""
     import tempfile
 
     try:
@@ -165,14 +165,14 @@ def temporary_folder() -> Path | None:
 
 
 def is_no_file(path: Path) -> bool:
-    """Whether this is a device or a pipe, or one of our streams: what its owner has chosen."""
+    """Return whether a path is a device, a pipe or one of our streams rather than a file."""
     return _is_written_to(path)
 
 
 def same_file(path: Path, other: Path) -> bool:
-    """Whether two names are of one file, however they are spelled, and which others it has.
+    """Return whether two paths refer to the same file, also through links.
 
-    Of regular files only: what is written to a device or a pipe takes nothing from its reader.
+    Regular files only: writing to a device or a pipe does not harm its reader.
     """
     if str(other) == "-":
         return _is_stream(path, 0)
@@ -183,23 +183,25 @@ def same_file(path: Path, other: Path) -> bool:
 
 
 def check_outputs(*paths: Path | None, inputs: Iterable[Path | None] = ()) -> None:
-    """Refuse, before long work, files that cannot be written after it, or that it would destroy.
+    """Before long work, refuse outputs that cannot be written or would overwrite an input.
 
     Args:
-        *paths: to be written; None for none.
-        inputs: what the same command reads; "-" is the standard input.
+        *paths: output files; None entries are ignored.
+        inputs: files that the same command reads; "-" is stdin.
 
     Raises:
-        ConfigurationError: naming the folder that is missing, the one that is in a file's place,
-            or the file that is read or written as well.
+        ConfigurationError: if a folder is missing, a path is a folder, or a file is also read or
+            written twice.
     """
     given = [path for path in paths if path is not None]
     read = [path for path in inputs if path is not None]
     for number, path in enumerate(given):
         if any(same_file(path, other) for other in read):
-            raise ConfigurationError(f"{path} is read from, so it cannot be written: name another")
+            raise ConfigurationError(
+                f"{path} is an input, so it cannot be written; name another file"
+            )
         if any(_same_place(path, other) for other in given[:number]):
-            raise ConfigurationError(f"{path} would be written twice: name another file")
+            raise ConfigurationError(f"{path} would be written twice; name another file")
         _check_writable(path)
 
 
@@ -208,16 +210,16 @@ def _check_writable(path: Path) -> None:
         raise ConfigurationError(f"cannot write {path}: it is a folder")
     if _is_written_to(path):
         if not os.access(path, os.W_OK):
-            raise ConfigurationError(f"cannot write {path}: this user may not")
+            raise ConfigurationError(f"cannot write {path}: permission denied")
         return
     place = _place(path)
     if not place.parent.is_dir():
         folder = place.parent if path.is_symlink() else path.parent
-        raise ConfigurationError(f"cannot write {path}: there is no folder {folder}")
-    # It is replaced, so the folder must be writable as well.
+        raise ConfigurationError(f"cannot write {path}: the folder {folder} does not exist")
+    # The file is replaced, so its folder must be writable too.
     for needed in (place, place.parent) if place.exists() else (place.parent,):
         if not os.access(needed, os.W_OK):
-            raise ConfigurationError(f"cannot write {path}: this user may not")
+            raise ConfigurationError(f"cannot write {path}: permission denied")
 
 
 def _same_place(path: Path, other: Path) -> bool:
@@ -225,12 +227,12 @@ def _same_place(path: Path, other: Path) -> bool:
 
 
 def _place(path: Path) -> Path:
-    """Where the file itself is, or will be: behind any links."""
+    """The real path of the file, with links resolved."""
     return Path(os.path.realpath(path))
 
 
 def _is_written_to(path: Path) -> bool:
-    """Whether the file is written to as it is: no regular one, or one that the shell has opened."""
+    """Whether to write to the file directly: it is not regular, or the shell has opened it."""
     if path.parent in _OPEN_FILES or any(_is_stream(path, number) for number in _OWN_STREAMS):
         return True
     return path.exists() and not path.is_file()
@@ -245,18 +247,18 @@ def _is_stream(path: Path, number: int) -> bool:
 
 
 def _written_to(path: Path, by_line: bool = False) -> IO[str]:
-    # Never truncated, and after what is in it: the shell may have been told to append (`>> log`).
+    # Append without truncating: the shell may have been told to append (`>> log`).
     return _text(os.open(path, os.O_WRONLY | os.O_APPEND), by_line)
 
 
 def _unfinished(place: Path, mode: int, by_line: bool = False) -> tuple[Path, IO[str]]:
-    """A new file beside the one that it will replace, as that is."""
+    """Create a file next to the one it will replace, with the same mode and owner."""
     path = place.with_name(f".{place.name}.{token_hex(4)}.unfinished")
     number = os.open(path, _NEW, mode)
     try:
         with suppress(FileNotFoundError):
             former = place.stat()
-            with suppress(PermissionError):  # only root gives files away
+            with suppress(PermissionError):  # only root can change the owner
                 os.fchown(number, former.st_uid, former.st_gid)
             os.fchmod(number, stat.S_IMODE(former.st_mode))
     except BaseException:

@@ -1,8 +1,8 @@
-"""Parquet to rows, in memory that the file cannot decide about.
+"""Reading rows from Parquet within a memory bound that the file cannot influence.
 
-A megabyte may unpack to terabytes: pages are packed, values stand in dictionaries, nulls are
-counted. Headers of pages are read before the pages (`pages`), batches are as small as the pages
-ask for, and a value of a dictionary is one object however often it occurs.
+A megabyte may expand to terabytes: pages are compressed, values are in dictionaries, nulls are run
+lengths. Page headers are read before the pages (`pages`), batches are as small as the pages
+require, and a dictionary value is one object however often it occurs.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from splade_connectors.files.tables import check_columns
 _MOST_ROWS = 1024
 _BATCH_BYTES = 16_000_000
 _BUFFER_BYTES = 1 << 20
-# Texts and bytes may be read as dictionaries; decimals and JSON may be kept in bytes as well.
+# Text and bytes can be read as dictionaries; decimals and JSON, which also use bytes, cannot.
 _IN_DICTIONARIES = {"NONE", "STRING", "ENUM"}
 
 
 def parquet_rows(file: IO[bytes], name: str) -> Iterator[NumberedRow]:
-    """The rows of Parquet, their values as Python has them.
+    """Yield the rows of a Parquet file as Python values.
 
     Raises:
-        ConfigurationError: when the file cannot be read, or asks for too much memory.
+        ConfigurationError: if the file cannot be read, or needs too much memory.
     """
     arrow = require("pyarrow", "parquet", "reading Parquet")
     table = _opened(file, name)
@@ -45,9 +45,9 @@ def parquet_rows(file: IO[bytes], name: str) -> Iterator[NumberedRow]:
                 rows = [] if batch is None else _rows(batch, arrow)
             except TooLarge as error:
                 raise ConfigurationError(f"row group {group} of {name} {error}") from error
-            except Exception as error:  # pyarrow's error classes come with pyarrow
+            except Exception as error:  # pyarrow's error classes exist only if it is installed
                 where = f"after row {number}"
-                raise ConfigurationError(f"{name} cannot be read {where}: {error}") from error
+                raise ConfigurationError(f"cannot read {name} {where}: {error}") from error
             if batch is None:
                 break
             for row in rows:
@@ -59,7 +59,7 @@ def _opened(file: IO[bytes], name: str) -> Any:
     parquet = require("pyarrow.parquet", "parquet", "reading Parquet")
     if not file.seekable():
         raise ConfigurationError(
-            "Parquet is read from its end, which the standard input does not have: name a file"
+            "Parquet cannot be read from stdin, because its metadata is at the end; name a file"
         )
     try:
         return parquet.ParquetFile(
@@ -67,7 +67,7 @@ def _opened(file: IO[bytes], name: str) -> Any:
             read_dictionary=_in_dictionaries(parquet.read_metadata(file)),
             buffer_size=_BUFFER_BYTES,
             pre_buffer=False,
-            # As nanoseconds, dates like 9999-12-31 would become others.
+            # Dates like 9999-12-31 would overflow as nanoseconds.
             coerce_int96_timestamp_unit="us",
         )
     except Exception as error:
@@ -75,7 +75,7 @@ def _opened(file: IO[bytes], name: str) -> Any:
 
 
 def _in_dictionaries(metadata: Any) -> list[str]:
-    """The columns whose texts occur many times in few bytes."""
+    """The columns whose texts are dictionary-encoded."""
     leaves = [metadata.schema.column(at) for at in range(metadata.num_columns)]
     return [
         leaf.path
@@ -90,7 +90,7 @@ def _in_dictionaries(metadata: Any) -> list[str]:
 
 
 def _batches(table: Any, file: IO[bytes], group: int) -> Iterator[Any]:
-    """The batches of a row group, each with about as many rows as memory is meant for."""
+    """The batches of a row group, sized to fit the memory bound."""
     found = table.metadata.row_group(group)
     weights = [
         _row_bytes(table.schema.column(at), pages_of(file, found.column(at)), found.num_rows)
@@ -101,15 +101,15 @@ def _batches(table: Any, file: IO[bytes], group: int) -> Iterator[Any]:
 
 
 def _row_bytes(leaf: Any, pages: list[Page], rows: int) -> float:
-    """About how many bytes of this column a row takes, where its rows are largest.
+    """Estimated bytes of this column per row, where rows are largest.
 
     Raises:
-        TooLarge: when a row has more values than any store takes.
+        TooLarge: if a row has more values than any store accepts.
     """
     values = sum(page.values for page in pages)
     a_row = values / max(1, rows)
     if a_row * limits.SMALLEST_VALUE > limits.LONGEST_LINE:
-        raise TooLarge(f"has {a_row:,.0f} values a row in {leaf.path!r}")
+        raise TooLarge(f"has {a_row:,.0f} values per row in {leaf.path!r}")
     largest = max((page.size / max(1, page.values) for page in pages), default=0.0)
     return max(a_row, 1.0) * max(largest, float(leaf.length), 8.0)
 
@@ -127,7 +127,7 @@ def _bounded(number: int, row: Mapping[str, Any]) -> Mapping[str, Any] | Rejecte
 
 
 def _weight(value: Any) -> int:
-    """The length of all texts; numbers are bounded where they are read."""
+    """Total length of all texts; numbers are bounded when they are read."""
     if isinstance(value, str | bytes):
         return len(value)
     if isinstance(value, dict):

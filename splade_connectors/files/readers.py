@@ -1,7 +1,7 @@
-"""Files to documents, as a stream: JSON, CSV, TSV and Parquet.
+"""Streaming documents from JSON, CSV, TSV and Parquet files.
 
-A row that cannot be a document becomes a `Rejected` with its line and the reason, and the rest
-goes on. Nothing is held in memory but the row at hand (of Parquet, a batch of rows).
+An invalid row becomes a `Rejected` with its line and the reason, and reading continues. Only the
+current row is held in memory (for Parquet, a batch of rows).
 """
 
 from __future__ import annotations
@@ -43,29 +43,29 @@ _ID_FIELDS = ("_id", "id")
 
 
 class NoRows(ConfigurationError):
-    """A file has no row: of several, others may have some."""
+    """A file has no rows, although others of several files may."""
 
 
 class FileReader:
-    """The documents of a file, read as they are asked for; can be read once.
+    """Reads the documents of a file lazily; can be iterated once.
 
     Usable as a context manager, which closes the file.
 
     Args:
-        path: a file, or "-" for the standard input (JSON, unless the format is given); packed ones
-            are unpacked: .gz, .bz2, .xz and .zst.
-        options: which columns mean what.
-        label: what documents say that they came from, beside their lines; None for nothing.
-        **fields: those of `ReadOptions`, instead.
+        path: a file, or "-" for stdin (JSON, unless a format is given); .gz, .bz2, .xz and .zst
+            files are decompressed.
+        options: how rows are interpreted.
+        label: value of `Document.file`; None for none.
+        **fields: fields of `ReadOptions`, instead of `options`.
 
     Attributes:
         path: the file.
         text_fields: as given, or as found in the first row.
-        made_by: of a file that `encode` wrote, what its vectors were made with; None of texts.
+        made_by: for a file that `encode` wrote, the settings of its vectors; otherwise None.
 
     Raises:
-        ConfigurationError: when the file is missing, empty, of no known format, or its first row
-            has no id or no text; nothing has been read beyond that row then.
+        ConfigurationError: if the file is missing, empty, of unknown format, or its first row has
+            no id or no text; nothing beyond that row has been read then.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class FileReader:
         self._options = options = options or ReadOptions(**fields)
         check_types(options.types or {})
         self._is_input = str(path) == "-"
-        self._name = "the standard input" if self._is_input else str(path)
+        self._name = "stdin" if self._is_input else str(path)
         self._file: IO[bytes] | None = None
         self._format = options.format or format_of(self.path)
         self._columns = Columns(options, self._name)
@@ -95,7 +95,7 @@ class FileReader:
 
     @property
     def fraction(self) -> float | None:
-        """How much of the file has been read, from 0 to 1; None if that is not known."""
+        """Fraction of the file read so far, from 0 to 1; None if unknown."""
         if self._is_input or self._file is None or self._file.closed:
             return None
         size = self.path.stat().st_size
@@ -103,17 +103,17 @@ class FileReader:
 
     @property
     def made_by(self) -> IndexManifest | None:
-        """Of a file that `encode` wrote: what its vectors were made with."""
+        """For a file that `encode` wrote, the settings of its vectors; otherwise None."""
         return None if self._encoded is None else self._encoded.made_by
 
     def read_with(self, vocabulary: Callable[[], Vocabulary]) -> None:
-        """Whose terms the vectors of an encoded file have."""
+        """Set the vocabulary for reading precomputed vectors."""
         if self._encoded is not None:
             self._encoded.vocabulary = vocabulary
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The files that are read."""
+        """The file, as a tuple."""
         return (self.path,)
 
     def __iter__(self) -> Iterator[Row]:
@@ -136,7 +136,7 @@ class FileReader:
         self.close()
 
     def _open(self) -> Iterator[NumberedRow]:
-        """The rows; nothing is opened before the first of them is asked for."""
+        """The rows; the file is opened when the first row is requested."""
         options = self._options
         row_fields.check_for(self._format, options, self._name)
         self._file = self._opened()
@@ -157,7 +157,7 @@ class FileReader:
     def _opened(self) -> IO[bytes]:
         if self._is_input:
             if sys.stdin is None:
-                raise ConfigurationError("the standard input is closed: name a file")
+                raise ConfigurationError("stdin is closed; name a file")
             return sys.stdin.buffer
         try:
             return open(self.path, "rb")  # closed by close()
@@ -167,14 +167,14 @@ class FileReader:
 
     def _unpacked(self, file: IO[bytes]) -> IO[bytes]:
         packing = archives.packing_of(self.path)
-        if self._is_input:  # which has no name that would say it
+        if self._is_input:  # stdin has no extension
             beginning = file.read(archives.LONGEST_BEGINNING)
             packing = archives.packing_in(beginning)
             file = cast(IO[bytes], io.BufferedReader(archives.Beginning(beginning, file)))
         return archives.unpacked(file, packing) if packing else file
 
     def _begin(self) -> None:
-        """Find the fields in the first row that can be read."""
+        """Find the fields in the first readable row."""
         first = self._first_rows()
         raw = next((row for _, row in first if isinstance(row, Mapping)), None)
         if raw is None:
@@ -208,7 +208,7 @@ class FileReader:
         what: str,
         given: str | None = None,
     ) -> str:
-        """The field that is given, or one of those that are looked for."""
+        """The given field, or the first of the default names that exists."""
         names = (given,) if given else names
         option = {"id": "--id-field", "text": "--text"}.get(what, "--dense-field")
         return row_fields.field_named(names, sample, what, option, self._name)
@@ -220,7 +220,7 @@ class FileReader:
         self._rows = chain(first, self._rows)
 
     def _first_rows(self) -> list[NumberedRow]:
-        """Rows up to the first one that can be read, at most a hundred."""
+        """Rows up to the first readable one, at most a hundred."""
         found: list[NumberedRow] = []
         for numbered in self._rows:
             found.append(numbered)
@@ -237,7 +237,7 @@ class FileReader:
             fields = self._columns.renamed(row)
             return self._document(line, fields)
         except (InvalidDocument, InvalidVector, TypeError, RecursionError) as error:
-            # The last of them is nested too deep.
+            # RecursionError: nested too deeply.
             id = row_fields.known(fields.get(self._id_field))
             return Rejected(
                 id=id,
@@ -249,7 +249,7 @@ class FileReader:
             )
 
     def _values(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-        """The fields as they are stored, and the dense vector, which is none of them."""
+        """The fields to store, and the dense vector, which is not one of them."""
         dense_field = self._options.dense_field
         fields = stored_payload({name: row[name] for name in row if name != dense_field})
         fields |= {name: row[name] for name in row if name == dense_field}
@@ -257,7 +257,7 @@ class FileReader:
         return fields, fields.pop(dense_field, None) if dense_field else None
 
     def _encoded_document(self, line: int, row: Mapping[str, Any], encoded: Encoded) -> Document:
-        """Raises `InvalidDocument` for what is none."""
+        """Build a document; raises `InvalidDocument`."""
         payload = row.get(PAYLOAD) or {}
         if not isinstance(payload, Mapping):
             raise InvalidDocument(f"the row's {PAYLOAD} is not an object")
@@ -273,10 +273,10 @@ class FileReader:
         )
 
     def _document(self, line: int, row: Mapping[str, Any]) -> Document:
-        """Raises `InvalidDocument` for what is none."""
+        """Build a document; raises `InvalidDocument`."""
         fields, dense = self._values(row)
         if self._format not in ("jsonl", "json"):
-            # A cell without a value is not a field. JSON can say null, and is taken at its word.
+            # A cell without a value is not a field; an explicit JSON null is kept.
             fields = {name: value for name, value in fields.items() if value is not None}
         id = fields.pop(self._id_field, None)
         if id is None:
@@ -294,10 +294,10 @@ class FileReader:
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's name says; of the standard input, JSON.
+    """Return the format that a file name implies; JSON for stdin.
 
     Raises:
-        ConfigurationError: when it says none.
+        ConfigurationError: if it implies none.
     """
     if str(path) == "-":
         return "json"
@@ -305,13 +305,13 @@ def format_of(path: Path) -> Format:
     if ending in FORMATS:
         return FORMATS[ending]
     raise ConfigurationError(
-        f"the format of {path} is not known from its name; say it: --format jsonl|csv|tsv|parquet"
+        f"cannot tell the format of {path} from its name; pass --format jsonl|csv|tsv|parquet"
     )
 
 
 def _guarded(rows: Iterator[NumberedRow], name: str) -> Iterator[NumberedRow]:
-    """The rows; a file that cannot be read to its end is named."""
+    """Yield the rows; turns decompression errors into one that names the file."""
     try:
         yield from rows
     except archives.DAMAGED as error:
-        raise ConfigurationError(f"{name} cannot be read to its end: {error}") from error
+        raise ConfigurationError(f"cannot read {name} to the end: {error}") from error

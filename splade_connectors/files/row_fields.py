@@ -1,4 +1,4 @@
-"""What a row's fields stand for, and what is said where one is not there."""
+"""Finding the id, text and vector fields of a row, and the messages if they are missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TABLES: tuple[Format, ...] = ("csv", "tsv")
 
 
 def check_for(format: Format, options: ReadOptions, name: str) -> None:
-    """Refuse options that a file of this format has no use for.
+    """Refuse options that do not apply to a file format.
 
     Raises:
         ConfigurationError: naming the option.
@@ -30,16 +30,18 @@ def check_for(format: Format, options: ReadOptions, name: str) -> None:
         ):
             if given:
                 raise ConfigurationError(
-                    f"{option} is for CSV and TSV, and {name} is read as {format}"
+                    f"{option} applies only to CSV and TSV, but {name} is read as {format}"
                 )
     if options.encoding:
         if format == "parquet":
-            raise ConfigurationError(f"--encoding is for text, and {name} is read as parquet")
+            raise ConfigurationError(
+                f"--encoding applies only to text formats, but {name} is read as parquet"
+            )
         check_encoding(options.encoding)
 
 
 def check_for_encoded(options: ReadOptions, name: str) -> None:
-    """Refuse options that come too late for what `encode` wrote.
+    """Refuse options that come too late for the output of `encode`.
 
     Raises:
         ConfigurationError: naming the option.
@@ -47,15 +49,15 @@ def check_for_encoded(options: ReadOptions, name: str) -> None:
     for option, given in (("--id-field", options.id_field), ("--strip-html", options.strip_html)):
         if given:
             raise ConfigurationError(
-                f"{name} was written by encode, which {option} has to be given to"
+                f"{name} was written by encode; pass {option} to encode instead"
             )
 
 
 def text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
-    """The text fields joined by a space.
+    """Return the text fields, joined by a space.
 
     Raises:
-        InvalidDocument: when none of them is there, or one is not text.
+        InvalidDocument: if none of them exists, or one is not text.
     """
     found = {name: [item for item in values_at(fields, name) if item is not None] for name in names}
     for name, values in found.items():
@@ -70,41 +72,41 @@ def text(fields: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def default_text_fields(sample: Mapping[str, Any], file: str) -> tuple[str, ...]:
-    """The fields that are text unless others are named.
+    """Return the default text fields.
 
     Raises:
-        ConfigurationError: when there is none.
+        ConfigurationError: if there are none.
     """
     names = tuple(name for name in ("title", "text") if name in sample)
     if "text" in names:
         return names
     raise ConfigurationError(
-        f"the first row of {file} has no field 'text'; it has {_names(sample)}: name the text with "
-        "--text FIELD (several are joined)"
+        f"the first row of {file} has no field 'text'; it has {_names(sample)}. Name the text "
+        "fields with --text FIELD (several are joined)"
     )
 
 
 def field_named(
     names: Sequence[str], sample: Mapping[str, Any], what: str, option: str, file: str
 ) -> str:
-    """The first of these names that a file's first row has.
+    """Return the first of these names that a file's first row has.
 
     Args:
-        names: of fields, or paths.
-        sample: the row.
-        what: the field is for.
-        option: that names it.
-        file: its name.
+        names: field names or paths.
+        sample: first row.
+        what: purpose of the field, for messages.
+        option: option that names the field.
+        file: file name.
 
     Raises:
-        ConfigurationError: when it has none of them.
+        ConfigurationError: if it has none of them.
     """
     for name in names:
         if name in sample or values_at(sample, name):
             return name
     raise ConfigurationError(
         f"the first row of {file} has no {what} field ({' or '.join(names)}); it has "
-        f"{_names(sample)}: name it with {option} FIELD"
+        f"{_names(sample)}. Name it with {option} FIELD"
     )
 
 
@@ -113,10 +115,10 @@ def _names(fields: Mapping[str, Any]) -> str:
 
 
 def first_reason(rows: Sequence[NumberedRow]) -> str:
-    """Why none of a file's first rows could be read."""
+    """Return why none of a file's first rows could be read."""
     return next((row.reason for _, row in rows if isinstance(row, Rejected)), "it is empty")
 
 
 def known(id: Any) -> DocumentId | None:
-    """The id of a rejected row, where it has one."""
+    """Return the id of a rejected row; None if it has none."""
     return id if isinstance(id, str | int) and not isinstance(id, bool) else None

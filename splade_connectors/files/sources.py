@@ -1,4 +1,4 @@
-"""Several files as one: paths, patterns, folders and the standard input, in the order given."""
+"""Several files read as one: paths, globs, folders and stdin, in the order given."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _INPUT = Path("-")
 
 
 class FilesReader:
-    """The documents of several files, one after the other; can be read once.
+    """Reads the documents of several files in sequence; can be iterated once.
 
-    Each file is opened and its first row looked at before the first document is given, so that a
-    file that cannot be read is refused before anything is written. Files without rows are passed
-    over. Usable as a context manager, which closes the file at hand.
+    Opens each file and checks its first row before yielding the first document, so that an
+    unreadable file is refused before anything is written. Files without rows are skipped. Usable as
+    a context manager, which closes the current file.
 
     Args:
-        sources: files, folders (all files of a known format in them, at any depth), patterns as
-            of `glob`, and "-" for the standard input. A file is read once.
-        options: which columns mean what, in all of them.
-        **fields: those of `ReadOptions`, instead.
+        sources: files, folders (all files of a known format, recursively), `glob` patterns, and
+            "-" for stdin. Each file is read once.
+        options: how rows are interpreted, for all files.
+        **fields: fields of `ReadOptions`, instead of `options`.
 
     Attributes:
-        paths: the files, in the order in which they are read.
+        paths: the files, in reading order.
         text_fields: as given, or as found in the first row of the first file.
-        made_by: of files that `encode` wrote, what their vectors were made with; None of texts.
+        made_by: for files that `encode` wrote, the settings of their vectors; otherwise None.
 
     Raises:
-        ConfigurationError: when there is no such file, or one of them cannot be read.
+        ConfigurationError: if a file does not exist or cannot be read.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class FilesReader:
 
     @property
     def fraction(self) -> float | None:
-        """How much of all files has been read, from 0 to 1; None if that is not known."""
+        """Fraction of all files read so far, from 0 to 1; None if unknown."""
         if not (self._total and self._is_known):
             return None
         within = self._reader.fraction if self._reader else None
@@ -80,11 +80,11 @@ class FilesReader:
             self._read += _size(path)
 
     def read_with(self, vocabulary: Callable[[], Vocabulary]) -> None:
-        """Whose terms the vectors of encoded files have."""
+        """Set the vocabulary for reading precomputed vectors."""
         self._vocabulary = vocabulary
 
     def close(self) -> None:
-        """Close the file that is read."""
+        """Close the current file."""
         if self._reader is not None:
             self._reader.close()
 
@@ -95,7 +95,7 @@ class FilesReader:
         self.close()
 
     def _check(self) -> list[Path]:
-        """The files that have rows; what the texts are called is known then."""
+        """The files that have rows; also finds out the text fields."""
         checked: list[Path] = []
         empty: NoRows | None = None
         for path in self.paths:
@@ -117,14 +117,14 @@ class FilesReader:
         return checked
 
     def _check_settings(self, reader: FileReader, *, is_first: bool) -> None:
-        """All files are encoded alike, or none is."""
+        """Check that all files have the same settings, or none is encoded."""
         if is_first:
             self.made_by = reader.made_by
         elif reader.made_by != self.made_by:
             reader.close()
             raise ConfigurationError(
-                f"{reader.path} is not encoded as the files before it: index texts and vectors "
-                "one after the other, and vectors of different settings too"
+                f"{reader.path} is not encoded like the files before it; index texts, and vectors "
+                "with different settings, in separate runs"
             )
 
     def _opened(self, path: Path) -> FileReader:
@@ -135,10 +135,10 @@ class FilesReader:
 
 
 def found_files(sources: Sequence[str | Path], options: ReadOptions) -> tuple[Path, ...]:
-    """The files that are meant, each once.
+    """Return the files that the sources refer to, each once.
 
     Raises:
-        ConfigurationError: for a pattern that nothing matches, or a folder without known files.
+        ConfigurationError: if a pattern matches nothing, or a folder has no file of known format.
     """
     found: dict[str, Path] = {}
     for source in map(str, sources):
@@ -147,7 +147,9 @@ def found_files(sources: Sequence[str | Path], options: ReadOptions) -> tuple[Pa
     files = tuple(found.values())
     tables = options.delimiter is not None or options.infer_types
     if len(files) > 1 and tables and not any(map(_is_table, files)) and not options.format:
-        raise ConfigurationError("--delimiter and --infer-types are for CSV and TSV: none is there")
+        raise ConfigurationError(
+            "--delimiter and --infer-types apply only to CSV and TSV, but there are no such files"
+        )
     return files
 
 
@@ -158,7 +160,7 @@ def _files_of(source: str, options: ReadOptions) -> list[Path]:
     if path.is_dir():
         return _files_in(path, options)
     if not glob.has_magic(source):
-        return [path]  # its reader says what is wrong with it
+        return [path]  # its reader reports what is wrong with it
     matches = sorted(map(Path, glob.glob(source, recursive=True)))
     if not matches:
         raise ConfigurationError(f"no file matches {source!r}")
@@ -166,8 +168,8 @@ def _files_of(source: str, options: ReadOptions) -> list[Path]:
 
 
 def _files_in(folder: Path, options: ReadOptions) -> list[Path]:
-    """The files in a folder that have rows; those of other programs are named."""
-    # Names with a dot or an underscore first are notes of the programs that wrote the others.
+    """The files of a known format in a folder; warns of the others."""
+    # Names that start with a dot or underscore are metadata of the programs that wrote the files.
     files = [
         path
         for path in sorted(folder.rglob("*"))
@@ -177,11 +179,11 @@ def _files_in(folder: Path, options: ReadOptions) -> list[Path]:
     others = [str(path.relative_to(folder)) for path in files if path not in known]
     if not known:
         raise ConfigurationError(
-            f"{folder} has no file of a known format ({', '.join(FORMATS)}, packed or not)"
+            f"{folder} has no file of a known format ({', '.join(FORMATS)}, compressed or not)"
             + (f"; it has {listed(others)}" if others else "")
         )
     if others:
-        _log.warning("passed over in %s, of no known format: %s", folder, listed(others))
+        _log.warning("skipped files of unknown format in %s: %s", folder, listed(others))
     return known
 
 
@@ -198,7 +200,7 @@ def _is_table(path: Path) -> bool:
 
 
 def _for_format(options: ReadOptions, path: Path) -> ReadOptions:
-    """Without what is for tables and texts only, where others are read beside them."""
+    """The options without those that do not apply to the format of one of several files."""
     format = options.format or format_of(path)
     if format not in TABLES:
         options = replace(options, delimiter=None, infer_types=False)

@@ -1,4 +1,4 @@
-"""CSV and TSV to rows, in memory that no cell can exceed."""
+"""Reading rows from CSV and TSV within a memory bound."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.files import limits
 from splade_connectors.files.encodings import not_this_encoding
 from splade_connectors.files.limits import NumberedRow, rejected
-from splade_connectors.shown import quoted
+from splade_connectors.shown import counted, quoted
 
-# What separates cells in the wild. A header with one of these is not about one column.
+# Delimiters seen in practice; a header that contains one has more than one column.
 _DELIMITERS = ",;\t|"
-# Cells that hold one of these are quoted in the same way as those with commas.
+# Delimiters with the same quoting rules as commas.
 _LIKE_COMMAS = ";|"
 
 
 def csv_rows(data: IO[bytes], name: str, delimiter: str | None = None) -> Iterator[NumberedRow]:
-    """The rows of CSV: fields with commas, line breaks or quotation marks stand in such marks.
+    """Yield the rows of CSV; fields with commas, line breaks or quotation marks are quoted.
 
     Args:
-        data: in UTF-8.
-        name: of the file.
-        delimiter: None takes the comma, or what else the header is certainly separated by.
+        data: stream in UTF-8.
+        name: file name, for messages.
+        delimiter: None means a comma, unless the header clearly uses another one.
     """
     return _table_rows(data, name, delimiter, ",", csv.QUOTE_MINIMAL)
 
 
 def tsv_rows(data: IO[bytes], name: str, delimiter: str | None = None) -> Iterator[NumberedRow]:
-    """The rows of TSV, which has no quoting: a quotation mark is a character like any other.
+    """Yield the rows of TSV, which has no quoting: quotation marks are ordinary characters.
 
     Args:
-        data: in UTF-8.
-        name: of the file.
-        delimiter: None takes the tab.
+        data: stream in UTF-8.
+        name: file name, for messages.
+        delimiter: None means a tab.
     """
     return _table_rows(data, name, delimiter, "\t", csv.QUOTE_NONE)
 
@@ -48,7 +48,7 @@ def _table_rows(
 ) -> Iterator[NumberedRow]:
     csv.field_size_limit(max(csv.field_size_limit(), limits.LONGEST_LINE))
     text = io.TextIOWrapper(data, encoding="utf-8", newline="")
-    # Lines that have been read, also of a header that cannot be.
+    # Counts lines for messages, even if the header is invalid.
     lines = _Lines(text)
     try:
         first = next((line for line in lines if line.strip("\r\n")), None)
@@ -65,14 +65,14 @@ def _table_rows(
         raise not_this_encoding(name, error, f" after line {lines.read}") from error
     except csv.Error as error:
         where = f"after line {lines.read}"
-        raise ConfigurationError(f"{name} cannot be read {where}: {error}") from error
+        raise ConfigurationError(f"cannot read {name} {where}: {error}") from error
     finally:
         if not data.closed:
-            text.detach()  # or it closes the file, which `fraction` still asks
+            text.detach()  # otherwise it closes the file, which `fraction` still needs
 
 
 class _Lines:
-    """The lines of a text, counted, each of a bounded length."""
+    """The lines of a text, counted and of bounded length."""
 
     def __init__(self, text: io.TextIOWrapper) -> None:
         self._text = text
@@ -96,33 +96,33 @@ def _table_row(
 ) -> Mapping[str, Any] | Rejected:
     more = len(cells) - len(header)
     if more > 0:
-        return rejected(line, f"line {line} has {more} more cells than the header")
-    return dict(zip(header, cells, strict=False))  # fields are absent where the line has fewer
+        return rejected(
+            line, f"line {line} has {counted(more, 'more cell', 'more cells')} than the header"
+        )
+    return dict(zip(header, cells, strict=False))  # a shorter line lacks the last fields
 
 
 def check_columns(names: Sequence[str], file: str) -> None:
-    """Refuse a table in which a column would be lost, or have no name to be stored under.
+    """Refuse a table with unnamed or duplicate columns.
 
     Raises:
         ConfigurationError: naming the columns.
     """
     for number, name in enumerate(names, start=1):
         if not name:
-            raise ConfigurationError(
-                f"column {number} of {file} has no name: name it, or leave it out"
-            )
+            raise ConfigurationError(f"column {number} of {file} has no name; name it or remove it")
         first = names.index(name) + 1
         if first < number:
             raise ConfigurationError(
-                f"columns {first} and {number} of {file} are both named {quoted(name)}: rename one"
+                f"columns {first} and {number} of {file} are both named {quoted(name)}; rename one"
             )
 
 
 def _delimiter_of(line: str, usual: str, file: str) -> str:
-    """What separates the cells of a header; it has two columns at least, an id and a text.
+    """Detect the delimiter of a header, which has at least two columns: an id and a text.
 
     Raises:
-        ConfigurationError: where it is not certain, naming what it may be.
+        ConfigurationError: if it is not certain, suggesting an option.
     """
     header = line.strip("\r\n")
     others = [other for other in _DELIMITERS if other in header]
@@ -133,6 +133,6 @@ def _delimiter_of(line: str, usual: str, file: str) -> str:
     used = max(others, key=header.count)
     way = {"\t": "--format tsv, or --delimiter tab if cells are quoted", ",": "--format csv"}
     raise ConfigurationError(
-        f"the header of {file} is one column, {quoted(header)}: its fields are separated by "
-        f"{used!r}, not by {usual!r}; " + way.get(used, f"--delimiter {used!r}")
+        f"the header of {file} is a single column, {quoted(header)}: it seems to be separated by "
+        f"{used!r}, not {usual!r}; pass " + way.get(used, f"--delimiter {used!r}")
     )

@@ -1,4 +1,4 @@
-"""What is made of a model for a collection: query weights, so that queries need no model."""
+"""Fitting query weights to a model and a collection, so that queries need no inference."""
 
 from splade_connectors.train.loss import Loss
 from splade_connectors.train.query_weights import QueryWeights, make_query_weights

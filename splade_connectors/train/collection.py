@@ -1,4 +1,4 @@
-"""One pass over a collection's texts: document frequencies of tokens, and a sample."""
+"""One pass over a collection's texts: token document frequencies and a random sample."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ Frequencies = NDArray[np.int64]
 
 
 class Collection:
-    """What query weights need to know of a collection.
+    """Statistics of a collection, for query weights.
 
     Args:
-        encoder: whose tokens are counted.
-        size: most texts of the sample.
-        seed: of the drawing.
+        encoder: encoder whose tokens are counted.
+        size: maximum number of texts in the sample.
+        seed: random seed of the sample.
 
     Attributes:
-        texts: number of texts that have words.
-        frequencies: int64[terms]: of each token, how many texts have it.
-        sample: texts, each as likely as the others.
+        texts: number of non-blank texts.
+        frequencies: int64[terms]: number of texts that contain each token.
+        sample: uniform random sample of the texts.
     """
 
     def __init__(self, encoder: SparseEncoder, size: int, seed: int = 0) -> None:
         self._encoder = encoder
         self._size = size
-        # Repeatable on purpose: nothing depends on its being unguessable.
+        # Reproducible on purpose; not used for security.
         self._random = random.Random(seed)  # noqa: S311
         self.texts = 0
         self.frequencies: Frequencies = np.zeros(encoder.spec.vocabulary, np.int64)
         self.sample: list[str] = []
 
     def read(self, texts: Iterable[str]) -> None:
-        """Count the tokens of all texts; those without words are passed over.
+        """Count the tokens of all texts, skipping blank ones.
 
         Raises:
-            ConfigurationError: when there is no text with words.
+            ConfigurationError: if there is no non-blank text.
         """
         for text in texts:
             if text.strip():
                 self._add(text)
         if not self.texts:
-            raise ConfigurationError("the collection has no texts: there is nothing to count")
+            raise ConfigurationError("the collection has no texts, so there is nothing to count")
 
     def idf(self) -> NDArray[np.float64]:
-        """float64[terms]: ln(1 + (N - n + 0.5) / (n + 0.5)) of N texts, n of which have the token.
+        """Return float64[terms]: ln(1 + (N - n + 0.5) / (n + 0.5)) for n of N texts with the token.
 
-        As BM25 has it in Lucene: above 0 for every token, also for those that all texts have.
+        The IDF of Lucene's BM25: above 0 for every token, even one that all texts contain.
         """
         n = self.frequencies
         return np.log1p((self.texts - n + 0.5) / (n + 0.5))
@@ -61,7 +61,7 @@ class Collection:
         own = [at for at in self._encoder.own_terms(text) if at < self.frequencies.size]
         self.frequencies[own] += 1
         self.texts += 1
-        # Reservoir sampling: the whole is never held.
+        # Reservoir sampling, which never holds all texts.
         if len(self.sample) < self._size:
             self.sample.append(text)
         elif (at := self._random.randrange(self.texts)) < self._size:

@@ -1,4 +1,4 @@
-"""What query weights lose against the model's own queries, on judged queries."""
+"""Measuring the quality loss of query weights relative to the model's own queries."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Searched = Callable[[SparseEncoder], Run]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
-    """nDCG@10 with these queries and with the model's own, over the same documents.
+    """nDCG@10 with query weights and with the model's own queries, on the same documents.
 
     Attributes:
-        dataset: where the judgements are from.
+        dataset: name of the judged dataset.
         queries: number of judged queries.
         own: mean with the model's own queries.
         made: mean with the weights.
-        loss: own less made; below 0 where the weights are better.
-        p: of that difference, by `test`.
-        test: what the p value is of.
+        loss: own minus made; negative if the weights are better.
+        p: p-value of that difference, by `test`.
+        test: name of the significance test.
     """
 
     dataset: str
@@ -47,7 +47,7 @@ class Loss:
     test: str = TEST
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         rounded = {name: round(getattr(self, name), 4) for name in ("own", "made", "loss")}
         return asdict(self) | rounded | {"p": round(self.p, 5)}
 
@@ -55,17 +55,17 @@ class Loss:
 def measured(
     judged: Judged, dataset: str, own: SparseEncoder, made: SparseEncoder, search: Searched
 ) -> Loss:
-    """Search with both, and compare.
+    """Search with both query sides, and compare.
 
     Args:
         judged: queries and judgements.
-        dataset: where they are from.
+        dataset: name of the dataset.
         own: the model.
-        made: with the weights.
-        search: gives the rankings of all judged queries.
+        made: encoder with the weights.
+        search: returns the rankings of all judged queries.
 
     Raises:
-        MissingDependency: without ir-measures.
+        MissingDependency: if ir-measures is not installed.
     """
     mine, theirs = (each_of(judged, search(encoder)) for encoder in (made, own))
     means = statistics.fmean(theirs), statistics.fmean(mine)
@@ -80,22 +80,22 @@ def measured(
 
 
 def each_of(judged: Judged, run: Run) -> list[float]:
-    """nDCG@10 of each judged query, in their order."""
+    """Return nDCG@10 of each judged query, in order."""
     values = measure_each(judged.qrels, run)[MEASURE]
     return [values[query] for query in judged.queries]
 
 
 def exact_search(judged: Judged, ids: Sequence[str], vectors: SparseBatch, terms: int) -> Searched:
-    """Searches by exact dot products over encoded documents.
+    """Return a search by exact dot products over encoded documents.
 
     Args:
-        judged: whose queries.
-        ids: of the documents.
-        vectors: of the documents, in that order.
-        terms: of the vocabulary.
+        judged: judged queries.
+        ids: document ids.
+        vectors: document vectors, in the order of `ids`.
+        terms: vocabulary size.
 
     Raises:
-        MissingDependency: without scipy.
+        MissingDependency: if scipy is not installed.
     """
     require("scipy", "evaluate", "measuring query weights")
     documents = vectors.to_scipy(terms)
@@ -105,7 +105,7 @@ def exact_search(judged: Judged, ids: Sequence[str], vectors: SparseBatch, terms
         rankings = {}
         for query, row in zip(judged.queries, queries, strict=True):
             scores = (documents @ row.T).toarray().ravel()
-            # Ties in the order of the documents.
+            # Ties keep the order of the documents.
             best = np.argsort(-scores, kind="stable")[:DEPTH]
             rankings[query] = [ids[at] for at in best if scores[at] > 0]
         return as_run(rankings)
@@ -114,11 +114,11 @@ def exact_search(judged: Judged, ids: Sequence[str], vectors: SparseBatch, terms
 
 
 def store_search(judged: Judged, store: Store) -> Searched:
-    """Searches in a collection or index that the model has written.
+    """Return a search in a collection or index that the model wrote.
 
     Args:
-        judged: whose queries.
-        store: to search; its own encoder is not used.
+        judged: judged queries.
+        store: store to search; its own encoder is not used.
     """
 
     def search(encoder: SparseEncoder) -> Run:

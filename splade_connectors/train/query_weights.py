@@ -1,4 +1,4 @@
-"""A query side without inference for a model that has none: a table of weights, in a folder."""
+"""Building an inference-free query side for a model: a folder with a table of query weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from splade_connectors.train.collection import Collection
 from splade_connectors.train.loss import Loss
 from splade_connectors.train.regression import fit
 
-# Beside the weights: what they were made of, and what they lose.
+# Stored with the weights: how they were computed, and their quality loss.
 ABOUT_FILE = "query_weights.json"
 
 Measure = Callable[[SparseEncoder, SparseEncoder], Loss]
@@ -36,16 +36,16 @@ Measure = Callable[[SparseEncoder, SparseEncoder], Loss]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueryWeights:
-    """What was made.
+    """Summary of the computed query weights.
 
     Attributes:
-        model: whose documents these queries fit.
+        model: model whose documents the queries fit.
         method: "idf" or "learned".
-        texts: that tokens were counted in.
-        tokens: with a weight.
-        sample: documents that the fit went by; 0 without one.
-        queries: queries that the fit went by; 0 without one.
-        loss: against the model's own queries; None if no judgements were given.
+        texts: number of texts counted.
+        tokens: number of tokens with a weight.
+        sample: number of documents used for the fit; 0 without a fit.
+        queries: number of queries used for the fit; 0 without a fit.
+        loss: quality loss relative to the model's own queries; None without judgements.
     """
 
     model: str
@@ -57,7 +57,7 @@ class QueryWeights:
     loss: Loss | None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return asdict(self) | {"loss": self.loss.to_json() if self.loss else None}
 
 
@@ -71,23 +71,23 @@ def make_query_weights(
     measure: Measure | None = None,
     options: QueryWeightOptions | None = None,
 ) -> QueryWeights:
-    """Write a folder with a query side for a model, which `load_encoder` reads.
+    """Write a folder with a query side for a model, for `load_encoder`.
 
-    Its queries fit every index of documents that the model encoded.
+    Its queries fit every index whose documents the model encoded.
 
     Args:
-        model: as of `load_encoder`.
-        encoder: of that model, with the length and precision of the index.
-        texts: of the collection's documents.
-        out: the folder to make; it must not exist, or be empty.
-        queries: that the weights are fitted to; empty takes the beginnings of documents.
-        measure: compares the model with what was made.
-        options: how the weights are found.
+        model: as for `load_encoder`.
+        encoder: encoder of that model, with the index's maximum length and precision.
+        texts: texts of the collection's documents.
+        out: folder to create; it must not exist, or be empty.
+        queries: queries to fit the weights to; empty means the first words of documents.
+        measure: compares the model with the weights.
+        options: how the weights are computed.
 
     Raises:
-        ConfigurationError: when something is in the way, there are no texts, or the model has a
-            query side already.
-        MissingDependency: without scipy, which a fit and a measurement need.
+        ConfigurationError: if the folder is not empty, there are no texts, or the model already has
+            a query side.
+        MissingDependency: if scipy, which fitting and measuring need, is not installed.
     """
     options = options or QueryWeightOptions()
     refuse_what_is_there(out)
@@ -120,8 +120,8 @@ def _folder_of(model: str | Path | None) -> ModelFolder:
     place = locate(model, None)
     if read_query_side(place.folder, name=place.name, revision=place.revision) is not None:
         raise ConfigurationError(
-            f"{place.name or place.folder} has a query side of its own: weights are made for "
-            "models whose queries are encoded as documents are"
+            f"{place.name or place.folder} already has a query side of its own; query weights are "
+            "for models that encode queries like documents"
         )
     return source_at(place, EncodeOptions(), None).folder
 
@@ -145,5 +145,5 @@ def _write(folder: ModelFolder, side: StaticSide, made: QueryWeights, out: Path)
         (unfinished / ABOUT_FILE).write_text(about, encoding="utf-8")
         license = folder.root / "LICENSE"
         if license.is_file():
-            # The tokenizer and what was learned of the model are the model's.
+            # Tokenizer and fitted weights derive from the model, so its licence applies.
             shutil.copy(license, unfinished)

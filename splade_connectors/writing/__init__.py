@@ -1,1 +1,1 @@
-"""From rows of a file to acknowledged documents."""
+"""Sending documents until they are acknowledged or rejected."""

@@ -1,4 +1,4 @@
-"""Cutting a stream into portions and portions into chunks."""
+"""Splitting a stream into portions, and portions into chunks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Of the first portion: even a slow model is through with so many texts in seconds.
+# Size of the first portion: even a slow model encodes it within seconds.
 _FIRST = 16
-# Seconds that a portion may take, so that a slow run shows and keeps what it has done.
+# Target seconds per portion, so that even a slow run shows progress and saves it.
 _QUICK_S, _LONG_S = 2.5, 10.0
 
 
 class PortionSize:
-    """How many documents are read and encoded together: few at first, more while that is quick.
+    """The number of documents read and encoded together: small at first, growing while fast.
 
     Args:
-        most: of a portion.
+        most: maximum size of a portion.
 
     Attributes:
-        now: of the next one.
+        now: size of the next portion.
     """
 
     def __init__(self, most: int) -> None:
@@ -29,7 +29,7 @@ class PortionSize:
         self.now = min(_FIRST, most)
 
     def took(self, seconds: float) -> None:
-        """Learn how long the encoding of a whole portion took."""
+        """Record how long encoding a whole portion took, and adapt."""
         if seconds < _QUICK_S:
             self.now = min(self._most, self.now * (4 if seconds < _QUICK_S / 4 else 2))
         elif seconds > _LONG_S:
@@ -37,7 +37,7 @@ class PortionSize:
 
 
 def portions(items: Iterable[T], size: int | PortionSize) -> Iterator[list[T]]:
-    """Consecutive lists of `size` items, the last one shorter; the stream is read as needed."""
+    """Yield consecutive lists of `size` items, the last one shorter, reading lazily."""
     iterator = iter(items)
     while portion := list(islice(iterator, size if isinstance(size, int) else size.now)):
         yield portion
@@ -46,9 +46,9 @@ def portions(items: Iterable[T], size: int | PortionSize) -> Iterator[list[T]]:
 def chunks(
     items: Sequence[T], *, max_items: int, max_bytes: int, size: Callable[[T], int]
 ) -> Iterator[list[T]]:
-    """Consecutive chunks of at most `max_items` items and `max_bytes` bytes.
+    """Yield consecutive chunks of at most `max_items` items and `max_bytes` bytes.
 
-    An item larger than `max_bytes` stands alone: the store decides about it.
+    An item larger than `max_bytes` gets a chunk of its own; the store decides whether to accept it.
     """
     chunk: list[T] = []
     total = 0

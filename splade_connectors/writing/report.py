@@ -1,4 +1,4 @@
-"""What an indexing run did."""
+"""The report of an indexing run."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from typing import Any
 
 from splade_connectors.documents import Rejected
 
-# Reasons kept in memory; the count goes on, and a consumer of the stream may keep them all.
+# Maximum number of reasons kept in memory; counting continues, and a dead-letter file has them all.
 KEPT_REJECTIONS = 1000
 
 
 @dataclass(kw_only=True, slots=True)
 class IndexReport:
-    """Counts of one `index` run, added to while it goes.
+    """Counts of one `index` run, updated as it proceeds.
 
     Attributes:
         written: documents that the store acknowledged.
-        replaced: those among them that took the place of a document with the same id.
+        replaced: how many of those replaced a document with the same id.
         rejected_count: documents that were not stored.
         rejected: the first 1,000 of them, with reasons.
-        reasons: how many were rejected for each of the first 1,000 different reasons.
-        unchanged: documents that were stored as they are already: nothing of them was sent.
+        reasons: reason -> count, for the first 1,000 different reasons.
+        unchanged: documents already stored unchanged, so nothing was sent.
         encoded: documents whose text was encoded, rejected ones included.
-        missing: documents that the source no longer had; 0 where nobody asked.
-        deleted: those among them that were deleted.
+        missing: stored documents no longer in the source; 0 without `delete_missing`.
+        deleted: how many of those were deleted.
         empty: documents without text, stored with an empty vector.
-        truncated: documents longer than the model's maximum, whose end was not encoded.
-        split: documents longer than the maximum, encoded in passages.
-        tokens: tokens encoded.
-        terms: terms stored, over all documents.
+        truncated: documents longer than the model's maximum, whose rest was not encoded.
+        split: documents longer than the model's maximum, encoded in passages.
+        tokens: number of tokens encoded.
+        terms: total number of terms stored.
         encode_s: seconds spent encoding.
-        seconds: seconds in all.
-        retries: requests that were sent again.
-        interrupted: the run was stopped before its end.
-        dead_letters: the file that rejected documents are in; None without any.
+        seconds: total duration in seconds.
+        retries: number of requests retried.
+        interrupted: whether the run was stopped early.
+        dead_letters: path of the dead-letter file; None if nothing was rejected.
     """
 
     written: int = 0
@@ -59,11 +59,11 @@ class IndexReport:
 
     @property
     def done(self) -> int:
-        """Documents handled: written, rejected, or left as they are."""
+        """Documents handled: written, rejected or unchanged."""
         return self.written + self.rejected_count + self.unchanged
 
     def reject(self, rejection: Rejected) -> None:
-        """Count a rejection and keep its reason while there is room."""
+        """Count a rejection, and keep its reason up to a limit."""
         self.rejected_count += 1
         if len(self.rejected) < KEPT_REJECTIONS:
             self.rejected.append(rejection)
@@ -71,7 +71,7 @@ class IndexReport:
             self.reasons[rejection.reason] = self.reasons.get(rejection.reason, 0) + 1
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
+        """Return a JSON object."""
         return {
             "written": self.written,
             "replaced": self.replaced,

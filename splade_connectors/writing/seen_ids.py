@@ -1,4 +1,4 @@
-"""Which ids a run has met before, in little memory."""
+"""A memory-efficient set of the ids that a run has seen."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from splade_connectors.documents import DocumentId
 
-# Digests that wait in a set; then they move into an array, at an eighth of the room.
+# Recent digests are kept in a set until they move to an array, which takes an eighth of the memory.
 _RECENT = 65_536
 
 
 class SeenIds:
-    """A set of ids that holds 8 bytes for each: 80 MB for ten million.
+    """A set of ids that needs 8 bytes per id: 80 MB for ten million.
 
-    Kept are 64-bit digests, in sorted arrays whose sizes at least double from one to the next, so
-    that there are few to search and each digest is moved seldom. Two ids of ten million share a
-    digest with a probability of 3e-6.
+    Stores 64-bit digests in sorted arrays, each at least twice as large as the next, so that there
+    are few to search and each digest is rarely moved. The probability that any two of ten million
+    ids share a digest is 3e-6.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class SeenIds:
         return digest in self._recent or any(_holds(known, digest) for known in self._sorted)
 
     def add(self, id: DocumentId) -> bool:
-        """Remember an id; whether it is new."""
+        """Add an id; return whether it is new."""
         if id in self:
             return False
         digest = _digest(id)
@@ -53,5 +53,5 @@ def _holds(known: NDArray[np.uint64], digest: int) -> bool:
 
 
 def _digest(id: DocumentId) -> int:
-    # Python's own hash is not enough: hash(7) == hash(2**64 - 1).
+    # Python's own hash collides too easily: hash(7) == hash(2**64 - 1).
     return int.from_bytes(hashlib.blake2b(repr(id).encode(), digest_size=8).digest())

@@ -1,4 +1,4 @@
-"""Sending in chunks: several at once, failed items again, every item accounted for in its order."""
+"""Sending items in concurrent chunks, retrying failed items, and settling every item in order."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from splade_connectors.runtime.retry import backoff_s
 from splade_connectors.writing.chunks import chunks
 
 _TOO_LARGE = 413
-# An answer this many times slower than the fastest one counts as a server that is too busy, if it
-# is slower than this many seconds, too.
+# A response this many times slower than the fastest one, and slower than this many seconds, counts
+# as an overloaded server.
 _SLOW_TIMES = 5.0
 _SLOW_S = 2.0
 
 
 class Sendable(Protocol):
-    """What is sent: something with an id."""
+    """An item to send, which has an id."""
 
     @property
     def id(self) -> DocumentId:
-        """The document's id."""
+        """Document id."""
 
 
 Item = TypeVar("Item", bound=Sendable)
 
 
 class RunReport(Protocol):
-    """What every run that writes reports of its end."""
+    """The part of a report that every writing run has."""
 
     interrupted: bool
 
@@ -46,14 +46,14 @@ R = TypeVar("R", bound=RunReport)
 
 
 class Interruptible(ABC, Generic[R]):
-    """A run that writes, and that can be ended before its end, with its report."""
+    """A writing run that can be stopped early and still reports."""
 
     report: R
     _sender: Sender[Any]
     _stopping = False
 
     def interrupt(self) -> Steps[R]:
-        """What is under way arrives; then the report of a run that ends before its end."""
+        """Wait for requests in flight, and return the report of the interrupted run."""
         self._stopping = True
         self._tell()
         self._sender.hurry()
@@ -61,27 +61,27 @@ class Interruptible(ABC, Generic[R]):
         return self.stopped()
 
     def settle_rest(self) -> Steps[None]:
-        """After a failure: what is under way arrives, or fails as well."""
+        """After a failure, wait until requests in flight succeed or fail."""
         yield from self._sender.drain_after_failure()
 
     def stopped(self) -> R:
-        """The report of a run that ends at once: nothing is waited for."""
+        """Stop immediately without waiting, and return the report."""
         self._sender.abandon()
         self.report.interrupted = True
         return self._closed()
 
     @abstractmethod
     def _closed(self) -> R:
-        """The report, with what is known at the end only."""
+        """Complete and return the report."""
 
     @abstractmethod
     def _tell(self) -> None:
-        """Report how far the run has come."""
+        """Report progress."""
 
 
 @dataclass(kw_only=True, slots=True)
 class _Delivery(Generic[Item]):
-    """A chunk on its way, and what became of it."""
+    """A chunk in flight and its outcomes."""
 
     chunk: list[Item]
     outcomes: dict[DocumentId, Any] = field(default_factory=dict)
@@ -91,9 +91,9 @@ class _Delivery(Generic[Item]):
 
 
 class Concurrency:
-    """How many requests at once: one more after a round of good answers, half of them after a bad.
+    """The number of concurrent requests: one more per round of successes, halved on overload.
 
-    (Additive increase, multiplicative decrease, as TCP does it: Chiu and Jain, 1989.)
+    (Additive increase, multiplicative decrease, as in TCP: Chiu and Jain, 1989.)
 
     Args:
         most: upper bound.
@@ -106,11 +106,11 @@ class Concurrency:
 
     @property
     def allowed(self) -> int:
-        """Requests that may be under way, at least 1."""
+        """Number of requests allowed in flight, at least 1."""
         return int(self._allowed)
 
     def answered(self, seconds: float, *, throttled: bool) -> None:
-        """Learn from an answer: how long it took, and whether it said "too many requests"."""
+        """Adapt to a response: its duration, and whether it said "too many requests"."""
         self._fastest_s = min(self._fastest_s, seconds)
         slow = seconds > max(_SLOW_S, _SLOW_TIMES * self._fastest_s)
         if throttled or slow:
@@ -120,42 +120,42 @@ class Concurrency:
 
 
 class Patience:
-    """How long failures in a row are borne. A success gives it all back."""
+    """The retry budget for consecutive failures, restored by a success."""
 
     def __init__(self, retry: RetryOptions) -> None:
         self._retry = retry
         self.restore()
 
     def restore(self) -> None:
-        """Start over."""
+        """Restore the full budget."""
         self._attempt = 0
         self._began = time.monotonic()
 
     def pause_s(self, asked_s: float | None = None) -> float | None:
-        """Seconds to wait before the next try, None when there is to be none.
+        """Return the seconds to wait before the next attempt; None if the budget is exhausted.
 
         Args:
-            asked_s: what the server asked for.
+            asked_s: seconds that the server asked to wait.
         """
         self._attempt += 1
         if self._attempt >= self._retry.attempts:
             return None
-        # "Retry-After: 0" forever would make a busy loop of it.
+        # Repeated "Retry-After: 0" would otherwise cause a busy loop.
         pause = max(backoff_s(self._attempt, self._retry), asked_s or 0.0)
         spent = time.monotonic() - self._began
         return pause if spent + pause <= self._retry.total_s else None
 
 
 class Sender(Generic[Item]):
-    """Sends items in chunks and hands on the outcome of each, in the order in which they came.
+    """Sends items in chunks, and reports the outcome of each in order.
 
     Args:
-        write: one request for these items; an outcome for each, in any order. Raises
-            `RequestRejected` when the store refuses all of them for what may be one's fault.
-        size: about how many bytes an item takes.
-        settle: is told what became of an item, exactly once.
-        options: sizes of chunks, and how many are sent at once.
-        retry: how long a server that is not available is waited for.
+        write: sends one request and returns an outcome per item, in any order. Raises
+            `RequestRejected` if the store rejects all of them, possibly because of a single one.
+        size: approximate size of an item in bytes.
+        settle: called with each item's outcome, exactly once.
+        options: chunk sizes and concurrency.
+        retry: retry budget while the server is unavailable.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class Sender(Generic[Item]):
 
     @property
     def in_flight(self) -> int:
-        """Items that have been sent and not been settled."""
+        """Number of items sent but not settled."""
         return sum(len(delivery.chunk) for delivery, _ in self._under_way)
 
     def put(
@@ -188,12 +188,12 @@ class Sender(Generic[Item]):
         max_items: int | None = None,
         max_bytes: int | None = None,
     ) -> Steps[None]:
-        """Send these items; returns when the last chunk is on its way.
+        """Send items; returns once the last chunk is in flight.
 
         Args:
-            items: in the order in which they are to be settled.
-            max_items: most in a chunk, where the store says so.
-            max_bytes: most bytes of a chunk, likewise.
+            items: items, in the order in which to settle them.
+            max_items: the store's maximum number of items per chunk, if it has one.
+            max_bytes: the store's maximum size of a chunk in bytes, if it has one.
         """
         yield from self._collect_arrived()
         most = min(max_items or self._options.chunk_documents, self._options.chunk_documents)
@@ -202,19 +202,19 @@ class Sender(Generic[Item]):
             while len(self._under_way) >= self._concurrency.allowed:
                 yield from self._collect()
             delivery = _Delivery(chunk=chunk)
-            # Its failures are not the driver's: this module knows which items to send again.
+            # The driver must not retry it: only this module knows which items failed.
             task = yield Spawn(self._deliver(delivery), NO_RETRY)
             self._under_way.append((delivery, task))
 
     def drain(self) -> Steps[None]:
-        """Wait for all that is under way."""
+        """Wait for everything in flight."""
         while self._under_way:
             yield from self._collect()
 
     def drain_after_failure(self) -> Steps[None]:
-        """As `drain`; what fails as well is left unsettled."""
+        """As `drain`, but leave further failures unsettled."""
         while self._under_way:
-            with suppress(Exception):  # the first failure is the one that is told
+            with suppress(Exception):  # only the first failure is raised
                 yield from self._collect()
 
     def hurry(self) -> None:
@@ -225,28 +225,28 @@ class Sender(Generic[Item]):
         self._hurried.set()
 
     def abandon(self) -> None:
-        """Wait for nothing; requests of an async store are cancelled."""
+        """Stop waiting; requests of an async store are cancelled."""
         while self._under_way:
             _, task = self._under_way.popleft()
             task.cancel()
 
     def _collect_arrived(self) -> Steps[None]:
-        """Settle what has arrived, without waiting: it is done, and may be told so."""
+        """Settle chunks that are already done, without waiting."""
         while self._under_way and self._under_way[0][1].done():
             yield from self._collect()
 
     def _collect(self) -> Steps[None]:
-        """Wait for the chunk that was sent first, and settle its items."""
+        """Wait for the oldest chunk in flight, and settle its items."""
         delivery, task = self._under_way[0]
         failure: Exception | None = None
         try:
             yield Join(task)
         except Exception as error:
             failure = error
-        # Not in a `finally`: who interrupts the wait drains what is under way afterwards.
+        # Not in a `finally`: after an interrupt, the chunk must still be drained.
         self._under_way.popleft()
         self._learn(delivery)
-        # Of a chunk that failed in the end, some items may have been written before.
+        # Some items of a failed chunk may have been written before the failure.
         for item in delivery.chunk:
             if item.id in delivery.outcomes:
                 self._settle(item, delivery.outcomes[item.id])
@@ -260,7 +260,7 @@ class Sender(Generic[Item]):
             self._max_bytes = max(1, min(self._max_bytes, delivery.refused_bytes // 2))
 
     def _deliver(self, delivery: _Delivery[Item]) -> Steps[None]:
-        """Send a chunk until every item has an outcome; only what failed is sent again."""
+        """Send a chunk until every item has an outcome, retrying only failed items."""
         patience = Patience(self._retry)
         parts: deque[list[Item]] = deque([delivery.chunk])
         while parts:
@@ -300,7 +300,7 @@ class Sender(Generic[Item]):
     def _split(
         self, part: list[Item], error: RequestRejected, delivery: _Delivery[Item]
     ) -> list[list[Item]]:
-        """Halves of a refused part; one item alone is the guilty one."""
+        """Split a rejected part in half; a single item is itself the culprit."""
         if error.status == _TOO_LARGE:
             size = sum(map(self._size, part))
             delivery.refused_bytes = min(size, delivery.refused_bytes or size)
@@ -315,7 +315,7 @@ class Sender(Generic[Item]):
     def _noted(
         self, part: list[Item], outcomes: Sequence[Any], delivery: _Delivery[Item]
     ) -> list[Item]:
-        """Keep the outcomes that are final; the items of the others, to be sent again."""
+        """Record final outcomes, and return the items to retry."""
         busy = set()
         for outcome in outcomes:
             if isinstance(outcome, Rejected) and outcome.retryable:

@@ -295,7 +295,7 @@ def test_dead_letters_of_attach_are_for_attach(
     collection.front.engine.strict_mode = None
     # Their documents were never out of the store: writing them whole would lose the rest of them.
     said = sentence(run("index", "--from-dead-letters", letters, collection.target))
-    assert said.endswith("its documents are in the store, and `attach` tries them again")
+    assert said.endswith("so its documents are in the store; run `attach` again to retry")
     assert run("attach", collection.target, "--json").json["attached"] == COUNT - 1
 
 

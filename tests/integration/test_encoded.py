@@ -79,7 +79,7 @@ def test_other_settings_are_refused_by_name(run: Run, corpus: Path, tmp_path: Pa
     assert "model: the file has 'another'" in refusal(run("index", path, target(tmp_path)))
     assert run("index", path, target(tmp_path), "--override-manifest").code == 0
     path = jsonl(tmp_path / "broken.jsonl", [{**rows[0], "made_by": {"model": 1}}])
-    assert "does not say with which settings" in refusal(run("index", path, target(tmp_path)))
+    assert "does not record the settings" in refusal(run("index", path, target(tmp_path)))
 
 
 def test_columns_of_encoded_rows(run: Run, corpus: Path, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_columns_of_encoded_rows(run: Run, corpus: Path, tmp_path: Path) -> None
     assert set(hits[0]["payload"]) == {"title", "text"}
     for option in (["--id-field", "key"], ["--strip-html"]):
         sentence = refusal(run("index", vectors, target(tmp_path), *option))
-        assert f"was written by encode, which {option[0]} has to be given to" in sentence
+        assert f"was written by encode; pass {option[0]} to encode instead" in sentence
     assert "the input is already encoded; pass it to index" in refusal(run("encode", vectors))
 
 
@@ -125,11 +125,11 @@ def test_rows_that_are_no_vectors_are_rejected(tmp_path: Path, rows: list[dict[s
         report = store.index(reader, options=WriteOptions(text_fields=reader.text_fields))
     assert report.written == 2
     assert [item.reason for item in report.rejected] == [
-        f"1 of the row's {len(terms) + 1} terms are not in the vocabulary of 'hash'",
+        f"the vocabulary of 'hash' lacks 1 of the row's {len(terms) + 1} terms",
         "a weight of the row's vector is not a number",
         report.rejected[2].reason,
         "the row has no vector ('terms')",
-        "the row was encoded with other settings than the first one",
+        "the row was encoded with different settings from the first row",
         "the row's payload is not an object",
         report.rejected[6].reason,
     ]
@@ -144,7 +144,9 @@ def test_a_reader_of_vectors_is_handed_over_whole(
     with FileReader(path) as reader, pytest.raises(ConfigurationError, match=r"to store\.index"):
         list(reader)
     texts = jsonl(tmp_path / "y.jsonl", [{"id": "y", "text": "water"}])
-    with pytest.raises(ConfigurationError, match=r"y\.jsonl is not encoded as the files before it"):
+    with pytest.raises(
+        ConfigurationError, match=r"y\.jsonl is not encoded like the files before it"
+    ):
         FilesReader([path, texts])
     other = jsonl(tmp_path / "z.jsonl", [{**row, "id": f"z{row['id']}"} for row in rows])
     store = MemoryStore(HashEncoder())

@@ -272,11 +272,13 @@ def test_three_legs_are_tuned(store: Store, judged: Judged) -> None:
 
 def test_too_few_queries_or_legs_are_refused_before_searching(store: Store, judged: Judged) -> None:
     seen: list[Any] = []
-    with pytest.raises(ConfigurationError, match="at least 20 judged queries, there are 19"):
+    with pytest.raises(
+        ConfigurationError, match="at least 20 judged queries, but there are only 19"
+    ):
         tune(store, some(judged, 19), legs(), on_progress=seen.append)
     with pytest.raises(ConfigurationError, match="two or three legs, not 1"):
         tune(store, judged, [SparseLeg()], on_progress=seen.append)
-    with pytest.raises(ConfigurationError, match="folds must be from 2"):
+    with pytest.raises(ConfigurationError, match="folds must be between 2"):
         tune(store, judged, legs(), folds=1, on_progress=seen.append)
     assert not seen
 
@@ -468,8 +470,8 @@ def test_mistakes_in_a_search_are_sentences(
         ("evaluate", ["--dense-model", "x", "DENSE"], "either --dense-model or --dense-vectors"),
         ("tune", [], "a single leg cannot be fused"),
         ("tune", ["--dense-model", "x", "DENSE"], "either --dense-model or --dense-vectors"),
-        ("tune", ["--folds", "1", "DENSE"], "folds must be from 2 to"),
-        ("tune", ["--beir", "FEW", "DENSE"], "at least 20 judged queries, there are 5"),
+        ("tune", ["--folds", "1", "DENSE"], "folds must be between 2 and"),
+        ("tune", ["--beir", "FEW", "DENSE"], "at least 20 judged queries, but there are only 5"),
     ],
 )
 def test_mistakes_in_measuring_are_sentences(

@@ -154,7 +154,7 @@ def test_an_empty_query_leaves_the_other_legs(place: Place, vector: list[float])
     hits = place.store.search(" ", legs=legs(place, vector), fusion=Rrf(weights=(5, 1)), limit=3)
     assert len(hits) == 3
     assert hits[0].score == pytest.approx(1 / 61)
-    assert any("left out" in warning for warning in hits.plan.warnings)
+    assert any("omitted" in warning for warning in hits.plan.warnings)
 
 
 def test_what_is_refused(place: Place, vector: list[float]) -> None:

@@ -308,7 +308,10 @@ def test_a_mistake_in_a_search_is_a_sentence(
     ("options", "sentence"),
     [
         (["--dense-vectors", "short"], r"the query has 7 dimensions, .* has 16"),
-        (["--dense-vectors", "broken"], r"1 of 82 vectors hold NaN or infinity, .* that of 'q\w+'"),
+        (
+            ["--dense-vectors", "broken"],
+            r"1 of 82 vectors contain NaN or infinity, .* that of 'q\w+'",
+        ),
         (["--dense-vectors", "right", "--dense-field", "nope"], r"no dense vector 'nope'"),
         (["--text-field", "nope"], r"attach \S+ --text-index nope creates one"),
         (["--dense-vectors", "right", "--beir", "nowhere"], r"cannot read nowhere/queries\.jsonl"),
@@ -352,7 +355,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(
     run: Run, vectors: dict[str, Path], tmp_path: Path, command: str, option: str
 ) -> None:
     line = [command, "edge:absent", "--beir", SAMPLE, "--dense-vectors", vectors["right"], option]
-    assert "there is no folder nowhere" in refusal(run(*line, "nowhere/out"))
+    assert "the folder nowhere does not exist" in refusal(run(*line, "nowhere/out"))
     assert "it is a folder" in refusal(run(*line, tmp_path))
 
 
@@ -484,7 +487,7 @@ def test_judgements_of_what_is_not_there_are_counted(
         counts = (found["queries"], found["unknown_queries"], found["missing_documents"])
         assert counts == (5, 2, len(missing))
     only = judged(tmp_path / "unknown", 0, "nobody\tx\t1\n")
-    assert "no query of" in refusal(run("evaluate", edge.target, "--beir", only))
+    assert "no query in" in refusal(run("evaluate", edge.target, "--beir", only))
 
 
 # --- dry runs
@@ -842,11 +845,11 @@ def test_what_is_not_better_than_a_leg_is_neither_recommended_nor_saved(
     line = ["tune", edge.target, "--beir", few, "--dense-vectors", vectors["right"], "--save"]
     done = run(*line, "--output", "out.json", "--report", "out.html")
     assert done.code == 0, done.err
-    assert "no tuned fusion is better than sparse alone on held-out queries" in done.err
+    assert "no tuned fusion beats sparse alone on held-out queries" in done.err
     assert "Use it" not in done.out
     assert "Saved" not in done.out
     assert not Path("out.json").exists()
-    assert "Best of all, and not recommended" in Path("out.html").read_text()
+    assert "Best, but not recommended" in Path("out.html").read_text()
     assert kept(edge.target) == before
     found = run(*line, "--json").json
     assert (found["recommended"], found["saved"]) == (False, False)
@@ -924,7 +927,7 @@ def test_fewer_than_20_judged_queries_are_refused(
     few = judged(tmp_path / "few", 19)
     line = ["tune", edge.target, "--beir", few, "--dense-vectors", vectors["right"]]
     found = refusal(run(*line, "--save", "--output", "out.json", "--report", "out.html"))
-    assert "tuning needs at least 20 judged queries, there are 19" in found
+    assert "tuning needs at least 20 judged queries, but there are only 19" in found
     assert kept(edge.target).tuning is None
     assert not list(tmp_path.glob("out.*"))
 

@@ -28,7 +28,7 @@ def shell(line: str, folder: Path, **environment: str) -> subprocess.CompletedPr
 def test_a_closed_input_is_a_sentence(tmp_path: Path) -> None:
     done = shell("RUN index - edge:shard <&-", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: the standard input is closed: name a file\n"
+    assert done.stderr == "error: stdin is closed; name a file\n"
     assert list(tmp_path.iterdir()) == []
 
 

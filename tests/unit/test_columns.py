@@ -81,7 +81,7 @@ def test_a_cell_of_another_type_is_one_rejection(
     lines = "".join(f"{n};a;{cell}\n" for n, cell in enumerate(cells))
     rows = read(tmp_path / "x.csv", f"id;text;n\n{lines}9;b;\n", types={"n": kind})
     reasons = {row.reason for row in rows[:-1]}
-    assert reasons == {f"the field 'n' is not of type {kind}: --type n=text keeps it as it is"}
+    assert reasons == {f"the field 'n' is not of type {kind}; --type n=text keeps it as is"}
     assert [row.id for row in rows[:-1]] == [str(n) for n in range(len(cells))]
     assert [row.detail for row in rows[:-1]] == [f"the field 'n' is {cell!r}" for cell in cells]
     assert payload(rows[-1]) == {"text": "b"}
@@ -97,8 +97,8 @@ def test_words_for_no_value_are_missing_where_that_is_said(
     assert [payload(rows[at]) for at in (0, 3)] == [{"text": "a", "n": 1}, {"text": "d"}]
     (reason,) = {row.reason for row in rows[1:3]}
     assert reason == (
-        f"the field 'n' is {word!r}, which is not of type {kind}: --null {shlex.quote(word)} makes "
-        "it a missing value"
+        f"the field 'n' is {word!r}, which is not of type {kind}; to treat it as missing, pass "
+        f"--null {shlex.quote(word)}"
     )
     assert [(row.id, row.line) for row in rows[1:3]] == [("2", 3), ("3", 4)]
     rows = read(tmp_path / "x.csv", text, types={"n": kind}, null_words=("x", word))
@@ -139,7 +139,7 @@ def test_a_later_cell_of_another_type_is_one_rejection(tmp_path: Path) -> None:
     rows = read(tmp_path / "x.csv", "id,text,n\n" + "\n".join(lines), infer_types=True)
     (bad,) = [row for row in rows if isinstance(row, Rejected)]
     assert (bad.line, bad.id) == (1502, "x")
-    assert bad.reason == "the field 'n' is not of type int: --type n=text keeps it as it is"
+    assert bad.reason == "the field 'n' is not of type int; --type n=text keeps it as is"
     types = {"n": "float"}
     rows = read(tmp_path / "x.csv", "id,text,n\n" + "\n".join(lines), infer_types=True, types=types)
     assert payload(rows[1500])["n"] == 1.5
@@ -180,15 +180,21 @@ def test_columns_are_renamed_and_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"exclude": ("text",)}, r"'text' is what documents .*cannot be left out \(--exclude\)"),
-        ({"exclude": ("id",)}, "'id' is what documents are told apart by"),
+        ({"exclude": ("text",)}, r"'text' is the id or a text .*cannot be excluded \(--exclude\)"),
+        ({"exclude": ("id",)}, "'id' is the id or a text field"),
         ({"include": ("nothing",)}, r"has no column 'nothing' \(--include\); it has 'id', 'text'"),
         ({"exclude": ("nothing",)}, r"no column 'nothing' \(--exclude\)"),
         ({"types": {"nothing": "int"}}, r"no column 'nothing' \(--type\)"),
         ({"rename": {"nothing": "x"}}, r"no column 'x' \(--rename\)"),
-        ({"rename": {"n": "text"}}, r"the row has 'n' and 'text' \(--rename\): one of them would"),
+        (
+            {"rename": {"n": "text"}},
+            r"the row has both 'n' and 'text' \(--rename\), so one of them",
+        ),
         ({"rename": {"n": "a", "text": "a"}}, "gives two fields the same name"),
-        ({"types": {"n": "number"}}, "the type 'number' of 'n' .*known are text, int, float, bool"),
+        (
+            {"types": {"n": "number"}},
+            "unknown type 'number' of 'n' .*choose one of text, int, float",
+        ),
         (
             {"delimiter": ";;"},
             r"delimiter \(--delimiter\) must be one character or 'tab', not ';;'",
@@ -205,7 +211,9 @@ def test_options_that_cannot_be_meant(
 
 @pytest.mark.parametrize("options", [{"delimiter": ";"}, {"infer_types": True}])
 def test_options_for_tables_only(tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match=r"is for CSV and TSV, and .* is read as jsonl"):
+    with pytest.raises(
+        ConfigurationError, match=r"applies only to CSV and TSV, but .* is read as jsonl"
+    ):
         read(tmp_path / "x.jsonl", RENAMED, **options)
 
 

@@ -180,7 +180,7 @@ def test_a_trec_run_has_six_columns(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("id", ["a b", "", "a\tb", " a"])
 def test_ids_that_trec_files_cannot_hold_are_refused(tmp_path: Path, id: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot stand in a TREC run file"):
+    with pytest.raises(ConfigurationError, match="cannot be written to a TREC run file"):
         write_run(tmp_path / "run", {"q": [(id, 1.0)]}, "tag")
     assert not (tmp_path / "run").exists()
 
@@ -205,8 +205,8 @@ def test_query_vectors_go_by_the_query(tmp_path: Path) -> None:
     [
         ({"ids": ["1"], "vectors": [[1.0]]}, "no vector for 1 of 2 judged queries, .* '2'"),
         ({"vectors": [[1.0]]}, "cannot read .* ids"),
-        ({"ids": ["1", "2"], "vectors": [[1.0]]}, "one row of vectors for each id"),
-        ({"ids": ["1", "2"], "vectors": [1.0, 2.0]}, "one row of vectors for each id"),
+        ({"ids": ["1", "2"], "vectors": [[1.0]]}, "vectors must have one row per id"),
+        ({"ids": ["1", "2"], "vectors": [1.0, 2.0]}, "vectors must have one row per id"),
         ({"ids": np.array(["1", {}]), "vectors": [[1.0], [2.0]]}, "cannot read"),
     ],
 )

@@ -152,9 +152,9 @@ def test_blank_lines_are_skipped(folder: Folder) -> None:
         (QUERIES, ["q1\td1\t1", "q1\td1\t1\t1"], r"line 3 of .*test\.tsv is not a judgement"),
         (QUERIES, ["q1\td1\tgood"], "is not a judgement .*'good'"),
         (QUERIES, ["q1 d1 1"], "line 2 of .* is not a judgement"),
-        (QUERIES, ["q7\td1\t1"], r"no query of .* has judgements in qrels/test\.tsv"),
-        (QUERIES, [], r"no query of .* has judgements in qrels/test\.tsv"),
-        ([], ["q1\td1\t1"], "no query of .* has judgements"),
+        (QUERIES, ["q7\td1\t1"], r"no query in .* has judgements in qrels/test\.tsv"),
+        (QUERIES, [], r"no query in .* has judgements in qrels/test\.tsv"),
+        ([], ["q1\td1\t1"], "no query in .* has judgements"),
     ],
 )
 def test_files_that_cannot_be_read_are_named_with_the_line(

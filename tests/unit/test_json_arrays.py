@@ -78,12 +78,12 @@ def test_an_item_that_is_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b'[{"id": 1, "text": "a"}', "cannot be read to its end: its array is not closed"),
-        (b'[{"id": 1, "text": "a"}] [{"id": 2}]', "has more after its array"),
-        (b'[{"id": 1, "text": "a"}]\n{"id": 2}', "has more after its array"),
+        (b'[{"id": 1, "text": "a"}', "is truncated: its JSON array is not closed"),
+        (b'[{"id": 1, "text": "a"}] [{"id": 2}]', "has more data after its JSON array"),
+        (b'[{"id": 1, "text": "a"}]\n{"id": 2}', "has more data after its JSON array"),
         (b"[]", "has no readable row: it is empty"),
         (b"[ \n ]", "has no readable row: it is empty"),
-        (b"[" * 1000, "its array is not closed"),
+        (b"[" * 1000, "its JSON array is not closed"),
     ],
 )
 def test_arrays_that_are_none(tmp_path: Path, data: bytes, sentence: str) -> None:

@@ -193,8 +193,8 @@ def test_a_vocabulary_above_the_limit_of_a_store_is_refused() -> None:
     documents = [Document(id="1", text="water")]
     message = (
         "memory can distinguish only 32,768 terms, but 'large' has a vocabulary of 32,769, so "
-        "scores would mix up terms; use a model with a smaller vocabulary, or another kind of field or "
-        "store"
+        "scores would mix up terms; use a model with a smaller vocabulary, or another kind of "
+        "field or store"
     )
     store = MemoryStore(large, collection=collection)
     with pytest.raises(NotSupported, match=f"^{re.escape(message)}$"):

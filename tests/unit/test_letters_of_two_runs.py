@@ -42,7 +42,9 @@ def test_the_second_one_takes_another_name(
         other.communicate()
     assert letters.path == tmp_path / "letters-2.jsonl"
     assert (_ids(path), _ids(letters.path)) == (["other"], ["mine"])
-    assert f"dead letters go to {letters.path}: another run is writing to {path}" in caplog.text
+    assert (
+        f"writing dead letters to {letters.path}: another run is writing to {path}" in caplog.text
+    )
 
 
 def test_a_run_after_the_other_replaces_its_file(tmp_path: Path) -> None:

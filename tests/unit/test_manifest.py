@@ -268,7 +268,7 @@ def test_a_file_that_is_no_json_object_is_refused_and_kept(tmp_path: Path, conte
     path = tmp_path / "manifest.json"
     path.write_bytes(content)
     with pytest.raises(
-        ConfigurationError, match=r"manifest\.json (cannot be read as|does not hold a) JSON"
+        ConfigurationError, match=r"(cannot read .*manifest\.json as|does not contain a) JSON"
     ):
         read_manifest_file(path, "a")
     with pytest.raises(ConfigurationError, match="JSON"):

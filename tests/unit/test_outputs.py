@@ -192,7 +192,7 @@ def test_a_device_that_is_full_is_a_sentence() -> None:
 
 def test_dead_letters_on_a_full_device_are_a_sentence() -> None:
     letters = DeadLetters("/dev/full")
-    sentence = "dead letters cannot be written to /dev/full: No space left on device"
+    sentence = "cannot write dead letters to /dev/full: No space left on device"
     with pytest.raises(ConfigurationError, match=sentence):
         letters.add(Rejected(id=1, reason="no"))
     with pytest.raises(ConfigurationError, match=sentence):
@@ -304,9 +304,9 @@ def test_a_folder_that_is_no_place_for_dead_letters_has_another(
             letters.add(Rejected(id=number, reason="no"))
     assert letters.path.parent == temporary
     assert [letter.id for letter in Letters(letters.path)] == [0, 1, 2]
-    named = "the present folder" if why == "gone" else str(here)
+    named = "the current folder" if why == "gone" else str(here)
     assert caplog.messages == [
-        f"dead letters go to {letters.path}: {named} is not a folder that this user can write to"
+        f"writing dead letters to {letters.path}: this user cannot write to {named}"
     ]
 
 
@@ -337,7 +337,7 @@ def test_letters_go_on_elsewhere_when_the_disk_is_full(
     assert [letter.id for letter in Letters(letters.path)] == [2, 3]
     assert letters.count == 4
     assert caplog.messages == [
-        f"dead letters go to {letters.path}: no more fit into {first} (File too large)"
+        f"writing dead letters to {letters.path}: {first} is full (File too large)"
     ]
 
 
@@ -345,13 +345,13 @@ def test_a_named_file_that_cannot_be_written_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    with pytest.raises(ConfigurationError, match=r"cannot write .*: this user may not"):
+    with pytest.raises(ConfigurationError, match=r"cannot write .*: permission denied"):
         DeadLetters(tmp_path / "x.jsonl")
 
 
 REFUSED = [
     (lambda folder: folder, "it is a folder"),
-    (lambda folder: folder / "none" / "x", "there is no folder"),
+    (lambda folder: folder / "none" / "x", "does not exist"),
 ]
 
 
@@ -366,7 +366,7 @@ def test_what_cannot_be_written_is_refused_before_the_work(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ConfigurationError, match="this user may not"):
+    with pytest.raises(ConfigurationError, match="permission denied"):
         check_outputs(tmp_path / "x")
 
 

@@ -86,10 +86,10 @@ def test_archives_that_are_cut_or_none(tmp_path: Path, packing: str) -> None:
     rows = "".join(json.dumps({"id": n, "text": f"{n * 7919}"}) + "\n" for n in range(20_000))
     path = tmp_path / f"x.jsonl{packing}"
     path.write_bytes(PACK[packing](rows.encode())[:-100])
-    with pytest.raises(ConfigurationError, match=f"{path.name} cannot be read to its end"):
+    with pytest.raises(ConfigurationError, match=f"cannot read .*{path.name} to the end"):
         documents(path)
     path.write_bytes(rows.encode())
-    with pytest.raises(ConfigurationError, match=f"{path.name} cannot be read to its end"):
+    with pytest.raises(ConfigurationError, match=f"cannot read .*{path.name} to the end"):
         FileReader(path)
     path.write_bytes(b"")
     with pytest.raises(NoRows, match="it is empty"):
@@ -107,7 +107,7 @@ def test_an_archive_of_one_endless_row_is_a_sentence(
     path.write_bytes(PACK[packing](begin.get(form, b'id,text\na,"') + b"0" * 30_000_000))
     assert path.stat().st_size < 100_000
     tracemalloc.start()
-    sentence = r"longer than 1,000,000|field larger than|its array is not closed"
+    sentence = r"longer than 1,000,000|field larger than|its JSON array is not closed"
     with pytest.raises(ConfigurationError, match=sentence):
         documents(path)
     peak = tracemalloc.get_traced_memory()[1]
@@ -127,7 +127,7 @@ def test_archives_that_want_to_look_back_too_far(tmp_path: Path) -> None:
     packed = compressor.compress(JSONL.encode()) + compressor.flush()
     (tmp_path / "x.jsonl.zst").write_bytes(packed)
     for name in ("x.jsonl.xz", "x.jsonl.zst"):
-        with pytest.raises(ConfigurationError, match=r"cannot be read to its end: .*[Mm]emory"):
+        with pytest.raises(ConfigurationError, match=r"to the end: .*[Mm]emory"):
             FileReader(tmp_path / name)
 
 

@@ -123,7 +123,7 @@ def test_a_map_with_a_key_twice_is_one_rejection(tmp_path: Path) -> None:
     column = pyarrow.array([[(1, "a"), (2, "b")], [(1, "a"), (1, "b")]], kind)
     first, second = payloads(tmp_path, {"x": column})
     assert first == {"1": "a", "2": "b"}
-    assert second.reason == "the payload's field 'x' is a map that has a key twice"
+    assert second.reason == "the payload's field 'x' is a map with a duplicate key"
 
 
 def test_dates_of_spark_that_nanoseconds_cannot_hold(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_page_that_is_too_large_is_refused_before_it_is_unpacked(
 ) -> None:
     monkeypatch.setattr(pages, "LARGEST_PAGE", 1_000_000)
     path = written(tmp_path, {"x": ["y" * 100_000] * 30}, use_dictionary=False)
-    sentence = "row group 0 of .* has a page of 3,000,1.. bytes in 'x', and at most 1,000,000 are"
+    sentence = "row group 0 of .* has a page of 3,000,1.. bytes in 'x', but the limit is 1,000,000"
     with pytest.raises(ConfigurationError, match=sentence):
         read(path)
 
@@ -198,7 +198,9 @@ def test_a_row_of_countless_nulls_is_refused(tmp_path: Path) -> None:
     )
     path = written(tmp_path, {"x": lists}, compression="zstd")
     assert path.stat().st_size < 100_000
-    with pytest.raises(ConfigurationError, match=r"has 60,000,000 values a row in 'x.list.element"):
+    with pytest.raises(
+        ConfigurationError, match=r"has 60,000,000 values per row in 'x.list.element"
+    ):
         read(path)
 
 
@@ -238,5 +240,5 @@ def test_parquet_on_the_standard_input_is_a_sentence() -> None:
         input="PAR1", capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == (
-        "Parquet is read from its end, which the standard input does not have: name a file\n"
+        "Parquet cannot be read from stdin, because its metadata is at the end; name a file\n"
     )

@@ -222,7 +222,9 @@ def test_queries_that_are_given_are_fitted_to(encoder: SparseEncoder, tmp_path: 
 
 def test_weights_for_what_has_weights_are_refused(encoder: SparseEncoder, tmp_path: Path) -> None:
     make_query_weights(None, encoder, TEXTS[:3], tmp_path / "made")
-    with pytest.raises(ConfigurationError, match=r"made has a query side of its own: weights are"):
+    with pytest.raises(
+        ConfigurationError, match=r"made already has a query side of its own; query weights are"
+    ):
         make_query_weights(tmp_path / "made", encoder, TEXTS, tmp_path / "more")
     with pytest.raises(ConfigurationError, match=r"made already exists: name a new folder"):
         make_query_weights(None, encoder, TEXTS, tmp_path / "made")

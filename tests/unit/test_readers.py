@@ -163,7 +163,9 @@ def test_a_format_may_be_said(write: Write, read: Read) -> None:
 
 @pytest.mark.parametrize("name", ["x", "x.txt", "x.gz", "x.jsonl.bak"])
 def test_an_unknown_ending_is_refused_with_the_way_out(write: Write, name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name} is not known .*--format jsonl|csv|tsv"):
+    with pytest.raises(
+        ConfigurationError, match=f"format of .*{name} from .*--format jsonl|csv|tsv"
+    ):
         FileReader(write(name, *ROWS))
 
 
@@ -369,7 +371,7 @@ def test_a_table_that_is_no_utf8_is_named_with_the_line(write: Write) -> None:
     reader = FileReader(write("x.csv", data))
     with pytest.raises(
         ConfigurationError,
-        match=r"x\.csv is not UTF-8 after line \d+ \(invalid .*\): save it as UTF-8, or name",
+        match=r"x\.csv is not valid UTF-8 after line \d+ \(invalid .*\); save it as UTF-8, or pass",
     ):
         list(reader)
     reader.close()
@@ -382,7 +384,7 @@ def test_a_truncated_archive_is_named_after_what_could_be_read(tmp_path: Path) -
     path.write_bytes(packed[: len(packed) // 2])
     reader = FileReader(path)
     rows: list[Any] = []
-    with pytest.raises(ConfigurationError, match=r"x\.jsonl\.gz cannot be read to its end: Compr"):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*x\.jsonl\.gz to the end: Compr"):
         rows.extend(reader)
     reader.close()
     assert rows[0].id == 0
@@ -391,9 +393,7 @@ def test_a_truncated_archive_is_named_after_what_could_be_read(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.gz"])
 def test_what_is_no_archive_is_named(write: Write, name: str) -> None:
-    with pytest.raises(
-        ConfigurationError, match=f"{name} cannot be read to its end: Not a gzipped"
-    ):
+    with pytest.raises(ConfigurationError, match=f"cannot read .*{name} to the end: Not a gzipped"):
         FileReader(write(name, b"id,text\na,b\n"))
 
 
@@ -401,7 +401,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(json.dumps(ROWS[0]).encode() * 100))
     packed[30:40] = b"\xff" * 10
     (tmp_path / "x.jsonl.gz").write_bytes(packed)
-    with pytest.raises(ConfigurationError, match=r"x\.jsonl\.gz cannot be read to its end"):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*x\.jsonl\.gz to the end"):
         FileReader(tmp_path / "x.jsonl.gz")
 
 

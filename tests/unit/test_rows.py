@@ -64,11 +64,15 @@ HEADERS = [
     ("x.csv", "id,text,text", "columns 2 and 3 of .* are both named 'text': rename one"),
     ("x.csv", "text,id,n,text", "columns 1 and 4 of .* are both named 'text'"),
     ("x.tsv", "id\ttext\tid", "columns 1 and 3 of .* are both named 'id'"),
-    ("x.csv", "id,text,", "column 3 of .* has no name: name it, or leave it out"),
+    ("x.csv", "id,text,", "column 3 of .* has no name; name it or remove it"),
     ("x.csv", ",id,text", "column 1 of .* has no name"),
-    ("x.csv", "id;title|text", "is one column, 'id;title|text': .* by ';'.*; --delimiter ';'"),
-    ("x.csv", "id\ttext", r"separated by '\\t', not by ','; --format tsv, or --delimiter tab"),
-    ("x.tsv", "id,text", r"separated by ',', not by '\\t'; --format csv"),
+    (
+        "x.csv",
+        "id;title|text",
+        "is a single column, 'id;title|text': .* by ';'.*; pass --delimiter ';'",
+    ),
+    ("x.csv", "id\ttext", r"separated by '\\t', not ','; pass --format tsv, or --delimiter tab"),
+    ("x.tsv", "id,text", r"separated by ',', not '\\t'; pass --format csv"),
 ]
 
 
@@ -101,7 +105,7 @@ def test_json_that_names_a_field_twice_is_rejected(tmp_path: Path, line: str, na
     )
     assert (good.id, last.id) == ("a", "d")
     assert isinstance(bad, Rejected)
-    assert (bad.reason, bad.line, bad.final) == (f"line 2 names {name} twice", 2, True)
+    assert (bad.reason, bad.line, bad.final) == (f"line 2 has the field {name} twice", 2, True)
 
 
 ZONE = datetime(2024, 1, 2, 3, 4, 5, 600, tzinfo=UTC)

@@ -53,7 +53,7 @@ def test_a_folder_is_all_files_of_a_known_format(
         "a.jsonl", "b.csv", "c.json.gz", "d.parquet", "empty.jsonl",
     ]  # fmt: skip
     assert ids(reader) == ALL
-    assert f"passed over in {folder}, of no known format: 'notes.txt'" in caplog.text
+    assert f"skipped files of unknown format in {folder}: 'notes.txt'" in caplog.text
 
 
 def test_documents_and_rejections_name_their_file(folder: Path, tmp_path: Path) -> None:
@@ -93,7 +93,9 @@ def test_options_for_tables_are_for_the_tables_among_them(folder: Path) -> None:
     with FilesReader([folder], infer_types=True, encoding="utf-8") as reader:
         found = {row.id: row.payload for row in reader if isinstance(row, Document)}
     assert found["b1"] == {"text": "two", "n": 1}
-    with pytest.raises(ConfigurationError, match="are for CSV and TSV: none is there"):
+    with pytest.raises(
+        ConfigurationError, match="apply only to CSV and TSV, but there are no such files"
+    ):
         FilesReader([folder / "a.jsonl", folder / "c.json.gz"], infer_types=True)
 
 
