@@ -65,9 +65,9 @@ def test_letters_of_attach_are_not_indexed(tmp_path: Path) -> None:
 
 
 def test_bad_files_get_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="no folder"):
+    with pytest.raises(ConfigurationError, match="does not exist"):
         DeadLetters(tmp_path / "nowhere" / "letters.jsonl")
-    with pytest.raises(ConfigurationError, match="cannot be read"):
+    with pytest.raises(ConfigurationError, match="cannot read the dead letters in"):
         list(Letters(tmp_path / "letters.jsonl"))
     (tmp_path / "x").write_text("[]\n")
     with pytest.raises(ConfigurationError, match=r"line 1 .* not a dead-letter record"):

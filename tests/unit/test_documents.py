@@ -57,7 +57,7 @@ def test_the_arguments_that_type_checkers_see_are_those_there_are() -> None:
 def test_dense_vectors_of_any_numpy_type(dtype: Any) -> None:
     vector: Any = np.array([0.5, -0.25], dtype)
     assert list(map(float, Document(id=1, dense=vector).dense_vectors()[""])) == [0.5, -0.25]
-    with pytest.raises(InvalidDocument, match="holds NaN or infinity"):
+    with pytest.raises(InvalidDocument, match="contains NaN or infinity"):
         Document(id=1, dense={"dense": np.array([np.nan, 1], dtype)})  # type: ignore[dict-item]
 
 

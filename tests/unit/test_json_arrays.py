@@ -63,7 +63,7 @@ def test_broken_items_are_named_with_their_lines() -> None:
         "line 6 is a list, not a JSON object",
         "line 7 is not JSON",
         "line 8 is not JSON",
-        "line 8 names 'a' twice",
+        "line 8 has the field 'a' twice",
     ]
 
 

@@ -182,9 +182,9 @@ def test_encodings_that_are_named(tmp_path: Path, form: str, encoding: str) -> N
 def test_a_wrong_encoding_is_named_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes("id,text\na,Äpfel\n".encode("windows-1252"))
-    with pytest.raises(ConfigurationError, match=r"is not UTF-8 .*--encoding windows-1252"):
+    with pytest.raises(ConfigurationError, match=r"is not valid UTF-8 .*--encoding windows-1252"):
         documents(path)
-    with pytest.raises(ConfigurationError, match=r"x\.csv is not ascii .*such as --encoding"):
+    with pytest.raises(ConfigurationError, match=r"x\.csv is not valid ascii .*such as --encoding"):
         documents(path, encoding="ascii")
     for name in ("klingon", "rot13", "zip", "base64"):
         with pytest.raises(ConfigurationError, match=f"encoding '{name}' .* is not known"):

@@ -300,12 +300,12 @@ def test_a_dense_vector_leaves_the_payload(write: Write, read: Read) -> None:
             r"first row of .* has no id field \(_id or id\); it has 'text'.*--id-f",
         ),
         ({"id": 1, "text": "x"}, {"id_field": "key"}, r"no id field \(key\); it has 'id', 'text'"),
-        ({"id": 1, "body": "x"}, {}, "no field 'text'; it has 'id', 'body': .*--text FIELD"),
+        ({"id": 1, "body": "x"}, {}, r"no field 'text'; it has 'id', 'body'\. .*--text FIELD"),
         ({"id": 1, "title": "x"}, {}, "no field 'text'; it has 'id', 'title'"),
         (
             {"id": 1, "text": "x"},
             {"text_fields": ("body", "abstract")},
-            r"no text field \(body or abstract\); it has 'id', 'text': name it with --text FIELD",
+            r"no text field \(body or abstract\); it has 'id', 'text'\. Name it with --text FIELD",
         ),
         ({}, {}, "it has no fields"),
     ],
@@ -425,7 +425,7 @@ def test_damaged_parquet_is_named_after_what_could_be_read(tmp_path: Path) -> No
     path.write_bytes(data)
     reader = FileReader(path)
     rows: list[Any] = []
-    with pytest.raises(ConfigurationError, match=r"rows\.parquet cannot be read after row \d+: "):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*rows\.parquet after row \d+: "):
         rows.extend(reader)
     reader.close()
     assert pairs(rows)[:2] == [(0, "text number 0"), (1, "text number 7919")]

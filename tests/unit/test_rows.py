@@ -61,7 +61,7 @@ def test_tsv_is_split_at_tabs_and_ends_of_lines_only(cells: list[tuple[str, str]
 
 
 HEADERS = [
-    ("x.csv", "id,text,text", "columns 2 and 3 of .* are both named 'text': rename one"),
+    ("x.csv", "id,text,text", "columns 2 and 3 of .* are both named 'text'; rename one"),
     ("x.csv", "text,id,n,text", "columns 1 and 4 of .* are both named 'text'"),
     ("x.tsv", "id\ttext\tid", "columns 1 and 3 of .* are both named 'id'"),
     ("x.csv", "id,text,", "column 3 of .* has no name; name it or remove it"),

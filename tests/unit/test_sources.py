@@ -107,7 +107,7 @@ def test_options_for_tables_are_for_the_tables_among_them(folder: Path) -> None:
         (["a.jsonl", "bad.csv"], r"bad\.csv has no id field"),
         (["a.jsonl", "other.jsonl"], r"other\.jsonl has no text field \(text\); it has 'id', 'bo"),
         (["empty.jsonl"], r"empty\.jsonl has no readable row: it is empty"),
-        (["a.jsonl", "broken.csv"], r"broken\.csv has no readable row: line 2 has 1 more cells"),
+        (["a.jsonl", "broken.csv"], r"broken\.csv has no readable row: line 2 has 1 more cell"),
         (["only"], r"only has no file of a known format .*; it has 'notes\.txt'"),
     ],
 )
