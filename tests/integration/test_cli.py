@@ -383,7 +383,7 @@ BAD_FILES: list[tuple[str, bytes | None, list[str], str]] = [
     ("x.jsonl", b'{"id": 1, "text": "x"}', ["--format", "xml"], "unknown format 'xml'; choose"),
     ("x.parquet", b"text", [], "is not a Parquet file"),
     ("x.jsonl.gz", b"text", [], " to the end: Not a gzipped file"),
-    ("x.csv", b"id,text\n1,\xff\n", [], "is not UTF-8 after line"),
+    ("x.csv", b"id,text\n1,\xff\n", [], "is not valid UTF-8 after line"),
     (
         "x.jsonl",
         b'{"id": 1, "text": "x"}',
