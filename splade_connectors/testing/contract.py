@@ -471,7 +471,7 @@ class StoreContract(ABC):
         assert (report.written, report.rejected_count, report.encoded) == (3, 2, 3)
         assert [item.id for item in report.rejected] == [0, 2]
         assert all(item.final for item in report.rejected)
-        reason = r"the document takes 0\.1 MB in a request, and the server takes at most 0\.0 MB"
+        reason = r"the document takes 0\.1 MB in a request, but the server accepts at most 0\.0 MB"
         assert all(re.match(reason, item.reason) for item in report.rejected)
         # 6.4 KB each, and a short one: at most three of them fit into a request.
         assert len(sent.writes) in (0, 1)

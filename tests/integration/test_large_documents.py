@@ -106,8 +106,8 @@ def test_what_no_request_can_hold_is_rejected_unsent(
         assert max(sizes) < 10_000
         assert report.rejected[0].reason == (
             f"the document takes {limit * 2**20 / 1e6:,.1f} MB in a request, but the server "
-            f"accepts at most {limit * 2**20 / 1e6:,.1f} MB; index passages of it (docs/passages.md), "
-            "or pass the limit that the server is configured with (--max-request-bytes)"
+            f"accepts at most {limit * 2**20 / 1e6:,.1f} MB; index passages of it "
+            "(docs/passages.md), or pass the limit that the server is configured with (--max-request-bytes)"
         )
 
 
