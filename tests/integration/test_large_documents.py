@@ -105,9 +105,10 @@ def test_what_no_request_can_hold_is_rejected_unsent(
         assert (report.written, report.rejected_count) == (1, 1)
         assert max(sizes) < 10_000
         assert report.rejected[0].reason == (
-            f"the document takes {limit * 2**20 / 1e6:,.1f} MB in a request, but the server accepts "
-            f"at most {limit * 2**20 / 1e6:,.1f} MB; index passages of it (docs/passages.md), or "
-            "pass the limit that the server is configured with (--max-request-bytes)"
+            f"the document takes {limit * 2**20 / 1e6:,.1f} MB in a request, but the server "
+            f"accepts at most {limit * 2**20 / 1e6:,.1f} MB; index passages of it "
+            "(docs/passages.md), or pass the limit that the server is configured with "
+            "(--max-request-bytes)"
         )
 
 
