@@ -15,7 +15,7 @@ def setup(app: Any) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", names.mark, priority=400)
     # Napoleon's own handler runs between these two.
     app.connect("autodoc-process-docstring", names.join, priority=600)
-    app.connect("autodoc-process-signature", names.without_constructor)
+    app.connect("autodoc-process-signature", names.readable)
     app.connect("missing-reference", names.resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 

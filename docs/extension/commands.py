@@ -99,4 +99,6 @@ def _entry(name: str, command: Any, parameter: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("*", r"\*").replace("<", r"\<").replace("[", r"\[").replace("_", r"\_")
+    text = text.replace("*", r"\*").replace("<", r"\<").replace("[", r"\[").replace("_", r"\_")
+    # Typographic quotes and dashes would make another option of it.
+    return re.sub(r"(?<![\w`-])--[a-z][a-z-]*(?![\w`-])", r"`\g<0>`", text)

@@ -26,11 +26,16 @@ def join(app: Any, what: str, name: str, subject: Any, options: Any, lines: list
             lines[0] = f"{line.removeprefix(':type: ')}: {lines[0]}"
 
 
-def without_constructor(
+def readable(
     app: Any, what: str, name: str, subject: Any, options: Any, signature: str, returned: str
 ) -> tuple[str, str] | None:
-    """Hide the constructors of classes that `connect` creates; autodoc calls it per signature."""
-    return ("", "") if name in _MADE_FOR_YOU else None
+    """Hide constructors of what `connect` creates, and factories; called by autodoc per signature.
+
+    Sphinx cannot parse "<factory>", and shows such a signature without links and with full names.
+    """
+    if name in _MADE_FOR_YOU:
+        return "", ""
+    return (signature.replace("<factory>", "..."), returned) if signature else None
 
 
 def resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:

@@ -97,7 +97,8 @@ class ModelOptions:
         model: model folder or Hugging Face id; None means the bundled model.
         engine: engine that runs the model: int8, onnx or torch; None means the first installed one
             that supports the precision.
-        precision: fp32, int8, or auto (as the index was written, otherwise by the measured loss).
+        precision: numeric precision: fp32, int8, or auto (as the index was written, otherwise by
+            the measured loss).
         override_manifest: use the index even if it was written with another model or settings.
     """
 
