@@ -1,4 +1,4 @@
-"""Entry point: targets and clients become a backend with its sender."""
+"""Entry point: turn a target or a client into a backend and its sender."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ElasticsearchAdapter:
 
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
-        """Make a client; it sends nothing yet."""
+        """Create a client; nothing is sent yet."""
         library = require("elasticsearch", "elasticsearch", "an elasticsearch:// target")
         check_transport(target)
         kind = library.AsyncElasticsearch if asynchronous else library.Elasticsearch
@@ -52,13 +52,13 @@ class ElasticsearchAdapter:
     def wrap(
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
-        """Use the user's client; closing it stays the user's business."""
+        """Use the caller's client, which the caller closes."""
         close = does_nothing(asynchronous)
         return _opened(client, target, keys, options, asynchronous, close, own=False)
 
 
 def _credentials(target: Target, options: ConnectOptions) -> dict[str, Any]:
-    """Arguments win over the URL, the URL over the environment."""
+    """The client's arguments: options override the URL, and the URL overrides the environment."""
     token = bearer_token(target, options, "ELASTICSEARCH")
     if token:
         return {"bearer_auth": token}
@@ -68,12 +68,12 @@ def _credentials(target: Target, options: ConnectOptions) -> dict[str, Any]:
     if not named and os.environ.get("ELASTICSEARCH_API_KEY"):
         return _api_key(os.environ["ELASTICSEARCH_API_KEY"])
     pair = user_and_password(target, options, "ELASTICSEARCH")
-    # Encoded here: elasticsearch-py 9.5 takes pairs of ASCII strings only.
+    # Encoded here: elasticsearch-py 9.5 takes only pairs of ASCII strings.
     return {"basic_auth": base64.b64encode(pair).decode()} if pair else {}
 
 
 def _api_key(key: str) -> dict[str, str]:
-    more = "; it is the string 'encoded' that Elasticsearch answered with when it was made"
+    more = "; pass the value of 'encoded' that Elasticsearch returned when the key was created"
     return {"api_key": check_header(key, "the API key", more)}
 
 

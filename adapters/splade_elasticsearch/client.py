@@ -1,4 +1,4 @@
-"""Sends requests through elasticsearch-py, blocking or awaited."""
+"""Send requests through elasticsearch-py, blocking or awaited."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ClientCalls:
         client: an `Elasticsearch` or an `AsyncElasticsearch`; its own retries are turned off,
             so that waits do not multiply with ours.
         location: the target, for messages.
-        own: whether the client was made here, so that its answers can be bounded.
+        own: whether the client was created here, so that its responses can be bounded.
     """
 
     def __init__(self, client: Any, location: str, *, own: bool = False) -> None:
@@ -48,7 +48,7 @@ class ClientCalls:
         raise failure
 
     async def asend(self, request: HttpRequest) -> Any:
-        """Execute with an awaiting client."""
+        """Execute with an async client."""
         try:
             await bound_awaiting(self.client.transport.node_pool.all())
             return (await self._perform(request)).body
@@ -67,7 +67,7 @@ class ClientCalls:
         return self._secrets.caused(known, error, quoted=request.has_documents)
 
     def _perform(self, request: HttpRequest) -> Any:
-        """The client's response, or its awaitable."""
+        """The client's response, or an awaitable of it."""
         content = _JSON if isinstance(request.body, Mapping) else _NDJSON
         headers = {"accept": _JSON} | ({"content-type": content} if request.body else {})
         client = self.client
@@ -82,7 +82,7 @@ class ClientCalls:
         )
 
     def _reading_floats(self, parse_float: Callable[[str], float]) -> Any:
-        """The client, with another reader of JSON; on the same connections."""
+        """The client with another JSON parser, on the same connections."""
         transport = copy.copy(self.client.transport)
         transport.serializers = _FloatReaders(parse_float)
         client = copy.copy(self.client)
@@ -91,19 +91,19 @@ class ClientCalls:
 
 
 class _FloatReaders:
-    """Stands for the transport's collection of serializers.
+    """Replaces the transport's collection of serializers.
 
     Args:
-        parse_float: reads numbers with a fraction or an exponent.
+        parse_float: parses numbers with a fraction or an exponent.
     """
 
     def __init__(self, parse_float: Callable[[str], float]) -> None:
         self._parse_float = parse_float
 
     def dumps(self, data: Any, mimetype: str | None = None) -> bytes:
-        """A JSON body."""
+        """Serialize a JSON body."""
         return data if isinstance(data, bytes) else json.dumps(data).encode()
 
     def loads(self, data: bytes, mimetype: str | None = None) -> Any:
-        """A JSON answer."""
+        """Parse a JSON response."""
         return json.loads(data, parse_float=self._parse_float)

@@ -1,8 +1,8 @@
-"""A hybrid search as Elasticsearch requests. Pure: nothing is sent here.
+"""Compile a hybrid search to Elasticsearch requests. Pure: nothing is sent here.
 
-Three ways, best first: a retriever (`rrf`, `linear`), where version and licence have it; `bool`
-with a top-level `knn`, for a weighted sum whose sparse and text legs have no window; else one
-`_msearch` with a search per leg, and the fusion on the client.
+Three paths, best first: a retriever (`rrf`, `linear`), if version and licence allow it; `bool` with
+a top-level `knn`, for a weighted sum whose sparse and text legs have no window; else one `_msearch`
+with a search per leg, fused by the client.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from splade_lucene.compile.legs import (
 )
 from splade_lucene.dialect import Version
 
-# First versions: the `rrf` retriever as it is now, its weights, and the `linear` retriever.
+# First versions of the `rrf` retriever in its present form, of its weights, and of `linear`.
 _RRF: Version = (8, 16)
 _RRF_WEIGHTS: Version = (9, 2)
 _LINEAR: Version = (8, 18)
-# `knn` beside `query` in one search, its scores added up.
+# `knn` beside `query` in one search, with the sum of the scores.
 _KNN: Version = (8, 4)
-# Serverless has no licences, and all retrievers.
+# Serverless has no licences, but all retrievers.
 SERVERLESS = "serverless"
 _LICENSES = ("trial", "enterprise", "platinum", SERVERLESS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server(Searched):
-    """What decides about the path.
+    """The facts about a server that decide the path.
 
     Attributes:
-        license: its type: "basic", "enterprise", …; "serverless" where there is none.
+        license: type of the licence: "basic", "enterprise", …; "serverless" without licences.
     """
 
     license: str
 
 
 def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: FusionPath) -> Plan:
-    """The best request that does not change the fusion's meaning.
+    """The best request that preserves the fusion's definition.
 
     Raises:
-        NotSupported: when `path` is "server" and the server cannot, or when no path can.
+        NotSupported: if `path` is "server" and the server cannot fuse this, or no path can.
     """
     retriever = _retriever_refusal(query, server)
     if path != "client" and retriever is None:
@@ -67,7 +67,7 @@ def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: FusionP
 
 
 def leg_searches(query: HybridQuery, server: Server, keys: Keys) -> list[dict[str, Any]]:
-    """One search body per leg, for its window of candidates."""
+    """One search body per leg, for its candidate window."""
     found = []
     for leg in query.legs:
         body = window_of(leg)
@@ -87,20 +87,20 @@ def _retriever_refusal(query: HybridQuery, server: Server) -> str | None:
     else:
         name, first = "rrf", _RRF_WEIGHTS if getattr(fusion, "weights", None) else _RRF
     if not isinstance(fusion, Rrf | WeightedSum):
-        return f"there is none for {type(fusion).__name__}"
+        return f"none exists for {type(fusion).__name__}"
     if server.version < first:
         return (
-            f"this use of {name} needs Elasticsearch {version_text(first)}, the server is "
+            f"this use of {name} needs Elasticsearch {version_text(first)}, but the server is "
             + version_text(server.version)
         )
     if server.license not in _LICENSES:
         return f"the {name} retriever needs an Enterprise licence; this cluster is {server.license}"
     if isinstance(fusion, WeightedSum) and fusion.normalize:
-        return f"its normalizers differ from normalize={fusion.normalize!r} where scores are equal"
+        return f"its normalizers differ from normalize={fusion.normalize!r} if scores are equal"
     if isinstance(fusion, Rrf) and not float(fusion.k).is_integer():
-        return f"rank_constant is a whole number, k is {fusion.k}"
+        return f"rank_constant must be a whole number, but k is {fusion.k}"
     if len(windows) > 1 or None in windows:
-        return "it has one window for all legs"
+        return "it needs one window for all legs"
     return None
 
 
@@ -143,16 +143,16 @@ def _sum_refusal(query: HybridQuery, server: Server) -> str | None:
     fusion = query.fusion
     dense = [leg for leg in query.legs if leg.kind == "dense"]
     if not isinstance(fusion, WeightedSum) or fusion.normalize:
-        return "it adds up raw scores only"
+        return "it can only add raw scores"
     if len(dense) > 1 or any(leg.exact for leg in dense):
-        return "it has one dense leg at most, an approximate one"
+        return "it takes at most one dense leg, an approximate one"
     if dense and server.version < _KNN:
         version = version_text(server.version)
-        return f"knn beside a query needs Elasticsearch 8.4, the server is {version}"
+        return f"knn beside a query needs Elasticsearch 8.4, but the server is {version}"
     if any(leg.candidates is not None for leg in query.legs if leg.kind != "dense"):
         return (
-            "every matching document keeps its sparse and text score there, which is another "
-            "ranking than that of a window; candidates=None asks for it"
+            "it counts the sparse and text scores of every matching document, which ranks "
+            "differently from a window; candidates=None requests that"
         )
     return None
 
@@ -168,8 +168,8 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
         if leg.kind == "dense":
             beside = {"knn": {**_knn(leg, server), "boost": factor}}
         else:
-            # A leg of weight 0 stays: its documents are found, and an empty `should` would match
-            # all documents with a score of 1 [9.3.2].
+            # Keep a leg of weight 0: its documents have to be found, and an empty `should` would
+            # match all documents with a score of 1 [9.3.2].
             should.append({"bool": {"must": [_leg_query(leg, server, keys)], "boost": factor}})
     body = {
         "query": {"bool": {"should": should, "minimum_should_match": 1}},
@@ -178,7 +178,7 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
     }
     return server_plan(
         "bool with knn",
-        "a weighted sum on every licence; sparse and text scores of all matching documents",
+        "a weighted sum on any licence; sparse and text scores of all matching documents",
         body,
         server,
         not_taken,

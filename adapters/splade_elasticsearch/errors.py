@@ -1,4 +1,4 @@
-"""What elasticsearch-py raises, as this package's errors; statuses also for OpenSearch's client."""
+"""Convert errors of elasticsearch-py to this package's errors."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def from_client(
     """The error of a client call.
 
     Args:
-        error: what elasticsearch-py or its transport raised.
+        error: as raised by elasticsearch-py or its transport.
         location: the target, for messages.
         client_major: major version of the installed client.
-        mask: takes secrets out of a text, or of a JSON value.
-        has_documents: whether documents were sent, which the answer may quote.
+        mask: removes secrets from a text or a JSON value.
+        has_documents: whether documents were sent, which the response may quote.
     """
     raw: Any = error
     status = getattr(raw, "status_code", None) or getattr(
@@ -43,7 +43,7 @@ def from_client(
     text = explanation(body)
     if "media_type_header_exception" in text or "compatible-with" in text:
         return NotSupported(
-            f"the client is {client_major}.x, the server at {location} is older: "
+            f"the client is {client_major}.x, but the server at {location} is older: "
             f"pip install 'elasticsearch>={client_major - 1},<{client_major}'"
         )
     headers = getattr(getattr(raw, "meta", None), "headers", None) or {}

@@ -1,4 +1,4 @@
-"""What combines legs on Elasticsearch: retrievers, where licence and version have them."""
+"""Combine legs on Elasticsearch, by retrievers if licence and version allow them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class ElasticsearchFusing:
     """As `Fusing`.
 
     Attributes:
-        license: of the cluster; "" until it is asked for.
+        license: of the cluster; "" until it has been read.
     """
 
     def __init__(self) -> None:
         self.license = ""
 
     def server(self, schema: Schema, place: Mapping[str, Any]) -> Steps[Server]:
-        """Its licence; if it may not be read, what can be had for free is assumed."""
+        """The server with its licence; without permission to read it, a free one is assumed."""
         if not self.license:
             try:
                 self.license = _type_of((yield HttpRequest("GET", "/_license")))
             except (AccessDenied, NotFound, RequestRejected) as error:
-                # Serverless says so of what it does not have, with a 410 [src].
+                # Serverless answers 410 and names itself for APIs that it lacks [src].
                 self.license = SERVERLESS if "serverless" in str(error) else "unknown"
         return Server(license=self.license, **place)
 
@@ -41,19 +41,19 @@ class ElasticsearchFusing:
         return compile_hybrid(query, server, keys, path)
 
     def searches(self, query: HybridQuery, server: Any, keys: Keys) -> Sequence[Mapping[str, Any]]:
-        """A search body for each leg."""
+        """One search body per leg."""
         return leg_searches(query, server, keys)
 
     def rescored(self, query: HybridQuery, hits: Sequence[Hit]) -> list[Hit]:
-        """The scores are those of the definition."""
+        """The hits unchanged: their scores are those of the definition."""
         return list(hits)
 
     def is_past_the_end(self, query: HybridQuery, error: RequestRejected) -> bool:
-        """A page behind the last hit is empty, and no error."""
+        """Never: a page after the last hit is empty, not an error."""
         return False
 
     def refused(self, plan: Plan) -> bool:
-        """A retriever may be refused: a licence that has expired since, or a build without it."""
+        """Remember that a retriever was refused: the licence has expired, or the build lacks it."""
         if "retriever" not in plan.path:
             return False
         self.license = "refusing it"
@@ -61,6 +61,6 @@ class ElasticsearchFusing:
 
 
 def _type_of(answer: Any) -> str:
-    """The licence in what a server, or a proxy that knows of none, answers."""
+    """The licence in the response of a server, or of a proxy without licences."""
     found = answer.get("license") if isinstance(answer, Mapping) else None
     return str((found.get("type") if isinstance(found, Mapping) else None) or "unknown")

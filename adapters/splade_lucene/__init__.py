@@ -1,1 +1,1 @@
-"""What Elasticsearch and OpenSearch have in common; a `Dialect` holds what differs."""
+"""The code that Elasticsearch and OpenSearch share; a `Dialect` holds the differences."""

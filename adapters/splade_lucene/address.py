@@ -1,4 +1,4 @@
-"""Where an index is and what of it is meant: the one value that the parts of a backend share."""
+"""The address of a sparse field in an index, which all parts of a backend share."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from splade_lucene.dialect import Dialect, Kind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexAddress:
-    """An index and the sparse field in it.
+    """An index and a sparse field in it.
 
-    A backend for another index or field is made again from another address.
+    Another index or field has another address, and its own backend.
 
     Attributes:
-        name: of the index, alias or data stream, as its user calls it.
-        field: name of the sparse field, as its user calls it; another one stands behind it after
-            the model was replaced.
-        exactly: this very field is meant, whatever its name stands for.
-        kind: its type; None takes what is there, or the best that the server has.
-        dense: field that documents' unnamed dense vectors go to.
-        keys: feature names.
+        name: the users' name of the index, alias or data stream.
+        field: the users' name of the sparse field; after a model swap it refers to another one.
+        exactly: whether `field` is the stored name, never redirected.
+        kind: type of the field; None takes the existing type, or the best that the server offers.
+        dense: field that stores the documents' unnamed dense vector.
+        keys: codec of the feature names.
         location: the target, for messages.
         dialect: of the server.
-        bound: the index behind the alias, to which requests are to go; "" where they go to `name`.
-        routing: the payload field whose value routes a document that is indexed; "" if its id does.
+        bound: the index behind the alias, to which requests go; "" if they go to `name`.
+        routing: payload field whose value routes an indexed document; "" if its id does.
     """
 
     name: str
@@ -44,14 +43,14 @@ class IndexAddress:
 
     @property
     def index(self) -> str:
-        """What requests name."""
+        """The name used in requests."""
         return self.bound or self.name
 
     @property
     def path(self) -> str:
-        """Of the index, below the server's address."""
+        """The path of the index below the server's address."""
         return f"/{quote(self.index, safe='')}"
 
     def keys_in(self, seen: Description) -> Keys:
-        """Feature names in the style that the index has them."""
+        """The codec of feature names in the index's style."""
         return self.keys.in_style(seen.capabilities.key_style)

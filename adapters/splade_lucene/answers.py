@@ -1,4 +1,4 @@
-"""Reading answers: what is not as a server of this family says it ends in a sentence."""
+"""Parse responses; one in an unexpected shape becomes an error of this package."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from splade_lucene.requests import HttpRequest
 
 T = TypeVar("T")
 
-# Failures of a shard that the same request meets again: its index maps a field in another way.
+# Failures of a shard that a retry meets again: its index maps a field differently.
 _OF_THE_REQUEST = {"illegal_argument_exception", "query_shard_exception", "parse_exception"}
 
-# Of a search that is grouped: no document there has a value, and those without are left out.
+# A grouped search fails like this on a shard whose documents all lack a value: nothing is missed.
 _NO_VALUES = "in order to collapse on"
 
-# What reading a JSON value raises that is not of the expected shape.
+# Exceptions from reading a JSON value in an unexpected shape.
 _NOT_OF_THE_SHAPE = (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
 
 
 def asked(request: HttpRequest, parse: Callable[[Any], T], address: IndexAddress) -> Steps[T]:
-    """What the answer to a request says.
+    """Send a request and parse the response.
 
     Args:
-        request: to be sent.
-        parse: reads the answer. Pure.
-        address: for the message.
+        request: the request to send.
+        parse: parses the response. Pure.
+        address: for messages.
 
     Raises:
-        ConfigurationError: when the answer is not one of such a server.
+        ConfigurationError: if the response is not one of such a server.
     """
     answer = yield request
     with understood(address):
@@ -43,7 +43,7 @@ def asked(request: HttpRequest, parse: Callable[[Any], T], address: IndexAddress
 
 @contextmanager
 def understood(address: IndexAddress) -> Iterator[None]:
-    """Around the reading of an answer: one of another shape becomes an error of this package."""
+    """Turn failures to parse a response into an error of this package."""
     try:
         yield
     except SpladeConnectorsError:
@@ -53,11 +53,11 @@ def understood(address: IndexAddress) -> Iterator[None]:
 
 
 def check_shards(answer: Mapping[str, Any], address: IndexAddress) -> None:
-    """Refuse an answer without what one of the shards holds: documents would be missed.
+    """Refuse a response that lacks the documents of a shard.
 
     Raises:
-        RequestRejected: when the shard cannot answer such a request.
-        Unavailable: when it cannot answer now. Both name how many shards failed, and why.
+        RequestRejected: if the shard cannot answer this request; says how many failed, and why.
+        Unavailable: if it cannot answer now; likewise.
     """
     shards = answer.get("_shards") or {}
     if not shards.get("failed"):

@@ -1,4 +1,4 @@
-"""The verbs of an index of Elasticsearch, or of OpenSearch."""
+"""The verbs of an Elasticsearch or OpenSearch index."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ _BYTES_PER_TERM = 30
 
 
 class LuceneBackend:
-    """An index and the sparse field in it.
+    """An index and a sparse field in it.
 
     Args:
         address: of both.
-        remembered: of the server; None for one that nothing has been asked of.
+        remembered: what is known about the server; None if nothing is.
     """
 
     def __init__(self, address: IndexAddress, remembered: Remembered | None = None) -> None:
@@ -68,7 +68,7 @@ class LuceneBackend:
         self.text_indexing = LuceneTextIndexing(address, self._remembered)
 
     def describe(self) -> Steps[Description]:
-        """Version, once, and mapping. As `Backend.describe`."""
+        """The version, read once, and the mapping; as `Backend.describe`."""
         return look(self._address, self._remembered)
 
     def prepare(
@@ -79,7 +79,7 @@ class LuceneBackend:
         *,
         write_manifest: bool,
     ) -> Steps[Description]:
-        """Create the index, or add field and manifest to its mapping. As `Backend.prepare`."""
+        """Create the index, or add field and manifest to its mapping; as `Backend.prepare`."""
         address, remembered = self._address, self._remembered
         check_writable(seen, address)
         if seen.schema is not None:
@@ -91,8 +91,8 @@ class LuceneBackend:
         return (yield from completed(address, remembered, seen, written))
 
     def write_manifest(self, manifest: IndexManifest) -> Steps[Description]:
-        """Into our part of the mapping's `_meta` as it is now."""
-        # Of the whole `_meta`: others write theirs at any time, and would lose it.
+        """Write to this package's part of the mapping's current `_meta`."""
+        # Writing replaces all of `_meta`: read it now, or others could lose their part.
         now = yield from self.describe()
         check_writable(now, self._address)
         schema = there(now, self._address)
@@ -101,7 +101,7 @@ class LuceneBackend:
         return (yield from self.describe())
 
     def check(self, seen: Description, document: EncodedDocument) -> str | None:
-        """Reserved fields, wrong dense vectors, ids that are too long."""
+        """Why the index would refuse the document: reserved fields, dense vectors, long ids."""
         return refusal(document, there(seen, self._address), self._address)
 
     def key_of(self, id: DocumentId) -> DocumentId:
@@ -109,7 +109,7 @@ class LuceneBackend:
         return str(id)
 
     def size(self, document: EncodedDocument) -> int:
-        """About how many bytes the document takes."""
+        """Approximate size of the document in bytes."""
         dense = sum(len(values) for values in document.document.dense_vectors().values())
         payload = len(json.dumps(document.payload, ensure_ascii=False).encode())
         return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
@@ -117,7 +117,7 @@ class LuceneBackend:
     def write(
         self, seen: Description, documents: Sequence[EncodedDocument]
     ) -> Steps[list[Outcome]]:
-        """One bulk request of index actions."""
+        """Send one bulk request of index actions."""
         elsewhere: Mapping[DocumentId, Outcome] = {}
         if self._address.routing:
             elsewhere = yield from moved(self._address, documents)
@@ -147,7 +147,7 @@ class LuceneBackend:
         vector: SparseVector | None,
         marker: str,
     ) -> Steps[None]:
-        """One partial update. Object values are merged into stored ones: so `_update` does."""
+        """Send one partial update; like `_update`, it merges objects into stored ones."""
         check_writable(seen, self._address)
         check_update(payload, there(seen, self._address), self.location)
         changes = dict(payload)
@@ -167,18 +167,18 @@ class LuceneBackend:
             yield replace(request, params=params | {"routing": known[0][1]})
 
     def refresh(self) -> Steps[None]:
-        """Make everything written visible to searches.
+        """Make all writes visible to searches.
 
-        Who may write may not always refresh (the privilege is `maintenance`): then the documents
-        are visible at the index's own next refresh, a second later by default.
+        A user with write access may lack the privilege `maintenance`, which refreshing needs: then
+        documents become visible at the index's next refresh, a second later by default.
         """
         try:
             yield HttpRequest("POST", f"{self._address.path}/_refresh")
         except AccessDenied as error:
-            log.info("no refresh: %s", error)
+            log.info("the index was not refreshed: %s", error)
 
     def plan(self, seen: Description, query: SparseVector, options: SearchOptions) -> Plan:
-        """The dot product as the field's kind allows it."""
+        """The request that computes the dot product for the field's type."""
         schema = there(seen, self._address)
         return compile_search(
             self._address.index,
@@ -200,13 +200,13 @@ class LuceneBackend:
         except RequestRejected as error:
             if "collapse" in plan.body and "single valued" in str(error):
                 raise ConfigurationError(
-                    f"{self.location}: group_by takes a field with one value for each document, "
-                    f"and a document has several of {plan.body['collapse']['field']!r}"
+                    f"{self.location}: group_by needs a field with one value per document, but a "
+                    f"document has several in {plan.body['collapse']['field']!r}"
                 ) from error
             raise
 
     def total(self, plan: Plan) -> Steps[Total]:
-        """By the count of the query, which scores nothing."""
+        """Count the matches of the plan's query, without scoring."""
         value = yield from self._count(plan.body["query"])
         return Total(value=value)
 
@@ -218,26 +218,26 @@ class LuceneBackend:
         with_vectors: bool,
         fields: Sequence[str] | None = None,
     ) -> Steps[list[StoredDocument]]:
-        """Multi-get, which sees what has not been refreshed yet."""
+        """Fetch by multi-get, which sees writes before a refresh."""
         return fetched(self._address, seen, ids, with_vectors, fields)
 
     def present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Multi-get without `_source`. Only writing asks."""
+        """Multi-get without `_source`; only writing needs this."""
         check_writable(seen, self._address)
         return present(self._address, ids)
 
     def delete(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[None]:
-        """One bulk request of delete actions; another one for those that lie elsewhere."""
+        """Send one bulk request of delete actions, and one for documents with their own routing."""
         check_writable(seen, self._address)
         if ids:
             yield from deleted(self._address, ids, self.refresh())
 
     def documents(self, seen: Description) -> Steps[int]:
-        """All of them."""
+        """The number of documents."""
         return self._count(EVERYTHING)
 
     def count(self, seen: Description) -> Steps[int]:
-        """Documents with our marker and its vector; if there is none, those with the field."""
+        """The number of documents with our marker and vector; without markers, with the field."""
         return self._count(has_vector(there(seen, self._address)))
 
     def _count(self, query: Mapping[str, Any]) -> Steps[int]:

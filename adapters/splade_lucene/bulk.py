@@ -15,13 +15,13 @@ from splade_connectors.errors import (
     WriteBlocked,
 )
 
-# Too many requests, shards that have not come up yet (after a restart), nodes that have just gone.
+# Too many requests, shards not yet started (after a restart), nodes that have just left.
 _RETRYABLE = (408, 429, 500, 502, 503, 504)
 _CONFLICT = 409
 # "blocked by: [SERVICE_UNAVAILABLE/1/state not recovered / initialized]"
 _STARTING = re.compile("SERVICE_UNAVAILABLE")
 
-# Errors whose words are about the server, never about a document.
+# Errors whose message is about the server, never about a document.
 _OF_THE_SERVER = (
     "circuit_breaking_exception",
     "cluster_block_exception",
@@ -30,7 +30,7 @@ _OF_THE_SERVER = (
     "security_exception",
 )
 _NAME = r"\[[^\[\]]{1,200}\]"
-# How the words about a document begin; behind them values may follow, or the whole document.
+# How messages about a document begin; values, or the whole document, may follow.
 _TELLING = re.compile(
     r"(?:\[\d+:\d+\] )?("
     rf"failed to parse field {_NAME} of type {_NAME}|"
@@ -55,7 +55,7 @@ def index_lines(
     sources: Sequence[Mapping[str, Any]],
     routings: Sequence[str | None],
 ) -> list[Mapping[str, Any]]:
-    """Action and source of each document; explicit ids, so that sending again changes nothing."""
+    """Action and source of each document, with explicit ids, so that a retry is idempotent."""
     lines: list[Mapping[str, Any]] = []
     for document, source, routing in zip(documents, sources, routings, strict=True):
         own = {} if routing is None else {"routing": routing}
@@ -66,10 +66,10 @@ def index_lines(
 def outcomes(
     documents: Sequence[EncodedDocument], answer: Mapping[str, Any], location: str
 ) -> list[Outcome]:
-    """One outcome per document: a bulk request answers 200 even when documents failed.
+    """One outcome per document: a bulk request returns 200 even if documents failed.
 
     Raises:
-        WriteBlocked: and the like, when the index itself takes no writes.
+        WriteBlocked: or a similar error, if the index itself accepts no writes.
     """
     items = [item["index"] for item in answer["items"]]
     found = zip(documents, items, strict=True)
@@ -79,7 +79,7 @@ def outcomes(
 def update_lines(
     found: Sequence[Found], changes: Sequence[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
-    """Action and change of each document: only of the version that was read."""
+    """Action and change of each document, conditional on the version that was read."""
     lines: list[Mapping[str, Any]] = []
     for item, change in zip(found, changes, strict=True):
         handle = item.handle
@@ -88,7 +88,7 @@ def update_lines(
             "if_seq_no": handle["seq_no"],
             "if_primary_term": handle["term"],
         }
-        # Documents with a routing of their own are found by it alone.
+        # A document with its own routing is only found with it.
         action |= {"routing": handle["routing"]} if handle.get("routing") else {}
         lines += [{"update": action}, change]
     return lines
@@ -97,7 +97,7 @@ def update_lines(
 def update_outcomes(
     found: Sequence[Found], answer: Mapping[str, Any], location: str
 ) -> list[AttachOutcome]:
-    """As `outcomes`; documents that others have changed or deleted meanwhile are told apart."""
+    """As `outcomes`, with documents that others changed or deleted meanwhile told apart."""
     outcomes: list[AttachOutcome] = []
     for item, entry in zip(found, answer["items"], strict=True):
         result = entry["update"]
@@ -128,52 +128,52 @@ def _outcome(id: DocumentId, result: Mapping[str, Any], location: str) -> Outcom
 
 
 def stops_all(error: Any, location: str) -> SpladeConnectorsError | None:
-    """The error for what holds for every document of an index; None for one document's own."""
+    """The error that affects every document of an index; None if it is one document's own."""
     kind = error.get("type") if isinstance(error, Mapping) else None
     text = reason(error)
     if kind == "cluster_block_exception":
         return _blocked(text, location)
     if kind == "index_closed_exception":
-        return WriteBlocked(f"{location} is closed: open it (POST /INDEX/_open), and run again")
+        return WriteBlocked(f"{location} is closed: open it (POST /INDEX/_open) and run again")
     if kind == "security_exception":
         return AccessDenied(f"{location} does not allow this (403): {text}")
     return None
 
 
 def _blocked(text: str, location: str) -> SpladeConnectorsError | None:
-    """Blocks that a server removes by itself, while it starts, are no reason to stop."""
+    """The error for a block; None for blocks that the server removes itself while it starts."""
     if _STARTING.search(text):
         return None
-    again = "What was acknowledged is kept; then run the same command again"
+    again = "Acknowledged documents are safe; then run the same command again"
     if "disk usage exceeded" in text:
         return StorageFull(
-            f"the disk of {location} is full: {text}. Make room (the server removes the block by "
-            f"itself from 7.4 on). {again}"
+            f"the disk of {location} is full: {text.rstrip(';')}. Free some space (from 7.4 on the "
+            f"server then removes the block itself). {again}"
         )
     return WriteBlocked(
-        f"{location} takes no writes: {text.rstrip(';')}. Remove the block (PUT /INDEX/_settings "
+        f"{location} accepts no writes: {text.rstrip(';')}. Remove the block (PUT /INDEX/_settings "
         f'{{"index.blocks.write": null, "index.blocks.read_only": null, '
         f'"index.blocks.read_only_allow_delete": null, "index.blocks.metadata": null}}). {again}'
     )
 
 
 def reason(error: Any) -> str:
-    """An error object of Elasticsearch in one line, its cause included."""
+    """An error object of Elasticsearch in one line, with its cause."""
     if not isinstance(error, Mapping):
         return str(error)
     text = f"{error.get('type')}: {error.get('reason')}"
     cause = reason(error["caused_by"]) if error.get("caused_by") else ""
-    # 9.x repeats an error as its own cause; the innermost text stands for both.
+    # 9.x repeats an error as its own cause; the innermost text covers both.
     if cause.startswith(text):
         return cause
     return f"{text} ({cause})" if cause else text
 
 
 def without_values(error: Any) -> str:
-    """As `reason`, with nothing of a document's but the names of its fields.
+    """As `reason`, but of the document only the names of its fields.
 
-    Servers quote what they cannot take ("Preview of field's value: …"), some the whole document.
-    What is not known to be about names alone is left out; the kinds of the errors stay.
+    Servers quote what they refuse ("Preview of field's value: …"), sometimes the whole document.
+    Messages not known to contain only names are omitted; the types of the errors stay.
     """
     said: list[str] = []
     while isinstance(error, Mapping):
@@ -187,5 +187,5 @@ def without_values(error: Any) -> str:
         said += [] if kind in said else [kind]
         error = error.get("caused_by")
     if not said:
-        return "an error that the server does not name"
+        return "an error without a type"
     return said[0] if len(said) == 1 else f"{said[0]} ({', '.join(said[1:])})"

@@ -1,4 +1,4 @@
-"""Where Elasticsearch and OpenSearch differ: what the shared modules ask for."""
+"""The differences between Elasticsearch and OpenSearch, for the shared modules."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ KINDS: tuple[Kind, ...] = ("rank_features", "sparse_vector")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
-    """A server's schema, and how it is called in messages.
+    """A server's schema, and its names in messages.
 
     Attributes:
         name: of the product.
         scheme: of its targets.
-        not_this: how the sentence "what answers there is not …" goes on.
-        credentials: environment variables to name when the credentials are refused.
+        not_this: completes the sentence "the server at … is not …".
+        credentials: environment variables to name if the credentials are refused.
         kinds: types of sparse fields, the best last.
-        not_offered: further types of sparse fields, and why they are not used.
+        not_offered: other types of sparse fields -> why they are not used.
         dense_type: type of dense fields.
-        dimensions: the parameter of such a field that holds its size.
-        dense_mapping: the rest of a new one's mapping, for a version of the server.
-        by_angle: whether a dense field of this mapping compares directions.
+        dimensions: the mapping parameter for the number of dimensions.
+        dense_mapping: the rest of a new dense field's mapping, for a server version.
+        by_angle: whether a dense field with this mapping compares directions.
         scores_cosines: whether its approximate search scores (1 + cosine) / 2, as far as known.
-        number_in: the version's number in what the root says of it; raises a
-            `ConfigurationError` of that location where another product answers.
-        fusing: makes what combines legs on this server.
-        dense_settings: what an index with dense vectors has to be created with.
+        number_in: the version number in the root's `version` object; raises a `ConfigurationError`
+            for that location if the server is another product.
+        fusing: makes the part that combines legs on this server.
+        dense_settings: index settings needed to create an index with dense vectors.
         first_knn: the first version that searches dense vectors.
-        vectors_apart: the first version that keeps vectors apart from `_source`: answers leave
-            them out unless asked, updates keep those that `_source` excludes, and may move
-            cosine ones in their last digits; None when no version does.
+        vectors_apart: the first version that stores vectors apart from `_source`: responses omit
+            them unless requested, and updates keep those that `_source` excludes, but may change
+            the last digits of cosine vectors; None if no version does.
         tells_privileges: whether the server says which privileges a user lacks.
-        lists_long: whether a document lists the fields (in `_ignored`) of which a text was too
-            long for the index.
+        lists_long: whether a document lists (in `_ignored`) the fields whose text was too long for
+            the index.
         point_in_time: whether an index is read by point in time; else by scroll.
     """
 
@@ -67,5 +67,5 @@ class Dialect:
     point_in_time: bool = False
 
     def keeps_vectors_apart(self, version: Version) -> bool:
-        """Whether a server of this version keeps vectors apart from `_source`."""
+        """Whether a server of this version stores vectors apart from `_source`."""
         return self.vectors_apart is not None and version >= self.vectors_apart

@@ -1,4 +1,4 @@
-"""Documents to index actions, `_source` back to documents."""
+"""Convert documents to `_source`, and `_source` back to documents."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from splade_connectors.vectors import SparseVector
 from splade_lucene.schema import marker_name
 
 DEFAULT_DENSE = "dense"
-# Fingerprints of the settings (without a manifest there is none), of the text, and of the rest.
+# Fingerprints of the settings (absent without a manifest), of the text, and of the rest.
 _MARKER = re.compile("([0-9a-f]{8})?-[0-9a-f]{16}(-v?[0-9a-f]{16})?(-empty)?")
-# Beside the fingerprints: the vector has no terms. Without it, a marker whose document has no
-# vector is left over from one that others removed.
+# Added to the fingerprints if the vector has no terms. A marker without it, in a document without a
+# vector, means that someone removed the vector.
 EMPTY = "empty"
-# The three parts of a stamp, and that.
+# The three parts of a stamp, and EMPTY.
 _MOST_VALUES = 4
 
 
@@ -35,10 +35,10 @@ def source(document: EncodedDocument, field: str, dense_name: str, keys: Keys) -
 
 
 def attached_fields(vector: SparseVector, marker: str, field: str, keys: Keys) -> dict[str, Any]:
-    """The change that gives a stored document its vector.
+    """The update that gives a stored document its vector.
 
-    A one-element array replaces the field, an empty one empties it; a plain object would be merged
-    into the old one, whose terms would survive [7.17.29, 9.3.2].
+    A one-element array replaces the field, an empty array empties it; a plain object would be
+    merged into the old one, whose terms would survive [7.17.29, 9.3.2].
     """
     weights = features(vector, keys)
     values = marker_values(marker, vector)
@@ -46,34 +46,34 @@ def attached_fields(vector: SparseVector, marker: str, field: str, keys: Keys) -
 
 
 def marker_field_of(item: Attachment, field: str) -> dict[str, Any]:
-    """The change that marks the vector which a document has already."""
+    """The update that marks the existing vector of a document."""
     stored = item.found.vector or SparseVector.empty()
     return {marker_name(field): marker_values(item.marker, stored)}
 
 
 def without_fields(field: str) -> dict[str, Any]:
-    """The change that takes the vector from a stored document, if there are no scripts."""
+    """The update that empties the vector of a stored document, for servers without scripts."""
     return {field: [], marker_name(field): []}
 
 
 def marker_values(stamp: str, vector: SparseVector) -> list[str]:
     """The values of the marker field: the parts of a stamp (settings, text, content), and `EMPTY`.
 
-    Several terms instead of one, so that documents of certain settings are found by a `term` query:
-    clusters may forbid queries by prefix (`search.allow_expensive_queries`).
+    Several terms instead of one, so that a `term` query finds documents with certain settings:
+    clusters may forbid prefix queries (`search.allow_expensive_queries`).
     """
     return [*stamp.split("-"), *(() if len(vector) else (EMPTY,))]
 
 
 def is_marker(value: Any) -> bool:
-    """Whether a value of the marker field is one of ours; an emptied one is."""
+    """Whether a value of the marker field is ours, or empty."""
     if not value:
         return value in (None, [])
     return isinstance(value, list) and bool(_MARKER.fullmatch("-".join(map(str, value))))
 
 
 def marker_of(source: Mapping[str, Any], field: str) -> str | None:
-    """The marker in a `_source`, None if there is none."""
+    """The marker in a `_source`, or None."""
     return stamp_of(source, field).marker or None
 
 
@@ -87,7 +87,7 @@ def stamp_of(source: Mapping[str, Any], field: str) -> Stamp:
 
 
 def features(vector: SparseVector, keys: Keys) -> dict[str, float]:
-    """Feature name -> weight, rounded to what the field will hold."""
+    """Feature name -> weight, rounded as the field stores it."""
     rounded = as_stored(vector, "lucene")
     names = keys.names(rounded.indices.tolist())
     return dict(zip(names, rounded.values.tolist(), strict=True))
@@ -102,13 +102,13 @@ def stored(id: str, found: Mapping[str, Any], field: str, keys: Keys) -> StoredD
 
 
 def _vector(found: Any, keys: Keys) -> SparseVector | None:
-    """The stored weights. An update leaves a one-element array in `_source`."""
+    """The stored weights; after an update, `_source` has them in a one-element array."""
     if isinstance(found, list):
         found = found[0] if found else {}
     if found is None:
         return None
     pairs = [(keys.index(name), float(weight)) for name, weight in found.items()]
-    # Names that the vocabulary does not have were written by something else.
+    # Names that the vocabulary lacks were written by another tool.
     known = [(index, weight) for index, weight in pairs if index is not None]
     vector, _ = SparseVector.from_pairs(known)
     return SparseVector(vector.indices, lucene_stored(vector.values))

@@ -1,4 +1,4 @@
-"""Answers and failures of servers of the Elasticsearch family, as errors of this package."""
+"""Convert error responses and failures of Elasticsearch and OpenSearch to this package's errors."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ _NO_TYPE = re.compile(
     r"No handler for type \[(\w+)\]|mapper type \[(\w+)\] declared on field \[.*?\] does not exist"
 )
 
-# urllib3's and aiohttp's words for it.
+# urllib3's and aiohttp's messages about a response that is not HTTP.
 _NO_HTTP = re.compile("BadStatusLine|Bad status line")
 
-# The library requests, which stops at the first one (see `transport.stay_here`).
+# The message of the library requests, which stops at the first redirect (`transport.stay_here`).
 _TOO_MANY_REDIRECTS = re.compile(r"Exceeded \d+ redirects")
 
-# Statuses with which a web server or a proxy says that it knows nothing of these servers.
+# Statuses with which a web server or a proxy answers requests for these servers.
 _OF_WEB_SERVERS = (301, 302, 303, 307, 308, 400, 404, 501)
 
-# The server, or what stands before it, was busy or away; the request was well.
+# The server, or a proxy in front of it, was busy or down; the request was fine.
 _AWAY = (408, 429, 502, 503, 504)
-# From here on statuses are made up by proxies that did not reach the server.
+# Statuses from here on come from proxies that did not reach the server.
 _OF_PROXIES = 520
 
 
 def as_it_is(words: Any) -> Any:
-    """Where there are no secrets to mask."""
+    """The text unchanged: for messages without secrets."""
     return words
 
 
@@ -66,7 +66,7 @@ def from_status(
     if stop is not None and not isinstance(stop, AccessDenied):
         return stop
     if status == 401:
-        return AccessDenied(f"{location} refused the credentials (401); set {dialect.credentials}")
+        return AccessDenied(f"{location} refused the credentials (401): set {dialect.credentials}")
     if status == 403:
         return AccessDenied(f"{location} does not allow this (403): {text}")
     if status == 404:
@@ -85,74 +85,74 @@ def from_status(
 
 
 def is_outage(status: int, *, has_documents: bool) -> bool:
-    """Whether sending the same request again may succeed.
+    """Whether a retry may succeed.
 
-    A 500 may be about a query, which fails as often as it is sent; documents are refused one by
-    one, so a bulk request that fails with it has met a node that is going down or coming up.
+    A 500 for a query may be permanent; but documents are refused one by one, so a bulk request that
+    fails with it has met a node that is stopping or starting.
     """
     return status in _AWAY or status >= _OF_PROXIES or (status == 500 and has_documents)
 
 
 def not_this(location: str, dialect: Dialect) -> ConfigurationError:
-    """For answers of something else than the server."""
+    """The error if another server responds."""
     return ConfigurationError(
-        f"what answers at {location} is not {dialect.not_this}; "
+        f"the server at {location} is not {dialect.not_this}; "
         f"check host, port (9200) and scheme ({dialect.scheme}+https for TLS)"
     )
 
 
 def answers_otherwise(location: str, dialect: Dialect) -> ConfigurationError:
-    """For answers that are not as the server gives them."""
+    """The error for a response in an unexpected shape."""
     return ConfigurationError(
-        f"what answers at {location} does not answer as {dialect.name} does; check host, port "
+        f"the server at {location} does not answer like {dialect.name}; check host, port "
         f"(9200) and scheme ({dialect.scheme}+https for TLS)"
     )
 
 
 def _redirects(location: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{location} redirects to another address, which nothing follows: name that address"
+        f"{location} redirects to another address, which is not followed: connect to that address"
     )
 
 
 def _missing_type(kind: str, location: str, dialect: Dialect) -> NotSupported:
     if kind not in KINDS or len(dialect.kinds) == 1:
-        return NotSupported(f"{location} has no {kind} fields: a module is missing there")
+        return NotSupported(f"{location} has no {kind} fields: the server lacks a module")
     (other,) = set(KINDS) - {kind}
     return NotSupported(
-        f"{location} has no {kind} fields (a module is missing there, or the version is too old "
-        f"or too new); try kind={other}"
+        f"{location} has no {kind} fields (the server lacks a module, or its version is too old or "
+        f"too new); try kind={other}"
     )
 
 
 def from_failure(
     error: Exception, text: str, location: str, dialect: Dialect
 ) -> SpladeConnectorsError:
-    """The error for a request without a usable answer.
+    """The error for a request without a usable response.
 
     Args:
-        error: the client's.
-        text: what it says, with no secret in it.
+        error: the client's error.
+        text: its message, without secrets.
         location: the target, for messages.
-        dialect: which server was expected.
+        dialect: of the expected server.
     """
     refused = refused_answer(error)
     if refused is None:
         return from_transport(type(error).__name__, text, location, dialect)
     return RequestRejected(
-        f"what answers at {location} sent {refused}: the rest was not read. Of large documents ask "
-        "for fewer at once: limit=…, WriteOptions(portion_documents=…)"
+        f"the server at {location} sent {refused}; the rest was not read. Request fewer large "
+        "documents at a time: limit=…, WriteOptions(portion_documents=…)"
     )
 
 
 def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> SpladeConnectorsError:
-    """The error for a request that got no answer.
+    """The error for a request without a response.
 
     Args:
         kind: name of the client's error class.
-        text: what it says.
+        text: its message.
         location: the target, for messages.
-        dialect: which server was expected.
+        dialect: of the expected server.
     """
     scheme = dialect.scheme
     if "is closed" in text:
@@ -171,7 +171,7 @@ def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> Spl
         )
     if kind == "ConnectionTimeout":
         return Unavailable(
-            f"{location} did not answer in time; ConnectOptions(timeout_s=…) waits longer"
+            f"{location} did not answer in time; raise ConnectOptions(timeout_s=…) to wait longer"
         )
     if kind == "SerializationError" or _NO_HTTP.search(text):
         return answers_otherwise(location, dialect)
@@ -187,13 +187,13 @@ def from_transport(kind: str, text: str, location: str, dialect: Dialect) -> Spl
 
 
 def explanation(body: Any, of_error: Callable[[Any], str] = reason) -> str:
-    """What the server says; of a body that is not its own error, only what is harmless."""
+    """The server's explanation; the start of any other body, unless it may quote documents."""
     if isinstance(body, Mapping) and "error" in body:
         return of_error(body["error"])
     return str(body)[:300] if body and of_error is reason else "no explanation"
 
 
 def _short(text: str) -> str:
-    """Without what urllib3 and aiohttp put into their messages beside the reason."""
+    """The reason in a message of urllib3 or aiohttp, without the rest."""
     found = re.sub(r"<[^>]*>:? ?|\w+\([^)]*\): |\(?Caused by.*| ssl:default", "", text)
     return found.strip(" (") or "no connection"

@@ -1,4 +1,4 @@
-"""Documents by their ids: fetched and deleted, even if their routing is not their id's."""
+"""Fetch and delete documents by id, including those with their own routing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fetched(
     with_vectors: bool,
     fields: Sequence[str] | None = None,
 ) -> Steps[list[StoredDocument]]:
-    """Multi-get, which sees what has not been refreshed yet; a search of several indices."""
+    """Fetch by multi-get, which sees writes before a refresh; from several indices, by a search."""
     schema = there(seen, address)
     hidden = [name for name in schema.hidden if name != schema.field or not with_vectors]
     params = {"_source_excludes": ",".join(hidden)}
@@ -56,7 +56,7 @@ def fetched(
 def dense_vectors(
     address: IndexAddress, seen: Description, ids: Sequence[DocumentId]
 ) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
-    """The dense vectors of these documents, where their own routing leads to them."""
+    """The dense vectors of these documents, if multi-get finds them by id alone."""
     names = list(there(seen, address).dense)
     given = {str(id): id for id in ids}
     if not names:
@@ -72,7 +72,7 @@ def dense_vectors(
 
 
 def present(address: IndexAddress, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-    """Those of the ids that a document has, where their own routing leads to it."""
+    """The ids that exist, including documents routed by the payload field in the address."""
     given = {str(id): id for id in ids}
     docs = yield from places(address, list(given))
     if not docs:
@@ -86,13 +86,13 @@ def present(address: IndexAddress, ids: Sequence[DocumentId]) -> Steps[set[Docum
 
 
 class _Getting:
-    """Multi-gets of one kind, or searches by id.
+    """Multi-gets with the same parameters, or searches by id.
 
     Args:
         address: of the index.
-        seen: the index as it is.
+        seen: the description of the index.
         params: of the requests.
-        with_vectors: ask for them where the server leaves them out.
+        with_vectors: whether to request vectors from a server that omits them by default.
     """
 
     def __init__(
@@ -105,12 +105,12 @@ class _Getting:
         self._address = address
         self._params = params
         self._version = seen.capabilities.version
-        # A version that is not known (see `read_version`) is taken for a new one.
+        # An unknown version (see `read_version`) is assumed to be new.
         version = self._version or address.dialect.vectors_apart or ()
         self._asks = with_vectors and address.dialect.keeps_vectors_apart(version)
 
     def get(self, body: Mapping[str, Any]) -> Steps[dict[str, Any]]:
-        """What is found, by id."""
+        """The documents found, by id."""
         without = HttpRequest("POST", f"{self._address.path}/_mget", body, self._params)
         if not self._asks:
             return (yield from asked(without, self._found, self._address))
@@ -124,19 +124,19 @@ class _Getting:
         return (yield from asked(without, self._found, self._address))
 
     def searched(self, ids: Sequence[str]) -> Steps[dict[str, Any]]:
-        """What is found in any of the indices behind the name, by id.
+        """The documents found in any of the indices behind the name, by id.
 
-        A multi-get takes no name of several indices. A search sees what has been refreshed.
+        A multi-get does not take a name of several indices. A search sees only refreshed writes.
 
         Raises:
-            RequestRejected: when two of the indices have a document with the same id.
+            RequestRejected: if two of the indices have a document with the same id.
         """
         found: dict[str, Any] = {}
         for start in range(0, len(ids), _SEARCHED_AT_ONCE):
             portion = list(ids[start : start + _SEARCHED_AT_ONCE])
             body = {
                 "query": {"ids": {"values": portion}},
-                # One more than there should be: an id that is there twice shows.
+                # One more than expected, to detect an id that exists twice.
                 "size": len(portion) + 1,
                 "_source": self._source(),
             }
@@ -157,8 +157,8 @@ class _Getting:
             other = found.setdefault(str(hit["_id"]), hit)
             if other is not hit:
                 raise RequestRejected(
-                    f"{self._address.location}: the id {hit['_id']!r} is in two of its indices, "
-                    f"{other['_index']} and {hit['_index']}: name one of them"
+                    f"{self._address.location}: the id {hit['_id']!r} exists in two of its "
+                    f"indices, {other['_index']} and {hit['_index']}: name one of them"
                 )
         return found
 
@@ -173,14 +173,14 @@ class _Getting:
 
 
 def deleted(address: IndexAddress, ids: Sequence[DocumentId], refresh: Steps[None]) -> Steps[None]:
-    """One bulk request of delete actions; another one for those that lie elsewhere.
+    """Send one bulk request of delete actions, and one for documents with their own routing.
 
     Args:
         address: of the index.
         ids: of the documents.
-        refresh: makes visible what was written, so that a search finds what lies elsewhere.
+        refresh: makes writes visible, so that a search finds documents with their own routing.
     """
-    # Somebody may have deleted the index since then: a bulk delete would create it again.
+    # Someone may have deleted the index since the look: a bulk delete would create it again.
     yield HttpRequest("GET", f"{address.path}/_settings/index.uuid")
     items = yield from _delete(address, [{"_id": str(id)} for id in ids])
     absent = [item["_id"] for item in items if not_found(item)]
@@ -193,14 +193,14 @@ def deleted(address: IndexAddress, ids: Sequence[DocumentId], refresh: Steps[Non
     if failed:
         raise RequestRejected(
             f"{address.location}: {len(failed)} of {len(ids)} documents could not be deleted, "
-            f"the first is {failed[0]['_id']!r}: {failed[0]['error']}"
+            f"first {failed[0]['_id']!r}: {failed[0]['error']}"
         )
 
 
 def _delete(
     address: IndexAddress, actions: Sequence[Mapping[str, Any]]
 ) -> Steps[list[dict[str, Any]]]:
-    """What the server says of each."""
+    """The server's result for each document."""
     if not actions:
         return []
     lines = [{"delete": action} for action in actions]
@@ -210,5 +210,5 @@ def _delete(
 
 def _deletions(answer: Any) -> list[dict[str, Any]]:
     items = [item["delete"] for item in answer["items"]]
-    # Each is about a document: what has no id is not an answer.
+    # Every item is about a document: without an id, the response is invalid.
     return [{**item, "_id": str(item["_id"])} for item in items]

@@ -1,4 +1,4 @@
-"""What a mapping says of the fields that documents have: how a condition can ask for them. Pure."""
+"""The fields of documents according to a mapping: how a condition can query them. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 Json = Mapping[str, Any]
 
-# Of its field: mapped, an object of fields, not mapped (yet), or kept from every query.
+# State of a field: mapped, an object of fields, not mapped (yet), or invisible to queries.
 State = Literal["mapped", "object", "unmapped", "unseen"]
 
 TEXTS = {"text", "match_only_text", "search_as_you_type", "annotated_text", "semantic_text"}
 KEYWORDS = {"keyword", "constant_keyword", "wildcard"}
 FLAT = {"flattened", "flat_object"}
 DATES = {"date", "date_nanos"}
-# Whole numbers, each with its least and largest one.
+# Types of whole numbers with their smallest and largest value.
 INTEGERS = {
     "long": (-(2**63), 2**63 - 1),
     "integer": (-(2**31), 2**31 - 1),
@@ -23,7 +23,7 @@ INTEGERS = {
     "byte": (-(2**7), 2**7 - 1),
     "unsigned_long": (0, 2**64 - 1),
 }
-# Others, each with its largest one.
+# Types of other numbers with their largest value.
 FLOATS = {
     "double": 1.7976931348623157e308,
     "float": 3.4028234663852886e38,
@@ -31,21 +31,21 @@ FLOATS = {
     "scaled_float": float(2**53),
 }
 _OBJECTS = {"object", "nested"}
-# In place of a type: indices that are searched together map the field differently.
+# Replaces the type if indices that are searched together map the field differently.
 DIFFERS = "mapped differently by the indices of this name"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Field:
-    """A field of the documents, as an index has it.
+    """A field of the documents, as the index maps it.
 
     Attributes:
-        path: as documents have it, and queries name it.
-        state: whether a query can see it.
-        type: of its mapping; "" if there is none.
+        path: name of the field in documents and queries.
+        state: whether queries can see it.
+        type: in the mapping; "" if there is none.
         entry: its mapping.
-        nested: the innermost `nested` object that it lies in, None outside of any.
-        beside: a field of an index that holds more than the documents: the one that they have.
+        nested: the innermost `nested` object around it, or None.
+        beside: for a sub-field that exists only in the index: the field that documents have.
     """
 
     path: str
@@ -57,7 +57,7 @@ class Field:
 
     @property
     def whole(self) -> tuple[str, Json] | None:
-        """Name and mapping of what keeps whole texts of it, None if nothing does."""
+        """Name and mapping of the field that indexes its texts whole, or None."""
         if self.type in KEYWORDS:
             return self.path, self.entry
         for name, entry in (self.entry.get("fields") or {}).items():
@@ -73,7 +73,7 @@ def field_at(mapping: Json, path: str) -> Field:
         mapping: of the index.
         path: into the documents.
     """
-    # Computed at search time, under the whole path: Elasticsearch's word, and OpenSearch's.
+    # Fields computed at search time, keyed by the whole path: Elasticsearch's term, OpenSearch's.
     for section in ("runtime", "derived"):
         computed = (mapping.get(section) or {}).get(path)
         if computed:
@@ -87,7 +87,7 @@ def field_at(mapping: Json, path: str) -> Field:
 def _walk(
     above: Json, parts: Sequence[str], prefix: str, dynamic: Any, nested: str | None
 ) -> Field:
-    """Down the objects; the names of fields may have dots where objects are not mapped."""
+    """Descend through objects; field names may contain dots where no object is mapped."""
     path = prefix + ".".join(parts)
     dynamic = above.get("dynamic", dynamic)
     if above.get("enabled") is False:
@@ -103,7 +103,7 @@ def _walk(
 
 
 def _entered(entry: Json, rest: Sequence[str], at: str, dynamic: Any, nested: str | None) -> Field:
-    """The field at a name that is mapped, or below it."""
+    """The field at a mapped name, or below it."""
     kind = str(entry.get("type", "object"))
     if kind in _OBJECTS:
         nested = at if kind == "nested" else nested

@@ -1,4 +1,4 @@
-"""What combines legs on a server: the part of a hybrid search in which the two servers differ."""
+"""The part of a hybrid search that differs between the two servers: combining the legs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from splade_lucene.schema import Schema
 class Fusing(Protocol):
     """The paths of one server, for one backend.
 
-    It keeps what it has asked of the server (a licence, plugins), and what the server has refused
-    since: no search asks twice.
+    It caches what it has read from the server (a licence, plugins) and what the server has refused
+    since, so that no search asks twice.
     """
 
     def server(self, schema: Schema, place: Mapping[str, Any]) -> Steps[Any]:
-        """What decides about the path.
+        """The facts about the server that decide the path.
 
         Args:
             schema: of the index.
@@ -30,16 +30,16 @@ class Fusing(Protocol):
         """
 
     def compile(self, query: HybridQuery, server: Any, keys: Keys, path: FusionPath) -> Plan:
-        """The best request that does not change the fusion's meaning. Pure."""
+        """The best request that preserves the fusion's definition. Pure."""
 
     def searches(self, query: HybridQuery, server: Any, keys: Keys) -> Sequence[Mapping[str, Any]]:
-        """A search body for each leg, for its window. Pure."""
+        """One search body per leg, for its candidate window. Pure."""
 
     def rescored(self, query: HybridQuery, hits: Sequence[Hit]) -> list[Hit]:
         """The hits of a fused search with the scores of the fusion's definition."""
 
     def is_past_the_end(self, query: HybridQuery, error: RequestRejected) -> bool:
-        """Whether the server refused a page only because it begins behind the last hit."""
+        """Whether the server refused a page only because it starts after the last hit."""
 
     def refused(self, plan: Plan) -> bool:
-        """Remember that the server refused the path of a plan; whether there is another one."""
+        """Remember that the server refused the plan's path; return whether another one exists."""

@@ -1,4 +1,4 @@
-"""What a search found. Pure."""
+"""Parse the hits of a search. Pure."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from splade_connectors.documents import Hit
 from splade_lucene.address import IndexAddress
 from splade_lucene.answers import check_shards
 
-# What the documents of a value are called in the request that counts them.
+# Name of the inner hits that count the documents of a value.
 GROUP = "group"
 
 
 def hits_of(answer: Any, address: IndexAddress) -> list[Hit]:
-    """The hits in the answer of a search, with their scores.
+    """The hits in a search response, with their scores.
 
     Raises:
-        RequestRejected, Unavailable: when a shard did not answer.
+        RequestRejected, Unavailable: if a shard did not answer.
     """
     check_shards(answer, address)
     return [
@@ -32,7 +32,7 @@ def hits_of(answer: Any, address: IndexAddress) -> list[Hit]:
 
 
 def _group(hit: Any) -> Any:
-    """The value that hits are collapsed by, None if they are not."""
+    """The value that the hit is grouped by; None without groups."""
     found = list((hit.get("fields") or {}).values())
     return found[0][0] if found else None
 

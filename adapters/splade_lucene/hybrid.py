@@ -35,11 +35,11 @@ class LuceneHybrid:
 
     Args:
         address: of the index.
-        remembered: of the server.
+        remembered: what is known about the server.
         at: makes the backend of another field of the index.
 
     Attributes:
-        fusing: what the server combines legs with.
+        fusing: combines legs on this server.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class LuceneHybrid:
         return self._at(replace(self._address, field=name, kind=kind, exactly=exactly, keys=keys))
 
     def sparse_place(self, seen: Description) -> SparsePlace:
-        """Field, type and names of terms."""
+        """Field, type and term names of the sparse vector."""
         schema = there(seen, self._address)
         kind = schema.kind or self._address.dialect.kinds[0]
         return SparsePlace(field=schema.field, kind=kind, keys=self._address.keys_in(seen))
 
     def plan(self, seen: Description, query: HybridQuery, path: FusionPath) -> Steps[Plan]:
-        """The best request that does not change the fusion's meaning."""
+        """The best request that preserves the fusion's definition."""
         for leg in query.legs:
             if leg.dense is not None:
                 self._check_dense(seen, leg, query)
@@ -86,7 +86,7 @@ class LuceneHybrid:
         return self.fusing.compile(query, server, self._address.keys_in(seen), path)
 
     def search_fused(self, seen: Description, plan: Plan, query: HybridQuery) -> Steps[list[Hit]]:
-        """Send the one request; equal scores are in the order of shards and segments."""
+        """Send the request; equal scores are in the order of shards and segments."""
         request = HttpRequest(plan.method, plan.url_path, plan.body)
         try:
             hits = yield from asked(request, partial(hits_of, address=self._address), self._address)
@@ -101,7 +101,7 @@ class LuceneHybrid:
         return self.fusing.refused(plan)
 
     def search_legs(self, seen: Description, query: HybridQuery) -> Steps[list[LegRanking]]:
-        """One `_msearch`. Dense scores are similarities from 0 to 1 as they are."""
+        """Send one `_msearch`. Dense scores already are similarities from 0 to 1."""
         server = yield from self._server(seen)
         searches = self.fusing.searches(query, server, self._address.keys_in(seen))
         path = f"{self._address.path}/_msearch"
@@ -131,7 +131,7 @@ class LuceneHybrid:
         if version and version < dialect.first_knn:
             first = version_text(dialect.first_knn)
             raise ConfigurationError(
-                f"{location}: a dense leg needs {dialect.name} {first}, the server is older"
+                f"{location}: a dense leg needs {dialect.name} {first}, but the server is older"
             )
         schema, field = there(seen, self._address), leg.field or ""
         mapping = schema.dense_mapping(field)
@@ -146,8 +146,8 @@ class LuceneHybrid:
             return
         raise ConfigurationError(
             f"the scores of {leg.field!r} in {location} are not (1 + cosine) / 2, which this "
-            "fusion adds up (that takes the space cosinesimil and the engine lucene or faiss); "
-            "DenseLeg(exact=True) computes them, and Rrf() does without scores"
+            "fusion sums (that needs the space cosinesimil and the engine lucene or faiss); "
+            "DenseLeg(exact=True) computes them, and Rrf() needs no scores"
         )
 
 
@@ -165,7 +165,7 @@ def _rankings(legs: Sequence[ResolvedLeg], answer: Any, address: IndexAddress) -
 def _leg_error(name: str, response: Mapping[str, Any], location: str) -> Exception:
     status = int(str(response.get("status") or 400))
     error = response["error"]
-    # 9.3.2 says "all shards failed" and no more, but for each shard.
+    # 9.3.2 only says "all shards failed"; the reason is given per shard.
     shards = error.get("failed_shards") if isinstance(error, Mapping) else None
     detail = reason(shards[0].get("reason") if shards else error)
     text = f"{location}: the {name} leg failed ({status}): {detail}"

@@ -21,7 +21,7 @@ from splade_lucene.server import Remembered, read_version
 from splade_lucene.terms import term_names
 from splade_lucene.together import parse_indices
 
-# The clause limit is at least 1,024 on every version; some of it is left to the user's filter.
+# The clause limit is at least 1,024 on every version; the rest is left for the caller's filter.
 MAX_QUERY_TERMS = 1000
 # `http.max_content_length`, by default 100 MiB; the last of them is left to the request's lines
 # and to the vectors, which are not known yet when a document is looked at.
@@ -53,10 +53,10 @@ def look(address: IndexAddress, remembered: Remembered) -> Steps[Description]:
 
 
 def there(seen: Description, address: IndexAddress) -> Schema:
-    """The schema of an index that exists.
+    """The schema of an existing index.
 
     Raises:
-        NotFound: for one that does not.
+        NotFound: if the index does not exist.
     """
     if seen.schema is None:
         raise NotFound(f"{address.location} does not exist")
@@ -65,7 +65,7 @@ def there(seen: Description, address: IndexAddress) -> Schema:
 
 
 def _with_terms(found: Capabilities, address: IndexAddress, schema: Schema) -> Steps[Capabilities]:
-    """Where nothing says how terms are named, some that are stored tell it."""
+    """Detect from some stored terms how terms are named, since no manifest says it."""
     names = yield from term_names(address, schema, found.version)
     if not names:
         return found

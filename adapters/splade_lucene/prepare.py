@@ -1,4 +1,4 @@
-"""Making what is absent: index, field, marker and manifest. Nothing is dropped or changed."""
+"""Create what is missing: index, field, marker, manifest. Nothing is dropped or changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import Schema, choose_kind, merged_meta, properties
 from splade_lucene.server import Remembered
 
-# By itself the server would keep fractions to seven digits, and filter by those.
+# By default the server maps fractions to float, and so filters by seven digits.
 _FRACTIONS = {"fractions": {"match_mapping_type": "double", "mapping": {"type": "double"}}}
 
 
@@ -29,16 +29,16 @@ def created(
     manifest: IndexManifest,
     dense_sizes: Mapping[str, int],
 ) -> Steps[Description]:
-    """A new index with everything in it; what is there now."""
+    """Create an index with everything in its mapping; return the resulting description."""
     dense = {name or address.dense: size for name, size in dense_sizes.items()}
     try:
         body = _new_index(address, seen.capabilities.version, manifest, dense)
         yield HttpRequest("PUT", address.path, body)
     except RequestRejected as error:
-        # Made by somebody else just now, or by us, if the answer to the first try was lost.
+        # Someone else created it just now, or our first attempt did and its response was lost.
         if "resource_already_exists" not in str(error):
             raise
-    # Who else may have made it has other fields, and other settings.
+    # Look again: someone else may have created it with other fields and settings.
     return (yield from look(address, remembered))
 
 
@@ -48,27 +48,27 @@ def completed(
     seen: Description,
     manifest: IndexManifest | None,
 ) -> Steps[Description]:
-    """An index with field, marker and (where one is given) a manifest; what is there now.
+    """Add field, marker and manifest if they are missing; return the resulting description.
 
     Args:
         address: of the index.
-        remembered: of its server.
-        seen: the index as it is.
-        manifest: to be stored, unless one is stored.
+        remembered: what is known about the server.
+        seen: the description of the index.
+        manifest: the manifest to store, unless one is stored; None stores none.
     """
     schema = there(seen, address)
     change = _change(address, schema, seen.capabilities, manifest)
     if not change:
         return seen
     yield HttpRequest("PUT", f"{address.path}/_mapping", change)
-    # Somebody else may have attached to it at the same moment, with other settings.
+    # Someone else may have attached to it at the same time, with other settings.
     return (yield from look(address, remembered))
 
 
 def check_privileges(
     address: IndexAddress, seen: Description, *, write_manifest: bool
 ) -> Steps[None]:
-    """Before the first write, instead of in the middle: one request, and a sentence."""
+    """Check the user's privileges by one request before the first write, rather than midway."""
     if not address.dialect.tells_privileges:
         return
     needed = _needed(seen.schema, write_manifest)
@@ -76,7 +76,7 @@ def check_privileges(
     if lacking:
         raise AccessDenied(
             f"{address.location}: this user lacks privileges on {address.index}: "
-            f"{', '.join(lacking)}; an admin grants them. Nothing was written"
+            f"{', '.join(lacking)}; ask an admin to grant them. Nothing was written"
         )
 
 

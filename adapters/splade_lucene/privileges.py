@@ -1,4 +1,4 @@
-"""What a user of a secured Elasticsearch must be allowed, asked for before it is needed."""
+"""The privileges that a user of a secured Elasticsearch needs, checked before they are needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from splade_lucene.requests import HttpRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Privileges:
-    """Least privileges for a purpose [proven on 9.3.2, tests/integration/test_privileges.py].
+    """Minimum privileges for a purpose [tested on 9.3.2, tests/integration/test_privileges.py].
 
     Attributes:
         index: on the index.
@@ -31,32 +31,32 @@ class Privileges:
 
 
 SEARCH = Privileges(index=("read", "view_index_metadata"))
-# Without `maintenance` there is no refresh: documents are visible a second later.
+# Without `maintenance` there is no refresh: documents become visible a second later.
 INDEX = Privileges(index=("read", "view_index_metadata", "index"))
-# The version decides about a new field's type, here and below.
+# `monitor` is for the version, which decides a new field's type.
 CREATE = Privileges(
     index=("read", "view_index_metadata", "index", "create_index"), cluster=("monitor",)
 )
-# `manage` is for the mapping, `monitor` tells the version on which a new field's type depends.
+# `manage` is for changing the mapping, `monitor` for the version.
 ATTACH = Privileges(index=("read", "view_index_metadata", "index", "manage"), cluster=("monitor",))
-# Where the mapping is as it should be; `maintenance` is for the refresh, which `manage` includes.
+# If the mapping is complete; `maintenance` is for the refresh, which `manage` would include.
 ATTACH_AGAIN = Privileges(index=("read", "view_index_metadata", "index", "maintenance"))
 
 
 def missing_privileges(index: str, needed: Privileges) -> Steps[list[str]]:
-    """Those that this user lacks, such as "manage"; [] also where the server has no security.
+    """The privileges that this user lacks, such as "manage"; [] also without security.
 
     Args:
-        index: as requests name it. Privileges on an alias hold for the index behind it, those on
-            the index not for its alias.
-        needed: for what is to be done.
+        index: name used in requests. Privileges on an alias apply to the index behind it, but those
+            on the index do not apply to its alias.
+        needed: the privileges to check.
     """
     asked = [{"names": [index], "privileges": list(needed.index)}]
     body = {"cluster": list(needed.cluster), "index": asked}
     try:
         answer = yield HttpRequest("POST", "/_security/user/_has_privileges", body)
     except (AccessDenied, ConfigurationError, NotFound, NotSupported, RequestRejected):
-        return []  # no security, or no user of its own: what is not allowed shows itself
+        return []  # no security, or no user: a missing privilege will show when it is needed
     try:
         return _lacking(answer)
     except (AttributeError, TypeError):

@@ -1,4 +1,4 @@
-"""Queries for documents that have our vector, or lack it. Pure."""
+"""Queries for documents with or without our vector. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ EVERYTHING: Mapping[str, Any] = {"match_all": {}}
 
 
 def has_vector(schema: Schema) -> Mapping[str, Any]:
-    """Documents with our marker and its vector; if there is none, those with the field.
+    """Documents with our marker and its vector; without a marker field, those with the field.
 
-    `rank_features` has no `exists` query: without a marker all documents are meant.
+    `rank_features` has no `exists` query, so without a marker field this is all documents.
     """
     if schema.marker:
         return with_vector(schema, marked(schema))
@@ -22,7 +22,7 @@ def has_vector(schema: Schema) -> Mapping[str, Any]:
 
 
 def holding(schema: Schema) -> Mapping[str, Any]:
-    """Documents with the field, whoever wrote it; all of them if that cannot be asked for."""
+    """Documents with the field, whoever wrote it; all documents if the field has no `exists`."""
     if schema.kind == "rank_features":
         return EVERYTHING
     return {"exists": {"field": schema.field}}
@@ -34,11 +34,11 @@ def marked(schema: Schema) -> Mapping[str, Any]:
 
 
 def with_vector(schema: Schema, marked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of the documents that are marked so, those that have terms, or the sign of having none.
+    """Of these marked documents, those with terms or with the `EMPTY` sign.
 
-    Applications that write back the `_source` that they have read lose the vector and keep the
-    marker: from 9.2 on it is not shown to them. `rank_features` has no `exists` query, so
-    nothing is asked of it.
+    From 9.2 on `_source` does not show vectors: an application that writes back a `_source` that it
+    has read loses the vector and keeps the marker. `rank_features` has no `exists` query, so it is
+    not checked.
     """
     if schema.kind != "sparse_vector":
         return marked
@@ -49,15 +49,15 @@ def with_vector(schema: Schema, marked: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def lacks(schema: Schema, settings: str) -> dict[str, Any]:
-    """Documents that are not marked with these settings, or lack their vector all the same.
+    """Documents not marked with these settings, or marked but without their vector.
 
-    An unmapped field matches nothing, so all documents lack it then.
+    An unmapped field matches nothing, so this is all documents then.
     """
     of_settings = {"term": {schema.marker_field: settings}}
     return {"bool": {"must_not": [with_vector(schema, of_settings)]}}
 
 
 def at_random(query: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Documents with random scores, so that the best are a sample."""
+    """Documents with random scores, so that the top hits are a random sample."""
     scores: dict[str, Any] = {"random_score": {}}
     return {"function_score": {"query": query, **scores} if query else scores}

@@ -1,4 +1,4 @@
-"""Why an index would not take a document, or a change of one. Pure."""
+"""Why an index would refuse a document or an update. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MAX_ID_BYTES = 512
 
 
 def refusal(document: EncodedDocument, schema: Schema, address: IndexAddress) -> str | None:
-    """Reserved fields, wrong dense vectors, ids that are too long, no usable routing."""
+    """Why the index would refuse the document; None if no reason is known."""
     vectors = document.document.dense_vectors()
     dense = {name or address.dense: values for name, values in vectors.items()}
     reserved = _reserved(document.payload, schema, list(dense))
     if reserved:
-        return f"the payload has the field {reserved!r}, which holds vectors here; rename it"
+        return f"the payload field {reserved!r} is reserved for vectors; rename it"
     if len(str(document.id).encode()) > _MAX_ID_BYTES:
         return f"the id is longer than {_MAX_ID_BYTES} bytes"
     for name, values in dense.items():
@@ -32,25 +32,25 @@ def refusal(document: EncodedDocument, schema: Schema, address: IndexAddress) ->
 
 
 def check_update(changes: Mapping[str, Any], schema: Schema, location: str) -> None:
-    """Refuse a change that would write into our own fields, or erase the owner's.
+    """Refuse an update that would write to reserved fields, or erase the owner's.
 
     Raises:
-        InvalidDocument: naming the field.
-        NotSupported: where `_source` is not whole.
+        InvalidDocument: if it changes a reserved field.
+        NotSupported: if `_source` omits fields, which an update would erase.
     """
     reserved = _reserved(changes, schema)
     if reserved:
-        raise InvalidDocument(f"the field {reserved!r} holds vectors here; change the text")
+        raise InvalidDocument(f"the field {reserved!r} is reserved for vectors; change the text")
     if not schema.whole_source:
         # `_update` reads `_source`, changes it and rewrites all fields (7.17 and 9.3.2).
         raise NotSupported(
-            f"{location} leaves fields out of _source, and an update would erase them; "
-            "index the document again instead"
+            f"{location} omits fields from _source, which an update would erase; index the "
+            "document again instead"
         )
 
 
 def _reserved(payload: Mapping[str, Any], schema: Schema, dense: Sequence[str] = ()) -> str | None:
-    """The first payload field in the way of our own; 8.19 and 9.3.2 take "splade.x" for one."""
+    """The first payload field that collides with ours; 8.19 and 9.3.2 treat "splade.x" as one."""
     ours = {schema.field, schema.marker_field, *dense}
     return next((name for name in sorted(payload) if name.split(".")[0] in ours), None)
 
@@ -62,7 +62,7 @@ def _dense_refusal(name: str, dimensions: int, schema: Schema, dialect: Dialect)
         return f"the index has no {dialect.dense_type} field {name!r}; it has {names}"
     if known[name] and dimensions != known[name]:
         return (
-            f"the dense vector {name!r} has {dimensions} dimensions, the index's field has "
+            f"the dense vector {name!r} has {dimensions} dimensions, but the index's field has "
             f"{known[name]}"
         )
     return None

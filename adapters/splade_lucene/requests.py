@@ -1,4 +1,4 @@
-"""Requests to Elasticsearch: plain HTTP with JSON, made by the backend, sent by a client."""
+"""Requests to Elasticsearch and OpenSearch as plain HTTP with JSON, sent by a client."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class HttpRequest(Request):
 
     Attributes:
         method: "GET", "POST", …
-        path: below the server's address, beginning with "/".
+        path: below the server's address, starting with "/".
         body: a JSON object, or the lines of an NDJSON body, or None.
         params: of the query string.
-        parse_float: reads the numbers of the answer that have a fraction or an exponent; None
-            is as usual.
+        parse_float: parses numbers with a fraction or an exponent in the response; None parses
+            them as usual.
     """
 
     method: str
@@ -36,5 +36,5 @@ class HttpRequest(Request):
 
     @property
     def has_documents(self) -> bool:
-        """Whether documents, or parts of them, are sent: no error may quote the body."""
+        """Whether the body holds parts of documents, so that no error may quote it."""
         return self.path.endswith("/_bulk") or "/_update/" in self.path

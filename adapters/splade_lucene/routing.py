@@ -1,7 +1,7 @@
-"""Documents with a routing of their own, such as the children of a join.
+"""Documents with their own routing, such as the children of a join.
 
-They are on another shard than their id says, so that requests by id alone do not find them. A
-search does, and tells the routing.
+They are on another shard than their id implies, so requests by id alone do not find them. A search
+does, and returns the routing.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from splade_lucene.requests import HttpRequest
 from splade_lucene.schema import Schema
 
 _ASKED_AT_ONCE = 1000
-# Where the mapping demands a routing, and none was given. A multi-get of 7.17 fails to make this
-# error, and answers with the second one.
+# The error if the mapping requires a routing and none was given. A multi-get of 7.17 fails to build
+# this error, and returns the second one.
 _NEEDS_ROUTING = ("routing_missing_exception", "type must not be null")
 
 
 def needs_routing(error: object) -> bool:
-    """Whether a server's error says so."""
+    """Whether a server's error says that a routing is missing."""
     return any(words in str(error) for words in _NEEDS_ROUTING)
 
 
 def is_required(schema: Schema) -> bool:
-    """Whether the index takes no document without a routing."""
+    """Whether the index requires a routing for every document."""
     return (schema.mapping.get("_routing") or {}).get("required") is True
 
 
 def check_routing(schema: Schema, address: IndexAddress) -> None:
-    """Refuse to index documents that the server would all reject.
+    """Refuse an index that requires a routing if the target names none.
 
     Raises:
-        ConfigurationError: saying how the routing is named.
+        ConfigurationError: if so; says how to name the routing.
     """
     if is_required(schema) and not address.routing:
         raise ConfigurationError(
-            f"{address.location} takes no document without a routing: name the payload field that "
-            "has it, ?routing=FIELD (in Python connect(..., routing='FIELD'))"
+            f"{address.location} requires a routing for every document: name the payload field "
+            "that holds it, ?routing=FIELD (in Python connect(..., routing='FIELD'))"
         )
 
 
 def routing_of(payload: Mapping[str, Any], address: IndexAddress) -> str | None:
-    """The routing of a document that is indexed, None if its id routes it."""
+    """The routing of a document to index; None if its id routes it."""
     found = _values(payload, address)
     return str(found[0]) if found else None
 
@@ -56,39 +56,39 @@ def routing_of(payload: Mapping[str, Any], address: IndexAddress) -> str | None:
 def routing_refusal(
     payload: Mapping[str, Any], schema: Schema, address: IndexAddress
 ) -> str | None:
-    """Why a payload has no usable routing, None if it has one or needs none."""
+    """Why a payload has no usable routing; None if it has one or needs none."""
     found = _values(payload, address)
     if not found:
-        lacks = f"the payload has no {address.routing!r}, and the index takes no document without"
-        return f"{lacks} a routing" if is_required(schema) else None
+        lacks = f"the payload has no {address.routing!r}, but the index requires a routing"
+        return lacks if is_required(schema) else None
     value = found[0]
     usable = isinstance(value, str | int) and not isinstance(value, bool) and value != ""
     if len(found) == 1 and usable:
         return None
     what = "several values" if len(found) > 1 else "neither text nor a whole number"
     return (
-        f"the routing of a document is one text or whole number, and {address.routing!r} is {what}"
+        f"a document's routing must be one text or whole number, but {address.routing!r} is {what}"
     )
 
 
 def moved(
     address: IndexAddress, documents: Sequence[EncodedDocument]
 ) -> Steps[dict[DocumentId, Rejected]]:
-    """Those that are stored under another routing: they would be stored twice.
+    """Rejections of documents stored under another routing, which would be stored twice.
 
     Args:
         address: of the index.
-        documents: to be indexed.
+        documents: the documents to index.
     """
     wanted = {str(item.id): routing_of(item.payload, address) for item in documents}
     stored = yield from _stored(address, list(wanted))
-    # Without a routing of its own a document is routed by its id.
+    # A document without its own routing is routed by its id.
     others = {id: at or id for id, at in stored if (at or id) != (wanted.get(id) or id)}
     return {
         item.id: Rejected(
             id=item.id,
             reason=(
-                "the document is stored under another routing, and would be there twice: delete it "
+                "the document is stored under another routing and would be stored twice: delete it "
                 "first"
             ),
             detail=f"stored under {others[str(item.id)]!r}, sent with {wanted[str(item.id)]!r}",
@@ -99,7 +99,7 @@ def moved(
 
 
 def places(address: IndexAddress, ids: Sequence[str]) -> Steps[list[dict[str, str]]]:
-    """What a multi-get has to be asked for, to find documents whatever their routing."""
+    """The entries of a multi-get that finds documents under any routing."""
     if not address.routing:
         return [{"_id": id} for id in ids]
     stored = yield from _stored(address, ids)
@@ -107,11 +107,11 @@ def places(address: IndexAddress, ids: Sequence[str]) -> Steps[list[dict[str, st
 
 
 def routings(address: IndexAddress, ids: Sequence[str]) -> Steps[list[tuple[str, str]]]:
-    """Those of the ids that have a routing of their own, with it; an id may have several.
+    """(id, routing) of the ids with their own routing; an id may have several.
 
     Args:
         address: of the index.
-        ids: that were not found where they belong.
+        ids: that a request by id did not find.
     """
     stored = yield from _stored(address, ids)
     return [(id, routing) for id, routing in stored if routing]
@@ -124,7 +124,7 @@ def _values(payload: Mapping[str, Any], address: IndexAddress) -> list[Any]:
 
 
 def _stored(address: IndexAddress, ids: Sequence[str]) -> Steps[list[tuple[str, str]]]:
-    """Each document with one of the ids, with its routing; "" if it has none of its own."""
+    """(id, routing) of every document with one of the ids; "" without its own routing."""
     found: list[tuple[str, str]] = []
     for start in range(0, len(ids), _ASKED_AT_ONCE):
         portion = list(ids[start : start + _ASKED_AT_ONCE])
@@ -140,5 +140,5 @@ def _routed(answer: Any) -> list[tuple[str, str]]:
 
 
 def not_found(item: Mapping[str, Any]) -> bool:
-    """Whether an item of a bulk answer says that the document is not where its id says."""
+    """Whether an item of a bulk response says that the id alone does not find the document."""
     return item.get("result") == "not_found" or needs_routing(item.get("error"))

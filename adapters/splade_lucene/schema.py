@@ -1,4 +1,4 @@
-"""What an index's mapping says, and what has to be added to it for SPLADE vectors."""
+"""An index's mapping, and the additions that SPLADE vectors need."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from splade_connectors.manifest import MANIFEST_KEY
 from splade_lucene.address import IndexAddress
 from splade_lucene.dialect import Dialect, Kind, Version
 
-# The `sparse_vector` query came with 8.15; pruning by default, and the mapping option that turns
-# it off, with 8.19 and 9.1.
+# The `sparse_vector` query came with 8.15; pruning by default, and the mapping option to turn it
+# off, came with 8.19 and 9.1.
 SPARSE_VECTOR_QUERY = (8, 15)
 
 _NOT_IN_NAMES = set(' "*\\<|,>/?#:')
@@ -29,23 +29,23 @@ _MOST_BYTES = 255
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Schema:
-    """The fields of an index that matter here.
+    """The fields and settings of an index that matter here.
 
     Attributes:
-        index: its concrete name, even if it was asked for by an alias.
-        field: the sparse field that is meant.
-        kind: its type, None when the field is absent.
+        index: its concrete name, even if it was requested by an alias.
+        field: the stored name of the sparse field.
+        kind: type of the sparse field; None if it does not exist.
         marker: whether the marker field is mapped.
         dense: dense field -> dimensions.
         sparse: names of all sparse fields.
         whole_source: whether `_source` keeps every field.
         shards: number of primary shards.
-        uuid: tells the index from a later one of the same name.
-        mapping: as the server gives it.
-        settings: those of the index, as the server gives them.
-        members: the indices behind the name, if there are several of them or the name is a data
-            stream's; they are searched together, and nothing is written. () for one index.
-        write_index: the one of them that an alias sends writes to; "" if there is none.
+        uuid: distinguishes the index from a later one with the same name.
+        mapping: as returned by the server.
+        settings: of the index, as returned by the server.
+        members: the indices behind the name, if there are several or the name is a data stream's;
+            they are searched together, but not written to. () for one index.
+        write_index: the member that an alias sends writes to; "" if there is none.
     """
 
     index: str
@@ -64,12 +64,12 @@ class Schema:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """The owner's `_meta`, our part included."""
+        """The owner's `_meta`, including our part."""
         return self.mapping.get("_meta") or {}
 
     @property
     def manifest(self) -> Any:
-        """Of the sparse field, as it is stored; None without one."""
+        """The stored manifest of the sparse field, or None."""
         return manifests_of(self.meta).get(self.field)
 
     @property
@@ -79,37 +79,37 @@ class Schema:
 
     @property
     def hidden(self) -> list[str]:
-        """Fields that are no payload: vectors and markers, also beside those that we wrote."""
+        """Fields that are not payload: vectors and markers, ours and others'."""
         ours = manifests_of(self.meta)
         others = [*self.sparse, *map(marker_name, ours), *self.dense]
         return list(dict.fromkeys([self.field, self.marker_field, *others]))
 
     def dense_mapping(self, name: str) -> Mapping[str, Any]:
-        """That of a dense field; {} if there is none."""
+        """The mapping of a dense field; {} if it does not exist."""
         found = self.mapping.get("properties") or {}
         return found[name] if name in self.dense else {}
 
 
 def check_index_name(name: str) -> None:
-    """Refuse what the servers refuse as the name of an index.
+    """Refuse a name that the servers refuse for an index.
 
     Raises:
-        ConfigurationError: saying what is wrong with it.
+        ConfigurationError: if the name is refused, with the reason.
     """
     if not name or not name.isprintable():
-        what = "has a control character" if name else "is empty"
+        what = "contains an unprintable character" if name else "is empty"
         raise ConfigurationError(f"the index name {name!r} is refused: it {what}")
     if name != name.lower():
         raise ConfigurationError(
-            f"index names are lower-case: {name!r} is refused, {name.lower()!r} would do"
+            f"index names must be lowercase: write {name.lower()!r} instead of {name!r}"
         )
     bad = sorted(_NOT_IN_NAMES & set(name))
     if bad:
-        raise ConfigurationError(f"the index name {name!r} has {bad[0]!r}, which is not allowed")
+        raise ConfigurationError(f"the index name {name!r} is refused: {bad[0]!r} is not allowed")
     if name.startswith(("-", "_", "+")) or name in (".", "..") or _is_too_long(name):
         raise ConfigurationError(
-            f"the index name {name!r} is refused: it must not begin with -, _ or +, is not . or "
-            f".., and has at most {_MOST_BYTES} bytes"
+            f"the index name {name!r} is refused: it must not start with -, _ or +, must not be . "
+            f"or .., and may have at most {_MOST_BYTES} bytes"
         )
 
 
@@ -117,13 +117,13 @@ def check_field_name(name: str) -> None:
     """Refuse names of sparse fields that this adapter cannot use.
 
     Raises:
-        ConfigurationError: for an empty name, one of a metadata field, a path, or a pattern.
+        ConfigurationError: if the name is empty, a path, a pattern, or a metadata field's.
     """
     marks = set(".*,") & set(name)
     if not name.strip() or name.startswith("_") or marks or not name.isprintable():
         raise ConfigurationError(
-            f"the field name {name!r} is refused: a name at the top level, without '.', '*', ',', "
-            "control characters or a leading '_'"
+            f"the field name {name!r} is refused: use a top-level name without '.', '*', ',', "
+            "unprintable characters or a leading '_'"
         )
     if _is_too_long(name):
         raise ConfigurationError(
@@ -141,16 +141,16 @@ def marker_name(field: str) -> str:
 
 
 def parse_index(index: str, found: Mapping[str, Any], address: IndexAddress) -> Schema:
-    """The schema of one index in the answer of GET /NAME.
+    """The schema of one index in the response of GET /NAME.
 
     Args:
-        index: its name in the answer.
-        found: what the answer has under that name.
-        address: what was asked for.
+        index: its name in the response.
+        found: its entry in the response.
+        address: the requested address.
 
     Raises:
-        SchemaConflict: when the field has another type, or a field that is computed at search time
-            has its name.
+        SchemaConflict: if the field has another type, or a field computed at search time has the
+            same name.
     """
     location, dialect = address.location, address.dialect
     mapping = found.get("mappings") or {}
@@ -180,25 +180,25 @@ def parse_index(index: str, found: Mapping[str, Any], address: IndexAddress) -> 
 
 
 def choose_kind(address: IndexAddress, version: Version) -> Kind:
-    """The type for a new sparse field: what was asked for, or the best that the server has.
+    """The type for a new sparse field: the requested one, or the best that the server offers.
 
     Raises:
-        NotSupported: when `sparse_vector` was asked of a server that cannot query it.
-        AccessDenied: when the version is not known.
+        NotSupported: if `sparse_vector` was requested, but the server cannot query it.
+        AccessDenied: if the version is unknown.
     """
     asked, location, dialect = address.kind, address.location, address.dialect
     if len(dialect.kinds) == 1:
         return dialect.kinds[0]
     if not version:
         raise AccessDenied(
-            f"{location}: a new sparse field depends on the server's version, and to read that "
-            "this user needs the cluster privilege monitor"
+            f"{location}: the type of a new sparse field depends on the server's version, and this "
+            "user needs the cluster privilege monitor to read it"
         )
     if asked == "sparse_vector" and version < SPARSE_VECTOR_QUERY:
         shown = version_text(version)
         raise NotSupported(
-            f"{location}: sparse_vector queries need Elasticsearch 8.15, the server is {shown}; "
-            "use kind=rank_features"
+            f"{location}: sparse_vector queries need Elasticsearch 8.15, but the server is "
+            f"{shown}; use kind=rank_features"
         )
     if asked:
         return asked
@@ -206,10 +206,10 @@ def choose_kind(address: IndexAddress, version: Version) -> Kind:
 
 
 def check_kind(address: IndexAddress, found: Kind, field: str) -> None:
-    """Refuse a kind that is not the field's.
+    """Refuse if the requested kind is not the field's.
 
     Raises:
-        SchemaConflict: naming both.
+        SchemaConflict: if they differ; names both.
     """
     if address.kind and address.kind != found:
         raise SchemaConflict(
@@ -245,7 +245,7 @@ def properties(
 
 
 def merged_meta(schema_meta: Mapping[str, Any], field: str, manifest: Any) -> dict[str, Any]:
-    """The owner's `_meta` with our manifest for this field: writing replaces all of it."""
+    """The owner's `_meta` with our manifest of this field: a write replaces all of `_meta`."""
     ours = manifests_of(schema_meta)
     return {**schema_meta, MANIFEST_KEY: {**ours, field: manifest}}
 
@@ -260,8 +260,8 @@ def _is_whole(source: Mapping[str, Any]) -> bool:
 
 
 def _check_unshadowed(mapping: Mapping[str, Any], field: str, location: str) -> None:
-    """Refuse names whose stored values no query would see."""
-    # The one is Elasticsearch's word, the other OpenSearch's.
+    """Refuse names whose stored values queries would not see."""
+    # The first is Elasticsearch's term, the second OpenSearch's.
     for section, word in (("runtime", "a runtime field"), ("derived", "a derived field")):
         computed = mapping.get(section) or {}
         for name in (field, marker_name(field)):
@@ -287,5 +287,5 @@ def _kind(
     others = ", ".join(name for name, kind in types.items() if kind in kinds) or "none"
     raise SchemaConflict(
         f"the field {field!r} of {location} is {found}, not {' or '.join(kinds)}; "
-        f"choose another: ?field=NAME (sparse fields there: {others})"
+        f"choose another field: ?field=NAME (its sparse fields: {others})"
     )

@@ -1,4 +1,4 @@
-"""The server's version, and what else is kept of it between two verbs."""
+"""The server's version and other facts kept between verbs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _NOT_ALLOWED = 405
 
 @dataclass(slots=True)
 class Remembered:
-    """What a backend keeps between two verbs: nothing of it is a schema, so it cannot grow old.
+    """What a backend keeps between verbs: unlike a schema, it cannot go stale.
 
     Attributes:
         version: of the server; () until it is known.
-        scripts: whether updates by script are tried; off once the server has said it has none.
-        text_fields: (index, field) of text fields that were found.
+        scripts: whether to try updates by script; off once the server has said that it has none.
+        text_fields: (index, field) of text fields known to exist.
     """
 
     version: Version = ()
@@ -33,9 +33,9 @@ class Remembered:
 
 
 def read_version(address: IndexAddress, remembered: Remembered) -> Steps[Version]:
-    """Asked for once; () for users without the cluster privilege `monitor`.
+    """The server's version, read once; () for users without the cluster privilege `monitor`.
 
-    They may still read and write an index that is there.
+    Such users may still read and write an existing index.
     """
     if not remembered.version:
         try:
@@ -46,7 +46,7 @@ def read_version(address: IndexAddress, remembered: Remembered) -> Steps[Version
 
 
 def _number(address: IndexAddress) -> Steps[str]:
-    """From the root; some builds do not answer there, all say it under _nodes."""
+    """The version number from the root, or from _nodes for builds without a root."""
 
     def of_root(answer: Any) -> str:
         return address.dialect.number_in(answer["version"], address.location)

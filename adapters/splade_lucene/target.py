@@ -1,4 +1,4 @@
-"""What targets of Elasticsearch and of OpenSearch say, checked before a client is made."""
+"""Targets of Elasticsearch and OpenSearch, checked before a client is created."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_transport(target: Target) -> None:
     check_supported(target.host, str(target))
     if target.transport not in ("", "https"):
         raise ConfigurationError(
-            f"{scheme}+{target.transport} is not known; write {scheme} or {scheme}+https"
+            f"unknown scheme {scheme}+{target.transport}: write {scheme} or {scheme}+https"
         )
 
 
@@ -34,40 +34,40 @@ def check_supported(host: str, location: str) -> None:
     """Refuse hosts of Amazon OpenSearch Serverless.
 
     Raises:
-        NotSupported: saying what it lacks.
+        NotSupported: for such a host; says what it lacks.
     """
     if host.endswith(_SERVERLESS_OF_AMAZON):
         raise NotSupported(
-            f"{location}: Amazon OpenSearch Serverless is not supported: it takes signed requests "
-            "only, and has no scroll, no refresh and no updates by query; use an Amazon OpenSearch "
+            f"{location}: Amazon OpenSearch Serverless is not supported: it accepts only signed "
+            "requests, and has no scroll, refresh or update by query; use an Amazon OpenSearch "
             "Service domain (HOST.es.amazonaws.com)"
         )
 
 
 def host_name(host: str) -> str:
-    """As it stands in a URL."""
+    """The host as written in a URL."""
     return f"[{host}]" if ":" in host else host
 
 
 def user_and_password(target: Target, options: ConnectOptions, variables: str) -> bytes:
-    """Both with a colon between, or b""; arguments win over the URL, the URL over the environment.
+    """b"USER:PASSWORD", or b""; options override the URL, and the URL overrides the environment.
 
     Args:
         target: of the index.
         options: of the caller.
-        variables: what the names of the environment variables begin with.
+        variables: prefix of the environment variables.
     """
     username = options.username or target.username or os.environ.get(f"{variables}_USERNAME")
     password = options.password or target.password or os.environ.get(f"{variables}_PASSWORD")
     if username and not password:
         raise ConfigurationError(
-            f"there is no password for the user {username!r}: set {variables}_PASSWORD"
+            f"missing password for the user {username!r}: set {variables}_PASSWORD"
         )
     return f"{username}:{password}".encode() if username else b""
 
 
 def certificates(target: Target, options: ConnectOptions) -> dict[str, str]:
-    """The client's arguments for certificate authorities, and for a certificate of its own."""
+    """The client's arguments for certificate authorities and a client certificate."""
     files = {
         "ca_certs": options.ca_certs,
         "client_cert": options.client_cert,
@@ -78,20 +78,20 @@ def certificates(target: Target, options: ConnectOptions) -> dict[str, str]:
 
 
 def bearer_token(target: Target, options: ConnectOptions, variables: str) -> str | None:
-    """The token of a caller, or of the environment where nothing else was given.
+    """The caller's token, or the environment's if no credentials were given.
 
     Args:
         target: of the index.
         options: of the caller.
-        variables: what the names of the environment variables begin with.
+        variables: prefix of the environment variables.
 
     Raises:
-        ConfigurationError: beside other credentials, or with characters that no token has.
+        ConfigurationError: if other credentials are given too, or the token has invalid characters.
     """
     others = options.api_key or options.username or target.username
     if options.bearer_token and others:
         raise ConfigurationError(
-            "a bearer token goes alone: omit the API key, or user and password"
+            "a bearer token excludes other credentials: omit the API key, or user and password"
         )
     token = options.bearer_token
     if token is None and not others:
@@ -102,18 +102,18 @@ def bearer_token(target: Target, options: ConnectOptions, variables: str) -> str
 def index_address(
     target: Target, keys: Keys, options: ConnectOptions, dialect: Dialect
 ) -> IndexAddress:
-    """What a target says of an index and its field.
+    """The address of the index and field in a target.
 
     Raises:
-        ConfigurationError: for names and parameters that these servers do not have.
+        ConfigurationError: for names and parameters that these servers do not support.
     """
     if options.manifest_file:
         raise ConfigurationError(
-            f"{dialect.name} keeps the manifest in the mapping; omit manifest_file"
+            f"on {dialect.name} the mapping holds the manifest; omit manifest_file"
         )
     if "vector" in target.parameters:
         raise ConfigurationError(
-            f"vector= is for Qdrant; {dialect.name}'s sparse field is named by field=NAME"
+            f"vector= is for Qdrant; on {dialect.name} name the sparse field with field=NAME"
         )
     check_index_name(target.path)
     dense = target.parameters.get("dense", DEFAULT_DENSE)
@@ -134,7 +134,7 @@ def index_address(
 
 def _routing(given: str | None) -> str:
     if given == "":
-        raise ConfigurationError("routing= names the payload field that routes a document")
+        raise ConfigurationError("routing= needs the payload field that routes a document")
     return given or ""
 
 

@@ -1,4 +1,4 @@
-"""Names of terms that an index holds: they tell how whoever wrote them names terms."""
+"""Names of stored terms, which reveal how their author names terms."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SAMPLE = 20
 
 
 def term_names(address: IndexAddress, schema: Schema, version: Version) -> Steps[tuple[str, ...]]:
-    """Of some documents; () if there are none, or this user may not look.
+    """Term names of some documents; () if there are none, or this user may not read them.
 
-    `rank_features` has no `exists` query: its sample is of all documents.
+    `rank_features` has no `exists` query, so its sample is drawn from all documents.
     """
     has_field = {"exists": {"field": schema.field}} if schema.kind == "sparse_vector" else None
     source: dict[str, Any] = {"includes": [schema.field]}
-    # A version that is not known (see `read_version`) is taken for a new one.
+    # An unknown version (see `read_version`) is assumed to be new.
     if address.dialect.keeps_vectors_apart(version or address.dialect.vectors_apart or ()):
         source["exclude_vectors"] = False
     body = {"size": _SAMPLE, "query": at_random(has_field), "_source": source}
@@ -43,7 +43,7 @@ def term_names(address: IndexAddress, schema: Schema, version: Version) -> Steps
 
 
 def names_in(hit: Mapping[str, Any], schema: Schema) -> list[str]:
-    """The terms of a hit. An update leaves a one-element array in `_source`."""
+    """The terms of a hit; after an update, `_source` has them in a one-element array."""
     value = (hit.get("_source") or {}).get(schema.field)
     parts = value if isinstance(value, list) else [value]
     return [str(name) for part in parts for name in part or ()]

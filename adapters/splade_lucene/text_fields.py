@@ -1,4 +1,4 @@
-"""Whether the fields of a text leg are there: others find nothing, and no server says so."""
+"""Check that the fields of a text leg exist: others find nothing, and no server says so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
 from splade_lucene.requests import HttpRequest
 
-# Field types without words of their own, and those whose keys are not mapped.
+# Field types without words, and those whose keys are not mapped.
 _OBJECTS = {"object", "nested"}
 _FLAT = {"flattened", "flat_object"}
 _FIELDS_SHOWN = 8
@@ -22,17 +22,17 @@ _FIELDS_SHOWN = 8
 def check_text_fields(
     leg: ResolvedLeg, address: IndexAddress, found: set[tuple[str, str]]
 ) -> Steps[None]:
-    """Refuse text fields that are not there.
+    """Refuse text fields that do not exist.
 
-    Asked once for each field. Where that is not allowed, whatever is named is searched.
+    Each field is checked once. Without permission to check, any field is accepted.
 
     Args:
         leg: a text leg.
         address: of the index.
-        found: (index, field) of those that were found before; these are added.
+        found: (index, field) of fields known to exist; updated.
 
     Raises:
-        ConfigurationError: naming those that are there.
+        ConfigurationError: if a field does not exist; names those that do.
     """
     names = {field.partition("^")[0] for field in leg.fields}
     names = {name for name in names if (address.index, name) not in found}
@@ -57,7 +57,7 @@ def check_text_fields(
 
 
 def _types_of(names: Iterable[str], address: IndexAddress) -> Steps[dict[str, set[str]]]:
-    """Field -> its types, of those of these names or patterns that are there."""
+    """Field -> its types, for existing fields with these names or patterns."""
     params = {"fields": ",".join(sorted(names)), "filter_path": "fields.*.*.type"}
     request = HttpRequest("GET", f"{address.path}/_field_caps", None, params)
     return asked(request, _types, address)
@@ -75,7 +75,7 @@ def _above(name: str) -> list[str]:
 
 
 def _is_matched(name: str, types: Mapping[str, set[str]]) -> bool:
-    """Whether a field, or one of a pattern's, can hold words; keys in flat objects are unknown."""
+    """Whether a field, or one that matches a pattern, can hold words; keys of flat objects may."""
     if any(types.get(above, set()) & _FLAT for above in _above(name)):
         return True
     return any(fnmatchcase(found, name) and not kinds & _OBJECTS for found, kinds in types.items())

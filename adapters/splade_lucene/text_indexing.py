@@ -1,4 +1,4 @@
-"""Text fields, which BM25 searches as they are mapped: there is no index to be made."""
+"""Text fields, which BM25 searches as they are mapped, without another index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LuceneTextIndexing:
 
     Args:
         address: of the index.
-        remembered: of the server.
+        remembered: what is known about the server.
     """
 
     def __init__(self, address: IndexAddress, remembered: Remembered) -> None:
@@ -27,12 +27,11 @@ class LuceneTextIndexing:
         self._remembered = remembered
 
     def survey(self, seen: Description, order: TextIndexOrder) -> Steps[TextIndexSurvey]:
-        """Refuses fields that are not there, and other words than those of the mapping."""
+        """Refuse missing fields, and tokenizers other than the mapping's analyzers."""
         refusals, notes = [], []
         if order.tokenizer is not None:
             refusals.append(
-                f"the analyzers of {self._address.location} are those of its mapping: omit "
-                "--text-tokenizer"
+                f"the mapping of {self._address.location} sets its analyzers: omit --text-tokenizer"
             )
         for field in order.fields:
             leg = ResolvedLeg(name="text", kind="text", fields=(field,))
@@ -41,7 +40,7 @@ class LuceneTextIndexing:
             except ConfigurationError as error:
                 refusals.append(str(error))
             else:
-                notes.append(f"BM25 searches {field!r} as it is mapped: no index is made")
+                notes.append(f"BM25 searches {field!r} as it is mapped: no index is needed")
         return TextIndexSurvey(notes=tuple(notes), refusals=tuple(refusals))
 
     def create(self, seen: Description, order: TextIndexOrder) -> Steps[Description]:
@@ -50,10 +49,10 @@ class LuceneTextIndexing:
         return seen
 
     def made(self, seen: Description) -> Sequence[str]:
-        """None."""
+        """No fields: this package makes no index here."""
         return ()
 
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
-        """None is ours."""
+        """Nothing to do."""
         yield from ()
         return seen

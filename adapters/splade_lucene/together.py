@@ -19,11 +19,11 @@ _SHOWN = 5
 
 
 def parse_indices(answer: Mapping[str, Any], address: IndexAddress) -> Schema:
-    """The schema in the answer of GET /NAME, whatever the name stands for.
+    """The schema in the response of GET /NAME, for an index, alias or data stream.
 
     Raises:
-        SchemaConflict: when the indices behind the name cannot be searched by one query.
-        WriteBlocked: when one of them is closed.
+        SchemaConflict: if one query cannot search the indices behind the name.
+        WriteBlocked: if one of them is closed.
     """
     schemas = [parse_index(name, answer[name], address) for name in sorted(answer)]
     for schema in schemas:
@@ -41,12 +41,12 @@ def parse_indices(answer: Mapping[str, Any], address: IndexAddress) -> Schema:
 
 
 def check_writable(seen: Description, address: IndexAddress) -> None:
-    """Refuse to write by a name that stands for several indices.
+    """Refuse to write to a name that refers to several indices.
 
-    A document may lie in any of them, so that replacing it by its id would store it twice.
+    A document may be in any of them, so replacing it by its id could store it twice.
 
     Raises:
-        SchemaConflict: naming them.
+        SchemaConflict: if there are several; names them.
     """
     schema: Schema | None = seen.schema
     if schema is None or not schema.members:
@@ -55,17 +55,17 @@ def check_writable(seen: Description, address: IndexAddress) -> None:
     what = "a data stream" if all(map(is_data_stream, schema.members)) else "an alias"
     one = f"its write index, {schema.write_index}" if schema.write_index else "one of them"
     raise SchemaConflict(
-        f"{address.location} is {what} of several indices ({names}), which can be searched "
+        f"{address.location} is {what} of several indices ({names}), which can only be searched "
         f"together; to write, name {one}"
         if len(schema.members) > 1
-        else f"{address.location} is a data stream, whose documents cannot be replaced or changed; "
+        else f"{address.location} is a data stream, whose documents cannot be replaced or updated; "
         f"to write, name the index behind it, {names}"
     )
 
 
 def _as_one(schemas: Sequence[Schema], write_index: str, address: IndexAddress) -> Schema:
-    """What holds for all of them; `_meta` is the write index's, if it has our manifest."""
-    # Indices that have no vectors yet are searched too: a query on an unmapped field finds nothing.
+    """The common schema; `_meta` is the write index's, if it has our manifest."""
+    # Include indices without vectors: a query on an unmapped field just finds nothing.
     with_field = [schema for schema in schemas if schema.kind]
     _check_alike(with_field, address)
     first = min(
@@ -92,7 +92,7 @@ def _as_one(schemas: Sequence[Schema], write_index: str, address: IndexAddress) 
 
 
 def _check_alike(schemas: Sequence[Schema], address: IndexAddress) -> None:
-    """Refuse vectors that one query cannot search: other fields, types, models or settings."""
+    """Refuse vectors that one query cannot search: different fields, types or settings."""
     for what, found in (
         ("the sparse field", {schema.index: schema.field for schema in schemas}),
         ("its type", {schema.index: str(schema.kind) for schema in schemas}),
@@ -101,20 +101,20 @@ def _check_alike(schemas: Sequence[Schema], address: IndexAddress) -> None:
         if len(set(found.values())) > 1:
             shown = ", ".join(f"{value} in {index}" for index, value in found.items())
             raise SchemaConflict(
-                f"{address.location} names several indices whose vectors cannot be searched "
+                f"{address.location} refers to several indices whose vectors cannot be searched "
                 f"together: {what} is {shown}. Search one of them, or attach to each with the same "
-                "model (adopt takes over vectors that have no manifest)"
+                "model (adopt takes over vectors without a manifest)"
             )
 
 
 def _settings(schema: Schema, address: IndexAddress) -> str:
-    """Fingerprint of what the vectors of an index were made with."""
+    """Fingerprint of the settings of an index's vectors, or "absent"."""
     manifest = parse_manifest(schema.manifest, f"{address.location} ({schema.index})")
     return manifest.fingerprint() if manifest else "absent"
 
 
 def merged_mapping(one: Json, other: Json) -> dict[str, Any]:
-    """The fields of both mappings; what they map differently has the type `DIFFERS`."""
+    """The fields of both mappings; those mapped differently get the type `DIFFERS`."""
     both: dict[str, Any] = {**one, **other}
     for section in ("properties", "fields", "runtime", "derived"):
         if section in one and section in other:

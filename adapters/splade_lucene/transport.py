@@ -1,8 +1,8 @@
-"""What every client's connections are held to: whole answers in time, of bounded size, no detours.
+"""Limits for every client's connections: total time, response size, and no redirects.
 
-The clients' own time limits start again with every byte that a blocking one receives, so a server
-that sends a byte a second is never late; they read whatever is sent, into memory; and the awaiting
-ones follow redirects, to any host, with the documents in the body.
+A blocking client restarts its timeout with every byte that it receives, so a server that sends one
+byte per second never times out; clients read responses of any size into memory; and async clients
+follow redirects to any host, with the documents in the body.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from contextlib import asynccontextmanager
 from inspect import isawaitable
 from typing import Any
 
-# Larger than any answer that this package asks for: a page of documents with their texts.
+# Larger than any response that this package requests: a page of documents with their texts.
 MOST_BYTES = 1 << 29
 
 
 class AnswerRefused(Exception):
-    """An answer was not read to its end, because of what it is."""
+    """A response was not read to its end, because it is too large or compressed."""
 
 
 class BoundedResponse(http.client.HTTPResponse):
-    """An answer of which the last byte comes as long after the request as the first one may.
+    """A response whose last byte has to arrive within the time limit for the first one.
 
     Raises:
-        TimeoutError: while it is read, when it does not.
-        AnswerRefused: when it is too large; or compressed, which nobody has asked for, and which
-            urllib3 unpacks at once, to whatever size.
+        TimeoutError: while reading, if it does not.
+        AnswerRefused: if it is too large; or compressed, which was not requested and which urllib3
+            would decompress immediately, to any size.
     """
 
     most_bytes = MOST_BYTES
@@ -45,12 +45,12 @@ class BoundedResponse(http.client.HTTPResponse):
 
 
 class _Bounded(io.RawIOBase):
-    """What comes through a socket.
+    """A bounded stream of bytes from a socket.
 
     Args:
-        raw: reads from it.
-        sock: has the time limit.
-        most_bytes: of the answer, headers included.
+        raw: reads from the socket.
+        sock: the socket, which has the time limit.
+        most_bytes: maximum size of the response, including headers.
     """
 
     def __init__(self, raw: Any, sock: Any, most_bytes: int) -> None:
@@ -67,7 +67,7 @@ class _Bounded(io.RawIOBase):
         if self._ends is not None:
             left_s = self._ends - time.monotonic()
             if left_s <= 0:
-                raise TimeoutError("the answer did not end in time")
+                raise TimeoutError("the response did not end in time")
             self._sock.settimeout(left_s)
         count: int = self._raw.readinto(buffer)
         self._left_bytes -= count
@@ -80,10 +80,10 @@ class _Bounded(io.RawIOBase):
 
 
 class PlainSession:
-    """Stands for an aiohttp session: follows no redirects, and reads bounded answers.
+    """Replaces an aiohttp session: follows no redirects, and reads bounded responses.
 
     Args:
-        session: of the client; its own time limit is one for the whole answer.
+        session: of the client; its own time limit already covers the whole response.
     """
 
     def __init__(self, session: Any) -> None:
@@ -102,7 +102,7 @@ class PlainSession:
 
 
 class _Answer:
-    """What the clients read of a response."""
+    """The parts of a response that the clients read."""
 
     def __init__(self, response: Any, content: bytes) -> None:
         self.status = response.status
@@ -110,22 +110,22 @@ class _Answer:
         self._content = content
 
     async def read(self) -> bytes:
-        """All of it."""
+        """The whole body."""
         return self._content
 
     async def text(self) -> str:
-        """All of it, as opensearch-py reads it."""
+        """The whole body, decoded as by opensearch-py."""
         return self._content.decode("utf-8", "surrogatepass")
 
     async def release(self) -> None:
-        """It has been read."""
+        """Nothing to do: it has been read."""
 
 
 def bound_blocking(connections: Iterable[Any]) -> None:
-    """Hold what urllib3 pools receive to `BoundedResponse`.
+    """Make urllib3 pools receive `BoundedResponse`s.
 
     Args:
-        connections: of a client: its nodes.
+        connections: the nodes of a client.
     """
     for connection in connections:
         pool = getattr(connection, "pool", None)
@@ -136,7 +136,7 @@ def bound_blocking(connections: Iterable[Any]) -> None:
 
 
 def stay_here(connections: Iterable[Any]) -> None:
-    """Let connections of the library requests follow no redirects."""
+    """Make connections of the library requests follow no redirects."""
     for connection in connections:
         session: Any = getattr(connection, "session", None)
         if hasattr(session, "max_redirects"):
@@ -144,9 +144,9 @@ def stay_here(connections: Iterable[Any]) -> None:
 
 
 async def bound_awaiting(connections: Iterable[Any]) -> None:
-    """Let connections of aiohttp follow no redirects, and read bounded answers.
+    """Make connections of aiohttp follow no redirects, and read bounded responses.
 
-    Those of a user's client, too: no documents of this package go to a host that nobody named.
+    This includes the caller's own client, so that no documents go to a host that nobody named.
     """
     for connection in connections:
         if not hasattr(connection, "_create_aiohttp_session"):
@@ -160,27 +160,27 @@ async def bound_awaiting(connections: Iterable[Any]) -> None:
 
 
 def check_encoding(encoding: str | None) -> None:
-    """Refuse a compressed answer.
+    """Refuse a compressed response.
 
     Raises:
-        AnswerRefused: for any encoding.
+        AnswerRefused: for any encoding but "identity".
     """
     if encoding and encoding.lower() != "identity":
-        raise AnswerRefused("a compressed answer, which was not asked for")
+        raise AnswerRefused("a compressed response, which was not requested")
 
 
 def check_size(left_bytes: int) -> None:
-    """Refuse an answer that is too large.
+    """Refuse a response that is too large.
 
     Raises:
-        AnswerRefused: when nothing is left of what it may have.
+        AnswerRefused: if the budget of bytes is exceeded.
     """
     if left_bytes < 0:
-        raise AnswerRefused(f"more than {BoundedResponse.most_bytes:,} bytes to one request")
+        raise AnswerRefused(f"more than {BoundedResponse.most_bytes:,} bytes in one response")
 
 
 def refused_answer(error: BaseException | None) -> AnswerRefused | None:
-    """The reason for a client's error, where it is this one."""
+    """The `AnswerRefused` that caused a client's error, or None."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         if isinstance(error, AnswerRefused):
@@ -191,7 +191,7 @@ def refused_answer(error: BaseException | None) -> AnswerRefused | None:
 
 
 def _as_it_is(url: Any) -> Any:
-    """Without taking "." and ".." for steps on a path: they may be ids."""
+    """The URL without normalizing "." and "..", which may be ids."""
     from yarl import URL  # comes with aiohttp
 
     return URL(url, encoded=True) if isinstance(url, str) else url

@@ -1,4 +1,4 @@
-"""Entry point: targets and clients become a backend with its sender."""
+"""Entry point: turn a target or a client into a backend and its sender."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OpenSearchAdapter:
 
     @staticmethod
     def open(target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool) -> Opened:
-        """Make a client; it sends nothing yet."""
+        """Create a client; nothing is sent yet."""
         library = require("opensearchpy", "opensearch", "an opensearch:// target")
         if asynchronous:
             require("aiohttp", "opensearch", "awaiting opensearch:// targets")
@@ -62,7 +62,7 @@ class OpenSearchAdapter:
     def wrap(
         client: Any, target: Target, keys: Keys, options: ConnectOptions, *, asynchronous: bool
     ) -> Opened:
-        """Use the user's client; closing it stays the user's business."""
+        """Use the caller's client, which the caller closes."""
         for host in getattr(getattr(client, "transport", None), "hosts", None) or ():
             check_supported(str(host.get("host")), str(target))
         backend = LuceneBackend(index_address(target, keys, options, OPENSEARCH))
@@ -72,14 +72,14 @@ class OpenSearchAdapter:
 
 
 def _credentials(target: Target, options: ConnectOptions) -> dict[str, str]:
-    """The header; the client's own argument takes no user names and passwords beyond Latin-1."""
+    """The header; the client's own argument takes only Latin-1 user names and passwords."""
     token = bearer_token(target, options, "OPENSEARCH")
     if token:
         return {"authorization": f"Bearer {token}"}
     if options.api_key:
         raise ConfigurationError(
-            "OpenSearch has no API keys: ConnectOptions(username=…, password=…), or a client of "
-            "your own"
+            "OpenSearch has no API keys: pass ConnectOptions(username=…, password=…), or your own "
+            "client"
         )
     pair = user_and_password(target, options, "OPENSEARCH")
     return {"authorization": f"Basic {base64.b64encode(pair).decode()}"} if pair else {}

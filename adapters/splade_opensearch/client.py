@@ -1,4 +1,4 @@
-"""Sends requests through opensearch-py, blocking or awaited."""
+"""Send requests through opensearch-py, blocking or awaited."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ClientCalls:
     Args:
         client: an `OpenSearch` or an `AsyncOpenSearch`.
         location: the target, for messages.
-        own: whether the client was made here, so that its answers can be bounded.
+        own: whether the client was created here, so that its responses can be bounded.
     """
 
     def __init__(self, client: Any, location: str, *, own: bool = False) -> None:
@@ -49,10 +49,10 @@ class ClientCalls:
         raise failure
 
     async def asend(self, request: HttpRequest) -> Any:
-        """Execute with an awaiting client."""
+        """Execute with an async client."""
         self._check_open()
         try:
-            # Makes its connections, once; until then there is nothing to share with a copy.
+            # Creates the connections, once; before that a copy has nothing to share.
             await self.client.__aenter__()
             await bound_awaiting(_connections(self.client))
             return self._checked(await self._perform(request))
@@ -61,18 +61,18 @@ class ClientCalls:
         raise failure
 
     def close(self) -> None:
-        """Close the client; it would open itself again at the next request."""
+        """Close the client for good: it would reopen itself at the next request."""
         self._closed = True
         self.client.close()
 
     async def aclose(self) -> None:
-        """As `close`, for an awaiting client."""
+        """As `close`, for an async client."""
         self._closed = True
         await self.client.close()
 
     def _perform(self, request: HttpRequest) -> Any:
-        """The answer, or its awaitable."""
-        # A copy on the same connections: the user's client keeps its own retries.
+        """The response, or an awaitable of it."""
+        # A copy on the same connections, so that the caller's client keeps its own retries.
         transport = copy.copy(self.client.transport)
         transport.max_retries = 0
         if request.parse_float is not None:
@@ -111,13 +111,13 @@ class ClientCalls:
 
 
 def _connections(client: Any) -> list[Any]:
-    """Those that there are; an awaiting client makes its own when it is first used."""
+    """The client's connections; an async client creates them on first use."""
     pool = getattr(client.transport, "connection_pool", None)
     return list(getattr(pool, "connections", ()))
 
 
 def _authorizations(client: Any) -> list[str]:
-    """The headers that this client sends, also those of a client of the user's."""
+    """The authorization headers that the client sends, also if it is the caller's client."""
     given = client.transport.kwargs
     headers = {name.lower(): value for name, value in (given.get("headers") or {}).items()}
     found = [str(headers.get("authorization") or "")]
@@ -133,15 +133,15 @@ def _lines(lines: Any, serializer: Any) -> str:
 
 
 class _FloatReader:
-    """Stands for the transport's deserializer.
+    """Replaces the transport's deserializer.
 
     Args:
-        parse_float: reads numbers with a fraction or an exponent.
+        parse_float: parses numbers with a fraction or an exponent.
     """
 
     def __init__(self, parse_float: Callable[[str], float]) -> None:
         self._parse_float = parse_float
 
     def loads(self, data: str, mimetype: str | None = None) -> Any:
-        """A JSON answer."""
+        """Parse a JSON response."""
         return json.loads(data, parse_float=self._parse_float)

@@ -1,8 +1,8 @@
-"""A hybrid search as OpenSearch requests. Pure: nothing is sent here.
+"""Compile a hybrid search to OpenSearch requests. Pure: nothing is sent here.
 
-Three ways, best first: a `hybrid` query with a pipeline in the request, for reciprocal ranks;
-`bool` with `knn`, for a weighted sum whose sparse and text legs have no window; else one
-`_msearch` with a search per leg, and the fusion on the client.
+Three paths, best first: a `hybrid` query with a pipeline in the request, for reciprocal ranks;
+`bool` with `knn`, for a weighted sum whose sparse and text legs have no window; else one `_msearch`
+with a search per leg, fused by the client.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ from splade_lucene.compile.legs import (
 )
 from splade_lucene.dialect import Version
 
-# First versions: the `rrf` processor and `pagination_depth` (the `hybrid` query itself came with
-# 2.10, pipelines in the request with 2.9), and the processor's weights.
+# First versions of the `rrf` processor and `pagination_depth` (the `hybrid` query itself came with
+# 2.10, pipelines in the request with 2.9), and of the processor's weights.
 _RRF: Version = (2, 19)
 _RRF_WEIGHTS: Version = (3, 1)
-# The first version whose processor reads its rank constant, and the first that ranks hits of all
-# shards together (#1703). From the last one on, search_type=dfs_query_then_fetch is refused [src].
+# The first version whose processor reads its rank constant, the first that ranks hits of all shards
+# together (#1703), and the first that refuses search_type=dfs_query_then_fetch [src].
 _RANK_CONSTANT: Version = (3, 0)
 _RANKS_TOGETHER: Version = (3, 5)
 _NO_DFS: Version = (3, 8)
 _FIXED_RANK_CONSTANT = 60
 _PLUGIN = "opensearch-neural-search"
-# What 3.6 refuses beyond.
+# Limits of 3.6.
 _MOST_QUERIES = 5
 _LARGEST_RANK_CONSTANT = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Server(Searched):
-    """What decides about the path.
+    """The facts about a server and an index that decide the path.
 
     Attributes:
-        shards: primary shards of the index.
-        plugins: names of the plugins on every node; None if that may not be read.
+        shards: number of primary shards of the index.
+        plugins: names of the plugins on every node; None if they may not be read.
         engines: dense field -> engine of its graph.
     """
 
@@ -61,10 +61,10 @@ class Server(Searched):
 
 
 def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: FusionPath) -> Plan:
-    """The best request that does not change the fusion's meaning.
+    """The best request that preserves the fusion's definition.
 
     Raises:
-        NotSupported: when `path` is "server" and the server cannot, or when no path can.
+        NotSupported: if `path` is "server" and the server cannot fuse this, or no path can.
     """
     ranked = _hybrid_refusal(query, server)
     if path != "client" and ranked is None:
@@ -77,12 +77,12 @@ def compile_hybrid(query: HybridQuery, server: Server, keys: Keys, path: FusionP
 
 
 def leg_searches(query: HybridQuery, server: Server, keys: Keys) -> list[dict[str, Any]]:
-    """One search body per leg, for its window of candidates."""
+    """One search body per leg, for its candidate window."""
     return [{**window_of(leg), "query": _leg_query(leg, server, keys)} for leg in query.legs]
 
 
 def rank_factor(query: HybridQuery) -> float:
-    """What the scores of a `hybrid` query are to be multiplied by: its weights add up to 1."""
+    """The factor that corrects the scores of a `hybrid` query, whose weights must sum to 1."""
     weighted = isinstance(query.fusion, Rrf) and query.fusion.weights is not None
     return sum(weights_of(query.fusion, len(query.legs))) if weighted else 1.0
 
@@ -90,11 +90,11 @@ def rank_factor(query: HybridQuery) -> float:
 def _hybrid_refusal(query: HybridQuery, server: Server) -> str | None:
     fusion = query.fusion
     if isinstance(fusion, WeightedSum) and fusion.normalize is None:
-        return "it adds up no raw scores"
+        return "it cannot add raw scores"
     if isinstance(fusion, WeightedSum) and fusion.normalize == "minmax":
-        return "its min_max gives the last of a window 0.001 instead of 0"
+        return "its min_max gives the last hit of a window 0.001 instead of 0"
     if not isinstance(fusion, Rrf):
-        return f"it has no normalization that is {_described(query)}"
+        return f"it has no normalization equal to {_described(query)}"
     return _version_refusal(fusion, server) or _shape_refusal(fusion, query, server)
 
 
@@ -109,11 +109,11 @@ def _version_refusal(fusion: Rrf, server: Server) -> str | None:
         first, what = _RRF_WEIGHTS, "rrf with weights"
     if server.version < first:
         shown = version_text(server.version) or "unknown"
-        return f"{what} needs OpenSearch {version_text(first)}, the server is {shown}"
+        return f"{what} needs OpenSearch {version_text(first)}, but the server is {shown}"
     if server.version < _RANK_CONSTANT and fusion.k != _FIXED_RANK_CONSTANT:
         return (
-            f"OpenSearch {version_text(server.version)} ignores rank_constant and takes "
-            f"{_FIXED_RANK_CONSTANT}, k is {fusion.k:g}"
+            f"OpenSearch {version_text(server.version)} ignores rank_constant and uses "
+            f"{_FIXED_RANK_CONSTANT}, but k is {fusion.k:g}"
         )
     if server.plugins is not None and _PLUGIN not in server.plugins:
         return f"the plugin {_PLUGIN} is not installed"
@@ -123,18 +123,18 @@ def _version_refusal(fusion: Rrf, server: Server) -> str | None:
 def _shape_refusal(fusion: Rrf, query: HybridQuery, server: Server) -> str | None:
     windows = {leg.candidates for leg in query.legs}
     if server.shards != 1 and server.version < _RANKS_TOGETHER:
-        return f"before 3.5 it ranks within each shard, and the index has {server.shards}"
+        return f"before 3.5 it ranks within each shard, and the index has {server.shards} shards"
     if server.shards != 1:
-        # 3.6 finds up to three windows in three shards, and ranks all of that.
-        return f"its window counts for each shard, and the index has {server.shards}"
+        # 3.6 finds up to three windows in three shards, and ranks all of these hits.
+        return f"its window applies to each shard, and the index has {server.shards} shards"
     if not float(fusion.k).is_integer() or not 1 <= fusion.k <= _LARGEST_RANK_CONSTANT:
-        return f"rank_constant is a whole number from 1 to 10000, k is {fusion.k}"
+        return f"rank_constant must be a whole number from 1 to 10000, but k is {fusion.k}"
     if len(windows) > 1 or None in windows:
-        return "it has one window for all legs"
+        return "it needs one window for all legs"
     if max(window or 0 for window in windows) > MOST_CANDIDATES:
-        return f"its window is at most {MOST_CANDIDATES}"
+        return f"its window is limited to {MOST_CANDIDATES}"
     if len(query.legs) > _MOST_QUERIES:
-        return f"it has at most {_MOST_QUERIES} legs"
+        return f"it takes at most {_MOST_QUERIES} legs"
     return None
 
 
@@ -147,7 +147,7 @@ def _hybrid_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
     if query.fusion.weights is not None:
         shares = [weight / rank_factor(query) for weight in query.fusion.weights]
         combination["parameters"] = {"weights": shares}
-        reason += "; its weights add up to 1, and the scores are multiplied by what they were"
+        reason += "; its weights must sum to 1, so the client multiplies the scores by their sum"
     hybrid = {
         "queries": [_leg_query(leg, server, keys) for leg in query.legs],
         "pagination_depth": query.legs[0].candidates,
@@ -164,17 +164,17 @@ def _hybrid_plan(query: HybridQuery, server: Server, keys: Keys) -> Plan:
 def _sum_refusal(query: HybridQuery, server: Server) -> str | None:
     dense = [leg for leg in query.legs if leg.kind == "dense"]
     if not isinstance(query.fusion, WeightedSum) or query.fusion.normalize:
-        return "it adds up raw scores only"
+        return "it can only add raw scores"
     if any(leg.exact for leg in dense):
         return "it has no window for a dense leg that is searched exactly"
     if dense and server.shards != 1:
-        return f"its k counts for each shard, and the index has {server.shards}"
+        return f"its k applies to each shard, and the index has {server.shards} shards"
     if any(server.engines.get(leg.field or "") != "lucene" for leg in dense):
-        return "only the engine lucene is known to take k for the whole shard"
+        return "only the engine lucene is known to apply k to the whole shard"
     if any(leg.candidates is not None for leg in query.legs if leg.kind != "dense"):
         return (
-            "every matching document keeps its sparse and text score there, which is another "
-            "ranking than that of a window; candidates=None asks for it"
+            "it counts the sparse and text scores of every matching document, which ranks "
+            "differently from a window; candidates=None requests that"
         )
     return None
 
@@ -183,7 +183,7 @@ def _sum_plan(query: HybridQuery, server: Server, keys: Keys, not_taken: tuple[s
     assert isinstance(query.fusion, WeightedSum)
     weights = weights_of(query.fusion, len(query.legs))
     scales = scales_of(query.fusion, len(query.legs))
-    # Legs of weight 0 stay: their documents are found, with what the other legs give them.
+    # Keep legs of weight 0: their documents have to be found, with the scores of the other legs.
     should = [
         {"bool": {"must": [_leg_query(leg, server, keys)], "boost": weight / scale}}
         for leg, weight, scale in zip(query.legs, weights, scales, strict=True)
@@ -204,7 +204,7 @@ def _leg_query(leg: ResolvedLeg, server: Server, keys: Keys) -> dict[str, Any]:
     assert leg.field is not None
     search: dict[str, Any] = {"vector": list(leg.dense or ()), "k": leg.candidates}
     if leg.filters:
-        # One query: 3.6 takes no list here.
+        # A single query: 3.6 takes no list here.
         search["filter"] = {"bool": {"filter": conditions(leg, server)}}
     if leg.breadth is not None and server.version >= (2, 16):
         search["method_parameters"] = {"ef_search": max(leg.breadth, leg.candidates or 1)}

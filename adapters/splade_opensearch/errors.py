@@ -1,4 +1,4 @@
-"""What opensearch-py raises, as this package's errors."""
+"""Convert errors of opensearch-py to this package's errors."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def from_client(
     """The error of a client call.
 
     Args:
-        error: what opensearch-py raised.
+        error: as raised by opensearch-py.
         location: the target, for messages.
-        mask: takes secrets out of a text, or of a JSON value.
-        has_documents: whether documents were sent, which the answer may quote.
+        mask: removes secrets from a text or a JSON value.
+        has_documents: whether documents were sent, which the response may quote.
     """
     raw: Any = error
-    # "N/A" and "TIMEOUT" stand there for requests that got no answer.
+    # It is "N/A" or "TIMEOUT" for requests without a response.
     status = getattr(raw, "status_code", None)
     if isinstance(status, int):
-        # The client keeps no headers of answers that are errors.
+        # The client drops the headers of error responses.
         body = mask(_body(raw))
         return from_status(status, body, {}, location, OPENSEARCH, has_documents=has_documents)
     text = mask(str(raw.error) if hasattr(raw, "error") else str(error))
@@ -38,7 +38,7 @@ def from_client(
 
 
 def _body(error: Any) -> Any:
-    """The answer: parsed by the blocking client, left as text by the awaiting one (3.2.0)."""
+    """The response body: parsed by the blocking client, left as text by the async one (3.2.0)."""
     if isinstance(error.info, Mapping):
         return error.info
     try:

@@ -1,4 +1,4 @@
-"""What combines legs on OpenSearch: `hybrid` queries, where version and plugins have them."""
+"""Combine legs on OpenSearch, by `hybrid` queries if version and plugins allow them."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class OpenSearchFusing:
         self._asked = False
 
     def server(self, schema: Schema, place: Mapping[str, Any]) -> Steps[Server]:
-        """Its plugins, shards, and the engines of its dense fields."""
+        """The server with its plugins, the index's shards, and the engines of its dense fields."""
         engines = {name: engine(schema.dense_mapping(name)) for name in schema.dense}
         plugins = yield from self._read_plugins()
         return Server(shards=schema.shards, plugins=plugins, engines=engines, **place)
 
     def _read_plugins(self) -> Steps[frozenset[str] | None]:
-        """Once: those that every node has. None if they may not be read."""
+        """The plugins on every node, read once; None if they may not be read."""
         if not self._asked:
             params = {"filter_path": "nodes.*.plugins.name"}
             try:
@@ -50,25 +50,25 @@ class OpenSearchFusing:
         return compile_hybrid(query, server, keys, path)
 
     def searches(self, query: HybridQuery, server: Any, keys: Keys) -> Sequence[Mapping[str, Any]]:
-        """A search body for each leg."""
+        """One search body per leg."""
         return leg_searches(query, server, keys)
 
     def rescored(self, query: HybridQuery, hits: Sequence[Hit]) -> list[Hit]:
-        """A `hybrid` query's weights add up to 1."""
+        """Undo that the weights of a `hybrid` query sum to 1."""
         factor = rank_factor(query)
         return [replace(hit, score=hit.score * factor) for hit in hits] if factor != 1 else [*hits]
 
     def is_past_the_end(self, query: HybridQuery, error: RequestRejected) -> bool:
-        """What 3.6 answers to a page behind the last hit; pages end within the windows."""
+        """Whether this is 3.6's error for a page after the last hit."""
         return bool(query.offset) and _END_OF_HITS in str(error)
 
     def refused(self, plan: Plan) -> bool:
-        """There is no other path."""
+        """Never: no other path exists."""
         return False
 
 
 def _on_every_node(answer: Any) -> frozenset[str] | None:
-    """None for an answer that is none of such a server."""
+    """The plugins on every node; None if the response is not one of OpenSearch."""
     try:
         nodes = (answer.get("nodes") or {}).values()
         names = [{plugin["name"] for plugin in node.get("plugins") or ()} for node in nodes]

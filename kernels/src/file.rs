@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The form of the file; a file of another one is refused.
+/// The file format; other formats are refused.
 pub const FORMAT: &str = "splade-kernels-1";
 
 pub type Result<T> = std::result::Result<T, String>;
@@ -47,7 +47,7 @@ impl Tensors {
     pub fn open(path: &Path) -> Result<Tensors> {
         let shown = path.display();
         let file = File::open(path).map_err(|e| format!("The model file {shown} cannot be opened: {e}."))?;
-        // SAFETY: the file is not changed while it is mapped; whoever replaces it writes a new one.
+        // SAFETY: the file is not changed while it is mapped: replacing a model means writing a new file.
         let map = unsafe { Mmap::map(&file) }
             .map_err(|e| format!("The model file {shown} cannot be read: {e}."))?;
         Tensors::read(Bytes::Mapped(map)).map_err(|e| format!("The model file {shown} is damaged: {e}."))
@@ -100,11 +100,11 @@ impl Tensors {
     pub fn int8(&self, name: &str, shape: &[usize]) -> Result<&[i8]> {
         let entry = self.entry(name, "I8", shape)?;
         let bytes = &self.bytes[entry.start..entry.end];
-        // SAFETY: bytes are bytes.
+        // SAFETY: every bit pattern is a valid byte.
         Ok(unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) })
     }
 
-    /// Floats, with zeros behind them up to a whole vector.
+    /// Floats, padded with zeros to whole vectors.
     pub fn floats(&self, name: &str, shape: &[usize]) -> Result<Aligned<f32>> {
         let entry = self.entry(name, "F32", shape)?;
         let count = shape.iter().product::<usize>();
@@ -118,7 +118,7 @@ impl Tensors {
         Ok(out)
     }
 
-    /// A table of halves, left where it is.
+    /// A table of halves, read from the mapped file without a copy.
     pub fn halves(&self, name: &str, shape: &[usize]) -> Result<Halves> {
         let entry = self.entry(name, "F16", shape)?;
         if !entry.start.is_multiple_of(2) {
@@ -127,18 +127,18 @@ impl Tensors {
         Ok(Halves { bytes: self.bytes.clone(), start: entry.start, width: shape[1] })
     }
 
-    /// The tensor's pages need not stay in memory.
+    /// Tell the system that it may drop the tensor's pages from memory.
     #[cfg(not(unix))]
     pub fn done_with(&self, _: &str) {}
 
-    /// The tensor's pages need not stay in memory.
+    /// Tell the system that it may drop the tensor's pages from memory.
     #[cfg(unix)]
     pub fn done_with(&self, name: &str) {
         if let (Bytes::Mapped(map), Some(entry)) = (&*self.bytes, self.entries.get(name)) {
             let page = 4096;
             let (start, end) = (entry.start.next_multiple_of(page), entry.end / page * page);
             if start < end {
-                // SAFETY: the pages are those of an unchanged file, and come back from it when asked for.
+                // SAFETY: the pages belong to an unchanged file and are read again on the next access.
                 let _ = unsafe {
                     map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start)
                 };
@@ -147,7 +147,7 @@ impl Tensors {
     }
 }
 
-/// What the header says of a tensor, when it lies within the file.
+/// A tensor's header entry, if the tensor lies within the file.
 fn entry(value: &Value, start: usize, end: usize) -> Option<Entry> {
     let dtype = value.get("dtype")?.as_str()?.to_owned();
     let numbers = |key: &str| -> Option<Vec<usize>> {

@@ -6,12 +6,12 @@ use crate::generic::{Activation, Acts, Rows};
 use crate::packed::Packed;
 use std::ops::Range;
 
-/// What a path can do. Calling one asks for a processor that has the path's instructions, and for
+/// The kernels of a path. Calling them requires a processor that has the path's instructions, and
 /// buffers of the sizes that `generic` documents.
 pub struct Kernels {
-    /// Terms in a panel.
+    /// Terms per panel.
     pub panel: usize,
-    /// Depths in a step.
+    /// Depths per step.
     pub group: usize,
     pub act_bytes: usize,
     pub linear: unsafe fn(Acts, usize, &Packed, Range<usize>, Rows, bool),
@@ -29,7 +29,7 @@ pub struct Kernels {
     pub above: unsafe fn(*const f32, usize, f32, &mut Vec<(u32, f32)>),
 }
 
-/// `$nv`: vectors of sixteen terms in a panel, as many as the registers hold six tokens of.
+/// `$nv`: vectors of sixteen terms per panel, as many as the registers hold for six tokens.
 macro_rules! table {
     ($name:ident, $dot:ty, $nv:literal $(, $features:literal)?) => {
         pub mod $name {

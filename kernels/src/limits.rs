@@ -5,7 +5,7 @@ use crate::pool;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Products a second of all threads together.
+/// Products per second of all threads together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
     pub int8: f64,
@@ -20,7 +20,7 @@ pub fn measure(path: Path, threads: usize, seconds: f64, cpu_time: bool) -> Limi
     Limits { int8: rate(int8), fp32: rate(fp32) }
 }
 
-/// A loop of so many turns, which returns the products it made.
+/// A loop with the given number of iterations; returns the number of its products.
 pub(crate) type Loop = fn(u64) -> u64;
 
 fn rate(run: Loop, threads: usize, seconds: f64, cpu_time: bool) -> f64 {
@@ -41,7 +41,7 @@ fn rate(run: Loop, threads: usize, seconds: f64, cpu_time: bool) -> f64 {
     sum.into_inner().expect("no thread panicked")
 }
 
-/// CPU time of this thread, where the system counts it.
+/// CPU time of this thread, if the system measures it.
 pub(crate) fn thread_seconds() -> Option<f64> {
     #[cfg(unix)]
     {
@@ -108,11 +108,11 @@ fn scalar_fp32(turns: u64) -> u64 {
 mod x86 {
     use std::arch::asm;
 
-    /// `$body` once a turn, on any of the sixteen vector registers.
+    /// Run `$body` once per iteration, on any of the sixteen vector registers.
     macro_rules! bare_loop {
         ($name:ident, $products:expr, [$($body:expr),* $(,)?]) => {
             pub fn $name(turns: u64) -> u64 {
-                // SAFETY: called only where the path is available; every register it changes is named.
+                // SAFETY: called only if the path is available; every register it changes is declared.
                 unsafe {
                     asm!(
                         "vpxor xmm14, xmm14, xmm14",
@@ -213,7 +213,7 @@ mod arm {
     macro_rules! sixteen {
         ($name:ident, $instruction:literal, $sums:literal, $operands:literal, $products:expr) => {
             pub fn $name(turns: u64) -> u64 {
-                // SAFETY: called only where the path is available; every register it changes is named.
+                // SAFETY: called only if the path is available; every register it changes is declared.
                 unsafe {
                     asm!(
                         ".arch_extension dotprod",

@@ -1,9 +1,9 @@
-//! Buffers on cache lines.
+//! Buffers aligned to cache lines.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 
-/// A zeroed array on a 64-byte boundary with some room behind it, so that a vector may be read past its end.
+/// A zeroed array, aligned to 64 bytes and padded at its end, so that vector reads may go past the end.
 pub struct Aligned<T: Copy> {
     data: *mut T,
     len: usize,
@@ -14,7 +14,7 @@ pub struct Aligned<T: Copy> {
 unsafe impl<T: Copy + Send> Send for Aligned<T> {}
 unsafe impl<T: Copy + Sync> Sync for Aligned<T> {}
 
-/// Bytes behind the end.
+/// Bytes of padding at the end.
 const ROOM: usize = 128;
 
 impl<T: Copy> Aligned<T> {
@@ -29,7 +29,7 @@ impl<T: Copy> Aligned<T> {
         Aligned { data, len, layout }
     }
 
-    /// At least `len` elements, keeping what is there or initializing it; nothing is copied.
+    /// Provide at least `len` elements: keeps the array, or allocates a zeroed one without copying.
     pub fn reserve(&mut self, len: usize) {
         if len > self.len {
             *self = Aligned::zeroed(len);

@@ -1,17 +1,17 @@
-//! A weight matrix as the kernels read it: panels of terms, each with all its depth, one after another.
+//! A weight matrix in the order in which the kernels read it: panels of terms, each over the full depth.
 
 use crate::memory::Aligned;
 
 /// Signed 8-bit weights of `n` terms by `k`, with a scale and a bias per term.
 ///
-/// `data` is `[panel][step][term in the panel][group]`: what one step of a tile multiplies lies together,
-/// and a panel is read from its beginning to its end.
+/// `data` is `[panel][step][term in the panel][group]`: the operands of one step of a tile are contiguous,
+/// and a panel is read from start to end.
 pub struct Packed {
     pub n: usize,
     pub k: usize,
-    /// Terms in a panel.
+    /// Terms per panel.
     pub panel: usize,
-    /// Steps of `group` depths; the last one is filled up with zeros.
+    /// Steps of `group` depths; the last one is padded with zeros.
     pub steps: usize,
     pub data: Aligned<i8>,
     pub scale: Aligned<f32>,
@@ -20,14 +20,14 @@ pub struct Packed {
     pub sums: Aligned<f32>,
 }
 
-/// A stretch of the rows of a weight matrix; each one begins a new multiple of 64 output columns.
+/// A range of rows of a weight matrix; each one starts at a multiple of 64 output columns.
 #[derive(Clone, Copy)]
 pub struct Segment {
     pub start: usize,
     pub rows: usize,
 }
 
-/// Output columns of one segment: every row of an activation buffer is whole vectors and panels.
+/// Output columns of one segment: every row of an activation buffer consists of whole vectors and panels.
 pub fn padded(n: usize) -> usize {
     n.next_multiple_of(64)
 }
@@ -94,7 +94,7 @@ impl Packed {
         padded(self.n)
     }
 
-    /// Products of one row.
+    /// Products per row.
     pub fn products(&self) -> usize {
         self.n * self.k
     }

@@ -1,4 +1,4 @@
-//! Which kernels run: the fastest path whose instructions the processor has and whose results are right.
+//! Choose the kernels: the fastest path that the processor supports and that passes the self-check.
 
 use crate::kernels::{self, Kernels};
 use crate::selfcheck;
@@ -14,7 +14,7 @@ pub enum Path {
 }
 
 impl Path {
-    /// From the fastest to the slowest.
+    /// All paths, fastest first.
     pub const ALL: [Path; 5] = [Path::Avx512Vnni, Path::AvxVnni, Path::Avx2, Path::NeonDot, Path::Scalar];
 
     pub fn name(self) -> &'static str {
@@ -31,7 +31,7 @@ impl Path {
         Path::ALL.into_iter().find(|p| p.name() == name)
     }
 
-    /// Whether this processor (and operating system) can run it.
+    /// Whether this processor (and operating system) supports it.
     pub fn available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -76,7 +76,7 @@ impl Path {
 /// The environment variable that names a path to use instead of the fastest.
 pub const VARIABLE: &str = "SPLADE_KERNELS_PATH";
 
-/// The path in use, with what went wrong on the way to it.
+/// The path in use, with warnings about the paths that failed.
 pub struct Choice {
     pub path: Path,
     pub warnings: Vec<String>,
@@ -87,7 +87,7 @@ pub fn chosen() -> &'static Choice {
     CHOICE.get_or_init(|| choose(std::env::var(VARIABLE).ok().as_deref(), &selfcheck::passes))
 }
 
-/// The path asked for, or the fastest one; one that is not right against the scalar path is passed over.
+/// The requested path, or the fastest one; paths whose results differ from the scalar path are skipped.
 pub fn choose(wanted: Option<&str>, right: &dyn Fn(Path) -> bool) -> Choice {
     let mut warnings = Vec::new();
     let mut paths: Vec<Path> = Path::ALL.into_iter().filter(|p| p.available()).collect();
@@ -114,7 +114,7 @@ pub fn choose(wanted: Option<&str>, right: &dyn Fn(Path) -> bool) -> Choice {
     unreachable!("the scalar path is always there")
 }
 
-/// The instructions that matter here and that the processor has.
+/// The relevant instruction sets of this processor.
 pub fn features() -> Vec<&'static str> {
     let mut found = Vec::new();
     #[cfg(target_arch = "x86_64")]

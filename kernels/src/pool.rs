@@ -1,16 +1,16 @@
-//! Threads of our own: they sleep when there is nothing to do, and are started again in a forked child.
+//! A thread pool: idle threads sleep, and a forked child starts its own threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
-/// A piece of work cut into tasks, which its caller and some helpers take one after another.
+/// Work that is split into tasks; its caller and some helpers take one task at a time.
 struct Job {
     /// Valid until `run` returns, which waits for every helper.
     task: *const (dyn Fn(usize) + Sync),
     tasks: usize,
     next: AtomicUsize,
-    /// Helpers that may still join.
+    /// Number of helpers that may still join.
     seats: AtomicUsize,
     /// Helpers at work.
     helpers: Mutex<usize>,
@@ -52,7 +52,7 @@ struct Pool {
 
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The pool of this process. One from before a fork is left behind: its threads do not exist here.
+/// The pool of this process. A pool from before a fork is abandoned: its threads do not exist here.
 fn pool() -> &'static Pool {
     let process = std::process::id();
     loop {
@@ -63,7 +63,7 @@ fn pool() -> &'static Pool {
         }
         let fresh = Box::into_raw(Box::new(Pool { process, state: Mutex::default(), wake: Condvar::new() }));
         if POOL.compare_exchange(current, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            // SAFETY: nobody else has seen it.
+            // SAFETY: no other thread has a pointer to it.
             drop(unsafe { Box::from_raw(fresh) });
         }
     }
@@ -74,7 +74,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pool {
-    /// Start threads until there are `wanted`; fewer where the system refuses.
+    /// Start threads until there are `wanted`; fewer if the system refuses to start more.
     fn grow(&'static self, state: &mut State, wanted: usize) {
         while state.threads < wanted {
             let made = std::thread::Builder::new().name("splade-kernels".into()).spawn(move || self.serve());
@@ -104,10 +104,10 @@ impl Pool {
     }
 }
 
-/// Do `task(0..tasks)` on at most `threads` threads, the caller's among them; returns when all are done.
+/// Run `task(0..tasks)` on at most `threads` threads, including the caller's; returns when all are done.
 ///
 /// # Panics
-/// When a task did.
+/// If a task panicked.
 pub fn run(threads: usize, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
     let helpers = threads.min(tasks).saturating_sub(1);
     if helpers == 0 {
@@ -148,7 +148,7 @@ pub fn run(threads: usize, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
     assert!(!job.failed.load(Ordering::Relaxed), "a task of splade_kernels failed");
 }
 
-/// Threads to use when the caller names no number: the processors that affinity and the cgroup leave this
+/// Default number of threads: the processors that affinity and the cgroup allow this
 /// process, and at most `OMP_NUM_THREADS`.
 pub fn default_threads() -> usize {
     let wanted = std::env::var("OMP_NUM_THREADS").ok().and_then(|v| first_number(&v));
@@ -161,7 +161,7 @@ fn first_number(text: &str) -> Option<usize> {
     text.split(',').next()?.trim().parse().ok().filter(|n| *n > 0)
 }
 
-/// What the cgroup leaves (and the affinity at the first call); reading it opens files, so it is read once.
+/// The cgroup's limit (and the affinity at the first call); reading it opens files, so it is read once.
 fn quota() -> usize {
     static QUOTA: OnceLock<usize> = OnceLock::new();
     *QUOTA.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
@@ -169,7 +169,7 @@ fn quota() -> usize {
 
 #[cfg(target_os = "linux")]
 fn affinity() -> usize {
-    // SAFETY: a zeroed set is valid, and the call fills in no more than its size.
+    // SAFETY: a zeroed set is valid, and the call writes no more than its size.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
         if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set) != 0 {

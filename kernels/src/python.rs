@@ -1,4 +1,4 @@
-//! The Python module `splade_kernels._native`: thin, over buffers; `splade_kernels` checks shapes and types.
+//! The Python module `splade_kernels._native`, a thin layer over buffers; `splade_kernels` checks the input.
 
 use crate::file::Tensors;
 use crate::generic::Rows;
@@ -16,7 +16,7 @@ use pyo3::types::PyByteArray;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A contiguous array of the caller, held for as long as its memory is used.
+/// A contiguous array of the caller, held while its memory is used.
 struct Array<T: Element>(PyBuffer<T>);
 
 impl<T: Element + Copy> Array<T> {
@@ -44,12 +44,12 @@ impl<T: Element + Copy> Array<T> {
         if self.0.item_count() == 0 {
             return Ok(&mut []);
         }
-        // SAFETY: as above, and the package hands in an array of its own.
+        // SAFETY: as above, and the package passes an array that it owns.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.0.buf_ptr().cast(), self.0.item_count()) })
     }
 }
 
-/// The path of that name, or the one in use; the first time one is chosen, what went wrong is said.
+/// The path of that name, or the one in use; the first choice also emits its warnings.
 fn pick(py: Python<'_>, name: Option<&str>) -> PyResult<Path> {
     let Some(name) = name else { return in_use(py) };
     let found = Path::from_name(name).filter(|p| p.available());
@@ -239,7 +239,7 @@ impl PyLinear {
         py.detach(|| {
             let mut acts = Quantized::new(count, self.packed.k, self.kernels);
             let acts = Place(acts.acts());
-            // SAFETY: sizes were checked; panels have columns of their own.
+            // SAFETY: sizes were checked; panels have disjoint columns.
             unsafe { (self.kernels.place)(bytes.as_ptr(), count, self.packed.k, acts.get()) };
             self.by_panels(threads, &|panels| unsafe {
                 (self.kernels.integers)(acts.get(), count, &self.packed, panels, place.get());
@@ -338,12 +338,12 @@ fn quantized(x: &[f32], rows: usize, k: usize, kernels: &Kernels) -> Quantized {
         to[..k].copy_from_slice(from);
     }
     let mut acts = Quantized::new(rows, k, kernels);
-    // SAFETY: the room has padded rows.
+    // SAFETY: the buffer has padded rows.
     unsafe { (kernels.quantize)(Rows { data: room.as_mut_ptr(), stride: wide }, rows, k, acts.acts()) };
     acts
 }
 
-/// A place that threads write to in columns of their own.
+/// A pointer to memory of which threads write disjoint columns.
 #[derive(Clone, Copy)]
 struct Place<T: Copy>(T);
 
@@ -364,13 +364,13 @@ fn path_name(py: Python<'_>) -> PyResult<&'static str> {
     in_use(py).map(Path::name)
 }
 
-/// Paths of this processor, from the fastest.
+/// Paths of this processor, fastest first.
 #[pyfunction]
 fn paths() -> Vec<&'static str> {
     Path::ALL.into_iter().filter(|p| p.available()).map(Path::name).collect()
 }
 
-/// Whether a path gives the scalar path's results.
+/// Whether a path returns the same results as the scalar path.
 #[pyfunction]
 fn self_check(py: Python<'_>, path: &str) -> PyResult<bool> {
     let path = pick(py, Some(path))?;
@@ -385,7 +385,7 @@ fn choose(wanted: Option<&str>, wrong: Vec<String>) -> (&'static str, Vec<String
     (choice.path.name(), choice.warnings)
 }
 
-/// int8 and fp32 products a second.
+/// int8 and fp32 products per second.
 #[pyfunction]
 #[pyo3(signature = (threads=None, seconds=0.1, path=None, cpu_time=false))]
 fn limits_of(
@@ -400,13 +400,13 @@ fn limits_of(
     Ok((limits.int8, limits.fp32))
 }
 
-/// Threads that are used when none are named.
+/// Default number of threads.
 #[pyfunction]
 fn default_threads() -> usize {
     pool::default_threads()
 }
 
-/// What the processor has of the instructions that matter here.
+/// The relevant instruction sets of this processor.
 #[pyfunction]
 fn cpu_features() -> Vec<&'static str> {
     crate::path::features()

@@ -1,4 +1,4 @@
-//! Room for quantized rows.
+//! Buffers for quantized rows.
 
 use crate::generic::Acts;
 use crate::kernels::Kernels;
@@ -13,7 +13,7 @@ pub struct Quantized {
 }
 
 impl Quantized {
-    /// Room for `rows` rows of `k` activations.
+    /// A buffer for `rows` rows of `k` activations.
     pub fn new(rows: usize, k: usize, kernels: &Kernels) -> Quantized {
         let stride = padded(k) * kernels.act_bytes;
         Quantized {
@@ -28,7 +28,7 @@ impl Quantized {
         Quantized { data: Aligned::zeroed(0), scale: Aligned::zeroed(0), zero: Aligned::zeroed(0), stride: 0 }
     }
 
-    /// As `new`, keeping the memory where it is enough.
+    /// Like `new`, but reuses the memory if it is large enough.
     pub fn reserve(&mut self, rows: usize, k: usize, kernels: &Kernels) {
         self.stride = padded(k) * kernels.act_bytes;
         self.data.reserve(rows * self.stride);

@@ -1,4 +1,4 @@
-//! A path against the scalar one, on small products with every remainder: run once, when a path is chosen.
+//! Compare a path with the scalar one on small products with every remainder: once, when it is chosen.
 
 use crate::generic::Rows;
 use crate::memory::Aligned;
@@ -6,14 +6,14 @@ use crate::packed::{Packed, Segment};
 use crate::path::Path;
 use crate::quantized::Quantized;
 
-/// Whether the path's integers equal the scalar path's, and its floats do to the bit.
+/// Whether the path's integers and floats equal those of the scalar path bit for bit.
 pub fn passes(path: Path) -> bool {
     [(7, 64, 70), (13, 20, 33), (1, 128, 64)]
         .into_iter()
         .all(|(rows, k, n)| results(path, rows, k, n) == results(Path::Scalar, rows, k, n))
 }
 
-/// Integers, logits and maxima of a product of numbers that reach both ends of their range.
+/// Integers, logits and maxima of products of numbers at both ends of their range.
 fn results(path: Path, rows: usize, k: usize, n: usize) -> (Vec<i32>, Vec<u32>, Vec<u32>) {
     let kernels = path.kernels();
     let mut next = numbers();
@@ -40,7 +40,7 @@ fn results(path: Path, rows: usize, k: usize, n: usize) -> (Vec<i32>, Vec<u32>, 
     let mut integers = vec![0i32; rows * n];
     let mut logits = Aligned::<f32>::zeroed(rows * packed.width());
     let mut maxima = vec![0f32; n];
-    // SAFETY: the path is available, the buffers have the sizes the kernels ask for.
+    // SAFETY: the path is available, and the buffers have the sizes that the kernels require.
     unsafe {
         (kernels.quantize)(Rows { data: x.as_mut_ptr(), stride: wide }, rows, k, acts.acts());
         (kernels.integers)(acts.acts(), rows, &packed, 0..packed.panels(), integers.as_mut_ptr());
@@ -53,7 +53,7 @@ fn results(path: Path, rows: usize, k: usize, n: usize) -> (Vec<i32>, Vec<u32>, 
     (integers, bits(&logits[..]), bits(&maxima))
 }
 
-/// A small generator of bytes, with many of the extremes.
+/// A small byte generator that returns many extreme values.
 fn numbers() -> impl FnMut() -> u8 {
     let mut state = 0x2545_f491_4f6c_dd1du64;
     move || {

@@ -43,7 +43,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|f| f.to_bits()).collect()
 }
 
-/// The same of every path as of the scalar one.
+/// Every path returns the same as the scalar one.
 fn equal_everywhere<T: PartialEq + std::fmt::Debug>(what: impl Fn(&Kernels) -> T) {
     let wanted = what(Path::Scalar.kernels());
     for path in paths() {
@@ -101,7 +101,7 @@ fn activations_are_the_same_everywhere_and_right() {
     }
 }
 
-/// Two rows of 64 values with a gate behind them.
+/// Two rows of 64 values, each followed by its gate.
 fn activated(kernels: &Kernels, kind: Activation, gate: usize) -> Aligned<f32> {
     let mut h = rows_of(2, 128, 2);
     let mut acts = Quantized::new(2, 64, kernels);
@@ -111,7 +111,7 @@ fn activated(kernels: &Kernels, kind: Activation, gate: usize) -> Aligned<f32> {
     h
 }
 
-/// By its series; good for small arguments, which these are.
+/// By its series, which is accurate for small arguments such as these.
 fn erf(x: f64) -> f64 {
     let (mut sum, mut term) = (x, x);
     for n in 1..100 {
@@ -244,7 +244,7 @@ fn whole_models_are_the_same_everywhere_alone_and_in_batches() {
     }
 }
 
-/// A file of two layers, as BERT's or as ModernBERT's.
+/// A file with two layers, like those of BERT or ModernBERT.
 fn small_model(rotated: bool) -> Vec<u8> {
     let (hidden, inner, vocabulary) = (24, 40, 50);
     let mut file = File::default();
@@ -323,7 +323,7 @@ impl File {
     }
 }
 
-/// `cargo test --release -- --ignored --nocapture speeds` prints products a second of CPU time.
+/// `cargo test --release -- --ignored --nocapture speeds` prints products per second of CPU time.
 #[test]
 #[ignore = "prints figures, asserts nothing"]
 fn speeds() {
@@ -368,7 +368,7 @@ fn speeds() {
     }
 }
 
-/// The fastest of some runs, in billions a second of this thread's CPU time.
+/// The fastest of several runs, in billions per second of this thread's CPU time.
 fn fastest(runs: usize, work: &mut dyn FnMut() -> u64) -> f64 {
     let clock = || crate::limits::thread_seconds().expect("a clock of this thread");
     (0..runs).fold(0.0, |best, _| {

@@ -1,4 +1,4 @@
-"""An index that takes no writes: a clear sentence, and the same command again after it."""
+"""An index that accepts no writes: a clear sentence, and the same command again after it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.servers import ElasticsearchServer
 @pytest.mark.parametrize(
     ("block", "error", "sentence"),
     [
-        ("write", WriteBlocked, r"takes no writes: .*index write \(api\)"),
-        ("read_only", WriteBlocked, r"takes no writes: .*index read-only"),
-        (DISK_BLOCK, StorageFull, "the disk of .* is full: .*Make room"),
+        ("write", WriteBlocked, r"accepts no writes: .*index write \(api\)"),
+        ("read_only", WriteBlocked, r"accepts no writes: .*index read-only"),
+        (DISK_BLOCK, StorageFull, "the disk of .* is full: .*Free some space"),
     ],
 )
 def test_a_block_in_the_middle(

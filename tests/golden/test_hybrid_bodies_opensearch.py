@@ -137,10 +137,10 @@ def test_every_file_belongs_to_a_case() -> None:
     [
         (replace(BASE, plugins=frozenset()), Rrf(), "opensearch-neural-search is not installed"),
         (replace(BASE, version=(3, 0, 0)), Rrf(weights=(1, 2)), "needs OpenSearch 3.1"),
-        (BASE, Rrf(k=0.5), "a whole number from 1 to 10000, k is 0.5"),
+        (BASE, Rrf(k=0.5), "a whole number from 1 to 10000, but k is 0.5"),
         (BASE, Rrf(k=20_000), "a whole number from 1 to 10000"),
         (BASE, WeightedSum(normalize="minmax"), "0.001 instead of 0"),
-        (BASE, WeightedSum(), "it adds up no raw scores"),
+        (BASE, WeightedSum(), "it cannot add raw scores"),
         (replace(BASE, version=()), Rrf(), "the server is unknown"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -157,7 +157,7 @@ def test_a_plan_says_why_the_server_does_not_fuse(server: Server, fusion: Any, r
 def test_windows_of_different_sizes_are_fused_by_the_client() -> None:
     query = HybridQuery(fusion=Rrf(), legs=(SPARSE, replace(DENSE, candidates=100)))
     plan = compile_hybrid(query, BASE, Keys(Vocabulary), "auto")
-    assert plan.not_taken[0] == "a hybrid query: it has one window for all legs"
+    assert plan.not_taken[0] == "a hybrid query: it needs one window for all legs"
 
 
 def test_an_unknown_engine_does_not_add_up_on_the_server() -> None:

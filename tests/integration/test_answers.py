@@ -176,7 +176,7 @@ async def test_answers_without_end_end_as_a_sentence(
     reply: Callable[[BaseHTTPRequestHandler], None], scheme: str, awaited: bool
 ) -> None:
     with hostile(reply) as (address, server):
-        sentence = r"sent (more than 1,048,576 bytes to one request|a compressed answer)"
+        sentence = r"sent (more than 1,048,576 bytes in one response|a compressed response)"
         with pytest.raises(RequestRejected, match=sentence):
             await inspected(scheme, address, awaited=awaited, limit_s=60)
         assert server.asked == ["/"]
@@ -206,7 +206,7 @@ async def test_a_redirect_is_not_followed(
             hostile(here) as (address, _),
             pytest.raises(
                 ConfigurationError,
-                match=r"redirects to another|is not (Elast|OpenS)|does not answer as",
+                match=r"redirects to another|is not (Elast|OpenS)|does not answer like",
             ),
         ):
             await inspected(scheme, address, awaited=awaited)

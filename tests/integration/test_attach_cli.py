@@ -393,8 +393,9 @@ def test_bad_targets_get_one_sentence(run: Run, server: Server) -> None:
     assert f"does not exist; did you mean '{name}'" in sentence(run("attach", f"{target}x", *title))
     assert f"does not exist; did you mean '{name}'" in sentence(run("verify", f"{target}x"))
     assert "fields with text are: title" in sentence(run("attach", target, "--text", "body"))
-    assert "is text, not rank_features or sparse_vector; choose another: ?field=NAME" in sentence(
-        run("attach", f"{target}?field=title", *title)
+    assert (
+        "is text, not rank_features or sparse_vector; choose another field: ?field=NAME"
+        in sentence(run("attach", f"{target}?field=title", *title))
     )
     assert "only Qdrant collections can be copied; omit copy_to (--copy-to)" in sentence(
         run("attach", target, *title, "--copy-to", "new")
@@ -405,7 +406,9 @@ def test_bad_targets_get_one_sentence(run: Run, server: Server) -> None:
     both = ", ".join(sorted([name, other]))
     for verb in (("attach", *title), ("verify",), ("detach", "--yes")):
         said = sentence(run(verb[0], server.target(alias), *verb[1:]))
-        assert f"is an alias of several indices ({both}), which can be searched together" in said
+        assert (
+            f"is an alias of several indices ({both}), which can only be searched together" in said
+        )
 
 
 @pytest.mark.servers
@@ -455,14 +458,14 @@ def test_a_data_stream_is_refused_and_the_index_behind_it_is_not(run: Run, newes
     (index,) = data_stream(newest, "splade-test-stream", 1)
     said = sentence(run("attach", newest.target("splade-test-stream"), *title))
     assert said.endswith(
-        "splade-test-stream is a data stream, which takes no updates of its documents: name the "
+        "splade-test-stream is a data stream, whose documents cannot be updated: name the "
         f"index behind it, {index}"
     )
     both = ", ".join(data_stream(newest, "splade-test-two-indices", 2))
     said = sentence(run("attach", newest.target("splade-test-two-indices"), *title))
     assert said.endswith(
-        f"is a data stream of several indices ({both}), which can be searched together; to write, "
-        "name one of them"
+        f"is a data stream of several indices ({both}), which can only be searched together; "
+        "to write, name one of them"
     )
     behind = newest.target(index)
     planned = run("attach", behind, *title, "--dry-run")

@@ -60,6 +60,6 @@ def test_attach_is_refused_where_they_would_be_lost(server: Server) -> None:
         if ELASTICSEARCH.keeps_vectors_apart(server.version):
             assert store.attach(["title"]).attached == 1
         else:
-            with pytest.raises(AttachRefused, match="leaves out 'dense', 'sparse', which an up"):
+            with pytest.raises(AttachRefused, match="omits 'dense', 'sparse', which an up"):
                 store.attach(["title"])
     assert kept(server, name)

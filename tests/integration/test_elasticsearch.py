@@ -215,7 +215,9 @@ def test_nothing_is_written_to_an_alias_of_two_indices(server: Server) -> None:
     for name in (first, second):
         server.call("PUT", f"/{name}")
         server.call("PUT", f"/{name}/_alias/{alias}")
-    wanted = rf"{alias} is an alias of several indices \({first}, {second}\), which can be searched"
+    wanted = (
+        rf"{alias} is an alias of several indices \({first}, {second}\), which can only be searched"
+    )
     with server.store(alias) as store, pytest.raises(SchemaConflict, match=wanted):
         store.index(DOCUMENTS)
 
@@ -223,13 +225,13 @@ def test_nothing_is_written_to_an_alias_of_two_indices(server: Server) -> None:
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("Articles", r"index names are lower-case: 'Articles' is refused, 'articles' would do"),
+        ("Articles", r"index names must be lowercase: write 'articles' instead of 'Articles'"),
         ("a b", r"the index name 'a b' has ' ', which is not allowed"),
         ("a#b", r"the index name 'a#b' has '#', which is not allowed"),
         ("articles-*", r"the index name 'articles-\*' has '\*', which is not allowed"),
         ("a,b", r"the index name 'a,b' has ',', which is not allowed"),
-        ("_all", r"the index name '_all' is refused: it must not begin with -, _ or \+"),
-        ("é" * 128, r"has at most 255 bytes"),
+        ("_all", r"the index name '_all' is refused: it must not start with -, _ or \+"),
+        ("é" * 128, r"may have at most 255 bytes"),
     ],
 )
 def test_names_that_no_index_can_have(server: Server, name: str, sentence: str) -> None:
@@ -244,7 +246,7 @@ def test_names_that_no_index_can_have(server: Server, name: str, sentence: str) 
 def test_names_that_no_sparse_field_can_have(server: Server, field: str) -> None:
     with (
         client_for(server.url, server.major) as client,
-        pytest.raises(ConfigurationError, match=r"the field name '.*' is refused: a name at the"),
+        pytest.raises(ConfigurationError, match=r"the field name '.*' is refused: use a top-level"),
     ):
         connect(client, "articles", field=field)
 
@@ -255,7 +257,7 @@ def test_a_field_of_another_type_is_in_the_way(server: Server) -> None:
     server.call("PUT", f"/{name}", {"mappings": {"properties": properties}})
     wanted = (
         r"the field 'splade' of .* is text, not rank_features or sparse_vector; choose "
-        r"another: \?field=NAME \(sparse fields there: other\)"
+        r"another field: \?field=NAME \(its sparse fields: other\)"
     )
     with server.store(name) as store:
         with pytest.raises(SchemaConflict, match=wanted):
@@ -275,7 +277,7 @@ def test_a_kind_that_is_not_the_one_of_the_field(server: Server, filled: Store) 
 def test_a_kind_that_the_server_does_not_have(server: Server) -> None:
     name = server.new_name()
     if server.kind == "rank_features":
-        other, sentence = "sparse_vector", r"need Elasticsearch 8\.15, the server is 7\.17"
+        other, sentence = "sparse_vector", r"need Elasticsearch 8\.15, but the server is 7\.17"
     else:
         other, sentence = "rank_features", r"has no rank_features fields .*try kind=sparse_vector"
         if server.has_rank_features:
@@ -350,9 +352,9 @@ def test_documents_that_are_refused_before_they_are_sent(server: Server, filled:
     ]
     reasons = {item.id: item.reason for item in rejected(filled, documents)}
     assert reasons == {
-        "field": "the payload has the field 'splade', which holds vectors here; rename it",
-        "path": "the payload has the field 'splade.x', which holds vectors here; rename it",
-        "marker": "the payload has the field 'splade_marker', which holds vectors here; rename it",
+        "field": "the payload field 'splade' is reserved for vectors; rename it",
+        "path": "the payload field 'splade.x' is reserved for vectors; rename it",
+        "marker": "the payload field 'splade_marker' is reserved for vectors; rename it",
         "no JSON": "the payload's field 'n' has type set, which cannot be stored",
         "é" * 257: "the id is longer than 512 bytes",
         "unknown": "the index has no dense_vector field 'nobody'; it has none",
@@ -393,7 +395,7 @@ def test_no_update_where_source_lacks_fields(server: Server) -> None:
     server.call("PUT", f"/{name}", {"mappings": {"_source": {"excludes": ["secret"]}}})
     with server.store(name) as store:
         store.index([document("1", "salt", secret="x")])
-        with pytest.raises(NotSupported, match=r"leaves fields out of _source, and an update"):
+        with pytest.raises(NotSupported, match=r"omits fields from _source, which an update"):
             store.update("1", payload={"n": 1})
         assert ids(store.search("salt", filter={"exists": {"field": "secret"}})) == {"1"}
 
@@ -442,9 +444,9 @@ def test_dense_vectors_that_do_not_fit(dense_server: Server) -> None:
     ]
     with dense_server.store(name, dense="embedding") as store:
         assert {item.id: item.reason for item in rejected(store, documents)} == {
-            "short": "the dense vector 'embedding' has 1 dimensions, the index's field has 3",
+            "short": "the dense vector 'embedding' has 1 dimensions, but the index's field has 3",
             "unknown": "the index has no dense_vector field 'other'; it has 'embedding'",
-            "twice": "the payload has the field 'embedding', which holds vectors here; rename it",
+            "twice": "the payload field 'embedding' is reserved for vectors; rename it",
         }
 
 
@@ -480,7 +482,8 @@ def test_filters_are_passed_through(filled: Store) -> None:
 @pytest.mark.parametrize("given", [[], "lang:en", {}, {"must": []}, {"query": {"match_all": {}}}])
 def test_what_is_no_filter(filled: Store, given: Any) -> None:
     with pytest.raises(
-        ConfigurationError, match=r'a filter is a condition of .*one Elasticsearch query.*"term"'
+        ConfigurationError,
+        match=r'a filter must be a condition of .*one Elasticsearch query.*"term"',
     ):
         filled.search("salt", filter=given)
 

@@ -64,7 +64,7 @@ def test_groups_of_several_legs_are_the_best_of_the_fused_ranking(
 def test_a_field_with_several_values_is_refused(name: str, request: pytest.FixtureRequest) -> None:
     with opened(name, request) as store:
         store.index([Document(id="1", text="water", payload={"tags": ["a", "b"]})])
-        with pytest.raises(ConfigurationError, match=r"group_by.* takes a field with one value"):
+        with pytest.raises(ConfigurationError, match=r"group_by.* needs a field with one value"):
             store.search("water", group_by="tags")
 
 
@@ -75,7 +75,7 @@ def test_fields_whose_values_are_not_told_apart_are_refused(
     with opened(name, request) as store:
         store.index([Document(id="1", text="water", payload={"day": "2024-02-29"})])
         for path, what in {
-            "text": "text: group_by takes a keyword field or one of whole numbers",
+            "text": "text: group_by needs a keyword field or whole numbers",
             "day": "date: group_by",
             "nowhere": "not mapped: group_by",
         }.items():

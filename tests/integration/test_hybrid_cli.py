@@ -409,9 +409,9 @@ def test_an_unlicensed_server_is_not_passed_over(
 def test_a_server_that_is_too_old_is_not_passed_over(run: Run, old_elasticsearch: Place) -> None:
     search = ["search", old_elasticsearch.target, QUERY, "--text-field", "text"]
     found = refusal(run(*search, "--path", "server"))
-    assert re.search(r"rrf needs Elasticsearch 8\.16, the server is 7\.17", found), found
+    assert re.search(r"rrf needs Elasticsearch 8\.16, but the server is 7\.17", found), found
     shown = run(*search, "--dry-run").out
-    assert re.search(r"# not taken: a retriever: .* 8\.16, the server is 7\.17", shown), shown
+    assert re.search(r"# not taken: a retriever: .* 8\.16, but the server is 7\.17", shown), shown
 
 
 @pytest.mark.servers
@@ -420,7 +420,7 @@ def test_what_opensearch_cannot_fuse_is_refused(
 ) -> None:
     search = ["search", opensearch.target, QUERY, *dense, "--path", "server"]
     found = refusal(run(*search, "--fusion", "sum:normalize=minmax"))
-    assert "its min_max gives the last of a window 0.001 instead of 0" in found
+    assert "its min_max gives the last hit of a window 0.001 instead of 0" in found
     assert run(*search, "--fusion", "rrf:weights=2:1").code == 0
 
 
@@ -640,7 +640,7 @@ def test_what_a_dry_run_shows_can_be_run_on_the_engine(
                 "# _msearch, fused by the client: the definition itself",
                 "# fused by the client",
                 "# not taken: a retriever: the rrf retriever needs an Enterprise licence",
-                "# not taken: bool with knn: it adds up raw scores only",
+                "# not taken: bool with knn: it can only add raw scores",
             ],
             marks=pytest.mark.servers,
         ),
@@ -655,7 +655,7 @@ def test_what_a_dry_run_shows_can_be_run_on_the_engine(
             "dbsf",
             [
                 "# fused by the client",
-                "# not taken: a hybrid query: it has no normalization that is DistributionBased",
+                "# not taken: a hybrid query: it has no normalization equal to DistributionBased",
                 "# not taken: bool with knn:",
             ],
             marks=pytest.mark.servers,

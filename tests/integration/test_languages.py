@@ -152,8 +152,8 @@ def test_opensearch_says_why_its_sparse_vector_is_not_used(multilingual: NumpyEn
     with pytest.raises(ConfigurationError) as error:
         connect("opensearch://localhost/a?kind=sparse_vector", encoder=multilingual)
     assert str(error.value) == (
-        "kind must be rank_features on OpenSearch, not 'sparse_vector': OpenSearch's finds "
-        "documents approximately, and mixes up terms of vocabularies above 32,768"
+        "kind must be rank_features on OpenSearch, not 'sparse_vector': OpenSearch's "
+        "is approximate, and mixes up terms of vocabularies above 32,768"
     )
 
 

@@ -108,7 +108,7 @@ def test_another_model_for_a_leg(run: Run, shard: str) -> None:
         (["sparse:vector=twice.json"], r"index 3 is given twice"),
         (["sparse", "sparse:field=titles"], r"two legs are named 'sparse'; set name= on one of"),
         (["sparse:field=third"], r"has no sparse vectors under this name; it has: splade, titles"),
-        (["text:field=title"], r"'title' of \S+ has no text index; .*--text-index title makes"),
+        (["text:field=title"], r"'title' of \S+ has no text index; .*--text-index title creates"),
         (["sparse:model=nowhere"], r"nowhere"),
     ],
 )

@@ -208,7 +208,7 @@ def test_dense_vectors_are_written_and_untouched_by_updates(server: Server) -> N
         (hit,) = store.search("salt")
         assert hit.payload == {"text": "Salt.", "n": 1}
         report = store.index([Document(id="b", text="Salt.", dense=[1.0, 2.0])])
-        assert "has 2 dimensions, the index's field has 3" in report.rejected[0].reason
+        assert "has 2 dimensions, but the index's field has 3" in report.rejected[0].reason
         report = store.index([Document(id="c", text="Salt.", dense={"other": [1.0]})])
         assert "no knn_vector field 'other'; it has 'dense'" in report.rejected[0].reason
     mapping = server.mapping(name)["properties"]["dense"]
@@ -224,7 +224,9 @@ def test_a_field_of_another_type_is_named(server: Server) -> None:
     server.call("PUT", f"/{name}", {"mappings": {"properties": properties}})
     with (
         server.store(name) as store,
-        pytest.raises(SchemaConflict, match=r"is keyword, not rank_features; .*there: other\)"),
+        pytest.raises(
+            SchemaConflict, match=r"is keyword, not rank_features; .*sparse fields: other\)"
+        ),
     ):
         store.index(DOCUMENTS)
 
@@ -244,10 +246,16 @@ def test_a_filter_that_the_server_refuses(server: Server) -> None:
     ("target", "message"),
     [
         ("opensearch://localhost/x?kind=sparse_vector", "must be rank_features on OpenSearch"),
-        ("opensearch+grpc://localhost/x", r"opensearch\+grpc is not known; write opensearch or"),
-        ("opensearch://localhost/X", "index names are lower-case"),
-        ("opensearch://localhost/x?vector=v", "vector= is for Qdrant; OpenSearch's sparse field"),
-        ("opensearch://me@localhost/x", "no password for the user 'me': set OPENSEARCH_PASSWORD"),
+        ("opensearch+grpc://localhost/x", r"unknown scheme opensearch\+grpc: write opensearch or"),
+        ("opensearch://localhost/X", "index names must be lowercase"),
+        (
+            "opensearch://localhost/x?vector=v",
+            "vector= is for Qdrant; on OpenSearch name the sparse field",
+        ),
+        (
+            "opensearch://me@localhost/x",
+            "missing password for the user 'me': set OPENSEARCH_PASSWORD",
+        ),
     ],
 )
 def test_targets_that_are_refused(target: str, message: str) -> None:
@@ -259,7 +267,7 @@ def test_targets_that_are_refused(target: str, message: str) -> None:
     ("options", "message"),
     [
         (ConnectOptions(api_key=SECRET), "OpenSearch has no API keys"),
-        (ConnectOptions(manifest_file="x"), "OpenSearch keeps the manifest in the mapping"),
+        (ConnectOptions(manifest_file="x"), "on OpenSearch the mapping holds the manifest"),
         (ConnectOptions(ca_certs="x"), r"needs TLS: write opensearch\+https"),
     ],
 )
@@ -300,12 +308,12 @@ async def test_a_server_that_is_down(asynchronous: bool) -> None:
 @pytest.mark.parametrize(
     ("handler", "kind", "message"),
     [
-        (web_server(200), ConfigurationError, "does not answer as OpenSearch does"),
+        (web_server(200), ConfigurationError, "does not answer like OpenSearch"),
         (web_server(404), ConfigurationError, "is not OpenSearch; check host, port"),
         (web_server(301), ConfigurationError, "is not OpenSearch; check host, port"),
         (web_server(503), Unavailable, "is not available (503)"),
         (ClosesTheConnection, Unavailable, "opensearch+https://"),
-        (SpeaksAnotherProtocol, ConfigurationError, "does not answer as OpenSearch does"),
+        (SpeaksAnotherProtocol, ConfigurationError, "does not answer like OpenSearch"),
         (AnswersWithAnAlert, SpladeConnectorsError, "OpenSearch"),
         (NeverAnswers, Unavailable, "did not answer in time"),
     ],

@@ -166,7 +166,9 @@ def test_sums_without_a_window(
     for fusion in (WeightedSum(weights=weights), WeightedSum(weights=weights, scale=(7.5, 0.8))):
         search: dict[str, Any] = {"legs": legs(collection, sparse=None), "fusion": fusion}
         if index.shards > 1:
-            with pytest.raises(NotSupported, match="k counts for each shard, and the index has 3"):
+            with pytest.raises(
+                NotSupported, match="k applies to each shard, and the index has 3 shards"
+            ):
                 index.store.search(QUERIES[0], **search)
             continue
         for query in QUERIES:
@@ -250,7 +252,9 @@ def test_the_server_path_is_refused_where_it_would_mean_something_else(
     with pytest.raises(NotSupported, match=r"0\.001 instead of 0"):
         index.store.plan("coffee", fusion=WeightedSum(normalize="minmax"), **search)
     if index.shards > 1:
-        with pytest.raises(NotSupported, match="window counts for each shard, and the index has 3"):
+        with pytest.raises(
+            NotSupported, match="window applies to each shard, and the index has 3 shards"
+        ):
             index.store.plan("coffee", fusion=Rrf(), **search)
     else:
         assert index.store.plan("coffee", fusion=Rrf(), **search).path == "hybrid query"
@@ -259,7 +263,7 @@ def test_the_server_path_is_refused_where_it_would_mean_something_else(
 @pytest.mark.parametrize(
     ("vector", "message"),
     [
-        ([1.0] * 3, "has 3 dimensions, 'dense' of .* has 8"),
+        ([1.0] * 3, "has 3 dimensions, but 'dense' of .* has 8"),
         ([float("nan")] * DIMENSIONS, "empty or contains NaN"),
     ],
 )

@@ -129,7 +129,9 @@ def test_an_index_without_the_field_is_to_be_managed(index: Index) -> None:
     for user, lacking in [(CREATOR, "manage"), (WRITER, r"manage, monitor \(cluster\)")]:
         with (
             index.open(user) as store,
-            pytest.raises(AccessDenied, match=rf"on {index.name}: {lacking}; an admin grants"),
+            pytest.raises(
+                AccessDenied, match=rf"on {index.name}: {lacking}; ask an admin to grant"
+            ),
         ):
             store.index(DOCUMENTS, options=REPLACE)
     assert not index.has_field()
@@ -147,7 +149,7 @@ def test_what_index_lacks_is_named_before_anything_is_created(
     name = f"{index.name}-new"
     with (
         index.open(user, name) as store,
-        pytest.raises(AccessDenied, match=rf"lacks privileges on {name}: {lacking}; an admin"),
+        pytest.raises(AccessDenied, match=rf"lacks privileges on {name}: {lacking}; ask an admin"),
     ):
         store.index(DOCUMENTS, options=REPLACE)
     assert not index.exists(name)
@@ -217,7 +219,7 @@ def test_nothing_is_sent_after_a_no() -> None:
             return None
         return Answer(200, no)
 
-    with pytest.raises(AccessDenied, match="lacks privileges on articles: index; an admin"):
+    with pytest.raises(AccessDenied, match="lacks privileges on articles: index; ask an admin"):
         written(script)
     assert not [path for method, path in asked_for if method == "PUT" or path.endswith("_bulk")]
 

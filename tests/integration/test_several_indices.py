@@ -208,7 +208,7 @@ def test_writes_are_refused_and_name_the_write_index(rolled: Rolled) -> None:
     third = rolled.names[2]
     listed = ", ".join(sorted(rolled.names))
     wanted = (
-        rf"{rolled.alias} is an alias of several indices \({listed}\), which can be searched "
+        rf"{rolled.alias} is an alias of several indices \({listed}\), which can only be searched "
         rf"together; to write, name its write index, {third}$"
     )
     with rolled.open() as store:
@@ -241,8 +241,9 @@ def test_vectors_of_another_model_are_not_mixed(rolled: Rolled) -> None:
     rolled.place.alias(rolled.alias, [other])
     with rolled.open() as store, pytest.raises(SchemaConflict) as raised:
         store.search(QUERY)
-    assert "names several indices whose vectors cannot be searched together: its manifest" in str(
-        raised.value
+    assert (
+        "refers to several indices whose vectors cannot be searched together: its manifest"
+        in str(raised.value)
     )
     assert other in str(raised.value)
 
@@ -286,7 +287,7 @@ def test_an_id_in_two_indices_is_ambiguous(rolled: Rolled) -> None:
         store.index(made(0, 1))
     with rolled.open() as store:
         assert [hit.id for hit in store.search("only0")].count("d0") == 2
-        with pytest.raises(RequestRejected, match="the id 'd0' is in two of its indices"):
+        with pytest.raises(RequestRejected, match="the id 'd0' exists in two of its indices"):
             store.get(["d0"])
         assert store.get(["d1"])[0].payload["n"] == 1
 

@@ -139,7 +139,7 @@ def test_elasticsearch_needs_no_index_of_its_own(run: Run, request: pytest.Fixtu
         server.put(name, {"1": {"body": "Bread needs time.", "price": 3}})
         target = server.target(name)
         plan = run("attach", target, "--text-index", "body", "--dry-run").out
-        assert "note: BM25 searches 'body' as it is mapped: no index is made" in plan
+        assert "note: BM25 searches 'body' as it is mapped: no index is needed" in plan
         before = server.mapping(name)
         done = run("attach", target, "--text-index", "body")
         assert (done.code, server.mapping(name)) == (0, before)
@@ -148,7 +148,7 @@ def test_elasticsearch_needs_no_index_of_its_own(run: Run, request: pytest.Fixtu
         said = refusal(run("attach", target, "--text-index", "nope"))
         assert "has no field 'nope' for a text leg; its text fields are 'body'" in said
         said = refusal(run("attach", target, "--text-index", "body", "--text-tokenizer", "word"))
-        assert "the analyzers of elasticsearch:" in said
+        assert "the mapping of elasticsearch:" in said
         assert "omit --text-tokenizer" in said
         said = refusal(run("detach", target, "--text-index", "body", "--yes"))
         assert "no text index on 'body' that attach created (it created: none)" in said

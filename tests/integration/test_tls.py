@@ -108,7 +108,7 @@ def test_a_bearer_token_goes_alone(scheme: str) -> None:
     target = f"{scheme}://localhost/articles"
     for more in ({"username": "me", "password": "x"}, {"api_key": "x"}):
         options = ConnectOptions(bearer_token="t0ken", **more)
-        with pytest.raises(ConfigurationError, match=r"bearer token goes alone") as caught:
+        with pytest.raises(ConfigurationError, match=r"bearer token excludes other") as caught:
             connect(target, encoder=HashEncoder(), options=options)
         assert "t0ken" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="characters that no token can have") as caught:

@@ -107,7 +107,10 @@ def test_a_padded_head_is_run(folder: Path) -> None:
             {"inputs": ("ids", "mask")},
             "has an input 'ids' of INT64; supported are attention_mask, in",
         ),
-        ({"inputs": ("input_ids", "position_ids")}, "has an input 'position_ids' of INT64; known"),
+        (
+            {"inputs": ("input_ids", "position_ids")},
+            "has an input 'position_ids' of INT64; supported are",
+        ),
         (
             {"inputs": ("input_ids", "attention_mask"), "integers": "FLOAT"},
             "of FLOAT; supported are",

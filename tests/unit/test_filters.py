@@ -338,20 +338,23 @@ def test_many_values_are_asked_for_in_parts() -> None:
     [
         (
             Equals("title", "x"),
-            "'title' of elasticsearch://localhost/x is text without a keyword field beside it, and "
+            "'title' of elasticsearch://localhost/x is text without a keyword sub-field, but "
             r"texts are compared whole: map title.keyword \(\{\"type\": \"keyword\"\}\), or ",
         ),
-        (Equals("folded", "x"), "text without a keyword field beside it"),
+        (Equals("folded", "x"), "text without a keyword sub-field"),
         (
             Equals("body", "x" * 257),
             r"indexed up to 256 characters \(ignore_above\), .* of 257",
         ),
         (Equals("body", "😀" * 129), "a text of 258"),
-        (Equals("body.keyword", "x"), "no field of the documents: name 'body'"),
+        (Equals("body.keyword", "x"), "not a field of the documents: name 'body'"),
         (Equals("day", "2024-01-01"), "a date: compare it with a date, not with text"),
-        (Range("lang", gte=date(2024, 1, 1)), "keyword, which is not compared as dates: map it as"),
+        (
+            Range("lang", gte=date(2024, 1, 1)),
+            "keyword, which cannot be compared as dates: map it as",
+        ),
         (Equals("labels.n", 5), "flattened, whose values are all text: compare it with text"),
-        (Exists("author"), "an object, which is there with its fields only: name one of them"),
+        (Exists("author"), "an object, which exists only through its fields: name one of them"),
         (Exists("raw.x"), "kept out of the index"),
         (Exists("closed.unknown"), "kept out of the index"),
     ],

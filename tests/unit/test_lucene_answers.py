@@ -189,7 +189,7 @@ def test_what_is_no_answer_to_a_search_is_said(answer: Any, dialect: str) -> Non
     store = opened(server)
     store.search("salt")
     server.change = lambda number, right: answer
-    with pytest.raises(ConfigurationError, match=r"does not answer as (Elastic|Open)"):
+    with pytest.raises(ConfigurationError, match=r"does not answer like (Elastic|Open)"):
         store.search("salt")
 
 

@@ -17,27 +17,27 @@ from splade_qdrant.names import check_collection_name, check_vector_name
 
 INDEX_NAMES = [
     ("", "is empty"),
-    ("Articles", "index names are lower-case: .* 'articles' would do"),
-    ("_all", "must not begin with -, _ or +"),
-    ("_search", "must not begin with"),
-    ("-articles", "must not begin with"),
-    ("+articles", "must not begin with"),
-    (".", "is not . or .., and has at most 255 bytes"),
-    ("..", "is not . or .."),
-    ("articles*", r"has '\*', which is not allowed"),
-    ("a,b", "has ',', which"),
-    ("a/b", "has '/', which"),
-    ("../_cluster", "has '/', which"),
-    ("a\\b", r"has '\\\\', which"),
-    ("a?b", r"has '\?', which"),
-    ("a#b", "has '#', which"),
-    ("remote:a", "has ':', which"),
-    ("<a-{now/d}>", "has '/', which"),
-    ("a b", "has ' ', which"),
-    ('a"b', "has '\"', which"),
-    ("a\nb", "has a control character"),
-    ("a\x00", "has a control character"),
-    ("a\x7f", "has a control character"),
+    ("Articles", "index names must be lowercase: write 'articles'"),
+    ("_all", "must not start with -, _ or +"),
+    ("_search", "must not start with"),
+    ("-articles", "must not start with"),
+    ("+articles", "must not start with"),
+    (".", "must not be . or .., and may have at most 255 bytes"),
+    ("..", "must not be . or .."),
+    ("articles*", r"refused: '\*' is not allowed"),
+    ("a,b", "refused: ',' is not allowed"),
+    ("a/b", "refused: '/' is not allowed"),
+    ("../_cluster", "refused: '/' is not allowed"),
+    ("a\\b", r"refused: '\\\\' is not allowed"),
+    ("a?b", r"refused: '\?' is not allowed"),
+    ("a#b", "refused: '#' is not allowed"),
+    ("remote:a", "refused: ':' is not allowed"),
+    ("<a-{now/d}>", "refused: '/' is not allowed"),
+    ("a b", "refused: ' ' is not allowed"),
+    ('a"b', "refused: '\"' is not allowed"),
+    ("a\nb", "contains an unprintable character"),
+    ("a\x00", "contains an unprintable character"),
+    ("a\x7f", "contains an unprintable character"),
     ("ä" * 128, "at most 255 bytes"),
 ]
 FIELD_NAMES = [
@@ -47,7 +47,7 @@ FIELD_NAMES = [
     ("a.b", "is refused"),
     ("a*", "is refused"),
     ("a,b", "is refused"),
-    ("a\tb", "control characters"),
+    ("a\tb", "unprintable characters"),
     ("ä" * 128, "longer than 255 bytes"),
 ]
 COLLECTION_NAMES = [
@@ -122,7 +122,7 @@ def test_names_of_a_clients_owner_are_checked_too() -> None:
         connect(client, "articles", vector="a/b")
     with (
         Elasticsearch("http://localhost:1") as other,
-        pytest.raises(ConfigurationError, match="must not begin"),
+        pytest.raises(ConfigurationError, match="must not start"),
     ):
         connect(other, "_all")
 

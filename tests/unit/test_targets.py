@@ -291,7 +291,7 @@ async def test_a_blocking_client_is_refused_by_aconnect() -> None:
 @pytest.mark.parametrize("scheme", ["opensearch+https", "elasticsearch+https"])
 def test_amazons_serverless_is_refused_in_a_sentence(scheme: str) -> None:
     host = "abc.eu-central-1.aoss.amazonaws.com"
-    with pytest.raises(NotSupported, match="Amazon OpenSearch Serverless is not supported: it tak"):
+    with pytest.raises(NotSupported, match="Amazon OpenSearch Serverless is not supported: it acc"):
         connect(f"{scheme}://{host}/articles")
 
 

@@ -1,1 +1,1 @@
-"""Attaching to an index: what is read, checked and written."""
+"""Attach to an index: reading, checking and writing."""

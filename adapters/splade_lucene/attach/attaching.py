@@ -1,4 +1,4 @@
-"""The part of a backend that attaches vectors to an index of Elasticsearch, or of OpenSearch."""
+"""The part of a backend that attaches vectors to an Elasticsearch or OpenSearch index."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class LuceneAttaching:
 
     Args:
         address: of index and field.
-        remembered: of the server.
-        at: gives the backend of another address on the same server.
+        remembered: what is known about the server.
+        at: makes the backend of another address on the same server.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LuceneAttaching:
         self._at = at
 
     def pinned(self, seen: Description) -> Steps[Backend]:
-        """Bound to the index itself: an alias may be moved, filtered, or route documents."""
+        """A backend bound to the index itself: an alias may move, filter or route documents."""
         if seen.schema is None or seen.schema.index == self._address.index:
             check_writable(seen, self._address)
             return self._at(self._address)
@@ -73,36 +73,36 @@ class LuceneAttaching:
         return self._at(replace(self._address, bound=seen.schema.index))
 
     def _check_behind(self, index: str) -> Steps[None]:
-        """Privileges on an alias do not hold for requests that name its index."""
+        """Check the privileges on the index itself, since those on its alias do not apply to it."""
         if not self._address.dialect.tells_privileges:
             return
         lacking = yield from missing_privileges(index, SEARCH)
         if lacking:
             raise AccessDenied(
                 f"{self._address.location}: vectors are attached to the index behind the alias, "
-                f"{index}, where this user lacks {', '.join(lacking)}; an admin grants what "
-                "docs/targets.md lists"
+                f"{index}, on which this user lacks {', '.join(lacking)}; ask an admin to grant "
+                "the privileges listed in docs/targets.md"
             )
 
     def marks(self, seen: Description) -> bool:
-        """Always: `rank_features` cannot be asked for otherwise."""
+        """Always: `rank_features` fields cannot be queried for existence."""
         return True
 
     def stamps(
         self, seen: Description, ids: Sequence[DocumentId]
     ) -> Steps[dict[DocumentId, Stamp]]:
-        """By multi-get, and a search for those that lost their vector."""
+        """Read the stamps by multi-get, and search for documents that have lost their vector."""
         check_writable(seen, self._address)
         return stamps(self._address, there(seen, self._address), ids)
 
     def dense_vectors(
         self, seen: Description, ids: Sequence[DocumentId]
     ) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
-        """By multi-get."""
+        """Read dense vectors by multi-get."""
         return dense_vectors(self._address, seen, ids)
 
     def names(self) -> Steps[list[str]]:
-        """Indices and aliases that may be seen."""
+        """The indices and aliases that this user may list."""
         try:
             return (yield from asked(HttpRequest("GET", "/_alias"), _names, self._address))
         except (AccessDenied, NotFound, RequestRejected):
@@ -115,14 +115,14 @@ class LuceneAttaching:
     def ensure(
         self, seen: Description, manifest: IndexManifest, *, write_manifest: bool, mark: bool
     ) -> Steps[Description]:
-        """Field, marker and manifest, in one change of the mapping."""
+        """Add field, marker and manifest by one change of the mapping."""
         written = manifest if write_manifest else None
         now = yield from completed(self._address, self._remembered, seen, written)
         check_still(self._address, there(seen, self._address), there(now, self._address))
         return now
 
     def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
-        """A page of a point in time, or of a scroll."""
+        """Read a page of a point in time or a scroll."""
         schema = there(seen, self._address)
         body = {"query": selected(selection, schema), "_source": self._fields(seen, selection)}
         reading = Reading(address=self._address, body=body, selection=selection)
@@ -133,7 +133,7 @@ class LuceneAttaching:
     def read_again(
         self, seen: Description, selection: Selection, found: Sequence[Found]
     ) -> Steps[list[Found]]:
-        """Multi-get, which sees what has not been refreshed yet."""
+        """Read by multi-get, which sees writes before a refresh."""
         names = self._fields(seen, selection)["includes"]
         docs = [
             {
@@ -151,7 +151,7 @@ class LuceneAttaching:
         return asked(request, parse, self._address)
 
     def draw(self, seen: Description, selection: Selection, size: int) -> Steps[list[Found]]:
-        """By random scores among the documents with our marker and, where known, a vector."""
+        """Draw by random scores among documents with our marker and, if known, a vector."""
         schema = there(seen, self._address)
         any_vector = selection.which == "stored"
         meant = holding(schema) if any_vector else with_vector(schema, marked(schema))
@@ -168,19 +168,19 @@ class LuceneAttaching:
         return asked(request, parse, self._address)
 
     def counts(self, seen: Description, selection: Selection) -> Steps[Counts]:
-        """Documents, and those not marked with these settings, or without their vector."""
+        """The number of documents, and of those without a vector of these settings."""
         return counted(self._address, there(seen, self._address), selection)
 
     def missing(self, seen: Description, selection: Selection) -> Steps[int]:
-        """By the same request."""
+        """The number without a vector of these settings, by the same request."""
         return (yield from self.counts(seen, selection)).missing
 
     def attachment_size(self, item: Attachment) -> int:
-        """About how many bytes it takes."""
+        """Approximate size in bytes."""
         return _BYTES_PER_TERM * item.terms + len(str(item.id)) + 200
 
     def attach(self, seen: Description, items: Sequence[Attachment]) -> Steps[list[AttachOutcome]]:
-        """One bulk request of partial updates, each of exactly the version that was read."""
+        """Send one bulk request of partial updates, conditional on the versions that were read."""
         keys = self._address.keys_in(seen)
         changes = [
             {
@@ -195,7 +195,7 @@ class LuceneAttaching:
         return (yield from self._outcomes(seen, found, answer))
 
     def clear(self, seen: Description, found: Sequence[Found]) -> Steps[list[AttachOutcome]]:
-        """Take field and marker out of `_source`; if there are no scripts, empty them."""
+        """Remove field and marker from `_source`; without scripts, empty them."""
         names = [seen.vector, marker_name(seen.vector)]
         script = {"source": _SCRIPT, "lang": "painless", "params": {"names": names}}
         if self._remembered.scripts:
@@ -210,7 +210,7 @@ class LuceneAttaching:
         return (yield from self._outcomes(seen, found, answer))
 
     def withdrawal(self, seen: Description) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Our part of `_meta` goes; fields cannot be taken out of a mapping."""
+        """Our part of `_meta` is removed; fields cannot be removed from a mapping."""
         field = seen.vector
         removes = (f"the entry of {field!r} in the mapping's _meta",)
         alone = seen.schema is not None and not without_vector(seen.schema.meta, field)
@@ -218,7 +218,7 @@ class LuceneAttaching:
             *(("an empty _meta stays in the mapping",) if alone else ()),
             f"the empty fields {field!r} and {marker_name(field)!r} stay in the "
             "mapping: the server cannot remove a mapped field",
-            "where the server runs no scripts (painless), each document's _source keeps both names "
+            "if the server runs no scripts (painless), each document's _source keeps both names "
             "with an empty list",
         )
         return removes, remains
@@ -228,20 +228,20 @@ class LuceneAttaching:
         yield from self._write_meta(lambda meta: without_vector(meta, seen.vector))
 
     def renamed(self, vector_name: str) -> Backend:
-        """The same index with exactly this sparse field."""
+        """A backend of the same index with exactly this sparse field."""
         return self._at(replace(self._address, field=vector_name, exactly=True))
 
     def switch(self, vector_name: str) -> Steps[None]:
-        """One change of `_meta`."""
+        """Switch by one change of `_meta`."""
         yield from self._write_meta(lambda meta: switched(meta, self._address.field, vector_name))
 
     def former(self, seen: Description) -> str | None:
-        """As `_meta` says."""
+        """The former field recorded in `_meta`."""
         return former_of(there(seen, self._address).meta, self._address.field)
 
     def _write_meta(self, changed: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Steps[None]:
-        """A change of `_meta` replaces all of it."""
-        # The run has taken its time: its owner, or another run, may have changed it meanwhile.
+        """Change `_meta`; writing replaces all of it."""
+        # Look again: the owner, or another run, may have changed it during this run.
         now = yield from look(self._address, self._remembered)
         meta = changed(there(now, self._address).meta)
         yield HttpRequest("PUT", f"{self._address.path}/_mapping", {"_meta": meta})
@@ -256,8 +256,8 @@ class LuceneAttaching:
     def _bulk(
         self, seen: Description, found: Sequence[Found], changes: Sequence[Mapping[str, Any]]
     ) -> Steps[Any]:
-        """The answer to updates of the index that was looked at."""
-        # It may have been deleted or replaced since.
+        """Send updates to the index that was looked at."""
+        # Someone may have deleted or replaced it since.
         yield from check_same(self._address, there(seen, self._address))
         lines = update_lines(found, changes)
         return (yield HttpRequest("POST", f"{self._address.path}/_bulk", lines))
@@ -268,7 +268,7 @@ class LuceneAttaching:
         with understood(self._address):
             outcomes = update_outcomes(found, answer, self._address.location)
         if all(isinstance(outcome, Gone) for outcome in outcomes):
-            # All documents deleted, or their index: it may have gone between check and write.
+            # All documents are gone, or their index was deleted between check and write.
             yield from check_same(self._address, there(seen, self._address))
         return outcomes
 
@@ -279,7 +279,7 @@ def _names(answer: Mapping[str, Any]) -> list[str]:
 
 
 def _lacks_scripts(answer: Mapping[str, Any]) -> bool:
-    """Whether the server has no script language: it says so of the first document."""
+    """Whether the server has no script language, according to the first document's error."""
     error = (answer["items"][0]["update"].get("error") or {}) if answer["items"] else {}
     text = str(error)
     return "script" in text and ("does not exist" in text or "not supported" in text)

@@ -1,4 +1,4 @@
-"""What an index says before anything is attached: blocks, lost fields, changed values. Pure."""
+"""Checks of an index before attaching: blocks, lost fields, changed values. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from splade_lucene.dialect import Dialect, Version
 
-# What is text in their values all the same is found in the sample.
+# Text in values of these types is still found in the sample.
 _NO_TEXT = {
     *("object", "nested", "alias", "boolean", "histogram", "geo_point", "geo_shape"),
     *("long", "integer", "short", "byte", "double", "float", "half_float", "scaled_float"),
@@ -19,12 +19,12 @@ _BLOCKS = {
     "read_only": "read-only",
     "read_only_allow_delete": "read-only (its disk was full, or its owner set the block)",
     "write": "blocked for writing",
-    "metadata": "blocked for changes of its mapping",
+    "metadata": "blocked for mapping changes",
 }
 
 
 def blocked(settings: Mapping[str, Any], index: str) -> list[str]:
-    """Why nothing can be written to an index, by its settings."""
+    """Why an index's settings block writing to it; [] if they do not."""
     blocks = settings.get("blocks") or {}
     return [
         f"{index} is {what}: remove the block with PUT /{index}/_settings "
@@ -35,7 +35,7 @@ def blocked(settings: Mapping[str, Any], index: str) -> list[str]:
 
 
 def is_data_stream(index: str) -> bool:
-    """Whether an index stands behind a data stream, by its name."""
+    """Whether an index belongs to a data stream, by its name."""
     return index.startswith((".ds-", "partial-.ds-", "restored-.ds-"))
 
 
@@ -45,50 +45,50 @@ def lost_fields(
     version: Version,
     dialect: Dialect,
 ) -> str | None:
-    """Why an update would lose fields of the owner's, None when it would not.
+    """Why an update would lose the owner's fields; None if it would not.
 
-    `_update` reads `_source`, changes it, and rewrites all fields from it: what `_source` does
-    not have is gone then [ran 7.17.29, 9.3.2, OpenSearch 3.6.0].
+    `_update` reads `_source`, changes it, and rewrites all fields from it: fields that `_source`
+    omits are lost [ran 7.17.29, 9.3.2, OpenSearch 3.6.0].
     """
     source = mapping.get("_source") or {}
     if source.get("enabled") is False:
         return "its _source is disabled, so an update would erase every field"
     mode = source.get("mode") or _source_mode(settings)
     if mode in ("synthetic", "disabled"):
-        return f"its _source is {mode}: an update would write what was put together again"
+        return f"its _source is {mode}, so an update would write a reconstructed document"
     fields = dict(_flattened(mapping.get("properties") or {}))
     lost = [name for name in fields if _is_left_out(name, source)]
     if dialect.keeps_vectors_apart(version):
         vectors = ("dense_vector", "sparse_vector")
         lost = [name for name in lost if fields[name].get("type") not in vectors]
     if not lost and source.get("includes"):
-        # Fields that come later may be left out, too; and ours would be.
+        # Later fields may be omitted too, and ours would be.
         patterns = ", ".join(source["includes"])
         return f"its _source keeps only {patterns}, so an update would erase any other field"
     if lost:
         names = ", ".join(map(repr, lost))
-        return f"its _source leaves out {names}, which an update would erase"
+        return f"its _source omits {names}, which an update would erase"
     return None
 
 
 def hidden_ours(mapping: Mapping[str, Any], ours: Sequence[str]) -> str | None:
-    """Why our own fields would not last: later updates by others would erase them."""
+    """Why others' later updates would erase our fields; None if they would not."""
     source = mapping.get("_source") or {}
     lost = [name for name in ours if _is_left_out(name, source)]
     if not lost:
         return None
     names = ", ".join(map(repr, lost))
-    return f"its _source leaves out {names}, so the next update by anybody would erase it: ?field="
+    return f"its _source omits {names}, so the next update by anyone would erase it: ?field="
 
 
 def text_field_names(mapping: Mapping[str, Any]) -> list[str]:
-    """The mapped fields that may hold text, as paths; sub-fields of one text are left out."""
+    """The mapped fields that may hold text, as paths, without sub-fields."""
     fields = _flattened(mapping.get("properties") or {})
     return [name for name, entry in fields if entry.get("type", "object") not in _NO_TEXT]
 
 
 def changed_numbers(source: Any, path: str = "") -> Iterator[str]:
-    """The numbers of a `_source` that an update spells in another way: "price: 1.10 -> 1.1".
+    """The numbers of a `_source` that an update would rewrite: "price: 1.10 -> 1.1".
 
     Args:
         source: parsed with `LiteralFloat` for numbers with a fraction or an exponent.
@@ -107,7 +107,7 @@ def changed_numbers(source: Any, path: str = "") -> Iterator[str]:
 
 
 class LiteralFloat(float):
-    """A number that remembers how it was written."""
+    """A number that remembers its literal."""
 
     def __new__(cls, literal: str) -> LiteralFloat:
         """The number in a JSON literal."""
@@ -119,7 +119,7 @@ class LiteralFloat(float):
 
     @property
     def rewritten(self) -> str:
-        """As Java's `Double.toString` writes it, which updates do."""
+        """The number as written by Java's `Double.toString`, and so by updates."""
         magnitude = abs(self)
         if magnitude == 0 or 1e-3 <= magnitude < 1e7:
             return f"{float(self)!r}"
@@ -131,7 +131,7 @@ class LiteralFloat(float):
 
 
 def _shortest_scientific(value: float) -> str:
-    """The shortest digits with an exponent that read back as the value."""
+    """The shortest literal with an exponent that parses to the value."""
     for precision in range(17):
         text = f"{value:.{precision}e}"
         if float(text) == value:
@@ -166,7 +166,7 @@ def _is_left_out(name: str, source: Mapping[str, Any]) -> bool:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    """A pattern means a field and all that is below it."""
+    """Whether a pattern matches the field, or an object above it."""
     parts = name.split(".")
     prefixes = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     patterns = [patterns] if isinstance(patterns, str) else patterns

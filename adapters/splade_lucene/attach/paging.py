@@ -1,10 +1,10 @@
-"""Reading an index to its end: by point in time if there is one, else by scroll.
+"""Read an index to its end: by point in time if the server has it, else by scroll.
 
-A page of a point in time can be asked for again; the next page of a scroll cannot, because the
-server moves on when it answers. So a lost answer of a scroll is a lost reading, which starts over:
-what has been attached by then is recognized by its marker.
+A page of a point in time can be requested again; the next page of a scroll cannot, because the
+server advances when it responds. So a lost response of a scroll expires the cursor, and reading
+starts over: documents attached by then are recognized by their marker.
 
-A first page with room left is the last one, too: neither is opened for it.
+If the first page is not full it is the last one, and neither is opened.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from splade_lucene.requests import HttpRequest
 
 log = logging.getLogger(__name__)
 
-# Between two pages: a server may be away for a while.
+# The time between two pages: a server may be down for a while.
 _KEEP_ALIVE = "15m"
 _NO_HANDLER = (400, 405)
 
@@ -33,12 +33,12 @@ Hits = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cursor:
-    """Where a reading stands.
+    """The position of a reading.
 
     Attributes:
-        context: id of the point in time, or of the scroll.
-        after: sort values of the last hit of a point in time.
-        scroll: whether it is a scroll.
+        context: id of the point in time or the scroll.
+        after: sort values of the last hit, for a point in time.
+        scroll: whether `context` is a scroll.
     """
 
     context: str
@@ -48,12 +48,12 @@ class Cursor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """What is read.
+    """A reading of selected documents.
 
     Attributes:
         address: of the index.
         body: query and fields of the search.
-        selection: size of the page, and part.
+        selection: gives the page size and the part.
     """
 
     address: IndexAddress
@@ -62,25 +62,25 @@ class Reading:
 
     @property
     def size(self) -> int:
-        """Most documents of a page."""
+        """Maximum number of documents per page."""
         return self.selection.size
 
     @property
     def part(self) -> tuple[int, int] | None:
-        """Which part of how many is read, None for all."""
+        """(part, number of parts) to read; None for everything."""
         part = self.selection.part
         return part if part and part[1] > 1 else None
 
     @property
     def search(self) -> dict[str, Any]:
-        """The body of a search for a page."""
+        """The search body of a page."""
         search = {**self.body, "size": self.size, "seq_no_primary_term": True}
         if self.part:
             search["slice"] = {"id": self.part[0], "max": self.part[1]}
         return search
 
     def hits(self, answer: Any) -> Hits:
-        """Those of a page, of all shards."""
+        """The hits of a page, from all shards."""
         check_shards(answer, self.address)
         return [dict(hit) for hit in answer["hits"]["hits"]]
 
@@ -89,11 +89,11 @@ def read_page(reading: Reading, cursor: Cursor | None) -> Steps[tuple[Hits, Curs
     """The hits of a page and the cursor of the next one.
 
     Args:
-        reading: what is read.
+        reading: the reading.
         cursor: None for the first page.
 
     Raises:
-        CursorLost: when the next page cannot be had.
+        CursorLost: if the cursor has expired.
     """
     if cursor is None:
         return (yield from _first_page(reading))
@@ -102,14 +102,18 @@ def read_page(reading: Reading, cursor: Cursor | None) -> Steps[tuple[Hits, Curs
             return (yield from _scrolled_on(reading, cursor))
         return (yield from _at_point_in_time(reading, cursor))
     except NotFound as error:
-        # The server was restarted, or nobody asked for long. Where it is the index that is gone,
-        # the next first page says so.
-        raise CursorLost(f"the reading of {reading.address.path} starts over: {error}") from error
+        # The server was restarted, or the cursor expired. If the index itself is gone, the next
+        # first page says so.
+        raise _lost(reading, error) from error
+
+
+def _lost(reading: Reading, error: Exception) -> CursorLost:
+    return CursorLost(f"the cursor of {reading.address.path} expired, reading starts over: {error}")
 
 
 def _first_page(reading: Reading) -> Steps[tuple[Hits, Cursor | None]]:
     address = reading.address
-    # Parts take a context.
+    # Reading a part needs a point in time or a scroll.
     if not reading.part:
         search = {**reading.search, "track_total_hits": False, "sort": ["_doc"]}
         request = HttpRequest("POST", f"{address.path}/_search", search)
@@ -124,12 +128,12 @@ def _first_page(reading: Reading) -> Steps[tuple[Hits, Cursor | None]]:
     except RequestRejected as error:
         if error.status not in _NO_HANDLER:
             raise
-        # Some builds, and versions before 7.10, have none.
+        # Some builds, and versions before 7.10, have no point in time.
         return (yield from _scrolled(reading))
     try:
         return (yield from _at_point_in_time(reading, Cursor(context=context)))
     except NotFound as error:
-        raise CursorLost(f"the reading of {address.path} starts over: {error}") from error
+        raise _lost(reading, error) from error
 
 
 def _at_point_in_time(reading: Reading, cursor: Cursor) -> Steps[tuple[Hits, Cursor | None]]:
@@ -167,7 +171,7 @@ def _scrolled_on(reading: Reading, cursor: Cursor) -> Steps[tuple[Hits, Cursor |
     try:
         answer = yield Join((yield Spawn(_once(request), NO_RETRY)))
     except Unavailable as error:
-        raise CursorLost(f"the reading of {reading.address.path} starts over: {error}") from error
+        raise _lost(reading, error) from error
     return (yield from _scroll_page(reading, answer))
 
 
@@ -186,7 +190,7 @@ def _once(request: HttpRequest) -> Steps[Any]:
 
 
 def _released(path: str, body: Mapping[str, Any]) -> Steps[None]:
-    """Give the context back; it ends by itself as well."""
+    """Release the point in time or scroll, which would expire anyway."""
     try:
         yield Join((yield Spawn(_once(HttpRequest("DELETE", path, body)), NO_RETRY)))
     except Exception as error:  # nothing depends on it

@@ -1,4 +1,4 @@
-"""Stored documents, as attaching reads them: what is asked for, and what comes back. Pure."""
+"""Stored documents, as attaching reads them: queries and parsing. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def selected(selection: Selection, schema: Schema) -> Mapping[str, Any]:
 def fields_of(
     selection: Selection, schema: Schema, dialect: Dialect, version: Version
 ) -> dict[str, Any]:
-    """What is read of each `_source`."""
+    """The part of each `_source` to read."""
     source: dict[str, Any] = {"includes": [*selection.fields, schema.marker_field]}
     if selection.whole:
         source = {} if selection.with_vectors else {"excludes": schema.hidden}
@@ -40,7 +40,7 @@ def fields_of(
 
 
 def found_in(hits: Sequence[Mapping[str, Any]], schema: Schema, keys: Keys) -> list[Found]:
-    """The documents among hits, or among the answers of a multi-get."""
+    """The documents in the hits of a search or multi-get."""
     return [_found(hit, schema, keys) for hit in hits]
 
 

@@ -1,4 +1,4 @@
-"""Whether the index is still the one that was looked at."""
+"""Check that the index is still the one that was looked at."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from splade_lucene.schema import Schema
 
 
 def check_same(address: IndexAddress, schema: Schema) -> Steps[None]:
-    """Stop where the index was deleted or replaced since.
+    """Stop if someone has deleted or replaced the index since the look.
 
-    An update would make a new index of its name, or write to a stranger with the same ids;
-    sequence numbers do not tell two indices apart.
+    An update would create a new index with its name, or write to an unrelated one with the same
+    ids; sequence numbers do not distinguish two indices.
 
     Raises:
-        NotFound: saying so.
+        NotFound: if the index was deleted or replaced.
     """
     params = {"filter_path": "*.settings.index.uuid"}
     request = HttpRequest("GET", f"{address.path}/_settings/index.uuid", None, params)
@@ -29,22 +29,22 @@ def check_same(address: IndexAddress, schema: Schema) -> Steps[None]:
         uuids = {}
     if uuids.get(schema.index) != schema.uuid:
         raise NotFound(
-            f"{address.location}: the index {schema.index} was deleted or replaced during the "
-            "run, which ends here: what has its name now was not touched"
+            f"{address.location}: someone deleted or replaced the index {schema.index} during the "
+            "run, which ends here: any index that has its name now was not touched"
         )
 
 
 def check_still(address: IndexAddress, before: Schema, now: Schema) -> None:
-    """Stop where the mapping that was changed is another index's.
+    """Stop if the mapping that was changed belongs to another index.
 
     Raises:
-        NotFound: saying so.
+        NotFound: if it does.
     """
     if (before.index, before.uuid) != (now.index, now.uuid):
         raise NotFound(
-            f"{address.location}: the index {before.index} was replaced while its mapping was "
-            "changed, so the run ends here: what has its name now may have got the fields and the "
-            "manifest, but no vectors"
+            f"{address.location}: someone replaced the index {before.index} while its mapping was "
+            "being changed, so the run ends here: the index that has its name now may have got the "
+            "fields and the manifest, but no vectors"
         )
 
 

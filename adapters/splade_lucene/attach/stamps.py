@@ -1,4 +1,4 @@
-"""What stored documents were made of, as it is marked beside them."""
+"""The stamps of stored documents: fingerprints of what their vectors were made from."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from splade_lucene.requests import HttpRequest
 from splade_lucene.routing import places
 from splade_lucene.schema import Schema
 
-# Hits of one search: servers give at most 10,000.
+# Hits per search: servers return at most 10,000.
 _PAGE = 5_000
 
 
 def stamps(
     address: IndexAddress, schema: Schema, ids: Sequence[DocumentId]
 ) -> Steps[dict[DocumentId, Stamp]]:
-    """As `AttachBackend.stamps`: multi-get sees what has not been refreshed yet."""
+    """As `AttachBackend.stamps`, by multi-get, which sees writes before a refresh."""
     given = {str(id): id for id in ids}
     params = {"_source_includes": schema.marker_field}
     docs = yield from places(address, list(given))
@@ -48,9 +48,9 @@ def stamps(
 def _without_vector(
     address: IndexAddress, schema: Schema, ids: Sequence[str]
 ) -> Steps[Sequence[str]]:
-    """Those that kept their marker and lost their vector, as `with_vector` tells how.
+    """The ids that kept their marker but lost their vector; see `with_vector`.
 
-    `rank_features` has no `exists` query, and no server that hides it from who writes back.
+    Not for `rank_features`, which has no `exists` query and which no server hides in `_source`.
     """
     if not ids or schema.kind != "sparse_vector":
         return ()

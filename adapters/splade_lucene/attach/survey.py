@@ -1,4 +1,4 @@
-"""What an index says before anything is attached to it."""
+"""The survey of an index before attaching."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ from splade_lucene.terms import names_in
 
 _SAMPLE = 200
 _NAMES_SHOWN = 5
-# A term costs about 5 bytes in the index, and its name and weight in _source 11, compressed
-# [SciFact with 248 terms a document, 9.3.2 and 7.17.29].
+# A term takes about 5 bytes in the index, and 11 in _source for its name and weight, compressed
+# [SciFact with 248 terms per document, 9.3.2 and 7.17.29].
 _STORED_BYTES_PER_TERM = 16.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Sample:
-    """Some documents whole, drawn at random, with their numbers as they are written; and counts."""
+    """Some whole documents, drawn at random, with the literals of their numbers; and counts."""
 
     hits: Sequence[Mapping[str, Any]]
     counts: Counts
 
 
 def surveyed(address: IndexAddress, seen: Description, selection: Selection) -> Steps[Survey]:
-    """As `AttachBackend.survey`: by one search, beside what is asked of privileges and markers."""
+    """As `AttachBackend.survey`: one search, plus requests for privileges and markers."""
     schema, version = there(seen, address), seen.capabilities.version
     refusals = _refusals(address, schema, version)
     refusals += yield from _privilege_refusals(address, schema)
     refusals += yield from _owners_marker(address, schema)
     sample = yield from _drawn(address, schema, version, selection)
-    # What would be made may depend on what this user may not ask.
+    # The changes may depend on facts that this user is not permitted to read.
     changes = () if refusals else _changes(address, schema, version)
     with understood(address):
         found = tuple(found_in(sample.hits, schema, address.keys_in(seen)))
@@ -88,7 +88,7 @@ def _drawn(
 ) -> Steps[_Sample]:
     body: dict[str, Any] = {"size": _SAMPLE, "query": at_random(), **_counting(schema, selection)}
     if address.dialect.keeps_vectors_apart(version):
-        # What the sparse field holds already is of interest, dense vectors are not.
+        # Existing sparse vectors matter, dense vectors do not.
         body["_source"] = {"exclude_vectors": False, "excludes": list(schema.dense)}
 
     def parse(answer: Any) -> _Sample:
@@ -101,7 +101,7 @@ def _drawn(
 
 
 def _counting(schema: Schema, selection: Selection) -> dict[str, Any]:
-    """The part of a search body that counts all documents, and those that lack their vector."""
+    """The part of a search body that counts all documents, and those without their vector."""
     missing = {"filter": lacks(schema, selection.settings)}
     return {"track_total_hits": True, "aggs": {"missing": missing}}
 
@@ -119,8 +119,8 @@ def _refusals(address: IndexAddress, schema: Schema, version: Version) -> list[s
     refusals = blocked(settings, index)
     if is_data_stream(index) and address.name != index:
         refusals.append(
-            f"{address.name} is a data stream, which takes no updates of its documents: name "
-            f"the index behind it, {index}"
+            f"{address.name} is a data stream, whose documents cannot be updated: name the index "
+            f"behind it, {index}"
         )
     marker = schema.marker_field
     for reason in (
@@ -130,12 +130,12 @@ def _refusals(address: IndexAddress, schema: Schema, version: Version) -> list[s
         if reason:
             refusals.append(f"{index}: {reason}")
     if (mapping.get("properties") or {}).get(marker, {}).get("type", "keyword") != "keyword":
-        refusals.append(f"{index} has a field {marker!r} of its owner: choose another ?field=")
+        refusals.append(f"{index} already has its own field {marker!r}: choose another ?field=")
     return refusals
 
 
 def _privilege_refusals(address: IndexAddress, schema: Schema) -> Steps[list[str]]:
-    """In the beginning, instead of after an hour."""
+    """Missing privileges, checked at the start rather than after an hour."""
     if not address.dialect.tells_privileges:
         return []
     changes = not (is_complete(schema) and schema.manifest)
@@ -143,11 +143,11 @@ def _privilege_refusals(address: IndexAddress, schema: Schema) -> Steps[list[str
     if not lacking:
         return []
     names = ", ".join(lacking)
-    return [f"this user lacks privileges on {schema.index}: {names}; an admin grants them"]
+    return [f"this user lacks privileges on {schema.index}: {names}; ask an admin to grant them"]
 
 
 def _owners_marker(address: IndexAddress, schema: Schema) -> Steps[list[str]]:
-    """A field of the marker's name and type, with values that are not ours."""
+    """A refusal if a field with the marker's name and type holds values that are not ours."""
     if not schema.marker or schema.manifest:
         return []
     name = schema.marker_field
@@ -161,8 +161,8 @@ def _owners_marker(address: IndexAddress, schema: Schema) -> Steps[list[str]]:
     try:
         ours = yield from asked(request, parse, address)
     except (AccessDenied, RequestRejected):
-        return []  # a closed index, or what this user may not: refused for that
-    owners = f"{schema.index} has a field {name!r} of its owner: choose another ?field="
+        return []  # a closed index, or a missing privilege: other checks refuse these
+    owners = f"{schema.index} already has its own field {name!r}: choose another ?field="
     return [] if ours else [owners]
 
 
@@ -175,7 +175,7 @@ def _present(schema: Schema, sample: Sequence[Found]) -> tuple[str, ...]:
 def _absent(
     fields: Sequence[str], sample: Sequence[Found], mapping: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Fields that are none of text in the mapping, and in no document of the sample."""
+    """Fields that are neither text fields in the mapping nor in a document of the sample."""
     known = set(text_field_names(mapping))
     return tuple(
         field
@@ -196,7 +196,7 @@ def _changes(address: IndexAddress, schema: Schema, version: Version) -> tuple[s
     if not schema.marker:
         changes.append(f"the mapping gets the field {schema.marker_field!r} (keyword)")
     if not schema.manifest:
-        changes.append("the mapping's _meta gets a manifest; what is in it stays")
+        changes.append("the mapping's _meta gets a manifest; its other entries stay")
     return tuple(changes)
 
 
@@ -206,8 +206,8 @@ def _notes(
     notes = []
     if is_data_stream(schema.index):
         notes.append(
-            "this is one index of a data stream: later ones have no vectors until they are "
-            "attached to, too"
+            "this is one index of a data stream: later ones have no vectors until you attach to "
+            "them too"
         )
     numbers = [
         f"{change} (document {hit['_id']!r})"
@@ -217,14 +217,14 @@ def _notes(
     if numbers:
         shown = "; ".join(numbers[:_NAMES_SHOWN])
         notes.append(
-            "an update spells some numbers of _source in another way, with the same value in "
-            f"double precision: {shown}"
+            "an update rewrites some numbers in _source, with the same value in double precision: "
+            f"{shown}"
         )
     cosine = [name for name in schema.dense if _is_cosine(schema.dense_mapping(name))]
     if cosine and address.dialect.keeps_vectors_apart(version):
         notes.append(
-            f"an update may move the vectors in {', '.join(map(repr, cosine))} by up to 3e-7: "
-            "the server keeps them normalized and multiplies them by their length again"
+            f"an update may change the vectors in {', '.join(map(repr, cosine))} by up to 3e-7: "
+            "the server stores them normalized and multiplies them by their length again"
         )
     return notes
 

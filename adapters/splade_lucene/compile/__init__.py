@@ -1,1 +1,1 @@
-"""Requests, without sending them."""
+"""Compile requests without sending them."""

@@ -1,7 +1,7 @@
-"""Conditions as queries: what each kind of field has to be asked for. Pure.
+"""Compile conditions to queries, by the type of each field. Pure.
 
-A mapping decides how a value can be found: text is looked for in a keyword field, numbers within
-the limits of their type, dates as moments. What an index cannot tell is refused, never guessed.
+The mapping decides how a value can be found: text in a keyword field, numbers within the limits of
+their type, dates as moments. A condition that the index cannot answer is refused, never guessed.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Query = dict[str, Any]
 
 _NOTHING: Query = {"match_none": {}}
 _OWN = "filter in its own language instead"
-# What 64-bit nanoseconds hold: from 1970 on, up to 2262.
+# The range of 64-bit nanoseconds: from 1970 to 2262.
 _NANOS = (0, 9_223_372_036_854)
 _MOST_TERMS = 65_536  # `index.max_terms_count`
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The fields of an index that conditions are about.
+    """The fields of an index, for conditions.
 
     Attributes:
         mapping: of the index.
@@ -53,19 +53,19 @@ class Fields:
 
     @classmethod
     def of(cls, mapping: Mapping[str, Any], address: IndexAddress) -> Fields:
-        """Those of the index at an address."""
+        """The fields of the index at an address."""
         return cls(mapping, address.location, address.dialect.lists_long)
 
     def knows(self, path: str) -> bool:
-        """Whether the field is mapped: the server maps those of new documents as they come."""
+        """Whether the field is mapped; the server maps fields of new documents as they arrive."""
         found = field_at(self.mapping, path)
         return found.state != "unmapped" or bool(found.beside)
 
     def grouped(self, path: str) -> str:
-        """The field that hits are collapsed by.
+        """The field to collapse hits by.
 
         Raises:
-            ConfigurationError: when the values of this one cannot be told apart.
+            ConfigurationError: if the index cannot distinguish the values of this field.
         """
         found = field_at(self.mapping, path)
         whole = found.whole if found.type in TEXTS | {"keyword"} else None
@@ -73,14 +73,14 @@ class Fields:
             return whole[0]
         if found.nested or found.type not in INTEGERS:
             what = "nested" if found.nested else found.type or "not mapped"
-            self._refuse(found, f"{what}: group_by takes a keyword field or one of whole numbers")
+            self._refuse(found, f"{what}: group_by needs a keyword field or whole numbers")
         return found.path
 
     def query(self, condition: Condition) -> Query:
         """The query for the documents that meet a condition.
 
         Raises:
-            ConfigurationError: when the index cannot tell them, saying what it would need.
+            ConfigurationError: if the index cannot answer it; says what it would need.
         """
         match condition:
             case All(conditions=inner):
@@ -98,7 +98,7 @@ class Fields:
         if found.state == "unseen":
             self._refuse(found, "kept out of the index (dynamic or enabled: false): map it")
         if found.beside:
-            self._refuse(found, f"no field of the documents: name {found.beside!r}")
+            self._refuse(found, f"not a field of the documents: name {found.beside!r}")
         if found.type == DIFFERS:
             self._refuse(found, f"{DIFFERS}: search one of them, or {_OWN}")
         if found.state == "unmapped":
@@ -116,16 +116,16 @@ class Fields:
 
     def _exists(self, found: Field) -> Query:
         if found.state == "object":
-            self._refuse(found, "an object, which is there with its fields only: name one of them")
+            self._refuse(found, "an object, which exists only through its fields: name one of them")
         exists = {"exists": {"field": found.path}}
         if "ignore_above" in found.entry and not self.lists_long:
             self._refuse(
                 found,
                 f"indexed up to {found.entry['ignore_above']} characters (ignore_above), and this "
-                "server does not tell which documents have a longer text: map it as text as well",
+                "server does not say which documents have a longer text: map it as text too",
             )
         if {"ignore_above", "ignore_malformed"} & set(found.entry):
-            # A value is there also where the index has left it out.
+            # A value that the index ignored exists too.
             return _one_of([exists, {"term": {"_ignored": found.path}}])
         return exists
 
@@ -150,20 +150,20 @@ class Fields:
             if whole is None:
                 self._refuse(
                     found,
-                    f"{found.type} without a keyword field beside it, and texts are compared "
-                    f'whole: map {found.path}.keyword ({{"type": "keyword"}}), or {_OWN}',
+                    f"{found.type} without a keyword sub-field, but texts are compared whole: map "
+                    f'{found.path}.keyword ({{"type": "keyword"}}), or {_OWN}',
                 )
             name, entry = whole
         self._check_length(found, texts, entry.get("ignore_above"))
         return _terms(name, texts)
 
     def _check_length(self, found: Field, texts: Sequence[str], most: Any) -> None:
-        # Java counts halves of surrogate pairs.
+        # Java counts UTF-16 code units.
         longest = max(len(text.encode("utf-16-le")) // 2 for text in texts)
         if most is not None and longest > int(most):
             self._refuse(
                 found,
-                f"indexed up to {most} characters (ignore_above), and the condition has a text of "
+                f"indexed up to {most} characters (ignore_above), but the condition has a text of "
                 f"{longest}: map it with a larger ignore_above, or {_OWN}",
             )
 
@@ -196,11 +196,11 @@ class Fields:
         return _NOTHING
 
     def _between(self, found: Field, first: int | None, behind: int | None) -> Query:
-        """Of dates: from the first millisecond inside to the first one behind."""
+        """A range of dates, from the first millisecond inside to the first one after it."""
         self._check_flat(found)
         if found.type in TEXTS | KEYWORDS:
             self._refuse(
-                found, f"{found.type}, which is not compared as dates: map it as a date, or {_OWN}"
+                found, f"{found.type}, which cannot be compared as dates: map it as date, or {_OWN}"
             )
         if found.type not in DATES:
             return _NOTHING
@@ -245,7 +245,7 @@ def _range_query(name: str, bounds: Mapping[str, Any]) -> Query:
 
 
 def _within(name: str, bounds: Mapping[str, Any], least: float, most: float) -> Query:
-    """A range in the limits of a type, beyond which a bound is refused by the server."""
+    """A range within the limits of a type: the server refuses bounds beyond them."""
     inside: dict[str, Any] = {}
     for side, bound in bounds.items():
         is_lower = side.startswith("g")
@@ -257,6 +257,6 @@ def _within(name: str, bounds: Mapping[str, Any], least: float, most: float) -> 
 
 
 def _signed(bounds: Mapping[str, Any]) -> dict[str, Any]:
-    """Bounds of floats: Lucene has -0.0 below 0.0, which are one number."""
+    """Bounds of floats: Lucene orders -0.0 before 0.0, although they are equal."""
     zeros = {"gt": 0.0, "gte": -0.0, "lt": -0.0, "lte": 0.0}
     return {side: zeros[side] if bound == 0 else bound for side, bound in bounds.items()}

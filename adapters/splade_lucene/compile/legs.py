@@ -1,4 +1,4 @@
-"""The legs of a hybrid search as queries, and plans that both servers share. Pure."""
+"""Compile the legs of a hybrid search to queries, and plans that both servers share. Pure."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Searched:
         index: name of the index.
         field: the sparse field.
         kind: its type.
-        hidden_fields: left out of payloads.
-        fields: which conditions are about.
+        hidden_fields: omitted from payloads.
+        fields: of the index, for conditions.
     """
 
     version: Version
@@ -42,12 +42,12 @@ class Searched:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparsePlace:
-    """A sparse field beside the one that is searched.
+    """A sparse field other than the one in the address.
 
     Attributes:
-        field: its name.
+        field: name of the field.
         kind: its type.
-        keys: its feature names.
+        keys: codec of its feature names.
     """
 
     field: str
@@ -56,7 +56,7 @@ class SparsePlace:
 
 
 def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> dict[str, Any]:
-    """A leg that is not a dense one, with its filters."""
+    """The query of a sparse or text leg, with its filters."""
     condition: dict[str, Any]
     if leg.kind == "text":
         condition = {"must": [_match(leg)]}
@@ -73,11 +73,11 @@ def sparse_or_text_query(leg: ResolvedLeg, searched: Searched, keys: Keys) -> di
 
 
 def exact_similarity(leg: ResolvedLeg, field: str, searched: Searched) -> dict[str, Any]:
-    """Every vector compared: (1 + cosine) / 2, by a script.
+    """The query that compares every vector by a script: (1 + cosine) / 2.
 
     Args:
-        leg: a dense one.
-        field: how the script names the field.
+        leg: a dense leg.
+        field: the script's expression for the field.
         searched: the index.
     """
     present = {"exists": {"field": leg.field}}
@@ -95,13 +95,13 @@ def conditions(leg: ResolvedLeg, searched: Searched) -> list[Mapping[str, Any]]:
 
 
 def window_of(leg: ResolvedLeg) -> dict[str, Any]:
-    """The part of a search body that is the same for every leg, for its window of candidates."""
+    """The part of a search body that is the same for every leg, for its candidate window."""
     size = MOST_CANDIDATES if leg.candidates is None else leg.candidates
     return {"size": size, "_source": False, "track_total_hits": False}
 
 
 def page(query: HybridQuery, searched: Searched) -> dict[str, Any]:
-    """The part of a search body that says which hits are wanted, and what of them."""
+    """The part of a search body that selects the page and the payload."""
     payload = {"excludes": list(searched.hidden_fields)} if query.with_payload else False
     page: dict[str, Any] = {"size": query.limit, "track_total_hits": False, "_source": payload}
     return page | ({"from": query.offset} if query.offset else {})
@@ -115,7 +115,7 @@ def msearch_lines(searches: Sequence[Mapping[str, Any]]) -> list[Mapping[str, An
 def server_plan(
     path: str, reason: str, body: Mapping[str, Any], searched: Searched, not_taken: tuple[str, ...]
 ) -> Plan:
-    """One search that the server fuses."""
+    """A plan of one search that the server fuses."""
     return Plan(
         path=path,
         reason=reason,
@@ -134,18 +134,17 @@ def client_plan(
     searched: Searched,
     searches: Sequence[Mapping[str, Any]],
 ) -> Plan:
-    """One `_msearch`, fused by the client.
+    """A plan of one `_msearch`, fused by the client.
 
     Args:
         query: the search.
-        path: who was asked to fuse.
-        refusals: the server's paths and why they are not taken; the last is the one that does
-            without windows.
+        path: who should fuse.
+        refusals: the server's paths -> why they are not taken; the last one needs no windows.
         searched: the index.
-        searches: a search for each leg.
+        searches: one search body per leg.
 
     Raises:
-        NotSupported: when the server was asked to fuse, or a leg has no window.
+        NotSupported: if `path` is "server", or a leg has no window.
     """
     reasons = tuple(f"{name}: {refusal}" for name, refusal in refusals.items())
     if path == "client":
@@ -160,7 +159,7 @@ def client_plan(
         raise NotSupported(f"a leg without a window needs {name}, which cannot be taken: {why}")
     return Plan(
         path="_msearch, fused by the client",
-        reason="the definition itself, over the windows of the legs",
+        reason="the definition itself, applied to each leg's candidate window",
         method="POST",
         url_path=f"/{quote(searched.index, safe='')}/_msearch",
         body={"searches": list(searches)},

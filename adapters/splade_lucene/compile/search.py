@@ -1,4 +1,4 @@
-"""A search as an Elasticsearch request. Pure: nothing is sent here."""
+"""Compile a search to an Elasticsearch request. Pure: nothing is sent here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REASONS = {
     "sparse_vector": "sparse_vector with prune: false is the dot product; by default it prunes",
 }
 
-# Query types that anyone would pass as a filter: tells a filter from a request body.
+# Keys of request and bool bodies, which are not query types: a filter cannot have them.
 _NOT_A_QUERY = {"query", "size", "from", "aggs", "_source", "must", "should", "must_not", "filter"}
 
 
@@ -44,11 +44,11 @@ def compile_search(
         index: name of the index or alias.
         field: the sparse field.
         kind: its type.
-        keys: names the terms.
-        query: at least one term.
-        options: limit, offset, filter.
-        hidden_fields: left out of the payload: vectors and our marker.
-        fields: of the index, which conditions are about.
+        keys: codec of the feature names.
+        query: has at least one term.
+        options: limit, offset, filter, grouping.
+        hidden_fields: omitted from the payload: vectors and markers.
+        fields: of the index, for conditions.
     """
     names = keys.names(query.indices.tolist())
     weights = dict(zip(names, query.values.tolist(), strict=True))
@@ -59,7 +59,7 @@ def compile_search(
     group = fields.grouped(options.group_by) if options.group_by else None
     restricted = [filter_json(options.filter, fields)] if options.filter is not None else []
     if group:
-        # Else all documents without a value would be one more group.
+        # Otherwise all documents without a value would form another group.
         restricted.append({"exists": {"field": group}})
     if restricted:
         condition["filter"] = restricted
@@ -92,14 +92,14 @@ def rank_feature_clauses(field: str, weights: Mapping[str, float]) -> list[dict[
 
 
 def sparse_vector_clause(field: str, weights: Mapping[str, float]) -> dict[str, Any]:
-    """Σ q·d in one clause; without `prune: false` 8.19, 9.1 and later drop terms."""
+    """Σ q·d in one clause; without `prune: false`, 8.19, 9.1 and later drop terms."""
     return {
         "sparse_vector": {"field": field, "query_vector": dict(weights), "prune": False},
     }
 
 
 def filter_json(given: Any, fields: Fields) -> Mapping[str, Any]:
-    """A filter as a query: a condition of ours, or Elasticsearch's JSON or DSL objects as they are.
+    """A filter as a query: from a condition, or from Elasticsearch's JSON or DSL objects.
 
     Raises:
         ConfigurationError: for anything else.
@@ -110,7 +110,7 @@ def filter_json(given: Any, fields: Fields) -> Mapping[str, Any]:
         given = given.to_dict()
     if not isinstance(given, Mapping) or len(given) != 1 or set(given) & _NOT_A_QUERY:
         raise ConfigurationError(
-            "a filter is a condition of splade_connectors.filters, or one Elasticsearch query, "
-            f'{{"term": {{"lang": "en"}}}} or {{"bool": {{…}}}}, not {given!r}'
+            "a filter must be a condition of splade_connectors.filters or one Elasticsearch query, "
+            f'such as {{"term": {{"lang": "en"}}}} or {{"bool": {{…}}}}, not {given!r}'
         )
     return given

@@ -3,7 +3,7 @@
     model = Model.load("model.splade")
     offsets, terms, weights = model.encode_sparse(ids, offsets)
 
-`README.md` beside the sources says how the numbers are made and what to expect.
+`README.md` beside the sources describes the computation and its accuracy.
 """
 
 from splade_kernels._convert import convert, quantize, write_model

@@ -1,4 +1,4 @@
-"""From a transformers model to the file that `Model.load` reads."""
+"""Convert a transformers model to the file that `Model.load` reads."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _DTYPES = {"int8": "I8", "float16": "F16", "float32": "F32"}
 
 
 def quantize(weights: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], Floats]:
-    """Signed 8-bit weights with one scale per row: `weights` are about `int8 * scale[:, None]`."""
+    """Quantize to signed 8-bit, one scale per row: `weights` are about `int8 * scale[:, None]`."""
     values = np.asarray(weights, np.float32)
     largest = np.abs(values).max(axis=1, initial=0.0)
     scale = np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)
@@ -29,14 +29,14 @@ def quantize(weights: npt.ArrayLike) -> tuple[npt.NDArray[np.int8], Floats]:
 def convert(
     config: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]
 ) -> tuple[dict[str, Any], Arrays]:
-    """The configuration and the tensors of the kernels' own form, weights quantized.
+    """The configuration and the tensors in the kernels' own format, with quantized weights.
 
     `config` is a transformers `config.json` of the families bert, distilbert, roberta, xlm-roberta,
     camembert or modernbert, and `tensors` holds its weights by their names there (with the masked
     language model's head), in any float type that numpy has.
 
     Raises:
-        ValueError: For another family, a missing tensor, or a head that does not fit its words.
+        ValueError: For another family, a missing tensor, or a head that does not match its words.
     """
     source = source_of(config, tensors)
     arrays: Arrays = {"embeddings.words": _words(source)}
@@ -72,7 +72,7 @@ def model_bytes(config: Mapping[str, Any], arrays: Arrays) -> bytes:
         "__metadata__": {"format": _native.FORMAT, "config": json.dumps(config)}
     }
     start, parts = 0, []
-    # Wide types first, so that each tensor begins on a multiple of its item size.
+    # Wide types first, so that each tensor starts at a multiple of its item size.
     for name in sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name)):
         array = np.ascontiguousarray(arrays[name])
         end = start + array.nbytes
@@ -103,7 +103,7 @@ def _norm(source: Source, name: str, norm: str) -> Arrays:
 
 
 def _linear(source: Source, name: str, parts: list[tuple[str, str]]) -> Arrays:
-    """Matrices one below the other, as (weight, bias) names; a bias that is not there is zero."""
+    """Stacked matrices, given as (weight, bias) names; a missing bias is zero."""
     weights = [source.floats(weight) for weight, _ in parts]
     packed, scale = quantize(np.concatenate(weights))
     arrays: Arrays = {f"{name}.weight": packed, f"{name}.scale": scale}

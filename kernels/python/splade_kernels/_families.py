@@ -1,4 +1,4 @@
-"""Where each family of transformers models keeps its tensors, and what its configuration means."""
+"""The tensor names and configurations of each family of transformers models."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ _ACTIVATIONS = {
 
 @dataclass
 class Source:
-    """A model's tensors by what they are."""
+    """A model's tensors by their role."""
 
     config: dict[str, Any]
     tensors: Tensors
@@ -42,7 +42,7 @@ class Source:
         return _floats(self.tensors, name)
 
     def linear(self, name: str, *sources: str) -> None:
-        """`name` is made of these modules, one below the other."""
+        """Define `name` as these modules, stacked."""
         self.linears[name] = [(f"{s}.weight", f"{s}.bias") for s in sources]
 
 
@@ -91,7 +91,7 @@ def _bert(config: Config, tensors: Tensors) -> Source:
 
 
 def _roberta(config: Config, tensors: Tensors) -> Source:
-    # Positions are counted from behind the padding token's.
+    # Positions are counted from after the padding token's.
     return _bert_like(config, tensors, "roberta", offset=int(config.get("pad_token_id", 1)) + 1)
 
 
@@ -117,7 +117,7 @@ def _bert_like(config: Config, tensors: Tensors, prefix: str, offset: int) -> So
         positions=len(positions),
         eps=float(config.get("layer_norm_eps", 1e-12)),
         activation=activation,
-        # RoBERTa's head has its own, fixed.
+        # RoBERTa's head has its own, fixed activation.
         head_activation=activation if prefix == "bert" else "gelu",
     )
     source = Source(own, tensors, words, positions)
@@ -239,7 +239,7 @@ def _modernbert_layers(config: Config, tensors: Tensors) -> list[dict[str, Any]]
 
 
 def _head(source: Source, decoder: str, bias: str, tied: str) -> None:
-    """The vocabulary projection; its weights are the word embeddings where none are stored."""
+    """The vocabulary projection; without stored weights of its own it uses the word embeddings."""
     weight = f"{decoder}.weight" if source.has(f"{decoder}.weight") else f"{tied}.weight"
     inner = f"{decoder}.bias"
     source.linears["head"] = [(weight, inner if source.has(inner) else bias)]

@@ -1,4 +1,4 @@
-"""What the processor can do, and which kernels are used on it."""
+"""The processor's capabilities, and the kernels in use."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from splade_kernels import _native
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What bare loops of multiply instructions reach here, in products a second of all threads."""
+    """Products per second that bare multiply loops reach here, over all threads."""
 
     int8: float
     fp32: float
@@ -16,33 +16,33 @@ class Limits:
 
 
 def path() -> str:
-    """The dispatch path in use: the fastest one that this processor has and that is right on it.
+    """The dispatch path in use: the fastest of this processor that passes its self-check.
 
     `avx512_vnni`, `avx_vnni`, `avx2`, `neon_dot` or `scalar`. The environment variable
-    `SPLADE_KERNELS_PATH` names another one; it is read once, at the first use.
+    `SPLADE_KERNELS_PATH` selects another one; it is read once, at the first use.
     """
     return _native.path()
 
 
 def paths() -> list[str]:
-    """The dispatch paths of this processor, from the fastest."""
+    """The dispatch paths of this processor, fastest first."""
     return _native.paths()
 
 
 def self_check(path: str) -> bool:
-    """Whether a path gives the integers of the scalar path, and its floats to the bit."""
+    """Whether a path's integers and floats equal those of the scalar path bit for bit."""
     return _native.self_check(path)
 
 
 def cpu_features() -> list[str]:
-    """The processor's instructions that matter here."""
+    """The relevant instruction sets of this processor."""
     return _native.cpu_features()
 
 
 def threads() -> int:
-    """Threads used when none are named.
+    """The default number of threads.
 
-    As many as there are processors that affinity and the cgroup leave this process, and at most
+    The number of processors that affinity and the cgroup allow this process, and at most
     `OMP_NUM_THREADS`.
     """
     return _native.default_threads()
@@ -57,9 +57,9 @@ def limits(
 ) -> Limits:
     """Measure the machine's own limits: two loops of `seconds` each on every thread.
 
-    int8 is `vpdpbusd` where the path has it, on `avx2` two `vpmaddubsw`, `vpaddw`, `vpmaddwd` and
-    `vpaddd` for 64 products, on `neon_dot` `sdot`; fp32 is fused multiply-add. With `cpu_time` the
-    seconds are those that each thread had of a processor, not those that passed.
+    int8 measures `vpdpbusd` if the path has it; on `avx2`, two `vpmaddubsw`, `vpaddw`, `vpmaddwd`
+    and `vpaddd` for 64 products; on `neon_dot`, `sdot`. fp32 measures fused multiply-add. With
+    `cpu_time` the rates are per second of each thread's CPU time instead of wall time.
     """
     count = _native.default_threads() if threads is None else threads
     int8, fp32 = _native.limits_of(count, seconds, path, cpu_time)

@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float32]
 class Model:
     """A whole encoder: token ids in, for each text the largest logit of every term out.
 
-    A text's numbers are the same to the bit alone, in any batch and with any number of threads.
+    A text's result is bit-identical alone, in any batch and with any number of threads.
     Calls release the GIL; several threads may use one model.
     """
 
@@ -25,7 +25,7 @@ class Model:
 
     @classmethod
     def load(cls, file: str | os.PathLike[str], *, path: str | None = None) -> "Model":
-        """Read a file of `write_model`; `path` names a dispatch path other than `path()`."""
+        """Load a file of `write_model`; `path` selects a dispatch path other than `path()`."""
         return cls(_native.Model.load(os.fspath(file), path))
 
     @classmethod
@@ -36,17 +36,17 @@ class Model:
         *,
         path: str | None = None,
     ) -> "Model":
-        """Quantize a transformers model: its `config.json` and its tensors by their names there."""
+        """Quantize a transformers model: its `config.json`, and its tensors by their names."""
         return cls(_native.Model.from_bytes(model_bytes(*convert(config, tensors)), path))
 
     @property
     def path(self) -> str:
-        """The dispatch path that it is packed for."""
+        """The dispatch path that the weights are packed for."""
         return self._native.path
 
     @property
     def vocabulary(self) -> int:
-        """Terms."""
+        """Number of terms."""
         return self._native.vocabulary
 
     @property
@@ -56,12 +56,12 @@ class Model:
 
     @property
     def max_tokens(self) -> int:
-        """Tokens of the longest text it takes."""
+        """Maximum number of tokens of a text."""
         return self._native.max_tokens
 
     @property
     def products_per_token(self) -> int:
-        """int8 multiply-accumulates of one token; attention, in fp32, comes on top."""
+        """int8 multiply-accumulates per token, without the attention, which is in fp32."""
         return self._native.products_per_token
 
     def encode(
@@ -73,11 +73,11 @@ class Model:
         threads: int | None = None,
         out: Floats | None = None,
     ) -> Floats:
-        """The largest logits, float32[texts, vocabulary]; -inf for a text of which no token counts.
+        """The largest logits, float32[texts, vocabulary]; -inf for a text without counted tokens.
 
         `ids` are the tokens of all texts one after another (uint32[total], no padding), and text i
         is `ids[offsets[i]:offsets[i + 1]]` (int64[texts + 1]). With `mask` (bool[total]) only the
-        tokens marked take part in the maximum; all of them are attended to.
+        marked tokens take part in the maximum; attention always sees all of them.
         """
         tokens, ends, kept = _texts(ids, offsets, mask)
         shape = (len(ends) - 1, self.vocabulary)
@@ -100,9 +100,9 @@ class Model:
         """Terms above zero with their weights: (offsets int64[texts + 1], terms, weights).
 
         Text i has `terms[offsets[i]:offsets[i + 1]]` (ascending) and the same slice of `weights`.
-        A weight is the largest logit x after `logs` times log(1 + x): 1 is SPLADE, 2 the models
-        that take the logarithm twice, 0 the logit. The array of all logits never exists, so that
-        memory does not grow with the batch.
+        A weight is the largest logit x after `logs` times log(1 + x): 1 for SPLADE, 2 for models
+        that take the logarithm twice, 0 for the logit itself. The array of all logits never
+        exists, so memory does not grow with the batch.
         """
         tokens, ends, kept = _texts(ids, offsets, mask)
         if not 0 <= logs <= 2:
@@ -116,9 +116,9 @@ class Model:
 
 
 class Linear:
-    """One int8 matrix with a scale and a bias per term: the kernels by themselves.
+    """One int8 matrix with a scale and a bias per term, to use the kernels without a model.
 
-    `weights` are int8[terms, depth] and `scale` float32[terms], as `quantize` makes them.
+    `weights` are int8[terms, depth] and `scale` float32[terms], as `quantize` returns them.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Linear:
         return out
 
     def forward(self, x: npt.ArrayLike, *, threads: int | None = None) -> Floats:
-        """`x @ weights.T` with rows quantized on the way: float32[rows, terms]."""
+        """`x @ weights.T` over rows that it quantizes first: float32[rows, terms]."""
         x = np.ascontiguousarray(x, np.float32)
         out = np.empty((self._count(x), self.terms), np.float32)
         self._native.forward_into(x, threads, out)
@@ -166,7 +166,7 @@ class Linear:
     def timed_maximum(
         self, x: npt.ArrayLike, offsets: npt.ArrayLike, *, threads: int | None = None
     ) -> tuple[Floats, float]:
-        """`maximum`, and the seconds of the fused product without the quantizing of its rows."""
+        """`maximum`, and the seconds of the fused product, without quantizing its rows."""
         x = np.ascontiguousarray(x, np.float32)
         self._count(x)
         ends = np.ascontiguousarray(offsets, np.int64)
@@ -182,9 +182,9 @@ class Linear:
 def quantize_rows(
     x: npt.ArrayLike,
 ) -> tuple[npt.NDArray[np.uint8], Floats, npt.NDArray[np.uint8]]:
-    """What the kernels do to activations, in numpy: (uint8[rows, depth], scale, zero point).
+    """Quantize activations as the kernels do, in numpy: (uint8[rows, depth], scale, zero point).
 
-    A row's range is that from its smallest to its largest value, 0 included, in 255 steps:
+    A row's range goes from its smallest to its largest value, including 0, in 255 steps:
     `x` is about `scale * (quantized - zero)`.
     """
     x = np.ascontiguousarray(x, np.float32)

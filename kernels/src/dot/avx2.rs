@@ -1,6 +1,6 @@
-//! `vpmaddwd` on weights widened to 16 bits: 16 exact products an instruction.
+//! `vpmaddwd` on weights widened to 16 bits: 16 exact products per instruction.
 //!
-//! `vpmaddubsw` would take 32, but adds pairs of 8-bit products in 16 bits and saturates. Activations
+//! `vpmaddubsw` would multiply 32, but adds pairs of 8-bit products in 16 bits and saturates. Activations
 //! are stored as 16-bit words; weights stay bytes in memory and are widened once for all tokens of a tile.
 
 use super::Dot;

@@ -1,4 +1,4 @@
-//! `vpdpbusd` on 512 bits: 64 exact products an instruction.
+//! `vpdpbusd` on 512 bits: 64 exact products per instruction.
 
 use super::Dot;
 use crate::lanes::{Lanes, avx512::Floats};

@@ -1,4 +1,4 @@
-//! `vpdpbusd` on 256 bits (AVX-VNNI): 32 exact products an instruction.
+//! `vpdpbusd` on 256 bits (AVX-VNNI): 32 exact products per instruction.
 
 use super::Dot;
 use crate::lanes::{Lanes, avx2::Floats};

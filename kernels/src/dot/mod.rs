@@ -15,19 +15,19 @@ pub mod scalar;
 
 use crate::lanes::Lanes;
 
-/// Sixteen 32-bit sums. The caller sees to it that the processor has the instructions.
+/// Sixteen 32-bit sums. The caller ensures that the processor has the instructions.
 #[allow(clippy::missing_safety_doc)]
 pub trait Dot: Copy {
     type Floats: Lanes;
-    /// Some activations of one token, broadcast.
+    /// A group of activations of one token, broadcast.
     type Act: Copy;
-    /// As many weights of each of sixteen terms.
+    /// The same number of weights of each of sixteen terms.
     type Weights: Copy;
     /// Activations in one `Act`.
     const GROUP: usize;
     /// Bytes of one stored activation.
     const ACT_BYTES: usize;
-    /// What is taken off an activation when it is stored (128 where only signed products exist).
+    /// Subtracted from an activation when it is stored (128 if only signed products exist).
     const OFFSET: i32;
 
     unsafe fn zero() -> Self;

@@ -1,5 +1,5 @@
-//! `sdot` of Armv8.2: 16 exact products an instruction, of signed bytes only, so that activations are
-//! stored less 128 and the zero point moves with them.
+//! `sdot` of Armv8.2: 16 exact products per instruction, of signed bytes only, so that activations are
+//! stored minus 128, and the zero point is shifted by as much.
 
 use super::Dot;
 use crate::lanes::{Lanes, neon::Floats};

@@ -3,26 +3,26 @@
 use super::rows::exp;
 use crate::lanes::{LANES, Lanes};
 
-/// Queries of a tile.
+/// Queries per tile.
 const TILE: usize = 6;
 
-/// One head of one text inside the rows that hold queries, keys and values.
+/// One head of one text, within the rows that hold queries, keys and values.
 #[derive(Clone, Copy)]
 pub struct Head {
-    /// The head's first query; the context is written over the queries.
+    /// The head's first query; the context overwrites the queries.
     pub queries: *mut f32,
     pub keys: *const f32,
     pub values: *const f32,
-    /// Floats from a token to the next.
+    /// Floats from one token to the next.
     pub stride: usize,
     pub tokens: usize,
     pub depth: usize,
-    /// Tokens seen to either side; all where it is 0.
+    /// Number of visible tokens on either side; 0 for all.
     pub window: usize,
     pub scale: f32,
 }
 
-/// Keys in a row of the scratch. The odd vector keeps powers of two from sharing cache sets.
+/// Keys per row of the scratch. The extra vector keeps rows of a power of two out of the same cache sets.
 fn pitch(tokens: usize) -> usize {
     tokens.next_multiple_of(64) + LANES
 }
@@ -58,7 +58,7 @@ pub unsafe fn attention<F: Lanes, const NV: usize>(head: Head, scratch: *mut f32
     }
 }
 
-/// Keys that some of `m` rows see: from a multiple of `align`, up to (not with) the last.
+/// Keys that any of `m` rows sees: from a multiple of `align` up to the last, which is excluded.
 #[inline(always)]
 fn seen(head: Head, row: usize, m: usize, align: usize) -> (usize, usize) {
     let (first, _) = sight(head, row);
@@ -88,7 +88,7 @@ unsafe fn turn_keys(head: Head, keys: *mut f32, pitch: usize) {
     }
 }
 
-/// Values one after another, in whole vectors; returns the floats of each.
+/// Copy the values contiguously, in whole vectors; returns the floats per value.
 #[inline(always)]
 unsafe fn copy_values(head: Head, values: *mut f32) -> usize {
     unsafe {
@@ -160,7 +160,7 @@ unsafe fn block<F: Lanes, const M: usize, const NV: usize>(
     }
 }
 
-/// Scores of `M` queries for `NV * 16` keys.
+/// Scores of `M` queries against `NV * 16` keys.
 #[inline(always)]
 unsafe fn score_tile<F: Lanes, const M: usize, const NV: usize>(
     queries: *const f32,
@@ -191,8 +191,8 @@ unsafe fn score_tile<F: Lanes, const M: usize, const NV: usize>(
     }
 }
 
-/// Scores to weights `e^(scale * (score - largest))` inside `from..to`, 0 elsewhere in `0..end`; returns
-/// one over their sum.
+/// Turn scores into weights `e^(scale * (score - largest))` within `from..to`, and 0 elsewhere in `0..end`;
+/// returns one over their sum.
 #[inline(always)]
 unsafe fn softmax<F: Lanes>(s: *mut f32, from: usize, to: usize, end: usize, scale: f32) -> f32 {
     unsafe {

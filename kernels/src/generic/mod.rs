@@ -1,7 +1,7 @@
 //! The kernels, written once over `Dot` and `Lanes`; `kernels.rs` compiles them for each path.
 //!
-//! All of them work on raw pointers, so that threads may write to separate rows or columns of one buffer;
-//! the forward pass (`model`) is where the sizes are known and checked.
+//! They work on raw pointers, so that threads can write to disjoint rows or columns of one buffer;
+//! the forward pass (`model`) knows and checks the sizes.
 #![allow(clippy::missing_safety_doc, clippy::too_many_arguments)]
 
 pub mod attention;
@@ -12,10 +12,10 @@ pub mod rows;
 #[derive(Clone, Copy)]
 pub struct Acts {
     pub data: *mut u8,
-    /// Bytes from a row to the next.
+    /// Bytes from one row to the next.
     pub stride: usize,
     pub scale: *mut f32,
-    /// The zero point less the path's offset.
+    /// The zero point minus the path's offset.
     pub zero: *mut f32,
 }
 
@@ -37,7 +37,7 @@ impl Acts {
 #[derive(Clone, Copy)]
 pub struct Rows {
     pub data: *mut f32,
-    /// Floats from a row to the next; 0 where all rows share one place.
+    /// Floats from one row to the next; 0 if all rows share one place.
     pub stride: usize,
 }
 

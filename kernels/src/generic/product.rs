@@ -6,7 +6,7 @@ use crate::lanes::{LANES, Lanes};
 use crate::packed::Packed;
 use std::ops::Range;
 
-/// Tokens of a full tile.
+/// Tokens per full tile.
 pub const TILE: usize = 6;
 
 /// Call `$f::<D, M, NV>` with the number of rows as `M`.
@@ -23,9 +23,9 @@ macro_rules! by_rows {
     };
 }
 
-/// The sums of `M` tokens by `NV * 16` terms over all the depth, in registers.
+/// The sums of `M` tokens by `NV * 16` terms over the full depth, in registers.
 ///
-/// `ahead` is what will be read next; a line of it is fetched at each step.
+/// `ahead` points to the data read next; each step prefetches one cache line of it.
 #[inline(always)]
 unsafe fn tile<D: Dot, const M: usize, const NV: usize>(
     acts: *const u8,
@@ -55,7 +55,7 @@ unsafe fn tile<D: Dot, const M: usize, const NV: usize>(
     }
 }
 
-/// Ask for a cache line; a wrong address does nothing.
+/// Prefetch a cache line; an invalid address has no effect.
 #[inline(always)]
 fn fetch(p: *const i8) {
     #[cfg(target_arch = "x86_64")]
@@ -67,7 +67,7 @@ fn fetch(p: *const i8) {
     let _ = p;
 }
 
-/// Where the tile at `row` of panel `p` fetches ahead: its share of the next panel, or nothing new.
+/// The address that the tile at `row` of panel `p` prefetches: its share of the next panel, or nothing new.
 #[inline(always)]
 unsafe fn ahead(packed: &Packed, panel: *const i8, bytes: usize, p: usize, row: usize) -> *const i8 {
     let done = row / TILE * packed.steps * 64;
@@ -134,7 +134,7 @@ unsafe fn linear_tile<D: Dot, const M: usize, const NV: usize>(
     }
 }
 
-/// A sum less its zero point, times the row's scale.
+/// A sum minus its zero point, times the row's scale.
 #[inline(always)]
 unsafe fn real<D: Dot>(sum: D, columns: D::Floats, acts: Acts, m: usize) -> D::Floats {
     unsafe {
@@ -144,7 +144,7 @@ unsafe fn real<D: Dot>(sum: D, columns: D::Floats, acts: Acts, m: usize) -> D::F
     }
 }
 
-/// The raw sums themselves, for tests: `out[row * n + term]`.
+/// The raw sums, for tests: `out[row * n + term]`.
 #[inline(always)]
 pub unsafe fn integers<D: Dot, const NV: usize>(
     acts: Acts,

@@ -1,12 +1,12 @@
-//! What is done to whole rows of floats: quantizing, layer norm, activations, embeddings, rotations.
+//! Operations on whole rows of floats: quantizing, layer norm, activations, embeddings, rotations.
 //!
-//! Rows are padded with zeros to whole vectors, and every function here keeps them so.
+//! Rows are padded with zeros to whole vectors, and every function here preserves the padding.
 
 use super::{Activation, Acts, Rows};
 use crate::dot::Dot;
 use crate::lanes::{LANES, Lanes};
 
-/// Unsigned 8-bit, with the scale and zero point that its own smallest and largest value ask for.
+/// Quantize to unsigned 8-bit, with a scale and zero point from the row's smallest and largest value.
 #[inline(always)]
 pub unsafe fn quantize<D: Dot>(x: Rows, rows: usize, k: usize, acts: Acts) {
     unsafe {
@@ -41,7 +41,7 @@ unsafe fn quantize_row<D: Dot>(x: *const f32, k: usize, acts: Acts) {
     }
 }
 
-/// Rows that are quantized already, into the path's own form.
+/// Convert rows that are already quantized to the path's own format.
 #[inline(always)]
 pub unsafe fn place<D: Dot>(bytes: *const u8, rows: usize, k: usize, acts: Acts) {
     unsafe {
@@ -66,7 +66,7 @@ pub struct Norm {
     pub eps: f32,
 }
 
-/// `y = norm(x)`; the two may be one buffer.
+/// `y = norm(x)`; `x` and `y` may be the same buffer.
 #[inline(always)]
 pub unsafe fn norm<F: Lanes>(x: Rows, y: Rows, rows: usize, norm: Norm) {
     unsafe {
@@ -102,7 +102,7 @@ unsafe fn norm_row<F: Lanes>(x: *const f32, y: *mut f32, norm: Norm) {
             let d = F::load(x.add(i)).sub(means);
             squares = d.fma(d, squares);
         }
-        // The zeros behind the row have each added the square of the mean.
+        // Each zero of the padding has added the square of the mean.
         let beyond = (n.next_multiple_of(LANES) - n) as f32;
         let variance = (squares.sum() - beyond * mean * mean) / n as f32;
         let factor = F::splat(1.0 / (variance + norm.eps).sqrt());
@@ -133,7 +133,7 @@ pub unsafe fn embed<F: Lanes>(word: *const u16, position: *const f32, x: *mut f3
     }
 }
 
-/// The activation of each value, times the gate `gate` columns further on where that is not 0.
+/// The activation of each value; if `gate` is not 0, times the value `gate` columns further on.
 #[inline(always)]
 pub unsafe fn activate_quantize<D: Dot>(
     h: Rows,
@@ -187,7 +187,7 @@ unsafe fn activate_row<F: Lanes>(h: *mut f32, n: usize, kind: Activation, gate: 
     }
 }
 
-/// `x / 2 * (1 + erf(x / sqrt 2))`; erf by a rational function, right to 4e-7 (as in Eigen and XLA).
+/// `x / 2 * (1 + erf(x / sqrt 2))`; erf by a rational function, accurate to 4e-7 (as in Eigen and XLA).
 #[inline(always)]
 unsafe fn gelu<F: Lanes>(x: F) -> F {
     unsafe {
@@ -231,7 +231,7 @@ unsafe fn sigmoid<F: Lanes>(x: F) -> F {
     }
 }
 
-/// `e^x`, right to two units in the last place; the argument is held to -87..=88.
+/// `e^x`, accurate to two units in the last place; the argument is clamped to -87..=88.
 #[inline(always)]
 pub unsafe fn exp<F: Lanes>(x: F) -> F {
     unsafe {

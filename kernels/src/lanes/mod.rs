@@ -1,4 +1,4 @@
-//! Sixteen floats at a time, on whatever registers the processor has.
+//! Sixteen floats at a time, in the registers that the processor has.
 //!
 //! Every operation is exact or correctly rounded and every reduction adds in one fixed order, so a
 //! result is the same to the bit on AVX-512, AVX2, NEON and plain Rust.
@@ -14,7 +14,7 @@ pub mod scalar;
 /// Floats in one `Lanes`.
 pub const LANES: usize = 16;
 
-/// Sixteen `f32`. The caller sees to it that the processor has the instructions.
+/// Sixteen `f32`. The caller ensures that the processor has the instructions.
 #[allow(clippy::missing_safety_doc)]
 pub trait Lanes: Copy {
     unsafe fn splat(x: f32) -> Self;
@@ -30,7 +30,7 @@ pub trait Lanes: Copy {
     unsafe fn min(self, o: Self) -> Self;
     /// `self * b + c`, rounded once.
     unsafe fn fma(self, b: Self, c: Self) -> Self;
-    /// To the nearest integer, halves to the even one.
+    /// Round to the nearest integer, ties to even.
     unsafe fn round(self) -> Self;
     /// 2 to the power of these integers, which lie in -126..=127.
     unsafe fn pow2(self) -> Self;
@@ -48,7 +48,7 @@ pub trait Lanes: Copy {
         out
     }
 
-    /// Halves folded onto each other: 8, 4, 2, 1.
+    /// Add the upper half to the lower half repeatedly: 8, 4, 2, 1.
     #[inline(always)]
     unsafe fn sum(self) -> f32 {
         fold(unsafe { self.to_array() }, |a, b| a + b)

@@ -1,4 +1,4 @@
-//! Plain Rust: the reference of the others, and the way out on processors without their instructions.
+//! Plain Rust: the reference for the other paths, and the fallback on processors without their instructions.
 
 use super::{LANES, Lanes, half_to_float};
 

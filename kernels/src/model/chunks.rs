@@ -1,15 +1,15 @@
-//! Batches cut into what one thread computes at a time.
+//! Split batches into chunks, each computed by one thread at a time.
 
 use super::Texts;
 use std::ops::Range;
 
-/// Tokens of a chunk of several texts. Their activations fit into the second and third cache, and the
+/// Tokens of a chunk of several texts. Their activations fit into the L2 and L3 caches, and the
 /// weights are read once for all of them.
 const TOKENS: usize = 256;
-/// Floats of output that a chunk may need beside its texts.
+/// Maximum number of output floats of a chunk.
 const OUTPUT: usize = 4 << 20;
 
-/// Neighbouring texts. A text is never cut.
+/// Consecutive texts. A text is never split.
 pub struct Chunk {
     pub texts: Range<usize>,
 }

@@ -1,4 +1,4 @@
-//! The shape of an encoder.
+//! The configuration of an encoder.
 
 use crate::file::Result;
 use crate::generic::Activation;
@@ -10,26 +10,26 @@ pub struct Config {
     pub intermediate: usize,
     pub heads: usize,
     pub layers: Vec<Layer>,
-    /// Longest text; the rows of the position table, or what the rotations are made for.
+    /// Maximum number of tokens of a text: the rows of the position table, or of the rotations.
     pub positions: usize,
-    /// A table of positions is added to the words; otherwise queries and keys are rotated.
+    /// Whether a position table is added to the words; otherwise queries and keys are rotated.
     pub absolute: bool,
     pub eps: f32,
     pub activation: Activation,
-    /// The feed-forward block multiplies one half of its inner values by the other.
+    /// Whether the feed-forward block multiplies one half of its inner values by the other.
     pub gated: bool,
-    /// Norms stand before the blocks (ModernBERT), not behind them (BERT).
+    /// Whether norms come before the blocks (ModernBERT) or after them (BERT).
     pub pre_norm: bool,
     pub head_activation: Activation,
 }
 
-/// What may differ from layer to layer.
+/// The settings that may differ between layers.
 pub struct Layer {
-    /// Tokens seen to either side; all where it is 0.
+    /// Number of visible tokens on either side; 0 for all.
     pub window: usize,
-    /// The base of the rotations; 0 if there are none.
+    /// Base of the rotations; 0 for none.
     pub theta: f32,
-    /// A norm stands before the attention (not in the first layer of ModernBERT).
+    /// Whether a norm comes before the attention (not in the first layer of ModernBERT).
     pub norm: bool,
 }
 

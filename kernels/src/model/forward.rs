@@ -1,7 +1,7 @@
 //! The forward pass over one chunk.
 //!
 //! Between two attentions everything is done row by row, so that a range of rows goes through a whole layer
-//! while it is in the caches. What a row gives does not depend on the rows beside it or on who computes it.
+//! while it is in the caches. A row's result depends neither on its neighbours nor on the thread.
 
 use super::chunks::Chunk;
 use super::rotation::Rotation;
@@ -19,11 +19,11 @@ use std::ops::Range;
 /// Terms and weights of one text, terms ascending.
 pub type Sparse = Vec<(u32, f32)>;
 
-/// Floats of the feed-forward block's inner rows that are made at a time: most of a second cache.
+/// Floats of the feed-forward block's inner rows that are computed at a time: most of an L2 cache.
 const INNER: usize = 192 << 10;
 /// Products below which waking another thread costs more than it saves.
 const WORTH_SHARING: usize = 8 << 20;
-/// Rows below which a thread reads the weights for too little work.
+/// Rows below which a thread has too little work to be worth reading the weights.
 const ROWS: usize = 4 * TILE;
 
 pub struct Forward<'a> {
@@ -47,7 +47,7 @@ struct Buffers {
     acts: Acts,
 }
 
-// SAFETY: threads work on rows or columns of their own.
+// SAFETY: threads work on disjoint rows or columns.
 unsafe impl Send for Buffers {}
 unsafe impl Sync for Buffers {}
 
@@ -100,7 +100,7 @@ impl<'a> Forward<'a> {
         self
     }
 
-    /// Rows in parts when there are enough for all threads; else all rows, with their products shared.
+    /// Split the rows if there are enough for all threads; otherwise share the products of all rows.
     fn by_rows(&self, work: &(dyn Fn(Range<usize>, usize) + Sync)) {
         if self.threads > 1 && self.rows >= self.threads * ROWS {
             let part = self.rows.div_ceil(2 * self.threads).max(ROWS).next_multiple_of(TILE);
@@ -111,7 +111,7 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// Embeddings, and what the first attention needs.
+    /// Embeddings, and the input of the first attention.
     fn first(&self, rows: Range<usize>, threads: usize) {
         let weights = &self.model.weights;
         for row in rows.clone() {
@@ -119,7 +119,7 @@ impl<'a> Forward<'a> {
                 table[self.position(row) * self.buffers.x.stride..].as_ptr()
             });
             let word = weights.words.row(self.ids[row] as usize);
-            // SAFETY: `check` has seen the id and the length; the row is this range's.
+            // SAFETY: `check` has validated the id and the length; the row belongs to this range.
             unsafe {
                 (self.kernels.embed)(word, position, self.buffers.x.row(row), self.model.config.hidden)
             };
@@ -131,7 +131,7 @@ impl<'a> Forward<'a> {
         local(|local| self.queries(0, &rows, threads, local));
     }
 
-    /// Queries, keys and values of a layer out of `x`.
+    /// Queries, keys and values of a layer, computed from `x`.
     fn queries(&self, layer: usize, rows: &Range<usize>, threads: usize, local: &mut Local) {
         let weights = &self.model.weights.layers[layer];
         let norm = weights.attention_norm.as_ref().filter(|_| self.model.config.pre_norm);
@@ -175,7 +175,7 @@ impl<'a> Forward<'a> {
             let needed = attention::scratch(text.len(), config.depth());
             local(|local| {
                 local.attention.reserve(needed);
-                // SAFETY: this head of this text is this task's alone; the scratch is large enough.
+                // SAFETY: only this task uses this head of this text; the scratch is large enough.
                 unsafe {
                     let head = self.head_of(text, task % config.heads, config.layers[layer].window);
                     (self.kernels.attention)(head, local.attention.as_mut_ptr());
@@ -205,7 +205,7 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// From the attention's contexts to what the next attention, or the head, needs.
+    /// From the attention's contexts to the input of the next attention, or of the head.
     fn layer(&self, layer: usize, rows: Range<usize>, threads: usize) {
         let model = self.model;
         let weights = &model.weights.layers[layer];
@@ -279,7 +279,7 @@ impl<'a> Forward<'a> {
         }
     }
 
-    /// Move the rows that take part in the maximum together.
+    /// Compact the rows that take part in the maximum.
     fn leave_out(&mut self) {
         let Some(mask) = self.mask else { return };
         let mut kept = 0;
@@ -300,7 +300,7 @@ impl<'a> Forward<'a> {
         self.rows = kept;
     }
 
-    /// The largest logits to `out`, a row of the vocabulary's length for each text.
+    /// Write the largest logits to `out`, one row of the vocabulary's length per text.
     pub fn dense(&mut self, out: *mut f32) {
         let head = &self.model.weights.head;
         let n = head.n;
@@ -308,7 +308,7 @@ impl<'a> Forward<'a> {
         let (acts, texts) = (self.buffers, &self.texts);
         self.shared_panels(head, self.rows, self.threads, &|panels| {
             let out = Rows { data: place.get(), stride: n };
-            // SAFETY: the panels' columns are this task's; `out` has a row for each text.
+            // SAFETY: only this task writes to the panels' columns; `out` has a row for each text.
             unsafe { (self.kernels.head)(acts.get().acts, texts, head, panels, out) };
         });
         for (t, text) in self.texts.iter().enumerate() {
@@ -357,7 +357,7 @@ impl<'a> Forward<'a> {
         let buffers = Buffers { x: out, qkv: out, acts };
         self.shared_panels(packed, rows, threads, &|panels| {
             let b = buffers.get();
-            // SAFETY: the panels' columns are this task's.
+            // SAFETY: only this task writes to the panels' columns.
             unsafe { (self.kernels.linear)(b.acts, rows, packed, panels, b.x, add) };
         });
     }
@@ -387,14 +387,14 @@ impl<'a> Forward<'a> {
         unsafe { self.buffers.acts.from_row(rows.start) }
     }
 
-    /// Where in its text a row stands.
+    /// The position of a row in its text.
     fn position(&self, row: usize) -> usize {
         let text = self.texts.partition_point(|t| t.end <= row);
         row - self.texts[text].start
     }
 }
 
-/// Floats of attention scratch above which it is not kept.
+/// Attention scratch with more floats than this is freed after use.
 const LARGE: usize = 1 << 20;
 
 impl Buffers {
@@ -403,6 +403,6 @@ impl Buffers {
     }
 }
 
-// SAFETY: shared by threads that work on rows or columns of their own; the scratch is only touched
+// SAFETY: shared by threads that work on disjoint rows or columns; the scratch is only accessed
 // through a unique borrow.
 unsafe impl Sync for Forward<'_> {}

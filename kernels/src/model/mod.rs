@@ -27,12 +27,12 @@ pub struct Model {
     scratches: Scratches,
 }
 
-/// Texts one after another: `offsets` has one more entry than there are texts.
+/// Concatenated texts: `offsets` has one more entry than there are texts.
 #[derive(Clone, Copy)]
 pub struct Texts<'a> {
     pub ids: &'a [u32],
     pub offsets: &'a [i64],
-    /// Which tokens take part in the maximum; all where it is absent.
+    /// Which tokens take part in the maximum; all if absent.
     pub mask: Option<&'a [u8]>,
 }
 
@@ -71,7 +71,7 @@ impl Model {
         self.config.positions
     }
 
-    /// int8 products of one token, without its attention.
+    /// int8 products per token, without attention.
     pub fn products_per_token(&self) -> usize {
         let w = &self.weights;
         let layer = |l: &weights::LayerWeights| {
@@ -80,7 +80,7 @@ impl Model {
         w.layers.iter().map(layer).sum::<usize>() + w.transform.products() + w.head.products()
     }
 
-    /// Refuse what the forward pass could not take.
+    /// Refuse input that the forward pass cannot process.
     pub fn check(&self, texts: Texts) -> Result<()> {
         let (ids, offsets) = (texts.ids, texts.offsets);
         if offsets.first() != Some(&0) || offsets.last() != Some(&(ids.len() as i64)) {
@@ -112,13 +112,13 @@ impl Model {
         }
     }
 
-    /// The largest logits, `out[text * vocabulary + term]`; of a text without tokens -inf.
+    /// The largest logits, `out[text * vocabulary + term]`; -inf for a text without tokens.
     pub fn encode(&self, texts: Texts, threads: usize, out: &mut [f32]) {
         assert_eq!(out.len(), texts.count() * self.config.vocabulary);
         let place = Shared(out.as_mut_ptr());
         self.each_chunk(texts, threads, &|forward, chunk| {
             let first = chunk.texts.start * self.config.vocabulary;
-            // SAFETY: chunks have texts, and so rows, of their own.
+            // SAFETY: chunks have disjoint texts, and so disjoint rows.
             forward.dense(unsafe { place.get().add(first) });
         });
     }
@@ -128,7 +128,7 @@ impl Model {
         let mut out = vec![Sparse::new(); texts.count()];
         let place = Shared(out.as_mut_ptr());
         self.each_chunk(texts, threads, &|forward, chunk| {
-            // SAFETY: chunks have texts of their own.
+            // SAFETY: chunks have disjoint texts.
             let mine = unsafe {
                 std::slice::from_raw_parts_mut(place.get().add(chunk.texts.start), chunk.texts.len())
             };
@@ -137,7 +137,7 @@ impl Model {
         out
     }
 
-    /// Chunks side by side as long as every thread has one; what remains is shared by all threads.
+    /// Run chunks in parallel while there is one for every thread; all threads share the remaining ones.
     fn each_chunk(&self, texts: Texts, threads: usize, finish: &(dyn Fn(&mut Forward, &Chunk) + Sync)) {
         let chunks = chunks::cut(texts, self.config.vocabulary);
         let whole = chunks.len() - chunks.len() % threads.max(1);
@@ -151,7 +151,7 @@ impl Model {
     }
 }
 
-/// A pointer that threads write to in places of their own.
+/// A pointer to memory of which threads write disjoint parts.
 #[derive(Clone, Copy)]
 struct Shared<T>(*mut T);
 

@@ -1,22 +1,22 @@
-//! Working memory, kept from one call to the next.
+//! Working memory, kept between calls.
 
 use crate::memory::Aligned;
 use crate::quantized::Quantized;
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-/// What a chunk needs from its beginning to its end.
+/// The memory that a chunk needs throughout.
 pub struct Scratch {
     /// Rows of the hidden width.
     pub x: Aligned<f32>,
     /// Queries, keys and values.
     pub qkv: Aligned<f32>,
     pub acts: Quantized,
-    /// The largest logits of a chunk, where they are not written to the caller.
+    /// The largest logits of a chunk, if they are not written to the caller's array.
     pub logits: Aligned<f32>,
 }
 
-/// Floats above which working memory is not kept (a text of thousands of tokens came by).
+/// Working memory with more floats than this is freed after use (texts of thousands of tokens).
 const KEPT: usize = 4 << 20;
 
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Scratches {
     }
 }
 
-/// What a thread needs for one task: attention, or a block of rows.
+/// The memory that a thread needs for one task: attention, or a block of rows.
 pub struct Local {
     pub attention: Aligned<f32>,
     pub inner: Aligned<f32>,
@@ -60,7 +60,7 @@ thread_local! {
     });
 }
 
-/// The thread's own working memory. Tasks that use it do not start other tasks that do.
+/// Working memory of this thread. Tasks that use it start no other tasks that use it.
 pub fn local<R>(f: impl FnOnce(&mut Local) -> R) -> R {
     LOCAL.with_borrow_mut(f)
 }

@@ -24,7 +24,7 @@ pub struct LayerWeights {
     pub output: Packed,
     pub up: Packed,
     pub down: Packed,
-    /// Of the attention block; absent if nothing is to be normed.
+    /// Of the attention block; absent if there is nothing to normalize.
     pub attention_norm: Option<NormWeights>,
     pub block_norm: NormWeights,
 }
@@ -42,7 +42,7 @@ impl NormWeights {
     }
 }
 
-/// What reading a tensor needs.
+/// The arguments for reading a tensor.
 struct Reader<'a> {
     tensors: &'a Tensors,
     kernels: &'a Kernels,
@@ -81,7 +81,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Weights of the segments' rows one below the other, by `k`.
+    /// Weights of all segments, stacked: rows by `k`.
     fn linear(&self, name: &str, k: usize, rows: &[usize]) -> Result<Packed> {
         let n = rows.iter().sum();
         let segments: Vec<Segment> = rows

@@ -87,7 +87,7 @@ def write_int8(folder: Path, out: Path) -> None:
         MissingDependency: if splade_kernels is not installed.
         ModelError: if weights are missing or damaged, or the kernels do not support the model.
     """
-    module = require_kernels("int8 weights")
+    module = require_kernels("writing int8 weights")
     tensors = read_weights(folder)
     # A name per process: another one may be converting the same model.
     unfinished = out / f"{WEIGHTS_FILE}.{os.getpid()}.unfinished"
