@@ -200,6 +200,8 @@ def print_plan(plan: Plan, json: bool) -> None:
     if plan.fused_by:
         remarks += [f"fused by the {plan.fused_by}", f"exact: {_exactness(plan)}"]
     remarks += [f"not taken: {reason}" for reason in plan.not_taken]
+    if "COLLECTION" in plan.url_path.split("/"):
+        remarks += ["edge: runs this in process; on a server, put your collection for COLLECTION"]
     if plan.lines:
         remarks += [
             "newline-delimited: curl -H 'Content-Type: application/x-ndjson' --data-binary @FILE"

@@ -20,8 +20,11 @@ from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import ReadOptions
 from splade_connectors.shown import listed
 
-_log = logging.getLogger(__name__)
+# Of its own: the command line prints it before its run begins, too.
+_log = logging.getLogger("splade_connectors.advice")
 _INPUT = Path("-")
+# Every shard of Qdrant's embedded engine has one.
+_SHARD = "edge_config.json"
 
 
 class FilesReader:
@@ -162,6 +165,7 @@ def _files_of(source: str, options: ReadOptions) -> list[Path]:
     if not glob.has_magic(source):
         return [path]  # its reader reports what is wrong with it
     matches = sorted(map(Path, glob.glob(source, recursive=True)))
+    matches = [path for path in matches if not _shards_of(path)]
     if not matches:
         raise ConfigurationError(f"no file matches {source!r}")
     return [file for match in matches for file in _files_of(str(match), options)]
@@ -175,6 +179,10 @@ def _files_in(folder: Path, options: ReadOptions) -> list[Path]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not _is_hidden(path.relative_to(folder))
     ]
+    shards = sorted({shard for path in files for shard in _shards_of(path)})
+    if shards:
+        _log.warning("passed over in %s, shards of edge: targets: %s", folder, listed(shards))
+    files = [path for path in files if not _shards_of(path)]
     known = [path for path in files if options.format or _has_format(path)]
     others = [str(path.relative_to(folder)) for path in files if path not in known]
     if not known:
@@ -185,6 +193,11 @@ def _files_in(folder: Path, options: ReadOptions) -> list[Path]:
     if others:
         _log.warning("skipped files of unknown format in %s: %s", folder, listed(others))
     return known
+
+
+def _shards_of(path: Path) -> list[str]:
+    """The folders of `edge:` targets that a path lies in: what is there is not anybody's rows."""
+    return [str(folder) for folder in path.parents if (folder / _SHARD).is_file()]
 
 
 def _is_hidden(path: Path) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from splade_connectors.backends.protocol import Capabilities, Description, Plan
+from splade_connectors.backends.protocol import Description, Plan
 from splade_connectors.documents import Total
 from splade_connectors.errors import ConfigurationError, NotFound
 from splade_connectors.filters import Exists
@@ -33,8 +34,28 @@ def search(session: Session, query: Query, options: SearchOptions) -> Steps[Hits
     if not len(vector):
         return Hits.of((), plan, query=vector, total=Total(value=0) if options.with_total else None)
     hits = yield from session.backend.search(plan)
+    if not hits:
+        plan = yield from _with_advice(session, plan)
     total = (yield from session.backend.total(plan)) if options.with_total else None
     return Hits.of(hits, plan, query=vector, total=total)
+
+
+def _with_advice(session: Session, plan: Plan) -> Steps[Plan]:
+    """Of a search without hits: what to type where no document has a vector, as after `detach`."""
+    seen = yield from session.look()
+    if seen.manifest is not None or (yield from session.backend.count(seen)):
+        return plan
+    return replace(plan, warnings=(*plan.warnings, no_vectors(session)))
+
+
+def no_vectors(session: Session) -> str:
+    """The sentence for a collection or index in which no document has a sparse vector."""
+    return f"{session.backend.location} has no sparse vectors: {_attach_adds_them(session)}"
+
+
+def _attach_adds_them(session: Session) -> str:
+    line = shlex.join(["splade-connectors", "attach", session.backend.location, "--text", "FIELD"])
+    return f"`{line}` adds them"
 
 
 def query_terms(
@@ -88,7 +109,10 @@ def check_searchable(
     where = session.backend.location
     check_exists(session, seen)
     if not seen.capabilities.has_field:
-        fields = _fields(seen.capabilities)
+        names = ", ".join(seen.capabilities.details.get("sparse_fields") or ())
+        fields = (
+            f"it has: {names}" if names else f"it has none at all: {_attach_adds_them(session)}"
+        )
         raise NotFound(f"{where} has no sparse vectors under this name; {fields}")
     if taken:
         return ()
@@ -130,11 +154,6 @@ def asked_of(options: SearchOptions) -> list[Any]:
     """Return the filters whose fields a search must know about."""
     grouped = [Exists(options.group_by)] if options.group_by else []
     return [options.filter, *grouped]
-
-
-def _fields(found: Capabilities) -> str:
-    names = found.details.get("sparse_fields") or []
-    return f"it has: {', '.join(names)}" if names else "it has none at all"
 
 
 def _no_terms(warnings: tuple[str, ...]) -> Plan:

@@ -22,12 +22,21 @@ _TEXT_FIELDS = ("text",)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
-    """Result of `inspect`: the store's capabilities and the manifest of the index."""
+    """Result of `inspect`: the store's capabilities and the manifest of the index.
+
+    Attributes:
+        location: of the collection or index.
+        capabilities: what it is and can do.
+        documents: their number; None if it does not exist.
+        with_vectors: number of those with a sparse vector; None without a field for them.
+        manifest: what its vectors were made with; None without one.
+    """
 
     location: str
     capabilities: Capabilities
     documents: int | None
     manifest: IndexManifest | None
+    with_vectors: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object."""
@@ -39,6 +48,7 @@ class Inspection:
             "exists": found.exists,
             "has_field": found.has_field,
             "documents": self.documents,
+            "with_vectors": self.with_vectors,
             "max_query_terms": found.max_query_terms,
             **found.details,
             "manifest": self.manifest.to_json() if self.manifest else None,
@@ -312,6 +322,7 @@ def inspect(session: Session) -> Steps[Inspection]:
         capabilities=found,
         documents=count,
         manifest=seen.manifest,
+        with_vectors=(yield from session.backend.count(seen)) if found.has_field else None,
     )
 
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -471,7 +472,20 @@ class AttachContract(UnchangedContract, MirrorContract):
         done = foreign.detach()
         assert (done.cleared, done.done) == (len(FOREIGN), True)
         assert owner.documents() == before
-        assert foreign.inspect().manifest is None
+        found = foreign.inspect()
+        assert (found.manifest, found.documents) == (None, len(FOREIGN))
+        assert not found.with_vectors
+        line = "has no sparse vectors.*: `splade-connectors attach .*` adds them"
+        with pytest.raises(NotFound, match=line):
+            foreign.verify()
+        try:
+            hits = foreign.search("water")
+        except NotFound as error:
+            told = str(error)
+        else:
+            told = hits.plan.warnings[-1]
+            assert not hits
+        assert re.search(line, told)
         assert foreign.attach(FIELDS, options=SMALL).attached == len(FOREIGN)
 
     def test_attached_verified_and_detached_awaited(self, owner: Owner) -> None:

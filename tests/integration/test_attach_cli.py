@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,9 @@ def test_attached_verified_and_detached(run: Run, collection: Collection) -> Non
     gone = run("detach", collection.target, "--yes")
     assert (gone.code, gone.out) == (0, f"removed 'splade' from {COUNT} documents\n")
     assert "there is nothing to detach" in sentence(run("detach", collection.target, "--yes"))
+    for command, *words in (["verify"], ["search", "x"], ["explain", "x", "1"]):
+        line = f"`splade-connectors attach {shlex.quote(collection.target)} --text FIELD` adds them"
+        assert sentence(run(command, collection.target, *words)).endswith(line)
 
 
 def test_json_is_one_document_on_stdout(run: Run, collection: Collection) -> None:
@@ -383,6 +387,14 @@ def test_an_index_attached_verified_and_detached(run: Run, server: Server) -> No
     shown = run("detach", target, "--dry-run")
     assert "note: the empty fields 'splade' and 'splade_marker' stay in the mapping" in shown.err
     assert run("detach", target, "--yes").out == "removed 'splade' from 4 documents\n"
+    found = run("inspect", target, "--json").json
+    assert (found["documents"], found["with_vectors"], found["manifest"]) == (4, 0, None)
+    told = sentence(run("verify", target))
+    assert told in run("search", target, "tide").err
+    # It does what it says.
+    line = shlex.split(told.split("`")[1].replace("FIELD", "title"))
+    assert run(*line[1:], "--json").json["attached"] == 4
+    assert run("inspect", target, "--json").json["with_vectors"] == 4
 
 
 @pytest.mark.servers

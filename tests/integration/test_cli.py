@@ -245,7 +245,11 @@ def test_a_search_may_be_shown_instead_of_sent(run: Run, filled: Path) -> None:
     assert plan["body"]["using"] == "splade"
     assert plan["body"]["limit"] == 11  # one more tells whether equals were cut
     shown = run("search", target(filled), "bread", "--dry-run").out
-    assert shown.startswith(f"# {plan['path']}: {plan['reason']}\nPOST ")
+    assert shown.startswith(
+        f"# {plan['path']}: {plan['reason']}\n"
+        "# edge: runs this in process; on a server, put your collection for COLLECTION\n"
+        "POST /collections/COLLECTION/points/query\n"
+    )
     assert json.loads(shown[shown.index("{") :]) == plan["body"]
 
 
@@ -279,6 +283,7 @@ def test_explaining_as_a_table(run: Run, filled: Path) -> None:
 def test_inspecting(run: Run, filled: Path) -> None:
     found = one_document(run("inspect", target(filled), "--json").out)
     assert (found["exists"], found["has_field"], found["documents"]) == (True, True, 4)
+    assert found["with_vectors"] == 4
     assert found["manifest"]["model"] == "splade-tiny"
     shown = run("inspect", target(filled)).out
     assert re.search(r"^documents +4 *$", shown, re.M)

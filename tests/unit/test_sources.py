@@ -14,6 +14,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from splade_connectors import connect
 from splade_connectors.documents import Document, Rejected
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters, Letters
@@ -54,6 +55,23 @@ def test_a_folder_is_all_files_of_a_known_format(
     ]  # fmt: skip
     assert ids(reader) == ALL
     assert f"skipped files of unknown format in {folder}: 'notes.txt'" in caplog.text
+
+
+@pytest.mark.parametrize("named", ["folder", "pattern"])
+def test_shards_of_edge_targets_are_no_rows(
+    folder: Path, named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`index . edge:articles`, and the same again: what it made the first time lies there too."""
+    with connect(f"edge:{folder}/sub/shard", encoder=HashEncoder()) as store:
+        store.index([Document(id=1, text="x")])
+    source = [str(folder)] if named == "folder" else [f"{folder}/**/*.json*"]
+    with FilesReader(source) as reader:
+        found = {row.id for row in reader if isinstance(row, Document)}
+    assert found == ({"a1", "b1", "b2", "c1", "d1"} if named == "folder" else {"a1", "c1"})
+    told = f"passed over in {folder}, shards of edge: targets: '{folder}/sub/shard'"
+    assert (told in caplog.text) == (named == "folder")
+    with pytest.raises(ConfigurationError, match="has no file of a known format"):
+        FilesReader([f"{folder}/sub"])
 
 
 def test_documents_and_rejections_name_their_file(folder: Path, tmp_path: Path) -> None:

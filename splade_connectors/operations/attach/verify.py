@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from splade_connectors.errors import NotFound
 from splade_connectors.operations.attach.plan import look_for_attaching
 from splade_connectors.operations.attach.report import Verification
 from splade_connectors.operations.encode import encode_texts
+from splade_connectors.operations.search import no_vectors
 from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import OnProgress, Precision, Progress, PruneOptions
 from splade_connectors.payloads import text_of
@@ -158,9 +160,12 @@ def verifying(session: Session, on_progress: OnProgress | None) -> Steps[Verifyi
     seen = yield from look_for_attaching(session)
     where, stored = session.backend.location, seen.manifest
     if stored is None:
+        adopt = ["splade-connectors", "adopt", where]
+        if not (seen.capabilities.has_field and (yield from session.backend.count(seen))):
+            raise NotFound(no_vectors(session))
         raise NotFound(
             f"{where} has no manifest for {seen.vector!r}, so it is unknown which settings "
-            "wrote its vectors; adopt finds out"
+            f"wrote its vectors; `{shlex.join(adopt)}` finds out"
         )
     recipe = session.recipe(seen, stored.text_fields)
     if not session.overrides:
