@@ -21,17 +21,17 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
-from splade_connectors.operations.attach.adopt import AdoptReport, say_how_far_adopted
+from splade_connectors.operations.attach.adopt import AdoptReport, add_adopt_progress_note
 from splade_connectors.operations.attach.plan import AttachPlan
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
-from splade_connectors.operations.attach.run import attach_options, say_how_far_attached
+from splade_connectors.operations.attach.run import add_attach_progress_note, attach_options
 from splade_connectors.operations.edit import Given, count, delete, get, known, update
 from splade_connectors.operations.explain import explain
 from splade_connectors.operations.export import Exporting
 from splade_connectors.operations.found import Hits
 from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
-    say_how_far,
+    add_progress_note,
     write_options,
 )
 from splade_connectors.operations.search import Query
@@ -80,7 +80,7 @@ class AsyncStore(Verbs):
             return await self._run(indexing.finish())
         except Exception as error:  # also from the caller's iterator or callbacks
             await self._run(indexing.settle_rest())
-            say_how_far(error, indexing)
+            add_progress_note(error, indexing)
             raise
         except BaseException:  # usually a cancellation
             indexing.stopped()
@@ -196,7 +196,7 @@ class AsyncStore(Verbs):
             return await self._run(attaching.run(follow_s))
         except Exception as error:  # also from the caller's callbacks
             await self._run(attaching.settle_rest())
-            say_how_far_attached(error, attaching.report)
+            add_attach_progress_note(error, attaching.report)
             raise
         except BaseException:  # usually a cancellation
             attaching.stopped()
@@ -225,7 +225,7 @@ class AsyncStore(Verbs):
             return await self._run(adopting.run(dry_run=dry_run))
         except Exception as error:  # also from the caller's callbacks
             await self._run(adopting.settle_rest())
-            say_how_far_adopted(error, adopting.report)
+            add_adopt_progress_note(error, adopting.report)
             raise
         except BaseException:  # usually a cancellation
             adopting.stopped()

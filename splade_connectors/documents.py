@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from splade_connectors.errors import InvalidDocument
-from splade_connectors.shown import quoted, words_of
+from splade_connectors.shown import message_of, quoted
 from splade_connectors.vectors import SparseVector
 
 DocumentId = str | int
-# What is taken for an id: `document_id` says which one it is.
+# Values accepted as an id; `document_id` converts them.
 GivenId = DocumentId | uuid.UUID | np.integer[Any]
 Dense = Sequence[float] | Mapping[str, Sequence[float]]
 
@@ -50,7 +50,7 @@ class Document:
     line: int | None = None
     file: str | None = None
 
-    if TYPE_CHECKING:  # more is taken for an id than is kept as one
+    if TYPE_CHECKING:  # the constructor accepts more types of ids than the attribute has
 
         def __init__(
             self,
@@ -290,7 +290,7 @@ def _dense_reason(vector: Any) -> str | None:
         finite = all(math.isfinite(value) for value in vector)
         length = len(vector)
     except Exception as error:  # whatever the values are: text, generators, numbers too large
-        return f"is not a list of numbers: {words_of(error)}"
+        return f"is not a list of numbers: {message_of(error)}"
     if not length:
         return "is empty"
     return None if finite else "contains NaN or infinity"

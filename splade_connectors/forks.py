@@ -28,18 +28,18 @@ _renewed: weakref.WeakSet[Any] = weakref.WeakSet()
 _before: list[str | None] = []
 
 
-def not_destroyed_in_children(threaded: T) -> T:
+def never_destroy_in_children(threaded: T) -> T:
     """Register an object with its own threads, and return it."""
     _threaded.add(threaded)
     return threaded
 
 
-def renewed_in_children(thing: Renewed) -> None:
+def repair_in_children(thing: Renewed) -> None:
     """Register an object whose `after_fork` is called in every forked child."""
     _renewed.add(thing)
 
 
-def kept_for_ever(thing: object) -> None:
+def keep_forever(thing: object) -> None:
     """Never destroy this object, not even on interpreter exit."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
@@ -62,7 +62,7 @@ def _in_parent() -> None:
 def _in_child() -> None:
     _before.clear()
     for threaded in list(_threaded):
-        kept_for_ever(threaded)
+        keep_forever(threaded)
     for thing in list(_renewed):
         thing.after_fork()
 

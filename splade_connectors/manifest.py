@@ -128,7 +128,7 @@ class IndexManifest:
                 f"only up to format {FORMAT}: pip install -U splade-connectors"
             )
         raw = _with_todays_names(raw) if version < FORMAT else raw
-        wrong = wrong_values(cls, raw)
+        wrong = schema_problems(cls, raw)
         if wrong:
             raise ManifestMismatch(f"the index has an unreadable manifest: {'; '.join(wrong)}")
         known = {field.name for field in fields(cls)}
@@ -207,7 +207,7 @@ class IndexManifest:
         return _QUERY_SETTINGS
 
 
-def wrong_values(record: type, raw: Mapping[str, Any]) -> list[str]:
+def schema_problems(record: type, raw: Mapping[str, Any]) -> list[str]:
     """Describe what is missing from a JSON record, or has the wrong type.
 
     Someone may have edited it, and errors must not surface in the middle of a run.

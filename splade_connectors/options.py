@@ -275,7 +275,7 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         if self.filter is not None:
-            # Few searches have one, and every process imports this module.
+            # Imported here: few searches have a filter, but every process imports this module.
             from splade_connectors.filters.written import read_filter
 
             object.__setattr__(self, "filter", read_filter(self.filter))

@@ -59,7 +59,7 @@ def quoted(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def words_of(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Return an error's message, or its class name if it has none or cannot produce it."""
     try:
         return str(error) or type(error).__name__

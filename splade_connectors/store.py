@@ -24,15 +24,15 @@ from splade_connectors.fusion.spec import Fusion
 from splade_connectors.fusion.tuning import Tuning
 from splade_connectors.operations.attach.adopt import (
     AdoptReport,
-    how_far_adopted,
-    say_how_far_adopted,
+    add_adopt_progress_note,
+    adopt_progress_note,
 )
 from splade_connectors.operations.attach.plan import AttachPlan
 from splade_connectors.operations.attach.report import AttachReport, DetachReport, Verification
 from splade_connectors.operations.attach.run import (
+    add_attach_progress_note,
     attach_options,
-    how_far_attached,
-    say_how_far_attached,
+    attach_progress_note,
 )
 from splade_connectors.operations.edit import Given, count, delete, get, known, update
 from splade_connectors.operations.explain import explain
@@ -40,8 +40,8 @@ from splade_connectors.operations.export import Exporting
 from splade_connectors.operations.found import Hits
 from splade_connectors.operations.hybrid import planning, searching
 from splade_connectors.operations.index import (
-    how_far,
-    say_how_far,
+    add_progress_note,
+    progress_note,
     write_options,
 )
 from splade_connectors.operations.search import Query
@@ -114,10 +114,12 @@ class Store(Verbs):
             return self._run(indexing.finish(), guarded=True)
         except KeyboardInterrupt as stop:
             report = self._interrupted(indexing)
-            raise IndexingInterrupted(f"stopped: {how_far(indexing)}", report=report) from stop
+            raise IndexingInterrupted(
+                f"stopped: {progress_note(indexing)}", report=report
+            ) from stop
         except BaseException as error:  # also from the caller's iterator or callbacks
             self._run(indexing.settle_rest())
-            say_how_far(error, indexing)
+            add_progress_note(error, indexing)
             raise
 
     def search(
@@ -299,11 +301,11 @@ class Store(Verbs):
             return self._run(attaching.run(follow_s), guarded=True)
         except KeyboardInterrupt as stop:
             report = self._interrupted(attaching)
-            message = f"stopped: {how_far_attached(report)}"
+            message = f"stopped: {attach_progress_note(report)}"
             raise IndexingInterrupted(message, report=report) from stop
         except BaseException as error:  # also from the caller's callbacks
             self._run(attaching.settle_rest())
-            say_how_far_attached(error, attaching.report)
+            add_attach_progress_note(error, attaching.report)
             raise
         finally:
             self._session.forget()
@@ -349,11 +351,11 @@ class Store(Verbs):
             return self._run(adopting.run(dry_run=dry_run), guarded=True)
         except KeyboardInterrupt as stop:
             report = self._interrupted(adopting)
-            message = f"stopped: {how_far_adopted(report)}"
+            message = f"stopped: {adopt_progress_note(report)}"
             raise IndexingInterrupted(message, report=report) from stop
         except BaseException as error:  # also from the caller's callbacks
             self._run(adopting.settle_rest())
-            say_how_far_adopted(error, adopting.report)
+            add_adopt_progress_note(error, adopting.report)
             raise
         finally:
             self._session.forget()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from splade_connectors.errors import InvalidDocument
-from splade_connectors.shown import quoted, words_of
+from splade_connectors.shown import message_of, quoted
 
 # Qdrant's engine writes deeper payloads to its WAL, and can then no longer read any of the WAL
 # [edge 0.9.0: it reads 120 levels, not 125].
@@ -67,7 +67,7 @@ def stored_payload(payload: Mapping[Any, Any]) -> dict[str, Any]:
     except _Refused as refused:
         raise InvalidDocument(refused.sentence) from None
     except Exception as error:  # whatever the methods of a caller's values do
-        raise InvalidDocument(f"the payload is not JSON: {words_of(error)}") from error
+        raise InvalidDocument(f"the payload is not JSON: {message_of(error)}") from error
 
 
 class _Refused(Exception):

@@ -22,7 +22,7 @@ from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.spec import Fusion
 from splade_connectors.operations.attach.adopt import Adopting, begin_adopting
 from splade_connectors.operations.attach.detach import begin_detaching
-from splade_connectors.operations.attach.plan import AttachPlan, look_for_attaching
+from splade_connectors.operations.attach.plan import AttachPlan, describe_for_attaching
 from splade_connectors.operations.attach.replace import begin_attaching
 from splade_connectors.operations.attach.report import DetachReport, Verification
 from splade_connectors.operations.attach.run import Attaching, attach_options
@@ -187,7 +187,7 @@ class Verbs:
         on_progress: OnProgress | None,
     ) -> Steps[DetachReport]:
         if text_index:
-            seen = yield from look_for_attaching(self._session)
+            seen = yield from describe_for_attaching(self._session)
             removing = remove_text_indexes(self._session, seen, text_index, dry_run=dry_run)
             report = yield from removing
             self._session.forget()

@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     if warning:
         printing.warn(warning)
     try:
-        with process.harmless_warnings():
+        with process.escaped_warnings():
             app(arguments, prog_name="splade-connectors")
     except SystemExit:
         raise

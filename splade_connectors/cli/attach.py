@@ -160,7 +160,8 @@ def _shown_costs(plan: AttachPlan) -> dict[str, str]:
         "existing terms": f"named by {plan.key_style}" if plan.key_style else "none",
         "model": plan.model,
         "time": shown_seconds(plan.seconds),
-        "storage": f"about {shown_bytes(plan.bytes)} more ({plan.terms:.0f} terms per document)",
+        "storage": f"about {shown_bytes(plan.bytes)} more "
+        f"({counted(round(plan.terms), 'term')} per document)",
     }
 
 

@@ -23,7 +23,8 @@ def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder or Hugging Face id.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to create.")],
     precision: Annotated[
-        str, typer.Option(help="fp32, int8, or auto (int8 if the measured loss is small).")
+        str,
+        typer.Option(help="Precision: fp32, int8, or auto (int8 if the measured loss is small)."),
     ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Use int8 even if the loss exceeds the bound.")

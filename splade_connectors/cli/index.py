@@ -171,14 +171,14 @@ def _stored_fields(store: Store) -> tuple[str, ...]:
 def print_report(report: IndexReport) -> None:
     """Print what was written, and remarks about it."""
     rate = report.written / report.seconds if report.seconds else 0.0
-    terms = report.terms / report.written if report.written else 0.0
+    terms = round(report.terms / report.written) if report.written else 0
     printing.say(
-        "[bold]{:,}[/bold] {} written in {:.1f} s ({:.0f}/s), {:.0f} terms each",
+        "[bold]{:,}[/bold] {} written in {:.1f} s ({:.0f}/s), {} each",
         report.written,
         plural(report.written, "document"),
         report.seconds,
         rate,
-        terms,
+        counted(terms, "term"),
     )
     notes = [
         (report.unchanged, "unchanged: neither encoded nor sent"),

@@ -59,7 +59,7 @@ _ADVICE = logging.getLogger("splade_connectors.advice")
 
 
 @contextmanager
-def harmless_warnings() -> Iterator[None]:
+def escaped_warnings() -> Iterator[None]:
     """Print libraries' warnings on one line each, with servers' text escaped."""
     advice = _Advice(logging.WARNING)
     _ADVICE.addHandler(advice)
@@ -82,10 +82,10 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Harmless("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    without_advice()
+    stop_printing_advice()
 
 
-def without_advice() -> None:
+def stop_printing_advice() -> None:
     """Stop printing the library's advice separately: the log contains it too."""
     for handler in [found for found in _ADVICE.handlers if isinstance(found, _Advice)]:
         _ADVICE.removeHandler(handler)

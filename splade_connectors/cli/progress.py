@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.cli import printing, process
+from splade_connectors.shown import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ def _in_short(step: Any) -> str:
     """The counts shown beside the bar."""
     counts = (
         (step.in_flight, "in flight"),
-        (step.retries, "retries"),
+        (step.retries, plural(step.retries, "retry", "retries")),
         (step.rejected, "rejected"),
     )
     return ", ".join(f"{count:,} {what}" for count, what in counts if count)
@@ -160,7 +161,7 @@ def progress_log(
             stopping=step.stopping,
         )
 
-    process.without_advice()
+    process.stop_printing_advice()
     handler = _JsonLog(logging.WARNING)
     logger = logging.getLogger("splade_connectors")
     logger.addHandler(handler)

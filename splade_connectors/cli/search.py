@@ -50,7 +50,7 @@ Searching = Annotated[
         None,
         limit=Flag(minimum=1),
         offset=Flag(minimum=0),
-        filter=Flag(kind=str, read=_condition, more=f"JSON, such as {_FILTER}."),
+        filter=Flag(kind=str, read=_condition, more=f"Pass JSON, such as {_FILTER}."),
         group_by=Flag(),
         with_payload=Flag("--payload/--no-payload"),
         max_query_terms=Flag(minimum=1),

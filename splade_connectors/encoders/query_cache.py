@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from splade_connectors.forks import renewed_in_children
+from splade_connectors.forks import repair_in_children
 from splade_connectors.vectors import SparseBatch, SparseVector
 
 
@@ -21,7 +21,7 @@ class QueryCache:
         self.size = size
         self._known: OrderedDict[str, SparseVector] = OrderedDict()
         self._lock = Lock()
-        renewed_in_children(self)
+        repair_in_children(self)
 
     def after_fork(self) -> None:
         """Renew the lock, which another thread of the parent may have held."""

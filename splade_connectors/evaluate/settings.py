@@ -43,7 +43,7 @@ def calibrate(run: LegRun) -> Weights:
     return tuple(scales)
 
 
-def deal(queries: Sequence[str], folds: int, seed: int) -> list[list[str]]:
+def split_folds(queries: Sequence[str], folds: int, seed: int) -> list[list[str]]:
     """Split queries into folds of nearly equal size, reproducibly for a given random seed.
 
     Raises:

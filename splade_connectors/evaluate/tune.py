@@ -21,8 +21,8 @@ from splade_connectors.evaluate.settings import (
     QUERY_TERMS,
     Search,
     collect_all,
-    deal,
     families,
+    split_folds,
 )
 from splade_connectors.evaluate.significance import randomization_test
 from splade_connectors.evaluate.study import Fold, Result, Setting, Share, Speed, Study
@@ -76,7 +76,7 @@ def tune(
         MissingDependency: if ir-measures is not installed.
     """
     grid = weight_grid(len(legs))
-    parts = deal(list(judged.queries), folds, seed)
+    parts = split_folds(list(judged.queries), folds, seed)
     model = _model(store, save)
     legs = [replace(leg, candidates=max(CANDIDATES)) for leg in legs]
     runs = collect_all(store, judged, legs, on_progress)

@@ -104,7 +104,7 @@ class Columns:
                 f"; it has {listed(list(sample))}"
             )
 
-    def say_what_was_not_there(self) -> None:
+    def warn_of_missing_fields(self) -> None:
         """Warn, at the end of a file, of fields that no row had."""
         for name, option in self._unseen.items():
             _log.warning("no row of %s has the field %s (%s)", self._name, quoted(name), option)

@@ -64,7 +64,7 @@ def _encoding_of(beginning: bytes) -> str:
     return "utf-8"
 
 
-def not_this_encoding(name: str, error: UnicodeDecodeError, where: str = "") -> ConfigurationError:
+def encoding_error(name: str, error: UnicodeDecodeError, where: str = "") -> ConfigurationError:
     """Return the error for bytes that are invalid in an encoding."""
     encoding = "UTF-8" if error.encoding == "utf-8" else error.encoding
     return ConfigurationError(
@@ -108,4 +108,4 @@ class _Recoded(io.RawIOBase):
         try:
             return self._decoder.decode(read, final=self._ended)
         except UnicodeDecodeError as error:
-            raise not_this_encoding(self._name, error) from error
+            raise encoding_error(self._name, error) from error

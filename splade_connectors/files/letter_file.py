@@ -13,12 +13,12 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.outputs import (
     FULL,
     check_outputs,
-    is_no_file,
+    is_special_file,
     opened_as_new,
     opened_in_place,
     reason_of,
     temporary_folder,
-    whole_or_not,
+    write_whole_line,
 )
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,9 @@ class LetterFile:
         """
         try:
             self._file = self._file or self._opened()
-            whole_or_not(self._file, line)
+            write_whole_line(self._file, line)
         except OSError as error:
-            if error.errno not in FULL or is_no_file(self.path):
+            if error.errno not in FULL or is_special_file(self.path):
                 raise self._unwritable(error) from error
             self._go_on_elsewhere(error)
             self.write(line)

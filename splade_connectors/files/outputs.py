@@ -138,7 +138,7 @@ def _is_held(place: Path) -> bool:
         os.close(number)
 
 
-def whole_or_not(file: IO[str], line: str) -> None:
+def write_whole_line(file: IO[str], line: str) -> None:
     """Write a line to a line-buffered file, leaving no partial line on failure.
 
     Raises:
@@ -164,7 +164,7 @@ def temporary_folder() -> Path | None:
         return None
 
 
-def is_no_file(path: Path) -> bool:
+def is_special_file(path: Path) -> bool:
     """Return whether a path is a device, a pipe or one of our streams rather than a file."""
     return _is_written_to(path)
 

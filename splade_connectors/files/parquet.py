@@ -23,7 +23,8 @@ from splade_connectors.files.tables import check_columns
 _MOST_ROWS = 1024
 _BATCH_BYTES = 16_000_000
 _BUFFER_BYTES = 1 << 20
-# Text and bytes can be read as dictionaries; decimals and JSON, which also use bytes, cannot.
+# Text and bytes are read as dictionaries; other logical types kept in bytes, such as decimals and
+# JSON, are not.
 _IN_DICTIONARIES = {"NONE", "STRING", "ENUM"}
 
 

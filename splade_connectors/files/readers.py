@@ -122,7 +122,7 @@ class FileReader:
                 yield replace(row, file=self._label) if self._label else row
             else:
                 yield self._row(line, row)
-        self._columns.say_what_was_not_there()
+        self._columns.warn_of_missing_fields()
 
     def close(self) -> None:
         """Close the file."""

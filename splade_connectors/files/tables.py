@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 from splade_connectors.documents import Rejected
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files import limits
-from splade_connectors.files.encodings import not_this_encoding
+from splade_connectors.files.encodings import encoding_error
 from splade_connectors.files.limits import NumberedRow, rejected
 from splade_connectors.shown import counted, quoted
 
@@ -62,7 +62,7 @@ def _table_rows(
         for cells in rows:
             yield lines.read, _table_row(header, cells, lines.read)
     except UnicodeDecodeError as error:
-        raise not_this_encoding(name, error, f" after line {lines.read}") from error
+        raise encoding_error(name, error, f" after line {lines.read}") from error
     except csv.Error as error:
         where = f"after line {lines.read}"
         raise ConfigurationError(f"cannot read {name} {where}: {error}") from error

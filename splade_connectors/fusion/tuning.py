@@ -12,7 +12,7 @@ from typing import Any
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.fusion.legs import DEFAULT_CANDIDATES, Leg
 from splade_connectors.fusion.spec import Fusion, Rrf, format_fusion, parse_fusion, weights_of
-from splade_connectors.manifest import wrong_values
+from splade_connectors.manifest import schema_problems
 from splade_connectors.shown import quoted
 
 FORMAT = 1
@@ -100,7 +100,7 @@ class Tuning:
                 f"the tuning has format {quoted(raw['format'])}, but this version reads format "
                 f"{FORMAT}: pip install -U splade-connectors"
             )
-        wrong = wrong_values(cls, raw) or _wrong_legs(raw["against"])
+        wrong = schema_problems(cls, raw) or _wrong_legs(raw["against"])
         if wrong:
             raise ConfigurationError(f"not a tuning: {'; '.join(wrong)}")
         known = {field.name for field in fields(cls)}
@@ -124,7 +124,7 @@ def _wrong_legs(against: Mapping[str, Any]) -> list[str]:
     return [
         f"{quoted(name)} is {quoted(values)}"
         for name, values in against.items()
-        if not isinstance(values, Mapping) or wrong_values(Against, values)
+        if not isinstance(values, Mapping) or schema_problems(Against, values)
     ]
 
 

@@ -38,7 +38,7 @@ from splade_connectors.operations.unchanged import (
     Draft,
     check_stamping,
     drafted,
-    has_nothing,
+    has_no_content,
     stamping,
 )
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
@@ -282,7 +282,7 @@ class Indexing(Interruptible[IndexReport]):
             return (
                 f"the id {quoted(document.id)} was already used by an earlier document of this run"
             )
-        if has_nothing(document) and not found.empty_vectors:
+        if has_no_content(document) and not found.empty_vectors:
             return "the text is empty, but this store needs at least one term"
         if limit and (size := self._session.backend.size(item)) > limit:
             return (
@@ -306,7 +306,7 @@ class Indexing(Interruptible[IndexReport]):
         encoded = []
         for draft, vector in zip(drafts, vectors, strict=True):
             self.report.encoded += draft.is_encoded
-            self.report.empty += has_nothing(draft.document)
+            self.report.empty += has_no_content(draft.document)
             item = draft.encoded(vector)
             reason = self._session.backend.check(prepared.seen, item)
             if reason:
@@ -472,14 +472,14 @@ def check_iterable(documents: object, dead_letters: DeadLetters | None = None) -
         )
 
 
-def say_how_far(error: BaseException, indexing: Indexing) -> None:
+def add_progress_note(error: BaseException, indexing: Indexing) -> None:
     """Add to an error how many documents were written before it."""
     # If only the deletion was refused, the run is otherwise complete.
     if indexing.report.written and not isinstance(error, DeletionRefused):
-        error.add_note(how_far(indexing))
+        error.add_note(progress_note(indexing))
 
 
-def how_far(indexing: Indexing) -> str:
+def progress_note(indexing: Indexing) -> str:
     """Return what an interrupted index run has written, and how to complete it."""
     again = "the same command again" if indexing.may_replace else "the same command with --replace"
     documents = counted(indexing.report.written, "document")

@@ -118,7 +118,7 @@ class Comparison:
         return bool(draft.dense_model) and same_text and stored.content.endswith(draft.dense_model)
 
 
-def has_nothing(document: Document) -> bool:
+def has_no_content(document: Document) -> bool:
     """Return whether a document has neither text nor a vector: it can be stored but never found."""
     return document.vector is None and not document.text.strip()
 

@@ -218,9 +218,9 @@ class Sender(Generic[Item]):
                 yield from self._collect()
 
     def hurry(self) -> None:
-        """From now on no retry is waited for: those that wait try once more, at once.
+        """Stop waiting before retries: pending ones are attempted once more, immediately.
 
-        Who stops a run gives it seconds (`docker stop` ten), and a backoff may take minutes.
+        A stopped run has only seconds (ten with `docker stop`), but a backoff may take minutes.
         """
         self._hurried.set()
 

@@ -159,7 +159,7 @@ def test_the_same_reason_is_counted_and_not_repeated(run: Run, tmp_path: Path) -
     assert "51 rejected:\n" in done.err
     assert (
         "  line 5 id '5' and 49 more: the payload's field 'price.now' is infinite, which JSON "
-        "cannot say" in " ".join(done.err.split("\n"))
+        "cannot represent" in " ".join(done.err.split("\n"))
     )
     assert done.err.count("infinite") == 1
     assert "  line 55: the row has no id ('_id')\n  see dead-letters-" in done.err
@@ -433,7 +433,8 @@ def test_an_archive_that_ends_too_early_says_how_far_it_got(run: Run, tmp_path: 
     (tmp_path / "x.jsonl.gz").write_bytes(packed[: len(packed) * 3 // 4])
     sentence = refusal(run("index", tmp_path / "x.jsonl.gz", target(tmp_path)))
     assert "to the end: Compressed file ended" in sentence
-    written = int(re.findall(r"(\d+) documents? written so far", sentence)[0])
+    (shown,) = re.findall(r"([\d,]+) documents? written so far", sentence)
+    written = int(shown.replace(",", ""))
     assert written >= 512
     with connect(target(tmp_path)) as store:
         assert store.count() == written

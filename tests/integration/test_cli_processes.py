@@ -87,8 +87,8 @@ def test_ctrl_c_during_indexing_says_how_far_it_got_and_keeps_that(
     code, out, err = interrupted(arguments, some_windows_are_written)
     assert code == 130
     assert "Traceback" not in err
-    (shown,) = re.findall(r"^error: stopped: (\d+) documents? written so far; ", err, re.M)
-    written = int(shown)
+    (shown,) = re.findall(r"^error: stopped: ([\d,]+) documents? written so far; ", err, re.M)
+    written = int(shown.replace(",", ""))
     assert 0 < written < total
     if json_option:
         assert one_document(out)["written"] == written

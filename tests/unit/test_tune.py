@@ -19,7 +19,7 @@ from splade_connectors.evaluate import Judged, LegRun, Tuning, calibrate, read_t
 from splade_connectors.evaluate.compare import MAIN, measure_ranked, ranked
 from splade_connectors.evaluate.grid import Grid, weight_grid
 from splade_connectors.evaluate.language import language_warning
-from splade_connectors.evaluate.settings import deal, families
+from splade_connectors.evaluate.settings import families, split_folds
 from splade_connectors.fusion import (
     DenseLeg,
     Fusion,
@@ -121,15 +121,15 @@ def test_scales_are_means_of_the_best_scores() -> None:
 @given(st.integers(20, 120), st.integers(2, 20), st.integers(0, 1000))
 def test_every_query_is_in_one_fold(queries: int, folds: int, seed: int) -> None:
     ids = [str(id) for id in range(queries)]
-    parts = deal(ids, folds, seed)
+    parts = split_folds(ids, folds, seed)
     assert sorted(id for part in parts for id in part) == sorted(ids)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert parts == deal(ids[::-1], folds, seed)
+    assert parts == split_folds(ids[::-1], folds, seed)
 
 
 def test_another_seed_deals_otherwise() -> None:
     ids = [str(id) for id in range(40)]
-    assert deal(ids, 2, 0) != deal(ids, 2, 1)
+    assert split_folds(ids, 2, 0) != split_folds(ids, 2, 1)
 
 
 @pytest.mark.parametrize("queries", [0, 1, 19])
@@ -137,13 +137,13 @@ def test_too_few_queries_are_refused(queries: int) -> None:
     with pytest.raises(
         ConfigurationError, match=f"at least 20 judged queries, but there are only {queries}"
     ):
-        deal([str(id) for id in range(queries)], 2, 0)
+        split_folds([str(id) for id in range(queries)], 2, 0)
 
 
 @pytest.mark.parametrize("folds", [-1, 0, 1, 26])
 def test_folds_that_cannot_be_are_refused(folds: int) -> None:
     with pytest.raises(ConfigurationError, match=f"folds must be between 2 and 25, not {folds}"):
-        deal([str(id) for id in range(25)], folds, 0)
+        split_folds([str(id) for id in range(25)], folds, 0)
 
 
 TUNING = Tuning(

@@ -17,7 +17,7 @@ from splade_connectors.encoders.tokenizer_settings import FolderTokenizer
 from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.extras import require
-from splade_connectors.forks import not_destroyed_in_children, renewed_in_children
+from splade_connectors.forks import never_destroy_in_children, repair_in_children
 from splade_connectors.options import EncodeOptions
 
 # Name of the output of graphs that pool: float32[batch, vocabulary].
@@ -90,7 +90,7 @@ class PooledGraph:
     def __init__(self, path: Path, threads: int = 0, cuda: int | None = None) -> None:
         self._path, self._threads, self._cuda = path, threads, cuda
         self._session = self._opened()
-        renewed_in_children(self)
+        repair_in_children(self)
         if OUTPUT not in [output.name for output in self._session.get_outputs()]:
             raise ModelError(f"the ONNX file {path} has no output {OUTPUT!r}: it does not pool")
         self._inputs = {given.name: given.type for given in self._session.get_inputs()}
@@ -133,7 +133,7 @@ class PooledGraph:
                 f"ONNX Runtime cannot use GPU {self._cuda}: install the driver, and the CUDA and "
                 "cuDNN libraries that this version of onnxruntime-gpu needs"
             )
-        return not_destroyed_in_children(session)
+        return never_destroy_in_children(session)
 
     def run(self, input_ids: Tokens, attention_mask: Tokens) -> NDArray[np.float32]:
         """Term weights, float32[batch, vocabulary].

@@ -33,7 +33,7 @@ from splade_connectors.operations.attach.detect import (
     differences,
     manifest_recipe,
 )
-from splade_connectors.operations.attach.plan import look_for_attaching, pinned
+from splade_connectors.operations.attach.plan import describe_for_attaching, pinned
 from splade_connectors.operations.attach.report import KEPT_IDS
 from splade_connectors.operations.session import Recipe, Session, foreign_terms
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
@@ -396,20 +396,20 @@ def begin_adopting(
     Raises:
         NotFound: if there is no such collection or index.
     """
-    session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
+    session, seen = yield from pinned(session, (yield from describe_for_attaching(session)))
     return Adopting(session, seen, text_fields, sample, mark, retry, on_progress)
 
 
-def how_far_adopted(report: AdoptReport) -> str:
+def adopt_progress_note(report: AdoptReport) -> str:
     """Return what an interrupted adopt run has written, and how to resume."""
     marked = counted(report.marked, "document")
     return f"{marked} marked, but no manifest written yet; run the same command again to resume"
 
 
-def say_how_far_adopted(error: BaseException, report: AdoptReport) -> None:
+def add_adopt_progress_note(error: BaseException, report: AdoptReport) -> None:
     """Add to an error how many documents were marked before it."""
     if report.marked:
-        error.add_note(how_far_adopted(report))
+        error.add_note(adopt_progress_note(report))
 
 
 def _notes(trial: Trial) -> tuple[str, ...]:

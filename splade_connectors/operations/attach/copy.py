@@ -7,7 +7,7 @@ from dataclasses import replace
 from splade_connectors.backends.attaching import attach_backend
 from splade_connectors.errors import AttachRefused, NotSupported
 from splade_connectors.files.dead_letters import DeadLetters
-from splade_connectors.operations.attach.plan import AttachPlan, Planner, look_for_attaching
+from splade_connectors.operations.attach.plan import AttachPlan, Planner, describe_for_attaching
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.run import Attaching
 from splade_connectors.operations.session import Session
@@ -87,7 +87,7 @@ class Copying(Attaching):
 
     def _planned(self, *, measured: bool) -> Steps[AttachPlan]:
         """The plan for the original, including a name clash of the alias."""
-        seen = yield from look_for_attaching(self._first)
+        seen = yield from describe_for_attaching(self._first)
         plan = yield from Planner(self._first, self._options, seen).plan(measured=measured)
         alias = self._options.switch_alias
         names = (yield from attach_backend(self._first.backend).names()) if alias else []

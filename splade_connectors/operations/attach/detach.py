@@ -18,7 +18,7 @@ from splade_connectors.backends.attaching import (
 from splade_connectors.backends.protocol import Description
 from splade_connectors.documents import Rejected, Written
 from splade_connectors.errors import NotFound
-from splade_connectors.operations.attach.plan import look_for_attaching, pinned
+from splade_connectors.operations.attach.plan import describe_for_attaching, pinned
 from splade_connectors.operations.attach.report import DetachReport
 from splade_connectors.operations.session import Session
 from splade_connectors.options import OnProgress, Progress, RetryOptions, WriteOptions
@@ -147,10 +147,10 @@ def begin_detaching(
     Raises:
         NotFound: if there is no such collection or index, or nothing to remove.
     """
-    session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
+    session, seen = yield from pinned(session, (yield from describe_for_attaching(session)))
     if former:
         session = _former(session, seen)
-        seen = yield from look_for_attaching(session)
+        seen = yield from describe_for_attaching(session)
     return Detaching(session, retry, on_progress, seen)
 
 

@@ -223,7 +223,7 @@ class Planner:
         return seconds, sum(map(len, vectors)) / len(vectors)
 
 
-def look_for_attaching(session: Session) -> Steps[Description]:
+def describe_for_attaching(session: Session) -> Steps[Description]:
     """Describe the collection or index as it is now.
 
     Raises:

@@ -9,7 +9,7 @@ from splade_connectors.backends.protocol import Description
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.operations.attach.copy import Copying
-from splade_connectors.operations.attach.plan import AttachPlan, look_for_attaching, pinned
+from splade_connectors.operations.attach.plan import AttachPlan, describe_for_attaching, pinned
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.run import Attaching
 from splade_connectors.operations.attach.text_index_alone import IndexingText
@@ -32,7 +32,7 @@ def begin_attaching(
     """
     if options.copy_to:
         return Copying(session, options.copy_to, options, retry, on_progress, dead_letters)
-    session, seen = yield from pinned(session, (yield from look_for_attaching(session)))
+    session, seen = yield from pinned(session, (yield from describe_for_attaching(session)))
     if options.is_text_index_alone:
         return IndexingText(session, seen, options, retry, on_progress, dead_letters)
     if not options.replace_model:

@@ -28,7 +28,7 @@ from splade_connectors.errors import (
     SchemaConflict,
 )
 from splade_connectors.files.dead_letters import DeadLetters, named_file
-from splade_connectors.operations.attach.plan import AttachPlan, Planner, look_for_attaching
+from splade_connectors.operations.attach.plan import AttachPlan, Planner, describe_for_attaching
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.text_index import create_text_indexes
 from splade_connectors.operations.attach.verify import Verifying, is_same_vector
@@ -144,7 +144,7 @@ class Attaching(Interruptible[AttachReport]):
         return self._closed()
 
     def _planner(self) -> Steps[Planner]:
-        seen = self._first_look or (yield from look_for_attaching(self._session))
+        seen = self._first_look or (yield from describe_for_attaching(self._session))
         return Planner(self._session, self._options, seen)
 
     def _begin(self) -> Steps[_Run]:
@@ -419,13 +419,13 @@ def attach_options(text_fields: Sequence[str], options: AttachOptions | None) ->
     return replace(options, text_fields=fields)
 
 
-def say_how_far_attached(error: BaseException, report: AttachReport) -> None:
+def add_attach_progress_note(error: BaseException, report: AttachReport) -> None:
     """Add to an error how many vectors were attached before it."""
     if report.attached:
-        error.add_note(how_far_attached(report))
+        error.add_note(attach_progress_note(report))
 
 
-def how_far_attached(report: AttachReport) -> str:
+def attach_progress_note(report: AttachReport) -> str:
     """Return what an interrupted attach run has written, and how to resume."""
     documents = counted(report.attached, "document")
     return f"vectors attached to {documents} so far; run the same command again to resume"

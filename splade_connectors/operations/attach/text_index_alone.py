@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from splade_connectors.backends.text_indexing import TextIndexSurvey
 from splade_connectors.errors import AttachRefused, ConfigurationError
-from splade_connectors.operations.attach.plan import AttachPlan, look_for_attaching
+from splade_connectors.operations.attach.plan import AttachPlan, describe_for_attaching
 from splade_connectors.operations.attach.report import AttachReport
 from splade_connectors.operations.attach.run import Attaching
 from splade_connectors.operations.attach.text_index import (
@@ -19,7 +19,7 @@ class IndexingText(Attaching):
 
     def plan(self) -> Steps[AttachPlan]:
         """Return what `run` would do. Writes nothing."""
-        seen = self._first_look or (yield from look_for_attaching(self._session))
+        seen = self._first_look or (yield from describe_for_attaching(self._session))
         survey = yield from survey_text_indexes(self._session, seen, self._options)
         found = seen.capabilities
         return AttachPlan(
@@ -53,7 +53,7 @@ class IndexingText(Attaching):
             raise ConfigurationError(
                 "a text index follows later writes automatically; omit --follow (follow_s)"
             )
-        seen = self._first_look or (yield from look_for_attaching(self._session))
+        seen = self._first_look or (yield from describe_for_attaching(self._session))
         survey = yield from survey_text_indexes(self._session, seen, self._options)
         _check(survey, self._session.backend.location)
         creating = create_text_indexes(self._session, seen, self._options)

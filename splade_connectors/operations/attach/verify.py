@@ -20,7 +20,7 @@ from splade_connectors.backends.protocol import Description
 from splade_connectors.backends.rounding import Rounding, as_stored
 from splade_connectors.encoders.base import EncodeStats
 from splade_connectors.errors import NotFound
-from splade_connectors.operations.attach.plan import look_for_attaching
+from splade_connectors.operations.attach.plan import describe_for_attaching
 from splade_connectors.operations.attach.report import Verification
 from splade_connectors.operations.encode import encode_texts
 from splade_connectors.operations.search import no_vectors
@@ -157,7 +157,7 @@ def verifying(session: Session, on_progress: OnProgress | None) -> Steps[Verifyi
         NotFound: if there is no index, or it has no manifest.
         ManifestMismatch: if another model or other settings wrote it.
     """
-    seen = yield from look_for_attaching(session)
+    seen = yield from describe_for_attaching(session)
     where, stored = session.backend.location, seen.manifest
     if stored is None:
         adopt = ["splade-connectors", "adopt", where]
