@@ -23,8 +23,8 @@ from splade_lucene.together import parse_indices
 
 # The clause limit is at least 1,024 on every version; the rest is left for the caller's filter.
 MAX_QUERY_TERMS = 1000
-# `http.max_content_length`, by default 100 MiB; the last of them is left to the request's lines
-# and to the vectors, which are not known yet when a document is looked at.
+# `http.max_content_length` is 100 MiB by default; 1 MiB is reserved for the request's lines and
+# for the vectors, which are not known yet when a document is checked.
 MAX_REQUEST_BYTES = 99 * 2**20
 
 

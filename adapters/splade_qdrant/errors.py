@@ -37,7 +37,7 @@ _GRPC_STATUS = {
 # gRPC's messages about a port that speaks another protocol, in old and new versions.
 _NO_GRPC = ("Failed parsing HTTP/2", "http1.x server", "http2 header with status: 404")
 
-# gRPC's message about one that is too long, with the code for "slow down".
+# gRPC's message about a request that is too long; its code is that of "slow down".
 _TOO_LONG = "message larger than max"
 
 # gRPC's messages if it got no connection at all.

@@ -16,8 +16,8 @@ from splade_qdrant.address import Address
 from splade_qdrant.requests import QdrantRequest
 from splade_qdrant.schema import Schema, check_sparse_vector, parse_collection
 
-# `service.max_request_size_mb` of REST, by default 32; the last of them is left to the vectors,
-# which are not known yet when a document is looked at.
+# `service.max_request_size_mb` of REST is 32 by default; 1 MiB is reserved for the vectors, which
+# are not known yet when a document is checked.
 _MAX_REQUEST_BYTES = 31 * 2**20
 
 

@@ -40,7 +40,7 @@ def matches(condition: Condition, payload: Mapping[str, typing.Any]) -> bool:
 
 
 def paths_in(filters: Iterable[typing.Any]) -> list[str]:
-    """The fields that filters name, as far as they are conditions of ours."""
+    """The fields named by those filters that are conditions of this package."""
     named = (path for one in filters if isinstance(one, Condition) for path in paths_of(one))
     return list(dict.fromkeys(named))
 

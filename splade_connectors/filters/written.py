@@ -33,10 +33,10 @@ _KEYS: dict[str, set[str]] = {
     "exists": {"path"},
 }
 _LISTS: dict[str, type[All] | type[Any]] = {"all": All, "any": Any}
-# Names that no store has for a filter, and what a leaf may have in it.
+# Names that no store uses for filters, and the keys that a leaf may have.
 _OURS = ("equals", "any_of", "not", *_LISTS)
 _IN_LEAVES = set().union(*_KEYS.values())
-# How alike two names are that are one, misspelled: "equal", "anyof", "anyOf".
+# Minimum similarity of a misspelled name: "equal", "anyof", "anyOf".
 _ALIKE = 0.75
 
 
@@ -54,24 +54,24 @@ def is_condition(given: typing.Any) -> bool:
 
 
 def read_filter(given: typing.Any) -> typing.Any:
-    """A filter as it is searched with: JSON of ours becomes the condition, all else stays.
+    """The filter to search with: a condition in JSON becomes a `Condition`, all else stays.
 
     Raises:
-        ConfigurationError: for JSON that is one of our conditions, but for its spelling.
+        ConfigurationError: if the JSON is a misspelled or incomplete condition.
     """
     is_ours = isinstance(given, Mapping) and (is_condition(given) or _resembles(given))
     return from_json(given) if is_ours else given
 
 
 def _resembles(given: Mapping[typing.Any, typing.Any]) -> bool:
-    """Whether it can only be a misspelled condition of ours: no store takes it for a filter."""
+    """Whether it can only be a misspelled condition: no store accepts it as a filter."""
     if any(name in given for name in _OURS):
         return True  # beside other names
     if len(given) != 1:
         return False
     ((name, body),) = given.items()
     if isinstance(body, Mapping):
-        # Elasticsearch's `nested` has a path as well, and a query beside it.
+        # Elasticsearch's `nested` has a path too, but also a query.
         looks_ours = isinstance(body.get("path"), str) and set(body) <= _IN_LEAVES
     else:
         looks_ours = isinstance(body, list | tuple) and bool(body) and all(map(is_condition, body))
@@ -135,7 +135,9 @@ def _body(name: str, body: typing.Any) -> Mapping[str, typing.Any]:
     unknown = sorted(set(body) - _KEYS[name])
     if unknown:
         known = ", ".join(sorted(_KEYS[name]))
-        raise ConfigurationError(f"{name!r} has {quoted(unknown[0])}; it takes {known}")
+        raise ConfigurationError(
+            f"{name!r} has the unknown key {quoted(unknown[0])}; known are {known}"
+        )
     return body
 
 

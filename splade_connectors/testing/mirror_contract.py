@@ -1,4 +1,4 @@
-"""The tests of a store that mirrors a source: delete what is gone, export what is stored."""
+"""The tests of a store that mirrors a source: deleting missing documents, and exporting."""
 
 from __future__ import annotations
 

@@ -226,10 +226,10 @@ def test_nothing_is_written_to_an_alias_of_two_indices(server: Server) -> None:
     ("name", "sentence"),
     [
         ("Articles", r"index names must be lowercase: write 'articles' instead of 'Articles'"),
-        ("a b", r"the index name 'a b' has ' ', which is not allowed"),
-        ("a#b", r"the index name 'a#b' has '#', which is not allowed"),
-        ("articles-*", r"the index name 'articles-\*' has '\*', which is not allowed"),
-        ("a,b", r"the index name 'a,b' has ',', which is not allowed"),
+        ("a b", r"the index name 'a b' is refused: ' ' is not allowed"),
+        ("a#b", r"the index name 'a#b' is refused: '#' is not allowed"),
+        ("articles-*", r"the index name 'articles-\*' is refused: '\*' is not allowed"),
+        ("a,b", r"the index name 'a,b' is refused: ',' is not allowed"),
         ("_all", r"the index name '_all' is refused: it must not start with -, _ or \+"),
         ("é" * 128, r"may have at most 255 bytes"),
     ],
@@ -385,7 +385,7 @@ def test_what_only_the_server_refuses(server: Server, filled: Store) -> None:
 
 def test_an_update_of_vectors_by_hand_is_refused(server: Server, filled: Store) -> None:
     for name in ("splade", "splade_marker", "splade.x"):
-        with pytest.raises(InvalidDocument, match=rf"the field '{name}' holds vectors here"):
+        with pytest.raises(InvalidDocument, match=rf"the field '{name}' is reserved for vectors"):
             filled.update("a", payload={name: {"x": 1}})
     assert filled.get(["a"], with_vectors=True)[0].vector == stored_vector("Water and salt.")
 

@@ -177,7 +177,7 @@ def test_fields_that_their_owner_has_mapped(name: str, request: pytest.FixtureRe
                 store.search("water", filter=Exists("code"))
         hits = store.search("water", filter=Equals("renamed", "a"))
         assert {hit.id for hit in hits} == {"0", "2"}
-        with pytest.raises(ConfigurationError, match=r"'title' of .* without a keyword field"):
+        with pytest.raises(ConfigurationError, match=r"'title' of .* without a keyword sub-field"):
             store.search("water", filter=Equals("title", "water"))
         with pytest.raises(ConfigurationError, match=r"'closed.unknown' .* kept out of the index"):
             store.search("water", filter=Equals("closed.unknown", "x"))

@@ -229,7 +229,7 @@ def test_the_stores_own_language_is_told_apart(own: Any) -> None:
         ),
         (
             lambda: filters.from_json({"exists": {"path": "n", "gt": 1}}),
-            "'exists' has 'gt'; it takes path",
+            "'exists' has the unknown key 'gt'; known are path",
         ),
         (
             lambda: filters.from_json({"any_of": {"path": "n", "values": "x"}}),

@@ -28,7 +28,7 @@ from splade_qdrant.schema import Schema
 
 # Points per page: with dense vectors of 1,536 dimensions about 4 MB of JSON.
 _PAGE = 100
-# Qdrant's own advice for a request; it takes 32 MiB.
+# Qdrant's recommendation for one request; its limit is 32 MiB.
 _MOST_BYTES = 5_000_000
 # How far a normalized vector may move when it is normalized again [local mode: 6e-8].
 _ROUNDING = 1e-6

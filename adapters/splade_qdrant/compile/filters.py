@@ -2,7 +2,7 @@
 
 Qdrant filters on the payload as stored, without a mapping; but a path has to mark the lists it
 passes through ("authors[].name"), and these differ between documents: the filter tries every
-spelling, unless a payload index tells which one is meant.
+spelling, unless a payload index says which one is meant.
 """
 
 from __future__ import annotations

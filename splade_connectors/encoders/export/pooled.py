@@ -70,14 +70,14 @@ def load_masked_lm(folder: Path, attention: Literal["eager", "sdpa"] = "eager") 
 
 
 def _refuse_own_code(folder: Path) -> None:
-    """Refuse a model whose classes are in Python files beside it: they are never run here."""
+    """Refuse a model whose classes are defined in Python files beside it, which are never run."""
     own = read_settings(folder / "config.json", optional=True).section("auto_map")
     if "AutoModelForMaskedLM" in own.values:
         raise ModelError(
             f"the model in {folder} consists of Python code of its own (auto_map in config.json), "
-            "which this package does not run. If you trust that code, export it to ONNX once, as "
+            "which this package does not run. If you trust that code, export it to ONNX once, to "
             f"{folder / 'onnx' / 'model.onnx'} (inputs input_ids and attention_mask, output "
-            "logits); its queries load with queries_only=True as they are"
+            "logits); for queries alone, queries_only=True needs no export"
         )
 
 
