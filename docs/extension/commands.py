@@ -41,7 +41,8 @@ def options(command: Any) -> list[Any]:
 
 def page(name: str, command: Any) -> str:
     """The page of a command."""
-    parts = [f"# {name}", _paragraphs(command.help), _usage(name, command), "## Examples"]
+    about = _with_options(_paragraphs(command.help))
+    parts = [f"# {name}", about, _usage(name, command), "## Examples"]
     parts += [_code("sh", examples(command)), f"```{{program}} {PROGRAM} {name}\n```"]
     for title, parameters in _panels(command).items():
         parts.append(f"## {title}")
@@ -99,6 +100,12 @@ def _entry(name: str, command: Any, parameter: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    text = text.replace("*", r"\*").replace("<", r"\<").replace("[", r"\[").replace("_", r"\_")
-    # Typographic quotes and dashes would make another option of it.
+    parts = text.split("`")
+    # Every other part is code.
+    parts[::2] = (re.sub(r"[*<\[_]", r"\\\g<0>", part) for part in parts[::2])
+    return _with_options("`".join(parts))
+
+
+def _with_options(text: str) -> str:
+    """Make code of options, whose two dashes would become one."""
     return re.sub(r"(?<![\w`-])--[a-z][a-z-]*(?![\w`-])", r"`\g<0>`", text)
