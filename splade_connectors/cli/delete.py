@@ -21,7 +21,7 @@ def command(
     target: parameters.TargetArgument,
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="Ids of the documents.", show_default=False),
+        typer.Argument(metavar="ID", help="Ids of the documents.", show_default=False),
     ] = None,
     *,
     file: Annotated[

@@ -54,7 +54,7 @@ def command(
     files: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FILE...]",
+            metavar="FILE",
             show_default=False,
             help="JSON, CSV, TSV or Parquet files, compressed or not; folders; globs; - for stdin.",
         ),

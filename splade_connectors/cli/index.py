@@ -37,7 +37,7 @@ def command(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...",
+            metavar="FILE",
             show_default=False,
             help="JSON, CSV, TSV or Parquet files, compressed or not; folders; globs; - for stdin.",
         ),

@@ -518,11 +518,11 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [
-        (["index"], "FILE..."),
+        (["index"], "FILE"),
         (["index", "corpus.jsonl"], "TARGET"),
         (["index", "C:\\corpus.jsonl"], "TARGET"),
-        (["index", "edge:articles"], "FILE..."),
-        (["index", "elasticsearch+https://localhost/articles", "--json"], "FILE..."),
+        (["index", "edge:articles"], "FILE"),
+        (["index", "elasticsearch+https://localhost/articles", "--json"], "FILE"),
         (["search"], "TARGET"),
         (["search", "edge:articles"], "QUERY"),
     ],

@@ -189,7 +189,7 @@ def test_a_query_is_cut_to_its_heaviest_terms(many: SparseEncoder, run: Run) -> 
     assert len(json.loads(whole.out)["terms"]) == 2_500
     cut = run("encode", "--query", "water", "--max-query-terms", 3, "--json", "--ids")
     assert list(json.loads(cut.out)["terms"]) == ["2497", "2498", "2499"]
-    assert "3 terms of 2500" in run("encode", "--query", "water", "--max-query-terms", 3).out
+    assert "3 terms of 2,500" in run("encode", "--query", "water", "--max-query-terms", 3).out
 
 
 def test_options_of_documents_and_of_queries_are_not_mixed(run: Run, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_options_of_documents_and_of_queries_are_not_mixed(run: Run, tmp_path: P
 
 def test_a_query_says_what_is_one_spelling(run: Run) -> None:
     done = run("encode", "--query", "vaccines")
-    assert "spelling: lower case; accents are removed" in " ".join(done.out.split())
+    assert "spelling: text is lowercased; accents are removed" in " ".join(done.out.split())
 
 
 def test_the_log_does_not_repeat_the_warning(

@@ -275,7 +275,7 @@ def test_what_is_refused(place: Place) -> None:
     ):
         SparseLeg(vector={1: 2.0})  # type: ignore[arg-type]
     if place.has_dense:
-        with pytest.raises(ConfigurationError, match=r"the dense leg needs its text: .*vector=\["):
+        with pytest.raises(ConfigurationError, match=r"the dense leg needs its text; .*vector=\["):
             search(first, legs=[SparseLeg(), DenseLeg(vector=lambda text: [1.0], field="title")])
         with pytest.raises(ConfigurationError, match=r"has no .*; it has .*: name one"):
             search(QUERY, dense=VECTORS["title"])
