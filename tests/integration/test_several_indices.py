@@ -89,7 +89,7 @@ class Place:
         self.call("POST", "/_aliases", {"actions": actions})
 
 
-@pytest.fixture(params=list(FIXTURES))
+@pytest.fixture(params=list(FIXTURES), scope="module")
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     place = Place(request.getfixturevalue(FIXTURES[request.param]), request.param.split("-")[0])
     yield place
@@ -124,8 +124,18 @@ class Rolled:
         return found
 
 
+@pytest.fixture(scope="module")
+def kept(place: Place) -> Rolled:
+    """For tests that only read."""
+    return rolled_to(place)
+
+
 @pytest.fixture
 def rolled(place: Place) -> Rolled:
+    return rolled_to(place)
+
+
+def rolled_to(place: Place) -> Rolled:
     names = [place.new() for _ in range(3)]
     documents = made(0, 40)
     for name, portion in zip(names, (documents[:20], documents[20:]), strict=False):
@@ -138,22 +148,22 @@ def rolled(place: Place) -> Rolled:
     return Rolled(place, alias, names, documents)
 
 
-def test_scores_are_those_of_all_documents(rolled: Rolled) -> None:
-    wanted = rolled.scores(QUERY)
-    with rolled.open() as store:
+def test_scores_are_those_of_all_documents(kept: Rolled) -> None:
+    wanted = kept.scores(QUERY)
+    with kept.open() as store:
         hits = store.search(QUERY, limit=100)
         assert {hit.id: hit.score for hit in hits} == pytest.approx(wanted, rel=1e-5)
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
         assert store.search(QUERY, with_total=True).total == Total(value=len(wanted))
-        assert store.count() == len(rolled.documents)
+        assert store.count() == len(kept.documents)
         inspected = store.inspect()
-        assert inspected.documents == len(rolled.documents) + 1
-        assert inspected.capabilities.details["indices"] == sorted(rolled.names)
+        assert inspected.documents == len(kept.documents) + 1
+        assert inspected.capabilities.details["indices"] == sorted(kept.names)
 
 
-def test_filters_groups_terms_and_snippets(rolled: Rolled) -> None:
-    wanted = rolled.scores(QUERY)
-    with rolled.open() as store:
+def test_filters_groups_terms_and_snippets(kept: Rolled) -> None:
+    wanted = kept.scores(QUERY)
+    with kept.open() as store:
         of_shelf = store.search(QUERY, limit=100, filter=Equals("shelf", "s1"))
         assert {hit.id for hit in of_shelf} == {id for id in wanted if int(id[1:]) % 4 == 1}
         grouped = store.search(QUERY, group_by="shelf", limit=10)
@@ -171,8 +181,8 @@ def test_filters_groups_terms_and_snippets(rolled: Rolled) -> None:
             assert total == pytest.approx(hit.score, rel=1e-2)
 
 
-def test_documents_are_found_by_their_ids(rolled: Rolled) -> None:
-    with rolled.open() as store:
+def test_documents_are_found_by_their_ids(kept: Rolled) -> None:
+    with kept.open() as store:
         ids = ["d33", "d2", "d19"]
         found = store.get(ids, with_vectors=True)
         assert [one.id for one in found] == ids
@@ -184,13 +194,13 @@ def test_documents_are_found_by_their_ids(rolled: Rolled) -> None:
         best = store.search(QUERY, limit=1)[0]
         assert store.explain(QUERY, best.id).score == pytest.approx(best.score, rel=1e-2)
         exported = {one.id for one in store.export()}
-        assert exported == {str(one.id) for one in rolled.documents} | {"late"}
+        assert exported == {str(one.id) for one in kept.documents} | {"late"}
 
 
-def test_legs_are_fused_over_all_documents(rolled: Rolled) -> None:
-    wanted = rolled.scores(QUERY)
+def test_legs_are_fused_over_all_documents(kept: Rolled) -> None:
+    wanted = kept.scores(QUERY)
     legs = [SparseLeg(), TextLeg(fields=("text",))]
-    with rolled.open() as store:
+    with kept.open() as store:
         hits = store.search(QUERY, legs=legs, fusion=Rrf(), limit=40, with_legs=True)
         page = store.search(QUERY, legs=legs, fusion=Rrf(), limit=5)
     found = {hit.id: hit.legs["sparse"] for hit in hits if "sparse" in hit.legs}
