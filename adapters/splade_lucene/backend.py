@@ -39,7 +39,14 @@ from splade_lucene.prepare import check_privileges, completed, created
 from splade_lucene.queries import EVERYTHING, has_vector
 from splade_lucene.refusals import check_update, refusal
 from splade_lucene.requests import HttpRequest
-from splade_lucene.routing import check_routing, moved, needs_routing, routing_of, routings
+from splade_lucene.routing import (
+    check_kept,
+    check_routing,
+    moved,
+    needs_routing,
+    routing_of,
+    routings,
+)
 from splade_lucene.schema import merged_meta
 from splade_lucene.server import Remembered
 from splade_lucene.text_indexing import LuceneTextIndexing
@@ -150,6 +157,7 @@ class LuceneBackend:
         """Send one partial update; like `_update`, it merges objects into stored ones."""
         check_writable(seen, self._address)
         check_update(payload, there(seen, self._address), self.location)
+        yield from check_kept(self._address, str(id), payload)
         changes = dict(payload)
         if vector is not None:
             changes |= attached_fields(vector, marker, seen.vector, self._address.keys_in(seen))

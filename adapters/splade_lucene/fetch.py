@@ -36,7 +36,7 @@ def fetched(
         params["_source_includes"] = ",".join([*fields, *([schema.field] if with_vectors else [])])
     asking = _Getting(address, seen, params, with_vectors)
     wanted = [str(id) for id in ids]
-    if schema.members:
+    if schema.members or schema.filtered:
         found = yield from asking.searched(wanted)
     else:
         found = yield from asking.get({"ids": wanted})

@@ -58,7 +58,8 @@ class Field:
     @property
     def whole(self) -> tuple[str, Json] | None:
         """Name and mapping of the field that indexes its texts whole, or None."""
-        if self.type in KEYWORDS:
+        # A normalizer changes what is compared.
+        if self.type in KEYWORDS and not self.entry.get("normalizer"):
             return self.path, self.entry
         for name, entry in (self.entry.get("fields") or {}).items():
             if entry.get("type") in KEYWORDS and not entry.get("normalizer"):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from splade_connectors.documents import DocumentId, EncodedDocument, Rejected
-from splade_connectors.errors import ConfigurationError
+from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.payloads import values_at
 from splade_connectors.runtime.effects import Steps
 from splade_lucene.address import IndexAddress
@@ -96,6 +96,28 @@ def moved(
         for item in documents
         if str(item.id) in others
     }
+
+
+def check_kept(address: IndexAddress, id: str, changes: Mapping[str, Any]) -> Steps[None]:
+    """Refuse an update that changes the field by which the document is routed.
+
+    Raises:
+        InvalidDocument: if so: the document would stay where its former routing put it.
+    """
+    root = address.routing.partition(".")[0]
+    # The server merges an object into the stored one: what the change does not name, stays.
+    if root not in changes or (
+        isinstance(changes[root], Mapping) and not _values(changes, address)
+    ):
+        return
+    stored = yield from _stored(address, [id])
+    wanted = routing_of(changes, address) or id
+    for _, routing in stored:
+        if (routing or id) != wanted:
+            raise InvalidDocument(
+                f"the update changes {address.routing!r}, by which the document {id!r} is routed: "
+                "delete the document and index it again"
+            )
 
 
 def places(address: IndexAddress, ids: Sequence[str]) -> Steps[list[dict[str, str]]]:

@@ -46,6 +46,7 @@ class Schema:
         members: the indices behind the name, if there are several or the name is a data stream's;
             they are searched together, but not written to. () for one index.
         write_index: the member that an alias sends writes to; "" if there is none.
+        filtered: whether the name is an alias with a filter, which requests by id would ignore.
     """
 
     index: str
@@ -61,6 +62,7 @@ class Schema:
     settings: Mapping[str, Any] = dataclasses.field(repr=False)
     members: tuple[str, ...] = ()
     write_index: str = ""
+    filtered: bool = False
 
     @property
     def meta(self) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from splade_connectors.errors import SchemaConflict, WriteBlocked
 from splade_connectors.manifest import parse_manifest
 from splade_lucene.address import IndexAddress
 from splade_lucene.attach.checks import is_data_stream
-from splade_lucene.fields import DIFFERS, Json
+from splade_lucene.merging import merged_mapping
 from splade_lucene.schema import Schema, parse_index
 
 _SHOWN = 5
@@ -33,9 +33,10 @@ def parse_indices(answer: Mapping[str, Any], address: IndexAddress) -> Schema:
             )
     members = tuple(schema.index for schema in schemas)
     streamed = all(map(is_data_stream, members)) and members != (address.index,)
-    if len(schemas) == 1:
-        return replace(schemas[0], members=members if streamed else ())
     aliases = {name: (answer[name].get("aliases") or {}).get(address.index) for name in members}
+    filtered = any((alias or {}).get("filter") for alias in aliases.values())
+    if len(schemas) == 1:
+        return replace(schemas[0], members=members if streamed else (), filtered=filtered)
     writes = [name for name, alias in aliases.items() if (alias or {}).get("is_write_index")]
     return _as_one(schemas, writes[0] if writes else "", address)
 
@@ -111,25 +112,3 @@ def _settings(schema: Schema, address: IndexAddress) -> str:
     """Fingerprint of the settings of an index's vectors, or "absent"."""
     manifest = parse_manifest(schema.manifest, f"{address.location} ({schema.index})")
     return manifest.fingerprint() if manifest else "absent"
-
-
-def merged_mapping(one: Json, other: Json) -> dict[str, Any]:
-    """The fields of both mappings; those mapped differently get the type `DIFFERS`."""
-    both: dict[str, Any] = {**one, **other}
-    for section in ("properties", "fields", "runtime", "derived"):
-        if section in one and section in other:
-            both[section] = _merged_fields(one[section], other[section])
-    return both
-
-
-def _merged_fields(one: Json, other: Json) -> dict[str, Any]:
-    shared = {name: _merged_field(one[name], other[name]) for name in one if name in other}
-    return {**one, **other, **shared}
-
-
-def _merged_field(one: Json, other: Json) -> dict[str, Any]:
-    if one.get("type", "object") != other.get("type", "object"):
-        return {"type": DIFFERS}
-    merged = merged_mapping(one, other)
-    limits = [entry["ignore_above"] for entry in (one, other) if "ignore_above" in entry]
-    return {**merged, **({"ignore_above": min(limits)} if limits else {})}

@@ -158,6 +158,51 @@ ASKED: list[Condition] = [
 ]
 
 
+# Whose index does not have the values that documents have.
+CHANGED = {
+    "properties": {
+        "title": {"type": "text"},
+        "lower": {"type": "keyword", "normalizer": "lowercase"},
+        "beside": {
+            "type": "keyword",
+            "normalizer": "lowercase",
+            "fields": {"raw": {"type": "keyword"}},
+        },
+        "filled": {"type": "keyword", "null_value": "NULL"},
+        "count": {"type": "integer", "null_value": 0},
+        "dark": {"type": "keyword", "index": False, "doc_values": False},
+        "net": {"type": "ip"},
+    }
+}
+VALUES: list[dict[str, Any]] = [
+    {"lower": "EN", "beside": "EN", "filled": None, "count": None, "dark": "en", "net": "::1"},
+    {"lower": "en", "beside": "en", "filled": "a", "count": 0, "dark": None, "net": "10.0.0.1"},
+]
+REFUSED: list[tuple[Condition, str]] = [
+    (Equals("lower", "EN"), "keyword with a normalizer without a keyword sub-field"),
+    (AnyOf("lower", ["en", "de"]), "keyword with a normalizer without a keyword sub-field"),
+    (Exists("filled"), r"indexed as 'NULL' if it is null \(null_value\)"),
+    (Equals("filled", "NULL"), "indexed as 'NULL' if it is null"),
+    (Equals("count", 0), "indexed as 0 if it is null"),
+    (~Range("count", lt=1), "indexed as 0 if it is null"),
+    (Equals("dark", "en"), r"not searchable \(index and doc_values: false\)"),
+    (~Exists("dark"), "not searchable"),
+    (Equals("net", "10.0.0.1"), "ip, which conditions do not compare"),
+]
+
+
+@pytest.mark.parametrize("name", ON_SERVERS)
+def test_values_that_a_mapping_changes_are_refused(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    with opened(name, request, CHANGED) as store:
+        asked = [Equals("beside", "EN"), Equals("filled", "a"), Exists("lower"), Exists("net")]
+        assert_same_filtering(store, VALUES, asked)
+        for condition, wanted in REFUSED:
+            with pytest.raises(ConfigurationError, match=wanted):
+                store.search("water", filter=condition)
+
+
 def _existing(condition: Condition) -> set[str]:
     """The paths whose existence it asks for."""
     match condition:

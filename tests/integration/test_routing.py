@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from splade_connectors import Document, Store, WriteOptions, connect
-from splade_connectors.errors import ConfigurationError, NotFound
+from splade_connectors.errors import ConfigurationError, InvalidDocument, NotFound
 from splade_connectors.testing import HashEncoder
 
 pytestmark = pytest.mark.servers
@@ -202,6 +202,18 @@ def test_a_document_whose_routing_changed_is_not_stored_twice(empty: Index) -> N
         store.delete(["0", "1", "2"])
         assert store.index(moved, options=WriteOptions(replace=True)).written == 3
     assert empty.routings()["0"] == "elsewhere"
+
+
+def test_an_update_does_not_change_the_routing(empty: Index) -> None:
+    empty.create()
+    with empty.open(routing="owner.tenant") as store:
+        store.index(tenants(5))
+        for owner in ({"tenant": "elsewhere"}, None):
+            with pytest.raises(InvalidDocument, match="by which the document '1' is routed"):
+                store.update("1", payload={"owner": owner})
+        store.update("1", payload={"owner": {"tenant": "t1", "since": 2020}, "rank": 7})
+        store.update("1", payload={"owner": {"since": 2021}})
+        assert store.get(["1"])[0].payload["owner"] == {"tenant": "t1", "since": 2021}
 
 
 def test_what_has_no_usable_routing_is_rejected_before_encoding(empty: Index) -> None:

@@ -282,6 +282,34 @@ def test_a_field_that_is_mapped_in_two_ways_is_no_filter(rolled: Rolled) -> None
             store.search(QUERY, group_by="shelf")
 
 
+def test_a_sub_field_that_one_index_lacks_is_no_filter(rolled: Rolled) -> None:
+    """Asked for it, that index would find nothing, and everything when the filter is negated."""
+    other = rolled.place.new()
+    properties = {"shelf": {"type": "text"}}
+    rolled.place.call("PUT", f"/{other}", {"mappings": {"properties": properties}})
+    with rolled.place.open(other) as store:
+        store.index([Document(id="x", text=QUERY, payload={"shelf": "s1"})])
+    rolled.place.alias(rolled.alias, [other])
+    with rolled.open() as store:
+        for condition in (Equals("shelf", "s1"), ~Equals("shelf", "s1")):
+            with pytest.raises(ConfigurationError, match="text without a keyword sub-field"):
+                store.search(QUERY, filter=condition)
+        with pytest.raises(ConfigurationError, match="group_by needs a keyword field"):
+            store.search(QUERY, group_by="shelf")
+
+
+def test_an_alias_with_a_filter_filters_documents_by_id_too(rolled: Rolled) -> None:
+    alias = f"{rolled.names[0]}-some"
+    body = {"filter": {"range": {"n": {"lt": 10}}}}
+    rolled.place.call("PUT", f"/{rolled.names[0]}/_alias/{alias}", body)
+    with rolled.place.open(alias) as store:
+        assert store.known(["d3", "d13"]) == ["d3"]
+        assert store.get(["d3"], with_vectors=True)[0].vector
+        with pytest.raises(NotFound, match="d13"):
+            store.get(["d13"])
+        assert {hit.id for hit in store.search("only3 only13")} == {"d3"}
+
+
 def test_hits_of_fewer_shards_are_refused(rolled: Rolled) -> None:
     """A regular expression is refused by the shards that have numbers under the name."""
     other = rolled.place.new()

@@ -103,6 +103,7 @@ class Fields:
             self._refuse(found, f"{DIFFERS}: search one of them, or {_OWN}")
         if found.state == "unmapped":
             return _NOTHING  # no document has it
+        self._check_values(found, condition)
         match condition:
             case Exists():
                 query = self._exists(found)
@@ -113,6 +114,21 @@ class Fields:
         if found.nested is None or query == _NOTHING:
             return query
         return {"nested": {"path": found.nested, "query": query}}
+
+    def _check_values(self, found: Field, condition: Equals | AnyOf | Range | Exists) -> None:
+        """Refuse fields whose index does not have the values that documents have."""
+        if found.entry.get("index") is False and found.entry.get("doc_values") is False:
+            self._refuse(found, f"not searchable (index and doc_values: false): map it, or {_OWN}")
+        null = found.entry.get("null_value")
+        if null is None:
+            return
+        texts: Sequence[Any] = (null,)
+        if isinstance(condition, Equals | AnyOf) and found.type in KEYWORDS:
+            texts = values_of(condition).texts
+        if null in texts:
+            self._refuse(
+                found, f"indexed as {null!r} if it is null (null_value), like that value: {_OWN}"
+            )
 
     def _exists(self, found: Field) -> Query:
         if found.state == "object":
@@ -148,12 +164,15 @@ class Fields:
         if found.type in TEXTS | KEYWORDS:
             whole = found.whole
             if whole is None:
+                what = f"{found.type} with a normalizer" if found.type in KEYWORDS else found.type
                 self._refuse(
                     found,
-                    f"{found.type} without a keyword sub-field, but texts are compared whole: map "
+                    f"{what} without a keyword sub-field, but texts are compared whole: map "
                     f'{found.path}.keyword ({{"type": "keyword"}}), or {_OWN}',
                 )
             name, entry = whole
+        elif found.type not in FLAT:
+            self._refuse(found, f"{found.type}, which conditions do not compare: {_OWN}")
         self._check_length(found, texts, entry.get("ignore_above"))
         return _terms(name, texts)
 
