@@ -46,8 +46,8 @@ def connect(
             loaded on first use.
         prune: which document terms are dropped before storing; None means as the index was
             written, and no pruning for a new index.
-        retry: when failed requests are retried; None gives up on a search after a few seconds and
-            on a write after 15 minutes.
+        retry: when failed requests are retried; None tries a search 6 times, none of them after 3
+            minutes, and retries a write for 15 minutes.
         options: credentials, TLS, timeout, manifest file.
         override_manifest: use the index even if it was written with another model or settings.
         **parameters: target parameters: vector, dense, field, kind, routing.
