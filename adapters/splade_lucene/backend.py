@@ -23,13 +23,14 @@ from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound,
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import SearchOptions
 from splade_connectors.runtime.effects import Steps
+from splade_connectors.shown import counted, quoted
 from splade_connectors.vectors import SparseVector
 from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
 from splade_lucene.attach.attaching import LuceneAttaching
 from splade_lucene.bulk import index_lines, outcomes
 from splade_lucene.compile.filters import Fields
-from splade_lucene.compile.search import compile_search
+from splade_lucene.compile.search import GroupedPlan, compile_search
 from splade_lucene.documents import attached_fields, source
 from splade_lucene.fetch import deleted, fetched, present
 from splade_lucene.hits import hits_of
@@ -53,6 +54,8 @@ from splade_lucene.text_indexing import LuceneTextIndexing
 from splade_lucene.together import check_writable
 
 log = logging.getLogger(__name__)
+# The command line prints it as warnings.
+advice = logging.getLogger("splade_connectors.advice")
 
 _BYTES_PER_TERM = 30
 
@@ -200,7 +203,9 @@ class LuceneBackend:
         )
 
     def search(self, plan: Plan) -> Steps[list[Hit]]:
-        """Send the request of a plan."""
+        """Send the request of a plan; before the first one with groups, look at their field."""
+        if isinstance(plan, GroupedPlan):
+            yield from self._warn_of_ungrouped(plan)
         request = HttpRequest(plan.method, plan.url_path, plan.body)
         try:
             hits = partial(hits_of, address=self._address)
@@ -212,6 +217,20 @@ class LuceneBackend:
                     f"document has several in {plan.body['collapse']['field']!r}"
                 ) from error
             raise
+
+    def _warn_of_ungrouped(self, plan: GroupedPlan) -> Steps[None]:
+        field = (self._address.index, plan.group_by)
+        if plan.ungrouped is None or field in self._remembered.grouped_by:
+            return
+        self._remembered.grouped_by.add(field)
+        count = yield from self._count(plan.ungrouped)
+        if count:
+            advice.warning(
+                "group_by omits %s of %s: %s is longer than the mapping's ignore_above",
+                counted(count, "document"),
+                self.location,
+                quoted(plan.group_by),
+            )
 
     def total(self, plan: Plan) -> Steps[Total]:
         """Count the matches of the plan's query, without scoring."""

@@ -25,11 +25,13 @@ class Remembered:
         version: of the server; () until it is known.
         scripts: whether to try updates by script; off once the server has said that it has none.
         text_fields: (index, field) of text fields known to exist.
+        grouped_by: (index, field) of fields whose values were looked at for grouping.
     """
 
     version: Version = ()
     scripts: bool = True
     text_fields: set[tuple[str, str]] = field(default_factory=set)
+    grouped_by: set[tuple[str, str]] = field(default_factory=set)
 
 
 def read_version(address: IndexAddress, remembered: Remembered) -> Steps[Version]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, distribution
@@ -48,6 +49,7 @@ class DenseModel:
     def __init__(self, source: str, load: Callable[[Path], Any] | None = None) -> None:
         self._folder = model_folder(source)
         self._load = load or load_model
+        self._process = os.getpid()
         self._expected: list[str] = []
         self._queries: dict[str, Any] = {}
 
@@ -65,7 +67,8 @@ class DenseModel:
 
     def documents(self, texts: Sequence[str]) -> Vectors:
         """One vector per text, encoded in batches."""
-        encode = getattr(self._model, "encode_document", self._model.encode)
+        model = self._usable_model()
+        encode = getattr(model, "encode_document", model.encode)
         return [vector.tolist() for vector in _batched(encode, texts)]
 
     def expect(self, texts: Sequence[str]) -> None:
@@ -86,8 +89,24 @@ class DenseModel:
         wanted = list(dict.fromkeys([*texts, *self._expected]))
         self._expected = []
         if wanted:
-            encode = getattr(self._model, "encode_query", self._model.encode)
+            model = self._usable_model()
+            encode = getattr(model, "encode_query", model.encode)
             self._queries.update(zip(wanted, _batched(encode, wanted), strict=True))
+
+    def _usable_model(self) -> Any:
+        """After a fork, use one thread: the parent's threads would wait forever in the child."""
+        torch = sys.modules.get("torch")
+        if os.getpid() != self._process and torch is not None:
+            device = getattr(vars(self).get("_model"), "device", None)
+            if device is not None and device.type != "cpu":
+                raise ConfigurationError(
+                    f"the dense model {self._folder.name!r} was loaded on {device} before this "
+                    "process was forked, and a forked child cannot use it: load it in the process "
+                    "that uses it"
+                )
+            torch.set_num_threads(1)
+            self._process = os.getpid()
+        return self._model
 
     @cached_property
     def _model(self) -> Any:

@@ -156,3 +156,40 @@ def test_groups_on_the_command_line(run: Run, tmp_path: Path) -> None:
     shown = run(*line).out
     assert "more" in shown.splitlines()[0]
     assert found[0]["group"] in shown
+
+
+KEYWORD = {"type": "keyword", "ignore_above": 256}
+LIMITED = {
+    "text": {"properties": {"book": {"type": "text", "fields": {"raw": KEYWORD}}}},
+    "keyword": {"properties": {"book": KEYWORD}},
+    "unlimited": {"properties": {"book": {"type": "keyword"}}},
+}
+
+
+@pytest.mark.parametrize("name", ON_SERVERS)
+@pytest.mark.parametrize("mapped", ["by itself", *LIMITED])
+def test_values_too_long_to_group_by_are_told_once(
+    name: str, mapped: str, request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = "x" * 300
+    with opened(name, request, LIMITED.get(mapped)) as store:
+        books = ["short", long, f"{long}2", "other"]
+        documents = [
+            Document(id=str(n), text="water", payload={"book": book})
+            for n, book in enumerate(books)
+        ]
+        store.index([documents[0], documents[3]])
+        assert len(store.search("water", group_by="book")) == 2
+        assert "group_by" not in caplog.text
+        store.index(documents)
+        with connect(store._session.backend.location, encoder=HashEncoder()) as later:
+            for _ in range(2):
+                hits = later.search("water", group_by="book")
+                kept = {"short", "other"} if mapped != "unlimited" else set(books)
+                assert {hit.group for hit in hits} == kept
+            # OpenSearch does not tell which keywords were too long.
+            is_told = mapped != "keyword" or name.startswith("elastic")
+            silent = mapped == "unlimited" or not is_told
+            assert caplog.text.count("group_by omits 2 documents of") == (0 if silent else 1)
+            if not silent:
+                assert "'book' is longer than the mapping's ignore_above" in caplog.text

@@ -76,6 +76,17 @@ class Fields:
             self._refuse(found, f"{what}: group_by needs a keyword field or whole numbers")
         return found.path
 
+    def ungrouped(self, path: str) -> Query | None:
+        """The documents whose value is too long to be indexed and grouped by; None if unknown."""
+        found = field_at(self.mapping, path)
+        name, entry = found.whole or (path, found.entry)
+        if "ignore_above" not in entry:
+            return None
+        if name != found.path:  # a subfield of text, which is indexed whatever its length
+            beside = {"exists": {"field": found.path}}
+            return {"bool": {"filter": [beside], "must_not": [{"exists": {"field": name}}]}}
+        return {"term": {"_ignored": name}} if self.lists_long else None
+
     def query(self, condition: Condition) -> Query:
         """The query for the documents that meet a condition.
 

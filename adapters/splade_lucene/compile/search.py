@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,20 @@ _REASONS = {
 
 # Keys of request and bool bodies, which are not query types: a filter cannot have them.
 _NOT_A_QUERY = {"query", "size", "from", "aggs", "_source", "must", "should", "must_not", "filter"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupedPlan(Plan):
+    """A search whose hits are grouped by the server.
+
+    Attributes:
+        group_by: the field, as documents have it.
+        ungrouped: the query for documents that are in no group because their value is too long
+            for the mapping's `ignore_above`; None if there is no such limit.
+    """
+
+    group_by: str
+    ungrouped: Mapping[str, Any] | None
 
 
 def compile_search(
@@ -74,13 +89,17 @@ def compile_search(
     if group:
         counted = {"name": GROUP, "size": 0, "_source": False}
         body["collapse"] = {"field": group, "inner_hits": counted}
-    return Plan(
-        path=kind,
-        reason=_REASONS[kind],
-        method="POST",
-        url_path=f"/{quote(index, safe='')}/_search",
-        body=body,
-    )
+    made: dict[str, Any] = {
+        "path": kind,
+        "reason": _REASONS[kind],
+        "method": "POST",
+        "url_path": f"/{quote(index, safe='')}/_search",
+        "body": body,
+    }
+    if options.group_by:
+        ungrouped = fields.ungrouped(options.group_by)
+        return GroupedPlan(**made, group_by=options.group_by, ungrouped=ungrouped)
+    return Plan(**made)
 
 
 def rank_feature_clauses(field: str, weights: Mapping[str, float]) -> list[dict[str, Any]]:
