@@ -158,8 +158,8 @@ def test_the_same_reason_is_counted_and_not_repeated(run: Run, tmp_path: Path) -
     assert done.code == 1
     assert "51 rejected:\n" in done.err
     assert (
-        "  line 5 id '5' and 49 more: the payload's field 'price.now' is infinite, which JSON "
-        "cannot represent" in " ".join(done.err.split("\n"))
+        "line 5 id '5' and 49 more: the payload's field 'price.now' is infinite, which JSON "
+        "cannot represent" in " ".join(done.err.split())
     )
     assert done.err.count("infinite") == 1
     assert "  line 55: the row has no id ('_id')\n  see dead-letters-" in done.err
