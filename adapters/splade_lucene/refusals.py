@@ -7,6 +7,7 @@ from typing import Any
 
 from splade_connectors.documents import EncodedDocument
 from splade_connectors.errors import InvalidDocument, NotSupported
+from splade_connectors.shown import counted
 from splade_lucene.address import IndexAddress
 from splade_lucene.dialect import Dialect
 from splade_lucene.routing import routing_refusal
@@ -62,7 +63,7 @@ def _dense_refusal(name: str, dimensions: int, schema: Schema, dialect: Dialect)
         return f"the index has no {dialect.dense_type} field {name!r}; it has {names}"
     if known[name] and dimensions != known[name]:
         return (
-            f"the dense vector {name!r} has {dimensions} dimensions, but the index's field has "
-            f"{known[name]}"
+            f"the dense vector {name!r} has {counted(dimensions, 'dimension')}, but the index's "
+            f"field has {known[name]}"
         )
     return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from splade_connectors.documents import EncodedDocument
+from splade_connectors.shown import counted
 from splade_connectors.vectors import SparseVector
 from splade_qdrant.documents import reserved_key
 from splade_qdrant.schema import Schema
@@ -46,8 +47,8 @@ def _dense_reason(schema: Schema, name: str, dimensions: int) -> str | None:
         return f"the collection has no dense vector {shown}; it has {names}"
     if dimensions != known[name]:
         return (
-            f"the dense vector {shown} has {dimensions} dimensions, but the collection's has "
-            f"{known[name]}"
+            f"the dense vector {shown} has {counted(dimensions, 'dimension')}, but the "
+            f"collection's has {known[name]}"
         )
     return None
 

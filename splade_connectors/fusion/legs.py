@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import counted
 from splade_connectors.vectors import SparseVector
 
 if TYPE_CHECKING:
@@ -219,8 +220,8 @@ def check_dense_query(
     """
     if dimensions and len(vector) != dimensions:
         raise ConfigurationError(
-            f"the dense vector of the query has {len(vector)} dimensions, but {field} of {where} "
-            f"has {dimensions}"
+            f"the dense vector of the query has {counted(len(vector), 'dimension')}, but {field} "
+            f"of {where} has {dimensions}"
         )
     if by_angle and not any(vector):
         raise ConfigurationError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import counted
 
 Weights = tuple[float, ...]
 Normalize = Literal["minmax", "theoretical-minmax"]
@@ -96,13 +97,13 @@ def weights_of(fusion: Fusion, legs: int) -> Weights:
     Raises:
         ConfigurationError: if the numbers of weights and legs differ.
     """
-    _check_count("weights", fusion.weights, legs)
+    _check_count("weight", fusion.weights, legs)
     return fusion.weights or (1.0,) * legs
 
 
 def scales_of(fusion: WeightedSum, legs: int) -> Weights:
     """One scale per leg, as `weights_of`."""
-    _check_count("scales", fusion.scale, legs)
+    _check_count("scale", fusion.scale, legs)
     return fusion.scale or (1.0,) * legs
 
 
@@ -188,4 +189,6 @@ def _check_weights(weights: Weights | None) -> None:
 
 def _check_count(what: str, given: Weights | None, legs: int) -> None:
     if given is not None and len(given) != legs:
-        raise ConfigurationError(f"{len(given)} {what} for {legs} legs: give one per leg, or none")
+        raise ConfigurationError(
+            f"{counted(len(given), what)} for {counted(legs, 'leg')}: give one per leg, or none"
+        )

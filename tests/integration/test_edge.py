@@ -214,7 +214,7 @@ def test_an_empty_dense_vector_rejects_no_other_document(path: Path) -> None:
         rows = [Document(id=1, text="a", dense=[1.0, 2.0]), Document(id=2, text="b", dense=[1.0])]
         report = store.index(rows)
         assert report.written == 1
-        assert "1 dimensions, but the collection's has 2" in report.rejected[0].reason
+        assert "1 dimension, but the collection's has 2" in report.rejected[0].reason
 
 
 def test_a_file_in_the_way_is_refused_and_untouched(path: Path) -> None:
@@ -598,7 +598,7 @@ def test_dense_vectors_are_stored_beside_the_sparse_one(path: Path) -> None:
         assert bad.written == 1
         reasons = {item.id: item.reason for item in bad.rejected}
         assert reasons == {
-            "size": "the dense vector 'title' has 1 dimensions, but the collection's has 2",
+            "size": "the dense vector 'title' has 1 dimension, but the collection's has 2",
             "name": "the collection has no dense vector 'other'; it has 'body', 'title'",
             "none": "the collection has no dense vector without a name; it has 'body', 'title'",
         }

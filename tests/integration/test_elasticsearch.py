@@ -444,7 +444,7 @@ def test_dense_vectors_that_do_not_fit(dense_server: Server) -> None:
     ]
     with dense_server.store(name, dense="embedding") as store:
         assert {item.id: item.reason for item in rejected(store, documents)} == {
-            "short": "the dense vector 'embedding' has 1 dimensions, but the index's field has 3",
+            "short": "the dense vector 'embedding' has 1 dimension, but the index's field has 3",
             "unknown": "the index has no dense_vector field 'other'; it has 'embedding'",
             "twice": "the payload field 'embedding' is reserved for vectors; rename it",
         }

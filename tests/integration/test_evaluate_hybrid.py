@@ -466,7 +466,7 @@ def test_mistakes_in_a_search_are_sentences(
     [
         ("evaluate", ["--fusion", "rrf"], "--fusion needs a second leg"),
         ("evaluate", ["--fusion", "best", "DENSE"], "must be one of rrf, sum, dbsf, not 'best'"),
-        ("evaluate", ["--fusion", "dbsf:weights=1", "DENSE"], "1 weights for 2 legs"),
+        ("evaluate", ["--fusion", "dbsf:weights=1", "DENSE"], "1 weight for 2 legs"),
         ("evaluate", ["--dense-model", "x", "DENSE"], "either --dense-model or --dense-vectors"),
         ("tune", [], "a single leg cannot be fused"),
         ("tune", ["--dense-model", "x", "DENSE"], "either --dense-model or --dense-vectors"),

@@ -251,7 +251,7 @@ def kept(target: str) -> Any:
         (["--fusion", "sum:weights=0:0"], r"at least one weight must be greater than 0"),
         (
             ["--fusion", "rrf:weights=1"],
-            r"1 weights for 2 legs: give one per leg, or none; the legs are sparse, dense, in",
+            r"1 weight for 2 legs: give one per leg, or none; the legs are sparse, dense, in",
         ),
         (["--fusion", "dbsf:weights=1:1:1"], r"3 weights for 2 legs"),
         (["--fusion", "sum:scale=1:2:3"], r"3 scales for 2 legs.*the legs are sparse, dense"),

@@ -173,7 +173,7 @@ def test_a_long_text_that_the_graph_has_no_positions_for_is_found_at_load(folder
     del model.graph.node[:]
     model.graph.node.extend([gather, *cut, product])
     onnx.save(model, path)
-    with pytest.raises(ModelError, match="fails on a batch of 1 texts of 64 tokens"):
+    with pytest.raises(ModelError, match="fails on a batch of 1 text of 64 tokens"):
         load_encoder(folder)
 
 
@@ -329,7 +329,7 @@ def test_a_graph_that_fails_later_fails_in_a_sentence(
     monkeypatch.setattr(onnx_graph, "_check_runs", lambda *_: None)
     save_graph(folder / "model.onnx", rows=40)
     encoder = load_encoder(folder)
-    with pytest.raises(ModelError, match=r"model.onnx fails on a batch of 1 texts of \d+ tokens: "):
+    with pytest.raises(ModelError, match=r"model.onnx fails on a batch of 1 text of \d+ tokens: "):
         encoder.encode_documents(["oven"])
 
 

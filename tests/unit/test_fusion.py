@@ -131,7 +131,7 @@ def test_fusion_does_not_depend_on_the_order_of_legs(left: list[float], right: l
         (lambda: WeightedSum(normalize="l2"), "normalize must be 'minmax' or 'theoretical"),
         (lambda: DistributionBased(weights=(math.inf, 1)), "finite"),
         (lambda: fuse(Rrf(weights=(1, 2, 3)), [SPARSE, DENSE]), "3 weights for 2 legs"),
-        (lambda: fuse(WeightedSum(scale=(1,)), [SPARSE, DENSE]), "1 scales for 2 legs"),
+        (lambda: fuse(WeightedSum(scale=(1,)), [SPARSE, DENSE]), "1 scale for 2 legs"),
         (lambda: fuse(Rrf(), []), "at least one leg"),
         (lambda: parse_fusion("borda"), "one of rrf, sum, dbsf, not 'borda'"),
         (lambda: parse_fusion("rrf:j=3"), "rrf takes the settings k, weights, not 'j=3'"),

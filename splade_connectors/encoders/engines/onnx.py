@@ -19,6 +19,7 @@ from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.extras import require
 from splade_connectors.forks import never_destroy_in_children, repair_in_children
 from splade_connectors.options import EncodeOptions
+from splade_connectors.shown import counted
 
 # Name of the output of graphs that pool: float32[batch, vocabulary].
 OUTPUT = "term_weights"
@@ -156,8 +157,8 @@ class PooledGraph:
         except Exception as error:  # onnxruntime's own classes, of which there are ever more
             texts, tokens = input_ids.shape
             raise ModelError(
-                f"the ONNX file {self._path} fails on a batch of {texts} texts of {tokens} tokens: "
-                f"{_reason(error)}"
+                f"the ONNX file {self._path} fails on a batch of {counted(texts, 'text')} of "
+                f"{counted(tokens, 'token')}: {_reason(error)}"
             ) from error
         pooled: NDArray[np.float32] = weights
         return pooled

@@ -18,6 +18,7 @@ from splade_connectors.encoders.tokenizing import TokenizingEncoder
 from splade_connectors.errors import ConfigurationError, ModelError
 from splade_connectors.extras import require
 from splade_connectors.options import EncodeOptions, Precision
+from splade_connectors.shown import counted
 from splade_connectors.vectors import SparseBatch
 
 _BATCH_TOKENS = 2048
@@ -97,8 +98,8 @@ class TorchEncoder(TokenizingEncoder):
             texts, tokens = input_ids.shape
             reason = " ".join(str(error).split())[:300]
             raise ModelError(
-                f"{self.spec.model} fails on a batch of {texts} texts of {tokens} tokens on "
-                f"{self._device}: {reason}"
+                f"{self.spec.model} fails on a batch of {counted(texts, 'text')} of "
+                f"{counted(tokens, 'token')} on {self._device}: {reason}"
             ) from error
         if overflowed:
             raise ModelError(
