@@ -174,13 +174,26 @@ class FileReader:
         return archives.unpacked(file, packing) if packing else file
 
     def _begin(self) -> None:
-        """Find the fields in the first readable row."""
+        """Read up to the first readable row, and find the fields in it."""
         first = self._first_rows()
         raw = next((row for _, row in first if isinstance(row, Mapping)), None)
         if raw is None:
             sort = ConfigurationError if first else NoRows
             raise sort(f"{self._name} has no readable row: {row_fields.first_reason(first)}")
         self._rows = chain(first, self._rows)
+        try:
+            self._find_fields(raw)
+        except ConfigurationError as error:
+            if len(first) == 1:
+                raise
+            # What follows a malformed row may be a part of it.
+            before = row_fields.first_reason(first)
+            raise ConfigurationError(
+                f"{error}; the row before it is not readable: {before}"
+            ) from error
+
+    def _find_fields(self, raw: Mapping[str, Any]) -> None:
+        """Find the fields in the first readable row."""
         if self._format in ("json", "jsonl") and is_encoded(raw):
             self._encoded = Encoded(raw, self._name)
             row_fields.check_for_encoded(self._options, self._name)

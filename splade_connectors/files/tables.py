@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import IO, Any, Literal
 
 from splade_connectors.documents import Rejected
@@ -13,6 +12,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.files import limits
 from splade_connectors.files.encodings import encoding_error
 from splade_connectors.files.limits import NumberedRow, rejected
+from splade_connectors.files.table_lines import TableLines, TooLong, reason_of
 from splade_connectors.shown import counted, quoted
 
 # Delimiters seen in practice; a header that contains one has more than one column.
@@ -49,46 +49,53 @@ def _table_rows(
     csv.field_size_limit(max(csv.field_size_limit(), limits.LONGEST_LINE))
     text = io.TextIOWrapper(data, encoding="utf-8", newline="")
     # Counts lines for messages, even if the header is invalid.
-    lines = _Lines(text)
+    lines = TableLines(text)
     try:
         first = next((line for line in lines if line.strip("\r\n")), None)
         if first is None:
             return
         used = delimiter or _delimiter_of(first, usual, name)
-        reader = csv.reader(chain([first], lines), delimiter=used, quoting=quoting, strict=True)
-        rows = (row for row in reader if row)
-        header = next(rows)
+        lines.put_back(first)
+        reader = csv.reader(lines, delimiter=used, quoting=quoting, strict=True)
+        header = next(row for row in reader if row)
         check_columns(header, name)
-        for cells in rows:
-            yield lines.read, _table_row(header, cells, lines.read)
+        yield from _rows(reader, lines, header, used)
     except UnicodeDecodeError as error:
         raise encoding_error(name, error, f" after line {lines.read}") from error
-    except csv.Error as error:
+    except csv.Error as error:  # of the header
         where = f"after line {lines.read}"
-        raise ConfigurationError(f"cannot read {name} {where}: {error}") from error
+        raise ConfigurationError(f"cannot read {name} {where}: {reason_of(error)}") from error
     finally:
         if not data.closed:
             text.detach()  # otherwise it closes the file, which `fraction` still needs
 
 
-class _Lines:
-    """The lines of a text, counted and of bounded length."""
+def _rows(
+    reader: Iterator[list[str]], lines: TableLines, header: Sequence[str], delimiter: str
+) -> Iterator[NumberedRow]:
+    """Yield the rows after the header, and malformed ones as rejections."""
+    while True:
+        lines.begin_row()
+        start = lines.read + 1
+        try:
+            cells = next(reader, None)
+        except TooLong as error:
+            yield start, rejected(start, _malformed(start, lines.read - start + 1, error))
+            continue
+        except csv.Error as error:
+            size = lines.skip_row(len(header), delimiter)
+            yield start, rejected(start, _malformed(start, size, error))
+            continue
+        if cells is None:
+            return
+        if cells:
+            yield lines.read, _table_row(header, cells, lines.read)
 
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._text = text
-        self.read = 0
 
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._text.readline(limits.LONGEST_LINE)
-        if not line:
-            raise StopIteration
-        if len(line) == limits.LONGEST_LINE and not line.endswith(("\n", "\r")):
-            raise csv.Error(f"the next line is longer than {limits.LONGEST_LINE:,} characters")
-        self.read += 1
-        return line
+def _malformed(start: int, size: int, error: csv.Error) -> str:
+    if size > 1:
+        return f"lines {start} to {start + size - 1} cannot be read as CSV: {reason_of(error)}"
+    return f"line {start} cannot be read as CSV: {reason_of(error)}"
 
 
 def _table_row(

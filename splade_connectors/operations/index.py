@@ -476,11 +476,20 @@ def add_progress_note(error: BaseException, indexing: Indexing) -> None:
     """Add to an error how many documents were written before it."""
     # If only the deletion was refused, the run is otherwise complete.
     if indexing.report.written and not isinstance(error, DeletionRefused):
-        error.add_note(progress_note(indexing))
+        # Running the same command again would stop at the same place.
+        first = "correct the cause, then " if isinstance(error, ConfigurationError) else ""
+        error.add_note(progress_note(indexing, first))
 
 
-def progress_note(indexing: Indexing) -> str:
-    """Return what an interrupted index run has written, and how to complete it."""
+def progress_note(indexing: Indexing, first: str = "") -> str:
+    """Return what an interrupted index run has written, and how to complete it.
+
+    Args:
+        indexing: the run.
+        first: what to do before running the command again, as the beginning of a sentence.
+    """
     again = "the same command again" if indexing.may_replace else "the same command with --replace"
     documents = counted(indexing.report.written, "document")
-    return f"{documents} written so far; run {again} to complete the index without duplicates"
+    return (
+        f"{documents} written so far; {first}run {again} to complete the index without duplicates"
+    )

@@ -26,7 +26,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.files import limits
 from splade_connectors.files.json_rows import line_rows
 from splade_connectors.files.readers import FileReader
-from splade_connectors.files.tables import tsv_rows
+from splade_connectors.files.tables import csv_rows, tsv_rows
 from splade_connectors.values import stored_payload
 
 CELL = st.text(st.characters(exclude_characters="\t\r\n", exclude_categories=("Cs",)), max_size=8)
@@ -188,7 +188,7 @@ def test_a_cell_that_is_never_closed_is_a_sentence(
     monkeypatch.setattr(limits, "LONGEST_LINE", 2000)
     try:
         with pytest.raises(
-            ConfigurationError, match=r"after line .* field larger than field limit"
+            ConfigurationError, match=r"not readable: line 2 .* quotation mark is never closed"
         ):
             read(tmp_path / "x.csv", 'id,text\na,"' + "line\n" * 1000)
     finally:
@@ -211,3 +211,117 @@ def test_a_row_of_many_fields_is_named_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="and 4,980 more") as found:
         read(tmp_path / "x.jsonl", json.dumps(row))
     assert len(str(found.value)) < 4000
+
+
+def csv_of(path: Path, *lines: str, **options: Any) -> tuple[list[Any], list[tuple[int, str]]]:
+    """The ids that were read, and line and reason of each rejection."""
+    found = read(path, "".join(f"{line}\n" for line in lines), **options)
+    good = [row.id for row in found if isinstance(row, Document)]
+    return good, [(row.line, row.reason) for row in found if isinstance(row, Rejected)]
+
+
+FOLLOWS = 'text follows a closing quotation mark; inside a quoted cell, write "" for "'
+NEVER = "a quotation mark is never closed"
+H = "id,text,n,lang"
+
+
+def plain(*numbers: int) -> list[str]:
+    return [f"d{number},text {number},3,en" for number in numbers]
+
+
+def malformed(*lines: int) -> str:
+    where = f"line {lines[0]}" if len(lines) == 1 else f"lines {lines[0]} to {lines[1]}"
+    return f"{where} cannot be read as CSV: "
+
+
+# Lines, the ids that are read, and the rejections.
+BAD_QUOTES: dict[str, tuple[list[str], list[str], list[tuple[int, str]]]] = {
+    "text after the end": (
+        [H, *plain(1), 'd2,"abc"def,3,en', *plain(3)],
+        ["d1", "d3"],
+        [(3, malformed(3) + FOLLOWS)],
+    ),
+    "the first row": ([H, 'd1,"abc"def,3,en', *plain(2)], ["d2"], [(2, malformed(2) + FOLLOWS)]),
+    "never closed, no other quote": (
+        [H, 'd1,"abc,3,en', *plain(2, 3, 4)],
+        ["d2", "d3", "d4"],
+        [(2, malformed(2) + NEVER)],
+    ),
+    "never closed, the next row is quoted": (
+        [H, 'd1,"abc,3,en', *plain(2), 'd3,"x, y",3,en', *plain(4)],
+        ["d2", "d3", "d4"],
+        [(2, malformed(2) + FOLLOWS)],
+    ),
+    "never closed, every cell is quoted": (
+        ['"id","text"', '"d1","abc', '"d2","x"', '"d3","y, z"'],
+        ["d2", "d3"],
+        [(2, malformed(2) + FOLLOWS)],
+    ),
+    "three quotes on a line": (
+        [H, 'd1,"5" pipe",3,en', *plain(2, 3), 'd4,5" pipe,3,en', *plain(5)],
+        ["d2", "d3", "d4", "d5"],
+        [(2, malformed(2) + FOLLOWS)],
+    ),
+    "a sentence over three lines, two columns": (
+        ["id,text", 'd1,"First line,', 'He said "no", and left', 'third, line"', "d2,x"],
+        ["d2"],
+        [(2, malformed(2, 4) + FOLLOWS)],
+    ),
+    "a cell whose closing quote has a line of its own": (
+        ["id,text", 'd1,"a "b" c', "two, words", '"', "d2,x"],
+        ["d2"],
+        [(2, malformed(2, 4) + FOLLOWS)],
+    ),
+    "the last row": ([H, *plain(1), 'd2,"abc'], ["d1"], [(3, malformed(3) + NEVER)]),
+    "two in a row": (
+        [H, 'd1,"a"b,3,en', 'd2,"a,3,en', *plain(3)],
+        ["d3"],
+        [(2, malformed(2) + FOLLOWS), (3, malformed(3) + NEVER)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("lines", "ids", "reasons"), BAD_QUOTES.values(), ids=BAD_QUOTES)
+def test_a_malformed_quote_rejects_its_row_and_no_other(
+    tmp_path: Path, lines: list[str], ids: list[str], reasons: list[tuple[int, str]]
+) -> None:
+    assert csv_of(tmp_path / "x.csv", *lines) == (ids, reasons)
+
+
+def test_a_malformed_quote_among_many_rows_costs_one(tmp_path: Path) -> None:
+    rows = plain(*range(300))
+    rows[250] = 'd250,"abc"def,3,en'
+    ids, reasons = csv_of(tmp_path / "x.csv", H, *rows, infer_types=True)
+    assert len(ids) == 299
+    assert reasons == [(252, malformed(252) + FOLLOWS)]
+
+
+def test_a_line_of_csv_that_is_too_long_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LONGEST_LINE", 1000)
+    ids, reasons = csv_of(tmp_path / "x.csv", H, *plain(1), f"d2,{'x' * 5000},3,en", *plain(3))
+    assert ids == ["d1", "d3"]
+    assert reasons == [(3, malformed(3) + "longer than 1,000 characters")]
+
+
+def test_a_quote_that_is_never_closed_costs_one_row_of_a_long_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LONGEST_LINE", 1000)
+    ids, reasons = csv_of(tmp_path / "x.csv", H, 'd1,"abc,3,en', *plain(*range(2, 500)))
+    assert len(ids) == 498
+    assert reasons == [(2, malformed(2) + NEVER + ", or a cell is too long")]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b,c", 'say "so"', "two\nlines", 'x"\n,"y', ""]), CELL),
+        max_size=6,
+    )
+)
+def test_what_the_csv_module_writes_is_read(cells: list[tuple[str, str]]) -> None:
+    written = io.StringIO(newline="")
+    csv.writer(written).writerows([("a", "b"), *cells])
+    found = [row for _, row in csv_rows(io.BytesIO(written.getvalue().encode()), "x.csv")]
+    assert found == [{"a": first, "b": second} for first, second in cells]
