@@ -1,8 +1,8 @@
-"""Precomputed rows, as `encode` writes and `index` reads them."""
+"""Precomputed rows, as `encode` and `export` write them and `index` reads them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from splade_connectors.errors import ConfigurationError, InvalidDocument, ManifestMismatch
@@ -10,7 +10,7 @@ from splade_connectors.manifest import IndexManifest
 from splade_connectors.shown import counted, quoted
 from splade_connectors.vectors import SparseVector
 
-ID, TERMS, PAYLOAD, MADE_BY = "id", "terms", "payload", "made_by"
+ID, TERMS, DENSE, PAYLOAD, MADE_BY = "id", "terms", "dense", "payload", "made_by"
 
 
 class Vocabulary(Protocol):
@@ -35,13 +35,36 @@ def encoded_row(
     return row if payload is None else {**row, PAYLOAD: payload}
 
 
+def exported_row(
+    id: Any,
+    terms: Mapping[str, float] | None,
+    made_by: Mapping[str, Any] | None,
+    dense: Mapping[str, Sequence[float]],
+    payload: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return one row as `export` writes it with vectors: that of `encode`, with dense vectors.
+
+    Args:
+        id: document id.
+        terms: token -> weight; None for a document that was never encoded.
+        made_by: settings, as of `IndexManifest.to_json`; None omits them.
+        dense: name -> dense vector; an unnamed one has the name ''.
+        payload: fields of the document. Nested, because they may have any name.
+    """
+    row = {ID: id, TERMS: terms} | ({} if made_by is None else {MADE_BY: made_by})
+    if dense:
+        row[DENSE] = dense[""] if dense.keys() == {""} else dict(dense)
+    return {**row, PAYLOAD: payload}
+
+
 def is_encoded(row: Mapping[str, Any]) -> bool:
-    """Return whether `encode` wrote a row."""
-    return isinstance(row.get(TERMS), Mapping) and isinstance(row.get(MADE_BY), Mapping)
+    """Return whether `encode` wrote a row, or `export` with vectors."""
+    terms = row.get(TERMS, "")
+    return isinstance(terms, Mapping | None) and isinstance(row.get(MADE_BY), Mapping)
 
 
 class Encoded:
-    """Reads the rows of a file that `encode` wrote.
+    """Reads the rows of a file that `encode` or `export --vectors` wrote.
 
     Args:
         first: first row.
@@ -68,17 +91,20 @@ class Encoded:
                 "encode it again"
             ) from error
 
-    def vector(self, row: Mapping[str, Any]) -> SparseVector:
-        """Return the vector of a row.
+    def vector(self, row: Mapping[str, Any]) -> SparseVector | None:
+        """Return the vector of a row; None if its terms are null: the text is encoded then.
 
         Raises:
             InvalidDocument: if the row has no valid vector, or one with other settings.
         """
-        terms = row.get(TERMS)
-        if not isinstance(terms, Mapping):
+        terms = row.get(TERMS, "")
+        if not isinstance(terms, Mapping | None):
             raise InvalidDocument(f"the row has no vector ({TERMS!r})")
         if row.get(MADE_BY) != self._made_by:
             raise InvalidDocument("the row was encoded with different settings from the first row")
+        return None if terms is None else self._vector(terms)
+
+    def _vector(self, terms: Mapping[str, Any]) -> SparseVector:
         if not all(type(weight) in (int, float) for weight in terms.values()):
             raise InvalidDocument("a weight of the row's vector is not a number")
         ids = [self._id(name) for name in terms]

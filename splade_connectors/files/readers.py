@@ -19,7 +19,7 @@ from splade_connectors.errors import ConfigurationError, InvalidDocument, Invali
 from splade_connectors.files import archives, row_fields
 from splade_connectors.files.cells import LOOKED_AT, check_types
 from splade_connectors.files.columns import Columns, html_stripped
-from splade_connectors.files.encoded import ID, PAYLOAD, Encoded, Vocabulary, is_encoded
+from splade_connectors.files.encoded import DENSE, ID, PAYLOAD, Encoded, Vocabulary, is_encoded
 from splade_connectors.files.encodings import as_utf8
 from splade_connectors.files.json_rows import json_rows, line_rows
 from splade_connectors.files.limits import NumberedRow
@@ -61,7 +61,7 @@ class FileReader:
     Attributes:
         path: the file.
         text_fields: as given, or as found in the first row.
-        made_by: for a file that `encode` wrote, the settings of its vectors; otherwise None.
+        made_by: for a file of vectors (`encode`, `export --vectors`), their settings; else None.
 
     Raises:
         ConfigurationError: if the file is missing, empty, of unknown format, or its first row has
@@ -103,7 +103,7 @@ class FileReader:
 
     @property
     def made_by(self) -> IndexManifest | None:
-        """For a file that `encode` wrote, the settings of its vectors; otherwise None."""
+        """For a file of vectors, their settings; otherwise None."""
         return None if self._encoded is None else self._encoded.made_by
 
     def read_with(self, vocabulary: Callable[[], Vocabulary]) -> None:
@@ -279,7 +279,7 @@ class FileReader:
             id=row.get(ID),  # type: ignore[arg-type]  # checked there
             text=text_of(fields, self.text_fields),
             vector=encoded.vector(row),
-            dense=dense,
+            dense=row.get(DENSE) if dense is None else dense,
             payload=self._columns.chosen(fields),
             line=line,
             file=self._label,

@@ -41,7 +41,7 @@ def check_for(format: Format, options: ReadOptions, name: str) -> None:
 
 
 def check_for_encoded(options: ReadOptions, name: str) -> None:
-    """Refuse options that come too late for the output of `encode`.
+    """Refuse options that come too late for a file of vectors.
 
     Raises:
         ConfigurationError: naming the option.
@@ -49,7 +49,7 @@ def check_for_encoded(options: ReadOptions, name: str) -> None:
     for option, given in (("--id-field", options.id_field), ("--strip-html", options.strip_html)):
         if given:
             raise ConfigurationError(
-                f"{name} was written by encode; pass {option} to encode instead"
+                f"{name} contains vectors, so {option} comes too late; pass it to encode"
             )
 
 

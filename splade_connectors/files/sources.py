@@ -43,7 +43,7 @@ class FilesReader:
     Attributes:
         paths: the files, in reading order.
         text_fields: as given, or as found in the first row of the first file.
-        made_by: for files that `encode` wrote, the settings of their vectors; otherwise None.
+        made_by: for files of vectors (`encode`, `export --vectors`), their settings; else None.
 
     Raises:
         ConfigurationError: if a file does not exist or cannot be read.

@@ -91,7 +91,7 @@ def test_columns_of_encoded_rows(run: Run, corpus: Path, tmp_path: Path) -> None
     assert set(hits[0]["payload"]) == {"title", "text"}
     for option in (["--id-field", "key"], ["--strip-html"]):
         sentence = refusal(run("index", vectors, target(tmp_path), *option))
-        assert f"was written by encode; pass {option[0]} to encode instead" in sentence
+        assert f"contains vectors, so {option[0]} comes too late; pass it to encode" in sentence
     assert "the input is already encoded; pass it to index" in refusal(run("encode", vectors))
 
 

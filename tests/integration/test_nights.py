@@ -9,13 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
-from splade_connectors import Document, Store, WriteOptions, connect
+from splade_connectors import Document, Store, StoredDocument, WriteOptions, connect
 from splade_connectors.testing.requests import counted
 from splade_connectors.testing.unchanged_contract import CountingEncoder
-from tests.integration.command_line import ROWS, Run, jsonl, one_document, target
+from tests.integration.command_line import ROWS, Run, jsonl, one_document, refusal, target
 
 NIGHTLY = WriteOptions(skip_unchanged=True, delete_missing=True)
 COUNT = 400
@@ -185,17 +186,100 @@ def test_vectors_are_exported_as_encode_writes_them(run: Run, place: str) -> Non
     run("index", file, place)
     encoded = [json.loads(line) for line in run("encode", file).out.splitlines()]
     exported = run("export", place, "--vectors", "--json").json
-    terms = {row["_id"]: row["terms"] for row in exported}
-    assert terms == {row["id"]: row["terms"] for row in encoded}
+    written = {row["id"]: (row["terms"], row["made_by"]) for row in exported}
+    assert written == {row["id"]: (row["terms"], row["made_by"]) for row in encoded}
 
 
 def test_an_export_never_writes_over_a_field(run: Run, place: str) -> None:
-    rows = [{**ROWS[0], "id": "mine", "terms": ["a"]}]
+    names = ("id", "terms", "dense", "made_by", "payload")
+    rows = [{**ROWS[0], **{name: ["a"] for name in names}}]
     run("index", jsonl(Path("corpus.jsonl"), rows), place)
     assert run("export", place).code == 0
-    for options in (["--id-field", "id"], ["--vectors"]):
-        done = run("export", place, *options)
-        assert (done.code, "has a field" in done.err) == (2, True), options
+    sentence = refusal(run("export", place, "--id-field", "id"))
+    assert "already has a field 'id'" in sentence
+    assert "choose another one (--id-field)" in sentence
+    assert "omit --id-field" in refusal(run("export", place, "--vectors", "--id-field", "key"))
+    (row,) = run("export", place, "--vectors", "--json").json
+    assert row["payload"] == {name: value for name, value in rows[0].items() if name != "_id"}
+
+
+@pytest.fixture
+def places(request: pytest.FixtureRequest, place: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Two targets of one kind."""
+    if kind == "edge":
+        yield place, f"{place}-copy"
+        return
+    url = request.getfixturevalue(f"{kind}_url")
+    scheme = kind if kind in ("opensearch", "qdrant") else "elasticsearch"
+    name = f"splade-test-{uuid.uuid4().hex}"
+    where = f"{scheme}://{url.removeprefix('http://').rstrip('/')}/{name}"
+    yield where, f"{where}-copy"
+    if scheme != "qdrant":
+        with httpx.Client() as client:
+            for end in ("", "-copy"):
+                client.delete(f"{url.rstrip('/')}/{name}{end}")
+
+
+def dense_of(kind: str, n: int) -> dict[str, Any]:
+    vectors = {"unnamed": [n + 0.1, 0.3], "named": {"up": [n + 0.1, 0.3]}}
+    return {"d": vectors[kind]} if kind in vectors else {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "dense"),
+    [
+        ("edge", "unnamed"),
+        ("edge", "named"),
+        ("qdrant", "named"),
+        ("elasticsearch", "unnamed"),
+        ("opensearch", "named"),
+        ("rank_features", "without"),  # has no place for dense vectors
+    ],
+)
+def test_exported_vectors_are_stored_again_as_they_were(
+    run: Run, places: tuple[str, str], dense: str
+) -> None:
+    """A round trip needs no option, encodes nothing, and adds nothing to a payload."""
+    given = [{**row, "terms": ["a"], **dense_of(dense, n)} for n, row in enumerate(ROWS)]
+    file = jsonl(Path("dense.jsonl"), given)
+    options = [] if dense == "without" else ["--dense-field", "d"]
+    done = run("index", file, places[0], *options, "--json")
+    assert (done.code, done.json["written"]) == (0, 4), done.err
+    assert run("export", places[0], "--vectors", "-o", "copy.jsonl").code == 0
+    done = run("index", "copy.jsonl", places[1], "--json")
+    assert (done.code, done.json["written"], done.json["tokens"]) == (0, 4, 0), done.err
+    before, after = (stored_in(place) for place in places)
+    assert after == before
+    assert len(before["1"].vector or ()) > 5
+    assert len(before["1"].dense) == (dense != "without")
+    assert before["1"].payload.keys() == {"title", "text", "lang", "terms"}
+    query = ["--json", "vaccines and bread"]
+    assert run("search", places[1], *query).json == run("search", places[0], *query).json
+    assert run("verify", places[1]).code == 0
+
+
+def stored_in(place: str) -> dict[str, StoredDocument]:
+    with connect(place) as store:
+        return {str(document.id): document for document in store.export(with_vectors=True)}
+
+
+def test_a_document_without_vector_is_encoded_by_index(run: Run, place: str) -> None:
+    """An attached index may have documents that were never encoded."""
+    run("index", jsonl(Path("corpus.jsonl"), ROWS), place)
+    rows = run("export", place, "--vectors", "--json").json
+    never = [{**row, "terms": None} if row["id"] == "1" else row for row in rows]
+    for file in (never, sorted(never, key=lambda row: row["id"] != "1")):
+        done = run("index", jsonl(Path("copy.jsonl"), file), f"{place}-copy", "--json")
+        assert (done.json["written"], done.json["encoded"]) == (4, 1)
+        assert stored_in(f"{place}-copy") == stored_in(place)
+
+
+def test_vectors_of_an_unknown_model_are_exported_with_a_warning(run: Run, place: str) -> None:
+    run("index", jsonl(Path("corpus.jsonl"), ROWS), place)
+    (Path(place.removeprefix("edge:")) / "splade_connectors.json").unlink()
+    done = run("export", place, "--vectors", "--json")
+    assert done.err.count("has no manifest that says which model made its vectors") == 1
+    assert all("made_by" not in row and row["terms"] for row in done.json)
 
 
 class StandIn:
