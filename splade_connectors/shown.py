@@ -89,6 +89,11 @@ def counted(count: int, noun: str, nouns: str | None = None) -> str:
     return f"{count:,} {plural(count, noun, nouns)}"
 
 
+def reason_of(error: Exception) -> str:
+    """Return what an error says, without the number and the path that an `OSError` repeats."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
 def sketch(value: object) -> Any:
     """Return a value as JSON for people: anything that is not JSON, or too large, becomes text."""
     return _Sketch().of(value, ())

@@ -74,7 +74,8 @@ def terms(encoder: SparseEncoder, vector: SparseVector, *, ids: bool = False) ->
 @contextmanager
 def written(output: Path | None) -> Iterator[IO[str]]:
     """Yield stdout, or a file that appears only once it is complete."""
-    from splade_connectors.files.outputs import reason_of, replacing
+    from splade_connectors.files.outputs import replacing
+    from splade_connectors.shown import reason_of
 
     if output is None:
         yield sys.stdout

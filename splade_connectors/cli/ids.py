@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from splade_connectors.documents import document_id
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.shown import quoted
+from splade_connectors.shown import quoted, reason_of
 
 if TYPE_CHECKING:
     from splade_connectors.documents import DocumentId
@@ -40,7 +40,7 @@ def ids_in(file: Path) -> list[str | Exactly]:
     try:
         text = sys.stdin.read() if is_input else file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError, AttributeError) as error:
-        raise ConfigurationError(f"cannot read {file}: {error}") from error
+        raise ConfigurationError(f"cannot read {file}: {reason_of(error)}") from error
     lines = enumerate(text.splitlines(), start=1)
     return [_id_in(line.strip(), number) for number, line in lines if line.strip()]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from splade_connectors.cli.dense import dense_encoder
 from splade_connectors.errors import ConfigurationError, InvalidVector
+from splade_connectors.shown import reason_of
 
 if TYPE_CHECKING:
     from splade_connectors.fusion.legs import Leg
@@ -126,7 +127,7 @@ def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"cannot read {path} as JSON: {error}") from error
+        raise ConfigurationError(f"cannot read {path} as JSON: {reason_of(error)}") from error
 
 
 def _pairs(found: Any) -> list[tuple[int, float]]:

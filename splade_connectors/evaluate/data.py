@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import reason_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         with path.open(encoding="utf-8") as file:
             yield from ((number, line.rstrip("\n")) for number, line in enumerate(file, 1))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"cannot read {path}: {error}") from error
+        raise ConfigurationError(f"cannot read {path}: {reason_of(error)}") from error
 
 
 def _queries(path: Path) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from splade_connectors.evaluate.data import Judged
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.options import OnProgress, Progress
-from splade_connectors.shown import counted
+from splade_connectors.shown import counted, reason_of
 from splade_connectors.store import Store
 
 Windows = tuple[LegRanking, ...]
@@ -121,7 +121,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Sequence[float]]]:
             ids, vectors = arrays["ids"], arrays["vectors"]
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise ConfigurationError(
-            f"cannot read {path} as .npz with the arrays ids and vectors: {error}"
+            f"cannot read {path} as .npz with the arrays ids and vectors: {reason_of(error)}"
         ) from error
     if vectors.ndim != 2 or ids.shape != vectors.shape[:1]:
         raise ConfigurationError(

@@ -11,7 +11,7 @@ from splade_connectors.documents import Document, Rejected
 from splade_connectors.errors import ConfigurationError, InvalidDocument
 from splade_connectors.files.letter_file import LetterFile
 from splade_connectors.files.outputs import same_file
-from splade_connectors.shown import sketch
+from splade_connectors.shown import reason_of, sketch
 from splade_connectors.values import stored_payload
 from splade_connectors.vectors import SparseVector
 
@@ -142,7 +142,7 @@ class Letters:
                         yield _letter(line, number, self.path)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(
-                f"cannot read the dead letters in {self.path}: {error}"
+                f"cannot read the dead letters in {self.path}: {reason_of(error)}"
             ) from error
 
 

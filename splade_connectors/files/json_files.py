@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.files.outputs import reason_of, replacing
+from splade_connectors.files.outputs import replacing
 from splade_connectors.manifest import IndexManifest, parse_manifest
+from splade_connectors.shown import reason_of
 
 
 def read_manifest_file(path: Path, field: str) -> IndexManifest | None:
@@ -44,7 +45,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"cannot read {path} as JSON: {error}") from error
+        raise ConfigurationError(f"cannot read {path} as JSON: {reason_of(error)}") from error
     if not isinstance(found, dict):
         raise ConfigurationError(f"{path} does not contain a JSON object")
     return found

@@ -16,10 +16,10 @@ from splade_connectors.files.outputs import (
     is_special_file,
     opened_as_new,
     opened_in_place,
-    reason_of,
     temporary_folder,
     write_whole_line,
 )
+from splade_connectors.shown import reason_of
 
 log = logging.getLogger(__name__)
 

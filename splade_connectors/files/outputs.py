@@ -18,6 +18,7 @@ from typing import IO
 
 from splade_connectors import locks
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.shown import reason_of
 
 # Disk full, quota exceeded, or maximum file size reached.
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -60,11 +61,6 @@ def write_text(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise ConfigurationError(f"cannot write {path}: {reason_of(error)}") from error
-
-
-def reason_of(error: OSError) -> str:
-    """Return the system's message without the path, which ours names."""
-    return error.strerror or type(error).__name__
 
 
 def opened_in_place(path: Path, *, mode: int) -> IO[str]:
