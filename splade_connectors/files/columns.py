@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from splade_connectors.errors import ConfigurationError, InvalidDocument
@@ -11,9 +11,11 @@ from splade_connectors.files.cells import found_types, typed
 from splade_connectors.files.html_text import text_of_html
 from splade_connectors.options import ReadOptions
 from splade_connectors.payloads import top_level
-from splade_connectors.shown import listed, quoted
+from splade_connectors.shown import counted, listed, quoted
 
 _log = logging.getLogger(__name__)
+# Maximum number of nameless columns listed.
+_SHOWN = 5
 
 
 class Columns:
@@ -34,6 +36,47 @@ class Columns:
         self._options_of = _named(options)
         self._unseen = dict(self._options_of)
         self._kept: set[str] = set()
+        # Numbers of the columns without a name that are dropped.
+        self._nameless: list[int] = []
+
+    def named(self, header: Sequence[str]) -> list[str]:
+        """Return the names of a table's columns.
+
+        A column without a name is `#1`, by its number, for the options; if none of them uses that
+        name, the column is dropped. pandas writes one for its index, Excel for a trailing comma.
+        """
+        options = self._options
+        used = {options.id_field, options.dense_field, *options.text_fields}
+        used |= {*(options.rename or {}), *self._options_of}
+        numbers = [number for number, name in enumerate(header, start=1) if not name]
+        self._nameless = [number for number in numbers if f"#{number}" not in used]
+        names = list(header)
+        for number in set(numbers) - set(self._nameless):
+            names[number - 1] = f"#{number}"
+        return names
+
+    @property
+    def nameless(self) -> str:
+        """What to say of the columns that are dropped for want of a name; "" if there are none."""
+        if not self._nameless:
+            return ""
+        numbers = ", ".join(map(str, self._nameless[:_SHOWN]))
+        more = ", …" if len(self._nameless) > _SHOWN else ""
+        some = counted(len(self._nameless), "column")
+        return f"{some} without a name ({numbers}{more})"
+
+    def warn_of_nameless(self) -> None:
+        """Warn of columns that are dropped because they have no name."""
+        if self._nameless:
+            first = self._nameless[0]
+            _log.warning(
+                "dropped from %s: %s; --rename '#%d=NAME' keeps it, --exclude '#%d' omits this "
+                "warning",
+                self._name,
+                self.nameless,
+                first,
+                first,
+            )
 
     def renamed(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of a row, renamed.

@@ -7,7 +7,7 @@ require, and a dictionary value is one object however often it occurs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import IO, Any
 
@@ -18,7 +18,7 @@ from splade_connectors.files import limits
 from splade_connectors.files.arrow_values import python_values
 from splade_connectors.files.limits import NumberedRow, rejected
 from splade_connectors.files.pages import Page, TooLarge, pages_of
-from splade_connectors.files.tables import check_columns
+from splade_connectors.files.tables import Naming, check_columns
 
 _MOST_ROWS = 1024
 _BATCH_BYTES = 16_000_000
@@ -28,22 +28,28 @@ _BUFFER_BYTES = 1 << 20
 _IN_DICTIONARIES = {"NONE", "STRING", "ENUM"}
 
 
-def parquet_rows(file: IO[bytes], name: str) -> Iterator[NumberedRow]:
+def parquet_rows(file: IO[bytes], name: str, naming: Naming = list) -> Iterator[NumberedRow]:
     """Yield the rows of a Parquet file as Python values.
+
+    Args:
+        file: seekable file.
+        name: file name, for messages.
+        naming: as in `csv_rows`.
 
     Raises:
         ConfigurationError: if the file cannot be read, or needs too much memory.
     """
     arrow = require("pyarrow", "parquet", "reading Parquet")
     table = _opened(file, name)
-    check_columns(table.schema_arrow.names, name)
+    names = naming(table.schema_arrow.names)
+    check_columns(names, name)
     number = 0
     for group in range(table.num_row_groups):
         batches = _batches(table, file, group)
         while True:
             try:
                 batch = next(batches, None)
-                rows = [] if batch is None else _rows(batch, arrow)
+                rows = [] if batch is None else _rows(batch, names, arrow)
             except TooLarge as error:
                 raise ConfigurationError(f"row group {group} of {name} {error}") from error
             except Exception as error:  # pyarrow's error classes exist only if it is installed
@@ -115,9 +121,10 @@ def _row_bytes(leaf: Any, pages: list[Page], rows: int) -> float:
     return max(a_row, 1.0) * max(largest, float(leaf.length), 8.0)
 
 
-def _rows(batch: Any, arrow: ModuleType) -> Iterator[dict[str, Any]]:
-    columns = [python_values(column, arrow) for column in batch.columns]
-    names = batch.schema.names
+def _rows(batch: Any, names: Sequence[str], arrow: ModuleType) -> Iterator[dict[str, Any]]:
+    named = [(name, column) for name, column in zip(names, batch.columns, strict=True) if name]
+    columns = [python_values(column, arrow) for _, column in named]
+    names = [name for name, _ in named]
     return (dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
 
 

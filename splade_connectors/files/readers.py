@@ -117,6 +117,7 @@ class FileReader:
         return (self.path,)
 
     def __iter__(self) -> Iterator[Row]:
+        self._columns.warn_of_nameless()
         for line, row in self._rows:
             if isinstance(row, Rejected):
                 yield replace(row, file=self._label) if self._label else row
@@ -141,7 +142,7 @@ class FileReader:
         row_fields.check_for(self._format, options, self._name)
         self._file = self._opened()
         if self._format == "parquet":
-            yield from parquet_rows(self._file, self._name)
+            yield from parquet_rows(self._file, self._name, self._columns.named)
             return
         data = as_utf8(self._unpacked(self._file), options.encoding, self._name)
         yield from self._text_rows(data)
@@ -152,7 +153,8 @@ class FileReader:
         if self._format == "json":
             return json_rows(data, self._name)
         delimiter = "\t" if self._options.delimiter == "tab" else self._options.delimiter
-        return (tsv_rows if self._format == "tsv" else csv_rows)(data, self._name, delimiter)
+        rows = tsv_rows if self._format == "tsv" else csv_rows
+        return rows(data, self._name, delimiter, self._columns.named)
 
     def _opened(self) -> IO[bytes]:
         if self._is_input:
@@ -184,13 +186,19 @@ class FileReader:
         try:
             self._find_fields(raw)
         except ConfigurationError as error:
-            if len(first) == 1:
+            hints = self._hints(first)
+            if not hints:
                 raise
-            # What follows a malformed row may be a part of it.
-            before = row_fields.first_reason(first)
-            raise ConfigurationError(
-                f"{error}; the row before it is not readable: {before}"
-            ) from error
+            raise ConfigurationError("; ".join([str(error), *hints])) from error
+
+    def _hints(self, first: Sequence[NumberedRow]) -> list[str]:
+        """What else is wrong with the beginning of the file."""
+        hints = []
+        if len(first) > 1:  # what follows a malformed row may be a part of it
+            hints.append(f"the row before it is not readable: {row_fields.first_reason(first)}")
+        if self._columns.nameless:
+            hints.append(f"it also has {self._columns.nameless}: '#1' means the first column")
+        return hints
 
     def _find_fields(self, raw: Mapping[str, Any]) -> None:
         """Find the fields in the first readable row."""
@@ -294,6 +302,11 @@ class FileReader:
         id = fields.pop(self._id_field, None)
         if id is None:
             raise InvalidDocument(f"the row has no id ({quoted(self._id_field)})")
+        if isinstance(id, float) and id.is_integer():  # as pandas writes integers with a gap
+            raise InvalidDocument(
+                "a document id must be a string, an integer or a UUID, not a float; --type "
+                f"{self._id_field}=int reads whole floats as integers"
+            )
         if self._options.strip_html:
             html_stripped(fields, self.text_fields)
         return Document(

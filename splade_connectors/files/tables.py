@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, Literal
 
 from splade_connectors.documents import Rejected
@@ -15,36 +15,51 @@ from splade_connectors.files.limits import NumberedRow, rejected
 from splade_connectors.files.table_lines import TableLines, TooLong, reason_of
 from splade_connectors.shown import counted, quoted
 
+# Makes the names of columns of a header.
+Naming = Callable[[Sequence[str]], list[str]]
+# Name of a column that is dropped.
+NAMELESS = ""
 # Delimiters seen in practice; a header that contains one has more than one column.
 _DELIMITERS = ",;\t|"
 # Delimiters with the same quoting rules as commas.
 _LIKE_COMMAS = ";|"
 
 
-def csv_rows(data: IO[bytes], name: str, delimiter: str | None = None) -> Iterator[NumberedRow]:
+def csv_rows(
+    data: IO[bytes], name: str, delimiter: str | None = None, naming: Naming = list
+) -> Iterator[NumberedRow]:
     """Yield the rows of CSV; fields with commas, line breaks or quotation marks are quoted.
 
     Args:
         data: stream in UTF-8.
         name: file name, for messages.
         delimiter: None means a comma, unless the header clearly uses another one.
+        naming: returns the columns' names for the header; "" drops a column.
     """
-    return _table_rows(data, name, delimiter, ",", csv.QUOTE_MINIMAL)
+    return _table_rows(data, name, naming, delimiter, ",", csv.QUOTE_MINIMAL)
 
 
-def tsv_rows(data: IO[bytes], name: str, delimiter: str | None = None) -> Iterator[NumberedRow]:
+def tsv_rows(
+    data: IO[bytes], name: str, delimiter: str | None = None, naming: Naming = list
+) -> Iterator[NumberedRow]:
     """Yield the rows of TSV, which has no quoting: quotation marks are ordinary characters.
 
     Args:
         data: stream in UTF-8.
         name: file name, for messages.
         delimiter: None means a tab.
+        naming: as in `csv_rows`.
     """
-    return _table_rows(data, name, delimiter, "\t", csv.QUOTE_NONE)
+    return _table_rows(data, name, naming, delimiter, "\t", csv.QUOTE_NONE)
 
 
 def _table_rows(
-    data: IO[bytes], name: str, delimiter: str | None, usual: str, quoting: Literal[0, 3]
+    data: IO[bytes],
+    name: str,
+    naming: Naming,
+    delimiter: str | None,
+    usual: str,
+    quoting: Literal[0, 3],
 ) -> Iterator[NumberedRow]:
     csv.field_size_limit(max(csv.field_size_limit(), limits.LONGEST_LINE))
     text = io.TextIOWrapper(data, encoding="utf-8", newline="")
@@ -57,7 +72,7 @@ def _table_rows(
         used = delimiter or _delimiter_of(first, usual, name)
         lines.put_back(first)
         reader = csv.reader(lines, delimiter=used, quoting=quoting, strict=True)
-        header = next(row for row in reader if row)
+        header = naming(next(row for row in reader if row))
         check_columns(header, name)
         yield from _rows(reader, lines, header, used)
     except UnicodeDecodeError as error:
@@ -106,20 +121,20 @@ def _table_row(
         return rejected(
             line, f"line {line} has {counted(more, 'more cell', 'more cells')} than the header"
         )
-    return dict(zip(header, cells, strict=False))  # a shorter line lacks the last fields
+    row = dict(zip(header, cells, strict=False))  # a shorter line lacks the last fields
+    row.pop(NAMELESS, None)
+    return row
 
 
 def check_columns(names: Sequence[str], file: str) -> None:
-    """Refuse a table with unnamed or duplicate columns.
+    """Refuse a table with two columns of one name.
 
     Raises:
         ConfigurationError: naming the columns.
     """
     for number, name in enumerate(names, start=1):
-        if not name:
-            raise ConfigurationError(f"column {number} of {file} has no name; name it or remove it")
         first = names.index(name) + 1
-        if first < number:
+        if first < number and name != NAMELESS:
             raise ConfigurationError(
                 f"columns {first} and {number} of {file} are both named {quoted(name)}; rename one"
             )

@@ -64,8 +64,7 @@ HEADERS = [
     ("x.csv", "id,text,text", "columns 2 and 3 of .* are both named 'text'; rename one"),
     ("x.csv", "text,id,n,text", "columns 1 and 4 of .* are both named 'text'"),
     ("x.tsv", "id\ttext\tid", "columns 1 and 3 of .* are both named 'id'"),
-    ("x.csv", "id,text,", "column 3 of .* has no name; name it or remove it"),
-    ("x.csv", ",id,text", "column 1 of .* has no name"),
+    ("x.csv", ",text,", r"no id field .* also has 2 columns without a name \(1, 3\): '#1' means"),
     (
         "x.csv",
         "id;title|text",
@@ -325,3 +324,82 @@ def test_what_the_csv_module_writes_is_read(cells: list[tuple[str, str]]) -> Non
     csv.writer(written).writerows([("a", "b"), *cells])
     found = [row for _, row in csv_rows(io.BytesIO(written.getvalue().encode()), "x.csv")]
     assert found == [{"a": first, "b": second} for first, second in cells]
+
+
+NAMELESS = [
+    # pandas' index, Excel's trailing comma, both, and TSV.
+    ("x.csv", [",id,text", "0,a,one", "1,b,two"], {}, "1 column without a name (1)"),
+    ("x.csv", ["id,text,", "a,one,", "b,two,"], {}, "1 column without a name (3)"),
+    ("x.csv", [",id,text,", "0,a,one,", "1,b,two,"], {}, "2 columns without a name (1, 4)"),
+    ("x.tsv", ["\tid\ttext", "0\ta\tone", "1\tb\ttwo"], {}, "1 column without a name (1)"),
+    ("x.csv", ["id,text" + "," * 7, "a,one", "b,two"], {}, "(3, 4, 5, 6, 7, …)"),
+    ("x.csv", [",id,text,", "0,a,one,", "1,b,two,"], {"exclude": ("#1",)}, "a name (4)"),
+    ("x.csv", [",id,text", "0,a,one", "1,b,two"], {"exclude": ("#1",)}, ""),
+    ("x.csv", [",text", "a,one", "b,two"], {"id_field": "#1"}, ""),
+    ("x.csv", [",text", "a,one", "b,two"], {"rename": {"#1": "id"}}, ""),
+    ("x.csv", ["id,,", "a,one,", "b,two,"], {"text_fields": ("#2",)}, "a name (3)"),
+]
+
+
+@pytest.mark.parametrize(("name", "lines", "options", "warning"), NAMELESS)
+def test_columns_without_a_name_are_dropped_with_a_warning(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    lines: list[str],
+    options: dict[str, Any],
+    warning: str,
+) -> None:
+    found = read(tmp_path / name, "\n".join(lines), **options)
+    assert [(row.id, row.text) for row in found] == [("a", "one"), ("b", "two")]
+    assert all(len(row.payload) == 1 for row in found)
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == (1 if warning else 0)
+    assert warning in "".join(messages)
+
+
+def test_a_column_without_a_name_is_kept_if_an_option_names_it(tmp_path: Path) -> None:
+    lines = ",id,text\n7,a,one\n"
+    options = {"rename": {"#1": "row"}, "types": {"row": "int"}}
+    (row,) = read(tmp_path / "x.csv", lines, **options)
+    assert row.payload == {"row": 7, "text": "one"}
+    with pytest.raises(ConfigurationError, match=r"has no column '#2' \(--exclude\)"):
+        read(tmp_path / "x.csv", lines, exclude=("#2",))
+
+
+def test_a_row_with_more_cells_than_the_header_counts_nameless_columns(tmp_path: Path) -> None:
+    ids, reasons = csv_of(tmp_path / "x.csv", "id,text,", "a,one,", "b,two,,x")
+    assert (ids, reasons) == (["a"], [(3, "line 3 has 1 more cell than the header")])
+
+
+def test_a_column_of_parquet_without_a_name_is_dropped(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pyarrow.table([[1], ["a"], ["one"]], names=["", "id", "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    with FileReader(tmp_path / "x.parquet") as reader:
+        (row,) = reader
+    assert row.payload == {"text": "one"}
+    assert "1 column without a name (1)" in caplog.text
+    with FileReader(tmp_path / "x.parquet", id_field="#1", exclude=("id",)) as reader:
+        assert [row.id for row in reader] == [1]
+
+
+@pytest.mark.parametrize("field", ["id", "_id", "key"])
+def test_whole_floats_as_ids_are_rejected_with_their_cure(tmp_path: Path, field: str) -> None:
+    table = pyarrow.table([[1.0, 2.0, None], ["a", "b", "c"]], names=[field, "text"])
+    pyarrow.parquet.write_table(table, tmp_path / "x.parquet")
+    options: dict[str, Any] = {"id_field": field}
+    with FileReader(tmp_path / "x.parquet", **options) as reader:
+        reasons = [row.reason for row in reader]
+    assert reasons[0] == reasons[1]
+    assert reasons[0].endswith(f"not a float; --type {field}=int reads whole floats as integers")
+    with FileReader(tmp_path / "x.parquet", types={field: "int"}, **options) as reader:
+        assert [row.id for row in reader] == [1, 2, None]
+    (row,) = read(tmp_path / "x.jsonl", f'{{"{field}": 3.0, "text": "a"}}\n', **options)
+    assert row.reason == reasons[0]
+
+
+def test_a_float_with_decimals_is_no_id(tmp_path: Path) -> None:
+    (row,) = read(tmp_path / "x.jsonl", '{"id": 1.5, "text": "a"}\n')
+    assert row.reason == "a document id must be a string, an integer or a UUID, not 1.5"
