@@ -13,7 +13,8 @@ from splade_connectors.options import ReadOptions
 from splade_connectors.payloads import top_level
 from splade_connectors.shown import counted, listed, quoted
 
-_log = logging.getLogger(__name__)
+# The command line prints its warnings.
+_log = logging.getLogger("splade_connectors.advice")
 # Maximum number of nameless columns listed.
 _SHOWN = 5
 

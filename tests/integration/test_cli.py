@@ -649,3 +649,26 @@ def test_encoding_files_of_a_folder(run: Run, tmp_path: Path) -> None:
     assert done.code == 1
     assert [json.loads(line)["id"] for line in done.out.splitlines()] == ["1", "2", "3", 4]
     assert f"warning: {folder}/b.jsonl, line 3: the row has no" in done.err
+
+
+def test_a_table_of_pandas_with_a_malformed_quote(run: Run, tmp_path: Path) -> None:
+    rows = [f"{number},d{number},text number {number}" for number in range(300)]
+    rows[250] = '250,d250,"abc"def'
+    path = tmp_path / "pd.csv"
+    path.write_text("\n".join([",id,text", *rows]))
+    done = run("index", path, target(tmp_path), "--json")
+    assert (done.code, done.json["written"], done.json["rejected"]) == (1, 299, 1)
+    assert done.json["rejections"][0]["line"] == 252
+    assert "warning: dropped from" in done.err
+    assert "1 column without a name (1)" in done.err
+    assert "warning" not in run("index", path, target(tmp_path), "--exclude", "#1").err
+
+
+def test_an_input_that_ends_a_run_is_to_be_corrected_first(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"id,text\n" + b"a,words\n" + b"".join(b"%d,x\n" % n for n in range(3000)))
+    with path.open("ab") as file:
+        file.write(b"last,\xff\n")
+    done = run("index", path, target(tmp_path))
+    assert "not valid UTF-8 after line" in done.err
+    assert "written so far; correct the cause, then run the same command again" in done.err
