@@ -23,6 +23,7 @@ from splade_lucene.target import (
 from splade_opensearch.client import ClientCalls
 from splade_opensearch.dialect import OPENSEARCH
 
+_CONNECTIONS = 10
 _PORT = 9200
 
 
@@ -51,6 +52,8 @@ class OpenSearchAdapter:
             headers=_credentials(target, options),
             timeout=options.timeout_s,
             max_retries=0,
+            # By default the blocking client keeps one connection; the awaited one keeps ten.
+            **({} if asynchronous else {"pool_maxsize": _CONNECTIONS}),
             **certificates(target, options),
         )
         calls = ClientCalls(client, str(target), own=True)

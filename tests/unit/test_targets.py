@@ -295,6 +295,24 @@ def test_amazons_serverless_is_refused_in_a_sentence(scheme: str) -> None:
         connect(f"{scheme}://{host}/articles")
 
 
+def test_a_blocking_opensearch_keeps_a_connection_for_each_of_ten_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By itself the client keeps one, and threads open and close the others all the time."""
+    import opensearchpy
+
+    made: list[Any] = []
+
+    class Kept(opensearchpy.OpenSearch):  # type: ignore[misc]
+        def __init__(self, **arguments: Any) -> None:
+            super().__init__(**arguments)
+            made.append(self)
+
+    monkeypatch.setattr(opensearchpy, "OpenSearch", Kept)
+    with connect("opensearch://localhost:1/articles"):
+        assert made[0].transport.get_connection().pool.pool.maxsize == 10
+
+
 def test_amazons_serverless_is_refused_of_a_client_too() -> None:
     from opensearchpy import OpenSearch
 
