@@ -181,6 +181,7 @@ def print_report(report: IndexReport) -> None:
         counted(terms, "term"),
     )
     notes = [
+        (report.skipped, "skipped: cannot be retried; correct the source and index it again"),
         (report.unchanged, "unchanged: neither encoded nor sent"),
         (report.deleted, "deleted: no longer in the source"),
         (report.replaced, "replaced a document with the same id"),

@@ -111,11 +111,19 @@ def named_file(letters: DeadLetters | None) -> str | None:
     return str(letters.path) if letters is not None and letters.count else None
 
 
+def is_hopeless(rejected: Rejected) -> bool:
+    """Return whether a rejection is a dead letter that was never meant to be retried.
+
+    Such a letter stays in its file: it is counted, and neither rejected again nor copied.
+    """
+    return rejected.letter is not None and rejected.letter.get("again") is False
+
+
 class Letters:
     """Reads the documents in a dead-letter file, to retry them.
 
     Letters without a document (an invalid row, or `--no-bodies`), and those that would only fail
-    again, are yielded as rejections.
+    again, are yielded as rejections, which `index` skips and counts (`IndexReport.skipped`).
 
     Attributes:
         path: the file.

@@ -26,7 +26,7 @@ from splade_connectors.errors import (
     ManifestMismatch,
     WouldReplace,
 )
-from splade_connectors.files.dead_letters import DeadLetters, named_file
+from splade_connectors.files.dead_letters import DeadLetters, is_hopeless, named_file
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.operations.densely import Densely
 from splade_connectors.operations.encode import document_vectors
@@ -359,8 +359,11 @@ class Indexing(Interruptible[IndexReport]):
         self._note_rejection(rejected, document)
 
     def _note_rejection(self, rejected: Rejected, document: Document | None) -> None:
-        self.report.reject(rejected)
         self._source.reject(rejected.id)
+        if is_hopeless(rejected):
+            self.report.skipped += 1
+            return
+        self.report.reject(rejected)
         if self._dead_letters is not None:
             self._dead_letters.add(rejected, document)
 

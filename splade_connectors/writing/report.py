@@ -21,6 +21,7 @@ class IndexReport:
         rejected_count: documents that were not stored.
         rejected: the first 1,000 of them, with reasons.
         reasons: reason -> count, for the first 1,000 different reasons.
+        skipped: dead letters that were not retried, because that would fail again.
         unchanged: documents already stored unchanged, so nothing was sent.
         encoded: documents whose text was encoded, rejected ones included.
         missing: stored documents no longer in the source; 0 without `delete_missing`.
@@ -42,6 +43,7 @@ class IndexReport:
     rejected_count: int = 0
     rejected: list[Rejected] = field(default_factory=list)
     reasons: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
     unchanged: int = 0
     encoded: int = 0
     missing: int = 0
@@ -59,8 +61,8 @@ class IndexReport:
 
     @property
     def done(self) -> int:
-        """Documents handled: written, rejected or unchanged."""
-        return self.written + self.rejected_count + self.unchanged
+        """Documents handled: written, rejected, skipped or unchanged."""
+        return self.written + self.rejected_count + self.skipped + self.unchanged
 
     def reject(self, rejection: Rejected) -> None:
         """Count a rejection, and keep its reason up to a limit."""
@@ -81,6 +83,7 @@ class IndexReport:
                 for item in self.rejected
             ],
             "reasons": self.reasons,
+            "skipped": self.skipped,
             "unchanged": self.unchanged,
             "encoded": self.encoded,
             "missing": self.missing,

@@ -672,3 +672,16 @@ def test_an_input_that_ends_a_run_is_to_be_corrected_first(run: Run, tmp_path: P
     done = run("index", path, target(tmp_path))
     assert "not valid UTF-8 after line" in done.err
     assert "written so far; correct the cause, then run the same command again" in done.err
+
+
+def test_letters_that_would_fail_again_are_skipped(run: Run, tmp_path: Path) -> None:
+    path, letters = tmp_path / "x.csv", tmp_path / "letters.jsonl"
+    path.write_text('id,text\na,bread\nb,"sa"lt\n')
+    assert run("index", path, target(tmp_path), "--dead-letters", letters).code == 1
+    before = sorted(tmp_path.iterdir())
+    again = ("index", "--from-dead-letters", letters, target(tmp_path))
+    done = run(*again)
+    assert (done.code, done.err) == (0, "")
+    assert "0 documents written" in done.out
+    assert "  1 skipped: cannot be retried; correct the source and index it again" in done.out
+    assert (run(*again, "--json").json["skipped"], sorted(tmp_path.iterdir())) == (1, before)

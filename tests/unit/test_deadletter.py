@@ -87,14 +87,27 @@ def test_a_duplicate_is_kept_and_never_sent_again(tmp_path: Path) -> None:
     assert (report.written, report.rejected_count) == (1, 2)
     assert (letters.count, letters.again) == (2, 0)
     assert letters_of(path)[1]["document"]["text"] == "again"
-    for _ in range(2):  # the second time from the letters of the first
-        with DeadLetters(again) as letters:
-            report = store.index(Letters(path), dead_letters=letters)
-        assert (report.written, report.rejected_count, letters.again) == (0, 2, 0)
-        assert store.get(["a"])[0].payload["text"] == "some text"
-        assert report.rejected[1].reason.startswith("not retried, because it would fail again: the")
-        assert letters_of(again) == letters_of(path)
-        again.replace(path)
+    with DeadLetters(again) as letters:
+        report = store.index(Letters(path), dead_letters=letters)
+    assert (report.written, report.rejected_count, report.skipped) == (0, 0, 2)
+    assert (report.done, report.to_json()["skipped"], report.dead_letters) == (2, 2, None)
+    assert not again.exists()
+    assert store.get(["a"])[0].payload["text"] == "some text"
+
+
+def test_letters_that_fail_again_are_skipped_and_the_others_sent(tmp_path: Path) -> None:
+    path, again = tmp_path / "letters.jsonl", tmp_path / "again.jsonl"
+    with DeadLetters(path) as letters:
+        letters.add(Rejected(id=None, reason="line 5 is not JSON", line=5, final=True))
+        letters.add(Rejected(id="b", reason="too busy"), Document(id="b", text="water"))
+    edited = {"id": "c", "reason": "no", "line": 7, "document": {"text": 5, "payload": {}}}
+    with path.open("a") as file:
+        file.write(json.dumps(edited) + "\n")
+    store = MemoryStore(HashEncoder())
+    with DeadLetters(again) as letters:
+        report = store.index(Letters(path), dead_letters=letters)
+    assert (report.written, report.rejected_count, report.skipped) == (1, 1, 1)
+    assert [letter["id"] for letter in letters_of(again)] == ["c"]
 
 
 JSON = st.recursive(
