@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.numeric import check_number, check_whole, is_finite, is_number
 from splade_connectors.payloads import check_text_fields
 
 # The largest limit and offset that every store accepts.
@@ -22,12 +22,6 @@ TextTokenizer = Literal["word", "whitespace", "prefix", "multilingual"]
 Precision = Literal["fp32", "int8", "fp16", "bf16"]
 # Default number of tokens that neighbouring passages of a long text share.
 PASSAGE_OVERLAP = 32
-
-
-def _at_least(minimum: int, **values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < minimum:
-            raise ConfigurationError(f"{name} must be at least {minimum}, not {value!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,10 +52,10 @@ class EncodeOptions:
     query_cache: int = 0
 
     def __post_init__(self) -> None:
-        _at_least(1, batch_size=self.batch_size)
-        _at_least(1, max_batch_tokens=self.max_batch_tokens, threads=self.threads)
-        _at_least(8, max_length=self.max_length)
-        _at_least(0, passage_overlap=self.passage_overlap, query_cache=self.query_cache)
+        check_whole(1, batch_size=self.batch_size)
+        check_whole(1, max_batch_tokens=self.max_batch_tokens, threads=self.threads)
+        check_whole(8, max_length=self.max_length)
+        check_whole(0, passage_overlap=self.passage_overlap, query_cache=self.query_cache)
         if self.long_text not in (None, "truncate", "passages"):
             raise ConfigurationError(
                 f"long_text must be 'truncate' or 'passages', not {self.long_text!r}"
@@ -81,8 +75,8 @@ class PruneOptions:
     max_ratio: float = 0.0
 
     def __post_init__(self) -> None:
-        _at_least(1, top_k=self.top_k)
-        if not 0.0 <= self.max_ratio < 1.0:
+        check_whole(1, top_k=self.top_k)
+        if not (is_number(self.max_ratio) and 0.0 <= self.max_ratio < 1.0):
             raise ConfigurationError(f"max_ratio must lie in [0, 1), not {self.max_ratio!r}")
 
 
@@ -106,8 +100,8 @@ class RetryOptions:
     total_s: float = 180.0
 
     def __post_init__(self) -> None:
-        _at_least(1, attempts=self.attempts)
-        _at_least(
+        check_whole(1, attempts=self.attempts)
+        check_number(
             0,
             initial_wait_s=self.initial_wait_s,
             max_wait_s=self.max_wait_s,
@@ -169,7 +163,7 @@ class WriteOptions:
     retry: RetryOptions | None = None
 
     def __post_init__(self) -> None:
-        _at_least(
+        check_whole(
             1,
             portion_documents=self.portion_documents,
             chunk_documents=self.chunk_documents,
@@ -177,7 +171,7 @@ class WriteOptions:
             max_request_bytes=self.max_request_bytes,
             max_in_flight=self.max_in_flight,
         )
-        if not 0.0 <= self.most_deleted <= 1.0:
+        if not (is_number(self.most_deleted) and 0.0 <= self.most_deleted <= 1.0):
             raise ConfigurationError(f"most_deleted must lie in [0, 1], not {self.most_deleted!r}")
         if not self.text_fields:
             raise ConfigurationError("text_fields must name at least one field, e.g. ('text',)")
@@ -279,7 +273,7 @@ class SearchOptions:
             from splade_connectors.filters.written import read_filter
 
             object.__setattr__(self, "filter", read_filter(self.filter))
-        if self.min_score is not None and not math.isfinite(self.min_score):
+        if self.min_score is not None and not is_finite(self.min_score):
             raise ConfigurationError(f"min_score must be a finite number, not {self.min_score!r}")
         if self.group_by is not None and (
             not isinstance(self.group_by, str) or not all(self.group_by.split("."))
@@ -287,12 +281,12 @@ class SearchOptions:
             raise ConfigurationError(f"group_by must name a field, not {self.group_by!r}")
         for name in ("limit", "offset"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value > _LARGEST:
+            if not isinstance(value, int) or isinstance(value, bool) or value > _LARGEST:
                 raise ConfigurationError(
                     f"{name} must be a whole number of at most {_LARGEST:,}, not {value!r}"
                 )
-        _at_least(1, limit=self.limit, max_query_terms=self.max_query_terms)
-        _at_least(0, offset=self.offset)
+        check_whole(1, limit=self.limit, max_query_terms=self.max_query_terms)
+        check_whole(0, offset=self.offset)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -350,6 +344,12 @@ class ConnectOptions:
     timeout_s: float = 30.0
     manifest_file: str | None = None
 
+    def __post_init__(self) -> None:
+        if not (is_number(self.timeout_s) and self.timeout_s > 0):
+            raise ConfigurationError(
+                f"timeout_s (--timeout) must be a number greater than 0, not {self.timeout_s!r}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttachOptions:
@@ -398,8 +398,7 @@ class AttachOptions:
             )
         check_text_fields(self.text_fields)
         self._check_text_index()
-        if self.verify < 0:
-            raise ConfigurationError(f"verify must be at least 0, not {self.verify!r}")
+        check_whole(0, verify=self.verify)
         if self.part is not None:
             check_part(*self.part)
         if self.switch_alias and not self.copy_to:
@@ -452,7 +451,7 @@ class QueryWeightOptions:
     query_words: int = 12
 
     def __post_init__(self) -> None:
-        _at_least(1, sample=self.sample, query_words=self.query_words)
+        check_whole(1, sample=self.sample, query_words=self.query_words)
 
 
 def check_part(number: int, parts: int) -> None:
@@ -461,6 +460,10 @@ def check_part(number: int, parts: int) -> None:
     Raises:
         ConfigurationError: unless 0 <= number < parts.
     """
+    if not all(type(value) is int for value in (number, parts)):
+        raise ConfigurationError(
+            f"part must be two whole numbers, such as (0, 4), not ({number!r}, {parts!r})"
+        )
     if parts < 1 or not 0 <= number < parts:
         raise ConfigurationError(
             f"part must be between 0/{parts} and {parts - 1}/{parts}, not {number}/{parts}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.numeric import check_whole
 from splade_connectors.shown import counted
 from splade_connectors.vectors import SparseVector
 
@@ -50,7 +51,7 @@ class SparseLeg:
     name: str = "sparse"
 
     def __post_init__(self) -> None:
-        _check_window(self.candidates)
+        check_whole(1, candidates=self.candidates)
         _read_filter(self)
         if not isinstance(self.vector, SparseVector | None):
             kind = type(self.vector).__name__
@@ -89,7 +90,7 @@ class DenseLeg:
     name: str = "dense"
 
     def __post_init__(self) -> None:
-        _check_window(self.candidates)
+        check_whole(1, candidates=self.candidates, breadth=self.breadth)
         _read_filter(self)
 
 
@@ -114,7 +115,7 @@ class TextLeg:
     name: str = "text"
 
     def __post_init__(self) -> None:
-        _check_window(self.candidates)
+        check_whole(1, candidates=self.candidates)
         _read_filter(self)
 
 
@@ -243,8 +244,3 @@ def check_page(legs: Sequence[Leg], limit: int, offset: int, note: str = "") -> 
                 f"{leg.candidates}: raise candidates to at least {limit + offset} (--candidates)"
                 + (f"; {note}" if note else "")
             )
-
-
-def _check_window(candidates: int | None) -> None:
-    if candidates is not None and candidates < 1:
-        raise ConfigurationError(f"candidates must be at least 1, not {candidates!r}")

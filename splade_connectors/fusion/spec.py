@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from splade_connectors.errors import ConfigurationError
+from splade_connectors.numeric import is_finite
 from splade_connectors.shown import counted
 
 Weights = tuple[float, ...]
@@ -33,7 +33,7 @@ class Rrf:
     weights: Weights | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.k) or self.k <= 0:
+        if not is_finite(self.k) or self.k <= 0:
             raise ConfigurationError(f"k of Rrf must be greater than 0, not {self.k!r}")
         _check_weights(self.weights)
 
@@ -66,7 +66,7 @@ class WeightedSum:
             known = " or ".join(map(repr, _NORMALIZATIONS))
             raise ConfigurationError(f"normalize must be {known}, not {self.normalize!r}")
         for scale in self.scale or ():
-            if not math.isfinite(scale) or scale <= 0:
+            if not is_finite(scale) or scale <= 0:
                 raise ConfigurationError(f"a scale must be greater than 0, not {scale!r}")
 
 
@@ -181,7 +181,7 @@ def _parsed(key: str, value: str) -> object:
 def _check_weights(weights: Weights | None) -> None:
     if weights is None:
         return
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+    if not all(is_finite(weight) and weight >= 0 for weight in weights):
         raise ConfigurationError(f"weights must be finite and >= 0, not {weights!r}")
     if not any(weights):
         raise ConfigurationError(f"at least one weight must be greater than 0, not {weights!r}")

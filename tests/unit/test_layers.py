@@ -14,7 +14,7 @@ ADAPTERS = PACKAGE.parent / "adapters"
 # Floors from the ground up: a module imports from its own floor and from those below it.
 FLOORS = [
     {"errors", "forks", "locks", "shown", "values", "payloads", "filters", "extras"}
-    | {"options", "vectors", "documents", "manifest"},
+    | {"numeric", "options", "vectors", "documents", "manifest"},
     {"runtime", "encoders", "fusion", "files", "writing"},
     {"backends"},
     {"operations"},
