@@ -113,7 +113,7 @@ class AttachRefused(SpladeConnectorsError):
 
 
 class WouldReplace(SpladeConnectorsError):
-    """Indexing would replace whole documents that another tool wrote under these ids."""
+    """Indexing would replace documents, losing what another tool or a dense model added."""
 
 
 class DeletionRefused(SpladeConnectorsError):

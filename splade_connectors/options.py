@@ -138,12 +138,14 @@ class WriteOptions:
         skip_unchanged: encode and send only documents that differ from the last run; a hash of
             settings, text, payload and dense vectors is stored with each document. If only the
             payload has changed, the stored sparse vector is reused.
+        drop_dense: with `skip_unchanged`: write documents that a dense model gave vectors also
+            without that model, which drops those vectors; otherwise such a run is refused.
         mark: with `skip_unchanged`, on Qdrant: store that hash in the payload of points in a
             collection created by another tool; in one created here it is always stored.
         delete_missing: after everything is written, delete previously written documents that are
             not part of this run.
         most_deleted: largest fraction of the documents that `delete_missing` may delete, from 0
-            to 1; if more are missing, none are deleted.
+            to 1; if more are missing, or a file of the source has no rows, none are deleted.
         retry: when a failed write is retried; None means the store's `retry` or, if that is not
             set either, retries for up to 15 minutes, which outlasts a server restart.
     """
@@ -157,6 +159,7 @@ class WriteOptions:
     replace: bool = False
     max_in_flight: int = 4
     skip_unchanged: bool = False
+    drop_dense: bool = False
     mark: bool = False
     delete_missing: bool = False
     most_deleted: float = 0.2

@@ -111,7 +111,11 @@ class Verbs:
         total = len(documents) if isinstance(documents, Sized) else None
         made_by = settings_of(documents, self._session)
         show = on_progress or silent
-        return Indexing(self._session, options, retry, show, dead_letters, total, made_by, dense)
+        indexing = Indexing(
+            self._session, options, retry, show, dead_letters, total, made_by, dense
+        )
+        indexing.source.empty_files = getattr(documents, "empty_files", ())
+        return indexing
 
     def _windows(
         self,

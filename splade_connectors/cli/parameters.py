@@ -182,6 +182,7 @@ Writing = Annotated[
         WRITING,
         replace=Flag("--replace"),
         skip_unchanged=Flag("--skip-unchanged"),
+        drop_dense=Flag("--drop-dense"),
         mark=Flag("--mark"),
         delete_missing=Flag("--delete-missing"),
         max_request_bytes=Flag(minimum=1),

@@ -21,7 +21,8 @@ from splade_connectors.files.outputs import (
 )
 from splade_connectors.shown import reason_of
 
-log = logging.getLogger(__name__)
+# Of its own: the command line prints it.
+log = logging.getLogger("splade_connectors.advice")
 
 
 class LetterFile:
@@ -101,6 +102,7 @@ class LetterFile:
             raise self._unwritable(error) from error
         file, self._file, self.named = self._file, None, False
         if file is not None:
+            _remove_if_empty(self.path, file)
             with suppress(OSError):  # the line that failed is written elsewhere
                 file.close()
         self._elsewhere = f"{self.path} is full ({reason_of(error)})"
@@ -121,6 +123,14 @@ class LetterFile:
 
     def _unwritable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(f"cannot write dead letters to {self.path}: {reason_of(error)}")
+
+
+def _remove_if_empty(path: Path, file: IO[str]) -> None:
+    """Remove a file that not even its first line fits into, unless another has replaced it."""
+    with suppress(OSError):
+        place, opened = Path(os.path.realpath(path)), os.fstat(file.fileno())
+        if opened.st_size == 0 and os.path.samestat(place.stat(), opened):
+            place.unlink()
 
 
 def _default_name() -> str:

@@ -31,8 +31,8 @@ class FilesReader:
     """Reads the documents of several files in sequence; can be iterated once.
 
     Opens each file and checks its first row before yielding the first document, so that an
-    unreadable file is refused before anything is written. Files without rows are skipped. Usable as
-    a context manager, which closes the current file.
+    unreadable file is refused before anything is written. Files without rows are skipped with a
+    warning. Usable as a context manager, which closes the current file.
 
     Args:
         sources: files, folders (all files of a known format, recursively), `glob` patterns, and
@@ -44,6 +44,7 @@ class FilesReader:
         paths: the files, in reading order.
         text_fields: as given, or as found in the first row of the first file.
         made_by: for files of vectors (`encode`, `export --vectors`), their settings; else None.
+        empty_files: files without rows, which are skipped; `delete_missing` then deletes nothing.
 
     Raises:
         ConfigurationError: if a file does not exist or cannot be read.
@@ -61,6 +62,7 @@ class FilesReader:
         self._input: FileReader | None = None  # cannot be opened again
         self._vocabulary: Callable[[], Vocabulary] | None = None
         self.made_by: IndexManifest | None = None
+        self.empty_files: tuple[Path, ...] = ()
         self._checked = self._check()
 
     @property
@@ -100,12 +102,12 @@ class FilesReader:
     def _check(self) -> list[Path]:
         """The files that have rows; also finds out the text fields."""
         checked: list[Path] = []
-        empty: NoRows | None = None
+        empty: dict[Path, NoRows] = {}
         for path in self.paths:
             try:
                 reader = self._opened(path)
             except NoRows as error:
-                empty = error
+                empty[path] = error
                 continue
             self._check_settings(reader, is_first=not checked)
             checked.append(path)
@@ -114,8 +116,11 @@ class FilesReader:
                 self._input = reader
             else:
                 reader.close()
-        if not checked and empty is not None:
-            raise empty
+        if not checked and empty:
+            raise list(empty.values())[-1]
+        if empty:
+            _log.warning("skipped, because there are no rows: %s", listed(list(map(str, empty))))
+        self.empty_files = tuple(empty)
         self.text_fields = self._options.text_fields
         return checked
 

@@ -36,6 +36,7 @@ from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.operations.unchanged import (
     Comparison,
     Draft,
+    check_dense_kept,
     check_stamping,
     drafted,
     has_no_content,
@@ -82,6 +83,7 @@ class Indexing(Interruptible[IndexReport]):
 
     Attributes:
         portion_size: size of the next portion.
+        source: the documents read so far.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class Indexing(Interruptible[IndexReport]):
         )
         self._began = time.perf_counter()
         self._prepared: Prepared | None = None
-        self._source = Source(session.backend.key_of)
+        self.source = Source(session.backend.key_of)
         # A collection that this run created contains nothing that could be replaced.
         self._is_new = False
         # Ids in flight that already exist in the store.
@@ -170,7 +172,7 @@ class Indexing(Interruptible[IndexReport]):
         if seen.capabilities.exists and not self._is_new:
             options, report = self._options, self.report
             deleting = delete_missing(
-                session.backend, seen, self._source, options, report, self._tell
+                session.backend, seen, self.source, options, report, self._tell
             )
             # Long reads get the same retry budget as writes.
             yield Join((yield Spawn(deleting, self._retry)))
@@ -278,7 +280,7 @@ class Indexing(Interruptible[IndexReport]):
 
     def _refusal(self, item: EncodedDocument, found: Capabilities) -> str | None:
         document, limit = item.document, self._most_bytes(found)
-        if not self._source.add(document.id):
+        if not self.source.add(document.id):
             return (
                 f"the id {quoted(document.id)} was already used by an earlier document of this run"
             )
@@ -294,6 +296,7 @@ class Indexing(Interruptible[IndexReport]):
 
     def _skipped(self, drafts: Sequence[Draft], seen: Description) -> Steps[list[Draft]]:
         """Drop documents that are stored unchanged."""
+        check_dense_kept(self._session, self._comparison, drafts, self._options)
         changed = yield from self._comparison.changed(seen, drafts)
         left = {draft.document.id for draft in changed}
         self._there -= {draft.document.id for draft in drafts} - left
@@ -359,7 +362,7 @@ class Indexing(Interruptible[IndexReport]):
         self._note_rejection(rejected, document)
 
     def _note_rejection(self, rejected: Rejected, document: Document | None) -> None:
-        self._source.reject(rejected.id)
+        self.source.reject(rejected.id)
         if is_hopeless(rejected):
             self.report.skipped += 1
             return

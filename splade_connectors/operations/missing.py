@@ -25,6 +25,10 @@ class Source:
 
     Args:
         key_of: normalizes an id the way the store does.
+
+    Attributes:
+        nameless: number of rejected rows without an id.
+        empty_files: files of the source that have no rows.
     """
 
     def __init__(self, key_of: Callable[[DocumentId], DocumentId]) -> None:
@@ -32,6 +36,7 @@ class Source:
         self._accepted = SeenIds()
         self._rejected = SeenIds()
         self.nameless = 0
+        self.empty_files: Sequence[object] = ()
 
     def add(self, id: DocumentId) -> bool:
         """Add a document of the source; return whether it is the first with its id."""
@@ -127,6 +132,13 @@ def _refusal(ids: Sequence[DocumentId], stored: int, source: Source, options: Wr
         return (
             f"{counted(source.nameless, 'row')} in the source had no id, so it is unknown which "
             f"documents are missing; none of the {len(ids):,} candidates were deleted"
+        )
+    if source.empty_files and options.most_deleted < 1:
+        # A failed export looks like this; its share may be small among many files.
+        return (
+            f"there are no rows in {listed(list(map(str, source.empty_files)))}, so it is unknown "
+            f"which documents are missing; none of the {len(ids):,} candidates were deleted. If "
+            "the source is complete, use WriteOptions(most_deleted=1) (--most-deleted 1)"
         )
     if len(ids) <= options.most_deleted * stored:
         return ""

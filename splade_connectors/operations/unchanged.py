@@ -13,11 +13,12 @@ import numpy as np
 from splade_connectors.backends.attaching import attach_backend
 from splade_connectors.backends.protocol import Backend, Description
 from splade_connectors.documents import Document, DocumentId, EncodedDocument, Stamp
-from splade_connectors.errors import ConfigurationError, NotSupported
+from splade_connectors.errors import ConfigurationError, NotSupported, WouldReplace
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.operations.session import Recipe, Session
 from splade_connectors.options import WriteOptions
 from splade_connectors.runtime.effects import Steps
+from splade_connectors.shown import counted, quoted
 from splade_connectors.vectors import SparseVector
 
 # Prefix for precomputed sparse vectors, which the text does not determine.
@@ -86,6 +87,17 @@ class Comparison:
         vectors = {self._backend.key_of(found.id): found.vector for found in documents}
         return [replace(draft, kept=vectors.get(self._key(draft))) for draft in changed]
 
+    def losing_dense(self, drafts: Sequence[Draft]) -> list[DocumentId]:
+        """Return ids of documents that differ only by the lack of a dense model they had."""
+        return [draft.document.id for draft in drafts if self._loses_dense(draft)]
+
+    def _loses_dense(self, draft: Draft) -> bool:
+        stored, now = self._stamps.get(self._key(draft), Stamp()).content, draft.stamp.content
+        bare = not draft.dense_model and draft.document.dense is None
+        # The model's fingerprint takes the place of the last digits of the payload's.
+        alike = bool(now) and stored[:-_OF_THE_MODEL] == now[:-_OF_THE_MODEL]
+        return bare and alike and stored != now
+
     def _with_dense(self, seen: Description, drafts: Sequence[Draft]) -> Steps[list[Draft]]:
         """Add the stored dense vector where the same model would produce the same again."""
         keeping = [draft.document.id for draft in drafts if self._keeps_dense(draft)]
@@ -149,6 +161,27 @@ def check_stamping(session: Session, before: Description, options: WriteOptions)
         raise ConfigurationError(
             f"{where} was not created by this package, and its documents carry no hash to compare "
             "with; WriteOptions(mark=True) (--mark) stores one in the payload of written documents"
+        )
+
+
+def check_dense_kept(
+    session: Session, comparison: Comparison, drafts: Sequence[Draft], options: WriteOptions
+) -> None:
+    """Refuse to drop the dense vectors of a portion because the run lacks their model.
+
+    Needs no request: the stamps tell. A document whose payload has changed too is not recognized,
+    but it is rarely alone in its portion.
+
+    Raises:
+        WouldReplace: naming the option that was forgotten.
+    """
+    losing = [] if options.drop_dense else comparison.losing_dense(drafts)
+    if losing:
+        raise WouldReplace(
+            f"{session.backend.location}: {len(losing):,} of the next "
+            f"{counted(len(drafts), 'document')} were stored with the vector of a dense model (for "
+            f"example {quoted(losing[0])}), which this run would drop; pass the same model "
+            "(--dense-model), or drop the vectors with WriteOptions(drop_dense=True) (--drop-dense)"
         )
 
 

@@ -12,7 +12,13 @@ import pytest
 
 from splade_connectors.documents import Document, DocumentId, Rejected, Row
 from splade_connectors.encoders.base import SparseEncoder
-from splade_connectors.errors import ConfigurationError, DeletionRefused, NotFound, NotSupported
+from splade_connectors.errors import (
+    ConfigurationError,
+    DeletionRefused,
+    NotFound,
+    NotSupported,
+    WouldReplace,
+)
 from splade_connectors.files.dead_letters import DeadLetters
 from splade_connectors.options import Progress, WriteOptions
 from splade_connectors.store import Store
@@ -196,6 +202,27 @@ class MirrorContract(StoreContract):
         assert store.index(tonight, options=options, dense=model).unchanged == len(tonight)
         report = store.index(tonight, options=options, dense=Lengths("others"))
         assert (report.written, report.encoded) == (len(TEXTS), 0)
+
+    def test_a_forgotten_dense_model_drops_no_vectors(self, store: Store) -> None:
+        if not self.has_dense:
+            pytest.skip("this store keeps no dense vectors")
+        options = WriteOptions(skip_unchanged=True)
+        own = Document(id="own", text="Brought along.", dense=[0.6, 0.8])
+        documents = [*self.documents(), own, Document(id="bare", payload={"n": 0})]
+        store.index(documents, options=options, dense=Lengths())
+        before = {str(found.id): found for found in store.export(with_vectors=True)}
+        first, second, *rest = documents
+        tonight = [replace(first, payload={"n": 50}), replace(second, text="Rye."), *rest]
+        for some in (tonight, documents):
+            with pytest.raises(WouldReplace, match=r"\(--dense-model\), or drop .*--drop-dense"):
+                store.index(some, options=options)
+        assert {str(found.id): found for found in store.export(with_vectors=True)} == before
+        report = store.index(documents, options=replace(options, drop_dense=True))
+        assert (report.written, report.encoded, report.unchanged) == (len(TEXTS), 0, 2)
+        after = {str(found.id): found for found in store.export(with_vectors=True)}
+        assert [id for id, found in after.items() if found.dense] == ["own"]
+        assert after["bread"].vector == before["bread"].vector
+        assert store.index(documents, options=options).unchanged == len(documents)
 
     def test_a_dense_model_without_a_place_is_refused_before_encoding(self, filled: Store) -> None:
         model = Lengths()

@@ -294,6 +294,28 @@ class StandIn:
         return np.array([[len(text), text.count(" ") + 1] for text in texts], np.float32)
 
 
+@pytest.mark.parametrize("nothing", ["", "id,text\n"])
+def test_an_empty_file_among_several_deletes_nothing(run: Run, place: str, nothing: str) -> None:
+    """An export that failed leaves such a file, and its share may be smaller than a fifth."""
+    rows = [{"id": n, "text": f"number {n}"} for n in range(20)]
+    jsonl(Path("a.jsonl"), rows)
+    Path("b.csv").write_text("id,text\nb1,one\nb2,two\n", encoding="utf-8")
+    nightly = ["index", "a.jsonl", "b.csv", place, "--skip-unchanged", "--delete-missing"]
+    assert run(*nightly, "--json").json["written"] == 22
+    Path("b.csv").write_text(nothing, encoding="utf-8")
+    done = run(*nightly, "--json")
+    assert (done.code, done.json["missing"], done.json["deleted"]) == (2, 2, 0)
+    warning, error = done.err.splitlines()
+    assert warning == "warning: skipped, because there are no rows: 'b.csv'"
+    assert "there are no rows in 'b.csv', so it is unknown which documents are missing" in error
+    assert "none of the 2 candidates were deleted" in error
+    done = run(*nightly, "--json", "--most-deleted", "1")
+    assert (done.code, done.json["deleted"]) == (0, 2)
+    # With nothing to delete, the file is only named.
+    done = run(*nightly)
+    assert (done.code, done.err) == (0, f"{warning}\n")
+
+
 def test_dense_vectors_are_made_while_indexing(
     run: Run, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,8 +332,13 @@ def test_dense_vectors_are_made_while_indexing(
     assert model.batches == []
     (vectors,) = {len(row["dense"]) for row in run("export", place, "--vectors", "--json").json}
     assert vectors == 2
+    sentence = refusal(nightly(run, ROWS, place))
+    assert "4 of the next 4 documents were stored with the vector of a dense model" in sentence
+    assert "--dense-model" in sentence
     hits = run("search", place, "bread", "--dense-model", "model", "--json")
     assert (hits.code, len(hits.json)) == (0, 4)
+    assert nightly(run, ROWS, place, "--drop-dense", "--json").json["written"] == 4
+    assert not any("dense" in row for row in run("export", place, "--vectors", "--json").json)
     run("index", "corpus.jsonl", f"{place}-bare")
     done = run("index", "corpus.jsonl", f"{place}-bare", "--dense-model", "model")
     assert (done.code, "cannot store the vectors of the dense model" in done.err) == (2, True)
