@@ -70,6 +70,8 @@ class _Commands(TyperGroup):
             _fail(REFUSED, str(error), *getattr(error, "__notes__", []))
         except BrokenPipeError:
             _discard_output()  # the reader of the pipe (head, less) has exited: not an error
+        except process.OutputLost as error:
+            _fail_without_output(error)
         except OSError as error:
             _discard_output()
             _fail(REFUSED, str(error))
@@ -150,9 +152,16 @@ def main(arguments: list[str] | None = None) -> None:
         printing.warn(warning)
     try:
         with process.escaped_warnings():
-            app(arguments, prog_name="splade-connectors")
+            try:
+                app(arguments, prog_name="splade-connectors")
+            finally:
+                sys.stdout.flush()  # of --help and --version, which run no command
     except SystemExit:
         raise
+    except BrokenPipeError:
+        _discard_output()
+    except process.OutputLost as error:
+        _fail_without_output(error)
     except BaseException:  # a bug, or a library's panic: print it with control characters escaped
         if signals.arrived():  # the signal may have caused it
             _fail(signals.exit_code(), "stopped")
@@ -164,6 +173,11 @@ def _discard_output() -> None:
     """Point stdout at /dev/null, or Python would try to flush it again on exit."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail_without_output(error: OSError) -> NoReturn:
+    _discard_output()
+    _fail(REFUSED, f"cannot write to standard output: {error.strerror}")
 
 
 def _fail(code: int, message: str, *notes: str) -> NoReturn:

@@ -98,7 +98,8 @@ def command(
             report, refusal = _indexed(store, reader, options, told, kept, dense)
         output.report(report)
         if not output.json:
-            print_report(report)
+            with output.never_lost(report):
+                print_report(report)
             printing.print_rejections(report.rejected, report.rejected_count, kept, report.reasons)
             printing.print_again(kept, target, model.model)
     if refusal:

@@ -6,6 +6,7 @@ has none; `groups` turns them into options.
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from splade_connectors.cli import printing
+from splade_connectors.cli import printing, process
 from splade_connectors.cli.groups import Flag, Group
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.options import (
@@ -234,7 +235,19 @@ class ReportOptions:
         if self.log_json:
             printing.log_event("report", **report.to_json())
         if self.json:
-            printing.print_json(report.to_json())
+            with self.never_lost(report):
+                printing.print_json(report.to_json())
+
+    @contextmanager
+    def never_lost(self, report: AdoptReport | AttachReport | IndexReport) -> Iterator[None]:
+        """Put the report on stderr if the block cannot print it: the work cannot be repeated."""
+        try:
+            yield
+            sys.stdout.flush()
+        except process.OutputLost:
+            if not self.log_json:  # which has it already
+                printing.print_json(report.to_json(), stderr=True)
+            raise
 
     @contextmanager
     def stopped(self) -> Iterator[Callable[[], None]]:

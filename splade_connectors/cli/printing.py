@@ -79,9 +79,10 @@ def print_table(table: Table) -> None:
     screen.print(table.drawn(screen.width))
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON document to stdout."""
-    print(json_text(value, indent=2 if sys.stdout.isatty() else None))
+def print_json(value: Any, *, stderr: bool = False) -> None:
+    """Print one JSON document to stdout, or to stderr."""
+    stream = sys.stderr if stderr else sys.stdout
+    print(json_text(value, indent=2 if stream.isatty() else None, stream=stream), file=stream)
 
 
 def json_text(value: Any, indent: int | None = None, stream: Any = None) -> str:

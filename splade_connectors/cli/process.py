@@ -23,6 +23,22 @@ _BETTER_PLACES = {
 }
 
 
+class OutputLost(OSError):
+    """Standard output cannot be written, although its reader has not gone away."""
+
+
+class _Output(io.FileIO):
+    """Standard output, whose errors are told from those of other files."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputLost(error.errno, error.strerror) from error
+
+
 def prepare_streams() -> None:
     """Make stdout and stderr writable, whatever the caller closed and whatever its locale."""
     for number in range(3):
@@ -34,9 +50,27 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # stays open until the process exits
+    sys.stdout = _with_own_errors(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _with_own_errors(stdout: Any) -> Any:
+    """Return a stream like this one that raises `OutputLost`; the same one if it is not a file."""
+    buffer = getattr(stdout, "buffer", None)
+    if not isinstance(stdout, io.TextIOWrapper) or stdout is not sys.__stdout__:
+        return stdout
+    raw = getattr(buffer, "raw", buffer)
+    if type(raw) is not io.FileIO:  # a console of Windows
+        return stdout
+    output = _Output(raw.fileno(), "wb", closefd=False)
+    return io.TextIOWrapper(
+        output if buffer is raw else io.BufferedWriter(output),  # python -u
+        encoding=stdout.encoding,
+        line_buffering=stdout.line_buffering,
+        write_through=stdout.write_through,
+    )
 
 
 def password_warning(arguments: Sequence[str]) -> str | None:

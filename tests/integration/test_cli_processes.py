@@ -164,7 +164,33 @@ def test_a_reader_that_goes_away_is_no_error(
 def test_an_output_that_cannot_be_written_is_a_sentence(filled: Path, unbuffered: str) -> None:
     done = shell(f"splade-connectors search {target(filled)} bread --json > /dev/full", unbuffered)
     assert done.returncode == 2
-    assert re.fullmatch(r"error: .*No space left on device\n", done.stderr)
+    sentence = "error: cannot write to standard output: No space left on device\n"
+    assert done.stderr == sentence
+    for command in (f"export {target(filled)}", "--version"):
+        done = shell(f"splade-connectors {command} > /dev/full", unbuffered)
+        assert (done.returncode, done.stderr) == (2, sentence)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("option", ["", "--json", "--log-json"])
+def test_the_counts_of_a_run_are_not_lost_with_the_output(
+    corpus: Path, tmp_path: Path, option: str
+) -> None:
+    jsonl(corpus, [*ROWS, {"_id": "5", "text": 1}])
+    letters = tmp_path / "letters.jsonl"
+    done = shell(
+        f"splade-connectors index {corpus} {target(tmp_path)} --dead-letters {letters} {option} "
+        "> /dev/full"
+    )
+    if option == "--log-json":
+        *_, report, error = map(json.loads, done.stderr.splitlines())
+        error = f"error: {error['message']}"
+    else:
+        first, error = done.stderr.splitlines()
+        report = json.loads(first)
+    assert error == "error: cannot write to standard output: No space left on device"
+    assert (done.returncode, report["written"], report["rejected"]) == (2, 4, 1)
+    assert report["dead_letters"] == str(letters)
 
 
 def test_a_progress_bar_is_shown_on_a_terminal_only(corpus: Path, tmp_path: Path) -> None:
