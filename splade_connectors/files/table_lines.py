@@ -11,6 +11,8 @@ from splade_connectors.files import limits
 
 # Lines inspected after a malformed quote for the end of its cell.
 _AHEAD = 100
+# Lines of a row: more would need much memory to be read again after a malformed quote.
+_MOST_LINES = 1_000_000
 _QUOTE = '"'
 # The csv module's errors in a user's words.
 _REASONS = {
@@ -51,7 +53,7 @@ class TableLines:
             raise TooLong(f"longer than {limits.LONGEST_LINE:,} characters")
         self._row.append(line)
         self._size += len(line)
-        if self._size > limits.LONGEST_LINE:  # the quotation mark of a row of many lines
+        if self._size > limits.LONGEST_LINE or len(self._row) > _MOST_LINES:
             raise csv.Error("field larger than field limit")
         return line
 

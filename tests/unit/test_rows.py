@@ -7,10 +7,12 @@ import csv
 import gzip
 import io
 import json
+import re
 import tracemalloc
 import uuid
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +315,18 @@ def test_a_quote_that_is_never_closed_costs_one_row_of_a_long_file(
     assert reasons == [(2, malformed(2) + NEVER + ", or a cell is too long")]
 
 
+def test_a_quote_that_is_never_closed_is_given_up_after_a_million_lines(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(f'{H}\nd1,"abc,3,en\n' + "d2,a,3,en\n" * 2_500_000)
+    tracemalloc.start()
+    with FileReader(tmp_path / "x.csv") as reader:
+        found = list(islice(reader, 3))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [row.id for row in found] == [None, "d2", "d2"]
+    assert found[0].reason == malformed(2) + NEVER + ", or a cell is too long"
+    assert peak < 200_000_000
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["a", "b,c", 'say "so"', "two\nlines", 'x"\n,"y', ""]), CELL),
@@ -403,3 +417,36 @@ def test_whole_floats_as_ids_are_rejected_with_their_cure(tmp_path: Path, field:
 def test_a_float_with_decimals_is_no_id(tmp_path: Path) -> None:
     (row,) = read(tmp_path / "x.jsonl", '{"id": 1.5, "text": "a"}\n')
     assert row.reason == "a document id must be a string, an integer or a UUID, not 1.5"
+
+
+CELLS = st.sampled_from(["plain", "b, c", 'say "so"', "two\nlines", "one, two\nthree, four", ""])
+BROKEN = st.sampled_from(['"abc"def', '"abc', '"5" pipe"', '"a "b" c', 'x"', '5" pipe'])
+
+
+@given(
+    st.lists(st.tuples(CELLS, st.sampled_from(["", "x", "y, z"])), min_size=1, max_size=12),
+    st.integers(0, 11),
+    BROKEN,
+)
+def test_no_row_beside_a_malformed_one_is_lost_in_silence_or_invented(
+    cells: list[tuple[str, str]], at: int, broken: str
+) -> None:
+    at = min(at, len(cells))
+    written, starts = [H], {}
+    for number, (text, more) in enumerate(cells):
+        row = io.StringIO(newline="")
+        csv.writer(row, lineterminator="\n").writerow([f"d{number}", text, more, "en"])
+        if number == at:
+            written.append(f"bad,{broken},3,en")
+        starts[f"d{number}"] = sum(line.count("\n") + 1 for line in written) + 1
+        written.append(row.getvalue()[:-1])
+    data = "".join(f"{line}\n" for line in written).encode()
+    ids, skipped, whole = set(), set(), dict(zip(starts, cells, strict=True))
+    for _, row in csv_rows(io.BytesIO(data), "x.csv"):
+        if isinstance(row, Rejected):
+            first, last = re.search(r"lines? (\d+)(?: to (\d+))?", row.reason).groups()  # type: ignore[union-attr]
+            skipped |= set(range(int(first), int(last or first) + 1))
+        elif row["id"] != "bad":
+            assert (row["text"], row["n"]) == whole[row["id"]]
+            ids.add(row["id"])
+    assert all(id in ids or start in skipped for id, start in starts.items())
