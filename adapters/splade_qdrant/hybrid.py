@@ -80,7 +80,7 @@ class QdrantHybrid:
             names = ", ".join(map(repr, leg.fields))
             raise ConfigurationError(
                 f"on Qdrant a text leg searches one field, not {len(leg.fields)} ({names}): give "
-                "each field its own TextLeg, with a name"
+                "each field its own TextLeg, with a name (--leg text:field=…,name=…)"
             )
         field = leg.fields[0]
         if schema.sparse.get(field) == "idf" or not search_refusal(schema, field, where):

@@ -115,6 +115,11 @@ class TextLeg:
     name: str = "text"
 
     def __post_init__(self) -> None:
+        if isinstance(self.fields, str):
+            raise ConfigurationError(
+                f"fields of a text leg must be a tuple of names, not a string: "
+                f"fields=({self.fields!r},)"
+            )
         check_whole(1, candidates=self.candidates)
         _read_filter(self)
 

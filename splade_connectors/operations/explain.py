@@ -13,6 +13,7 @@ from splade_connectors.documents import (
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.operations.edit import get
 from splade_connectors.operations.found import contributions
+from splade_connectors.operations.names import names_of, own_terms
 from splade_connectors.operations.search import Query, query_terms
 from splade_connectors.operations.session import Session, text_fields_of
 from splade_connectors.options import SearchOptions
@@ -31,14 +32,12 @@ def explain(
     document = (yield from get(session, [id], with_vectors=True))[0]
     stored = SparseVector.empty() if document.vector is None else document.vector
     text = text_of(document.payload, text_fields_of(seen))
-    encoder = session.encoder()
-    # The text of a query vector is unknown, so all its terms count as its own.
-    encoded = isinstance(query, SparseVector)
-    own = set(vector.to_dict()) if encoded else encoder.own_terms(str(query))
-    terms = contributions(encoder, vector, stored, own, encoder.own_terms(text))
+    names = names_of(session, seen, query)
+    own = own_terms(names, query)
+    terms = contributions(names, vector, stored, own, names.own_terms(text))
     return Explanation(
         id=document.id,
-        query="" if encoded else str(query),
+        query="" if isinstance(query, SparseVector) else query,
         score=sum(term.contribution for term in terms),
         terms=tuple(terms),
         query_terms=len(vector),

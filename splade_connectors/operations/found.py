@@ -8,7 +8,7 @@ from functools import cache
 
 from splade_connectors.backends.protocol import Plan
 from splade_connectors.documents import Hit, StoredDocument, TermContribution, Total
-from splade_connectors.encoders.base import SparseEncoder
+from splade_connectors.operations.names import Names, names_of, own_terms
 from splade_connectors.operations.session import Session, text_fields_of
 from splade_connectors.operations.snippets import snippet
 from splade_connectors.options import SearchOptions
@@ -23,12 +23,15 @@ class Hits(tuple[Hit, ...]):
     Attributes:
         plan: the request that found them, with warnings.
         total: with `with_total`, the number of matching documents, whatever their score.
-        query: the query's sparse vector as sent; None without a sparse leg.
+        query: the query's sparse vector as sent, of the first sparse leg if there are several;
+            None without a sparse leg.
+        leg: name of that leg; None without legs.
     """
 
     plan: Plan
     total: Total | None
     query: SparseVector | None
+    leg: str | None
 
     @classmethod
     def of(
@@ -38,19 +41,29 @@ class Hits(tuple[Hit, ...]):
         *,
         query: SparseVector | None = None,
         total: Total | None = None,
+        leg: str | None = None,
     ) -> Hits:
         """Return hits with their plan."""
         made = cls(hits)
-        made.plan, made.query, made.total = plan, query, total
+        made.plan, made.query, made.total, made.leg = plan, query, total, leg
         return made
 
     def with_hits(self, hits: Sequence[Hit]) -> Hits:
         """Return the same result with other hits."""
-        return Hits.of(hits, self.plan, query=self.query, total=self.total)
+        return Hits.of(hits, self.plan, query=self.query, total=self.total, leg=self.leg)
 
 
-def completed(session: Session, query: object, hits: Hits, options: SearchOptions) -> Steps[Hits]:
-    """Apply `min_score`, and add terms and snippets if requested."""
+def completed(
+    session: Session, query: str | SparseVector, hits: Hits, options: SearchOptions
+) -> Steps[Hits]:
+    """Apply `min_score`, and add terms and snippets if requested.
+
+    Args:
+        session: session of the vector that the terms are read from.
+        query: the text or vector that was searched for in it.
+        hits: the hits, with the query's vector as sent.
+        options: options of the search.
+    """
     if options.min_score is not None:
         hits = hits.with_hits([hit for hit in hits if hit.score >= options.min_score])
     if options.with_terms and hits and hits.query is not None:
@@ -59,7 +72,7 @@ def completed(session: Session, query: object, hits: Hits, options: SearchOption
 
 
 def contributions(
-    encoder: SparseEncoder,
+    names: Names,
     query: SparseVector,
     document: SparseVector,
     query_terms: set[int],
@@ -79,14 +92,14 @@ def contributions(
             in_document=index in document_terms,
         )
         for (index, weight), token, text in zip(
-            shared, encoder.tokens(ids), encoder.readable(ids), strict=True
+            shared, names.tokens(ids), names.readable(ids), strict=True
         )
     ]
     return sorted(found, key=lambda term: (-term.contribution, term.token))
 
 
 def _with_terms(
-    session: Session, query: object, hits: Sequence[Hit], vector: SparseVector
+    session: Session, query: str | SparseVector, hits: Sequence[Hit], vector: SparseVector
 ) -> Steps[list[Hit]]:
     """Add terms and snippets, fetching vectors and texts of all hits in one request."""
     seen = yield from session.look()
@@ -96,12 +109,10 @@ def _with_terms(
     stored = {str(document.id): document for document in documents}
 
     def made() -> list[Hit]:
-        encoder = session.encoder()
-        # The text of a query vector is unknown, so all its terms count as its own.
-        own = encoder.own_terms(query) if isinstance(query, str) else set(vector.to_dict())
-        terms_of = cache(encoder.own_terms)
+        names = names_of(session, seen, query)
+        own, terms_of = own_terms(names, query), cache(names.own_terms)
         return [
-            _explained(hit, stored[str(hit.id)], vector, encoder, own, terms_of, fields)
+            _explained(hit, stored[str(hit.id)], vector, names, own, terms_of, fields)
             if str(hit.id) in stored
             else hit  # deleted since the search
             for hit in hits
@@ -115,7 +126,7 @@ def _explained(
     hit: Hit,
     document: StoredDocument,
     query: SparseVector,
-    encoder: SparseEncoder,
+    names: Names,
     own: set[int],
     terms_of: Callable[[str], set[int]],
     fields: Sequence[str],
@@ -124,8 +135,8 @@ def _explained(
     text = " - ".join(
         part for field in fields for part in texts_at(document.payload, field) if part
     )
-    terms = contributions(encoder, query, vector, own, terms_of(text))
-    weights = dict(zip(map(encoder.token_id, (term.token for term in terms)), terms, strict=True))
+    terms = contributions(names, query, vector, own, terms_of(text))
+    weights = dict(zip(map(names.token_id, (term.token for term in terms)), terms, strict=True))
 
     def weight_of(word: str) -> float:
         return max(

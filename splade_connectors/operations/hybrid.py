@@ -165,18 +165,18 @@ class Hybrid:
 
     def _executed(self, resolved: _Resolved, plan: Plan) -> Steps[Hits]:
         seen, query = resolved.seen, resolved.query
-        # The leg over the store's own vector, which matched terms refer to.
-        own = (leg.sparse for leg in query.legs if leg.kind == "sparse" and leg.place is None)
-        sparse = next(own, None)
+        # Matched terms refer to the first sparse leg.
+        first = next((leg for leg in query.legs if leg.kind == "sparse"), None)
+        sparse, name = (first.sparse, first.name) if first is not None else (None, None)
         if plan.fused_by == "client":
             hits, total = yield from self._fused_here(resolved)
-            return Hits.of(hits, plan, query=sparse, total=total)
+            return Hits.of(hits, plan, query=sparse, total=total, leg=name)
         hits = yield from self._backend.search_fused(seen, plan, query)
         if self._with_legs:
             rankings = yield from self._backend.search_legs(seen, query)
             places = {hit.id: hit.legs for hit in fuse(query.fusion, rankings)}
             hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
-        return Hits.of(hits, plan, query=sparse)
+        return Hits.of(hits, plan, query=sparse, leg=name)
 
     def windows(self, query: Query) -> Steps[list[LegRanking]]:
         """Return each leg's candidates, in order; none for a leg without a query."""
@@ -405,6 +405,10 @@ def searching(
     # Another process may have replaced the model or detached since the description was cached.
     if not hits and hits.plan.body and (yield from session.is_outdated()):
         hits = yield from searched()
+    for leg in legs or ():
+        if isinstance(leg, SparseLeg) and leg.name == hits.leg:
+            session, query = session_of(session, leg), query_of(leg, query)
+            break
     return (yield from completed(session, query, hits, options))
 
 

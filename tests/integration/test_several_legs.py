@@ -255,6 +255,47 @@ def test_a_vector_that_was_encoded_elsewhere_stands_for_the_text(place: Place) -
     assert fused.score == pytest.approx(text[0].score, rel=1e-5)
 
 
+def test_matched_terms_are_those_of_the_first_sparse_leg(place: Place) -> None:
+    first, second = place.legs()
+    same = SparseLeg(encoder=HashEncoder(), name="same")
+    encoded = SparseLeg(vector=FIRST.encode_queries([QUERY])[0], name="encoded")
+    for legs in ([same], [second], [second, first], [first, second], [encoded], [encoded, second]):
+        hits = place.store.search(QUERY, legs=legs, with_terms=True, limit=3)
+        assert hits.leg == legs[0].name
+        for hit in hits:
+            why = place.store.explain_hybrid(QUERY, hit.id, legs=legs).sparse
+            assert why is not None
+            assert hit.terms == why.terms
+            assert hit.snippet is not None
+        assert hits[0].terms
+        assert hits[0].snippet is not None
+        assert hits[0].snippet.marks
+        assert hits[0].terms[0].token.startswith("<" if legs[0] is second else ".")
+
+
+def test_terms_of_another_model_are_numbers_where_terms_are_stored_as_numbers(
+    tmp_path: Path,
+) -> None:
+    query = SECOND.encode_queries([QUERY])[0]
+    known = {str(index) for index in query.to_dict()}
+    legs = [SparseLeg(field="second", vector=query, name="second")]
+    with filled(f"edge:{tmp_path / 'shard'}", "vector", "float32") as place:
+        (hit,) = place.store.search("", legs=legs, with_terms=True, limit=1)
+        why = place.store.explain_hybrid("", hit.id, legs=legs).sparse
+    with connect(place.second, encoder=FIRST) as store:
+        alone = store.explain(query, hit.id)
+        (found,) = store.search(query, with_terms=True, limit=1)
+    with connect(place.second, encoder=SECOND) as store:
+        named = store.explain(query, hit.id)
+    assert why is not None
+    assert hit.terms == why.terms == alone.terms == found.terms
+    assert hit.snippet is not None
+    assert {term.token for term in hit.terms} <= known
+    assert all(term.text == term.token for term in hit.terms)
+    assert not any(term.in_query or term.in_document for term in hit.terms)
+    assert [term.token for term in named.terms] == [f"<{term.token}" for term in hit.terms]
+
+
 def test_what_is_refused(place: Place) -> None:
     search = place.store.search
     first = FIRST.encode_queries([QUERY])[0]
@@ -274,6 +315,8 @@ def test_what_is_refused(place: Place) -> None:
         ConfigurationError, match="of a sparse leg must be a SparseVector, not dict"
     ):
         SparseLeg(vector={1: 2.0})  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"not a string: fields=\('text',\)$"):
+        TextLeg(fields="text")  # type: ignore[arg-type]
     if place.has_dense:
         with pytest.raises(ConfigurationError, match=r"the dense leg needs its text; .*vector=\["):
             search(first, legs=[SparseLeg(), DenseLeg(vector=lambda text: [1.0], field="title")])
