@@ -193,7 +193,8 @@ class TermContribution:
     """One term shared by query and document.
 
     Attributes:
-        token: the term as spelled in the model's vocabulary.
+        token: the term as spelled in the model's vocabulary; its number if the model is unknown,
+            and then `in_query` and `in_document` are False.
         text: the term in readable form: "…cine" for "##cine", "vaccine" for "▁vaccine".
         query_weight: weight in the query.
         document_weight: weight in the document, as stored.
