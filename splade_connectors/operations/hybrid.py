@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -49,6 +50,11 @@ from splade_connectors.runtime.effects import Steps
 from splade_connectors.vectors import SparseVector
 
 log = logging.getLogger(__name__)
+
+_OTHER_TIES = (
+    "the server orders equal scores within a leg differently, so these hits were fused from the "
+    "legs' windows, with ties broken by id: ranks and scores agree"
+)
 
 
 def resolve_legs(legs: Sequence[Leg] | None, dense: Any) -> tuple[Leg, ...]:
@@ -169,13 +175,19 @@ class Hybrid:
         first = next((leg for leg in query.legs if leg.kind == "sparse"), None)
         sparse, name = (first.sparse, first.name) if first is not None else (None, None)
         if plan.fused_by == "client":
-            hits, total = yield from self._fused_here(resolved)
+            rankings = yield from self._backend.search_legs(seen, query)
+            hits, total = yield from self._fused_here(resolved, rankings)
             return Hits.of(hits, plan, query=sparse, total=total, leg=name)
         hits = yield from self._backend.search_fused(seen, plan, query)
         if self._with_legs:
             rankings = yield from self._backend.search_legs(seen, query)
-            places = {hit.id: hit.legs for hit in fuse(query.fusion, rankings)}
-            hits = [replace(hit, legs=places.get(hit.id, {})) for hit in hits]
+            fused = {hit.id: hit for hit in fuse(query.fusion, rankings)}
+            if self._path != "server" and not _agree(hits, fused):
+                hits, _ = yield from self._fused_here(resolved, rankings)
+                plan = replace(plan, warnings=(*plan.warnings, _OTHER_TIES))
+            hits = [
+                replace(hit, legs=fused[hit.id].legs if hit.id in fused else {}) for hit in hits
+            ]
         return Hits.of(hits, plan, query=sparse, leg=name)
 
     def windows(self, query: Query) -> Steps[list[LegRanking]]:
@@ -290,9 +302,10 @@ class Hybrid:
         warnings += plan.warnings
         return replace(plan, reason=reason, warnings=warnings, approximate=graphs)
 
-    def _fused_here(self, resolved: _Resolved) -> Steps[tuple[list[Hit], Total | None]]:
+    def _fused_here(
+        self, resolved: _Resolved, rankings: Sequence[LegRanking]
+    ) -> Steps[tuple[list[Hit], Total | None]]:
         query = resolved.query
-        rankings = yield from self._backend.search_legs(resolved.seen, query)
         if self._options.group_by:
             fused = fuse(query.fusion, rankings)
             best = yield from self._grouped(resolved.seen, fused, self._options.group_by)
@@ -337,6 +350,14 @@ class Hybrid:
     @property
     def _backend(self) -> HybridBackend:
         return hybrid_backend(self._session)
+
+
+def _agree(hits: Sequence[Hit], fused: Mapping[DocumentId, FusedHit]) -> bool:
+    """Whether the server's scores are those of the legs' windows that were read after it fused."""
+    return all(
+        hit.id in fused and math.isclose(hit.score, fused[hit.id].score, rel_tol=1e-3, abs_tol=1e-6)
+        for hit in hits
+    )
 
 
 def _total(query: HybridQuery, rankings: Sequence[LegRanking]) -> Total:
