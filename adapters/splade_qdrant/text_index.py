@@ -22,12 +22,17 @@ from splade_connectors.backends.text_indexing import TextIndexOrder, TextIndexSu
 from splade_connectors.backends.versions import version_text
 from splade_connectors.errors import SchemaConflict
 from splade_connectors.files.json_files import read_json_object, write_json_object
+from splade_connectors.payloads import texts_at, values_at
 from splade_connectors.runtime.effects import Steps
+from splade_connectors.shown import quoted
 from splade_qdrant.address import Address
-from splade_qdrant.attach.read import counted
+from splade_qdrant.documents import payload_of
 from splade_qdrant.look import Server, look, schema_of
 from splade_qdrant.prepare import change_metadata
 from splade_qdrant.schema import TEXT_SCORING, PayloadIndex, Schema
+
+# Points looked at for text in a field.
+_SAMPLE = 20
 
 
 class QdrantTextIndexing:
@@ -52,8 +57,8 @@ class QdrantTextIndexing:
             index = schema.indexes.get(field)
             if refusal := _refusal(field, index, order):
                 refusals.append(refusal)
-            elif not (yield from self._is_there(schema, field)):
-                refusals.append(f"no point has a payload field {field!r}")
+            elif absent := (yield from self._absent(schema, field)):
+                refusals.append(absent)
             elif index is None or _is_lacking(schema, field, order):
                 changes.append(_change(field, index, order))
             else:
@@ -102,12 +107,21 @@ class QdrantTextIndexing:
             yield from self._record(partial(without_text_index, field=field))
         return (yield from look(self._address, self._server))
 
-    def _is_there(self, schema: Schema, field: str) -> Steps[bool]:
-        """Whether a point has the field; assumed if strict mode forbids the query."""
+    def _absent(self, schema: Schema, field: str) -> Steps[str]:
+        """Why the points have nothing to index; "" if they do, or if strict mode forbids to ask."""
         strict = schema.limits.get("unindexed_filtering_retrieve") is False
         if strict and field not in schema.indexes:
-            return True
-        return bool((yield from counted(self._address, _has(field))))
+            return ""
+        body = {"filter": _has(field), "limit": schema.at_most(_SAMPLE), "offset": None}
+        request = {**body, "with_payload": True, "with_vector": False}
+        points = (yield self._address.request("scroll", request))["points"]
+        if not points:
+            return f"no point has a payload field {field!r}"
+        path = field.replace("[]", "")
+        if any(texts_at(payload_of(point), path) for point in points):
+            return ""
+        found = next(iter(values_at(payload_of(points[0]), path)), None)
+        return f"the payload field {field!r} holds no text, but values such as {quoted(found)}"
 
     def _index(self, field: str, settings: Mapping[str, Any]) -> Steps[None]:
         index = {"data_type": "text", "params": {"type": "text", **settings}}

@@ -133,8 +133,15 @@ def _read_json(path: Path) -> Any:
 def _pairs(found: Any) -> list[tuple[int, float]]:
     """(term, weight) pairs, from any of the accepted forms."""
     if isinstance(found, list):
-        return [(int(item["index"]), float(item["value"])) for item in found]
+        return [(_term(item["index"]), float(item["value"])) for item in found]
     if "terms" in found:
         return [(int(index), float(weight)) for index, weight in found["terms"].items()]
     pairs = zip(found["indices"], found["values"], strict=True)
-    return [(int(index), float(value)) for index, value in pairs]
+    return [(_term(index), float(value)) for index, value in pairs]
+
+
+def _term(index: Any) -> int:
+    """A term's number; never a part of it."""
+    if int(index) != index:
+        raise ValueError(f"a term is a whole number, not {index!r}")
+    return int(index)

@@ -85,20 +85,18 @@ def update(
     seen = yield from session.look_again()
     document = (yield from get(session, [id], with_vectors=False))[0]
     fields = text_fields_of(seen)
-    recipe = session.recipe(seen, fields)
-    if seen.manifest and not session.overrides:
-        seen.manifest.check(recipe.manifest, use="write", where=session.backend.location)
     changes = _checked_changes(payload)
     if text is not None:
         changes[_only_field(fields)] = text
     vector: SparseVector | None = None
-    whole = text_of({**document.payload, **changes}, fields)
     marker = ""
     if any(field in changes for field in fields):
-        vector, marker = (
-            (yield Compute(lambda: recipe.vector(whole))),
-            marker_of(seen.manifest, whole),
-        )
+        recipe = session.recipe(seen, fields)
+        if seen.manifest and not session.overrides:
+            seen.manifest.check(recipe.manifest, use="write", where=session.backend.location)
+        whole = text_of({**document.payload, **changes}, fields)
+        vector = yield Compute(lambda: recipe.vector(whole))
+        marker = marker_of(seen.manifest, whole)
     elif changes:
         vector, marker = yield from _kept(session, seen, id)
     if changes:

@@ -507,7 +507,7 @@ async def test_a_busy_server_is_asked_again(
         async with here.opened(encoder=HashEncoder()) as store:
             here.front.fail_next(2, status=status)
             assert (await store.index(DOCUMENTS)).written == len(DOCUMENTS)
-            assert "try 2 failed" in caplog.text
+            assert "attempt 2 failed" in caplog.text
             here.front.fail_next(2, status=status, path="uery")
             assert len(await store.search("bread")) == 1
             here.front.fail_next(3, status=status, message="Too busy")

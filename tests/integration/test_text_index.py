@@ -288,7 +288,7 @@ def test_an_index_of_the_owners_is_built_anew_on_demand_and_becomes_what_it_was(
     with connect(f"edge:{path}") as store:
         assert store.attach(options=order).text_index == ()
         store.detach(text_index=["body"])
-        with pytest.raises(NotFound, match="ours: none"):
+        with pytest.raises(NotFound, match="it created: none"):
             store.detach(text_index=["body"])
     assert shards_index(path, "body") == before
 
@@ -309,6 +309,8 @@ def test_what_cannot_be_indexed_is_refused_with_what_to_run(tmp_path: Path) -> N
         assert text in refused(text_index=("kind",))
         assert text in refused(text_index=("kind",), rebuild_text_index=True)
         assert "no point has a payload field 'nope'" in refused(text_index=("nope",))
+        store.update(store.search("salt", limit=1)[0].id, payload={"year": 1999})
+        assert "'year' holds no text, but values such as 1999" in refused(text_index=("year",))
         assert (
             "has the tokenizer 'prefix', not 'word': omit --text-tokenizer to search it as "
             "it is, or add --rebuild-text-index"

@@ -121,3 +121,16 @@ def _Logits(model: Any) -> Any:  # noqa: N802  # a class that exists only where 
 
     # The export puts a module back into its mode, and those inside it with it.
     return Logits().eval()
+
+
+def dense_model(folder: Path) -> Path:
+    """A BERT with mean pooling and normalized vectors, as sentence-transformers saves it."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+
+    bert = save(folder.with_name(f"{folder.name}-bert"), random_model("BertModel", hidden_size=64))
+    words = Transformer(str(bert))
+    pooling = Pooling(64, pooling_mode="mean")
+    model = SentenceTransformer(modules=[words, pooling, Normalize()], device="cpu")
+    model.save(str(folder), create_model_card=False)
+    return folder

@@ -17,7 +17,7 @@ from splade_connectors.encoders.dense import DenseModel
 from splade_connectors.testing import HashEncoder
 from tests.fronts import QdrantRestFront
 from tests.integration.command_line import jsonl, real
-from tests.models.folders import random_model, save
+from tests.models.folders import dense_model
 
 _INSTALL = "pip install 'splade-connectors[test-models]'"
 pytest.importorskip("torch", reason=_INSTALL)
@@ -32,19 +32,6 @@ SERVERS = {
 ON_SERVERS = [pytest.param(name, marks=pytest.mark.servers) for name in SERVERS]
 QUERY = "bread in an oven"
 WORDS = ["how", "vaccines", "work", "heart", "bread", "is", "baked", "in", "an", "oven", "many"]
-
-
-def dense_model(folder: Path) -> Path:
-    """A BERT with mean pooling and normalized vectors, as sentence-transformers saves it."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-
-    bert = save(folder.with_name(f"{folder.name}-bert"), random_model("BertModel", hidden_size=64))
-    words = Transformer(str(bert))
-    pooling = Pooling(64, pooling_mode="mean")
-    model = SentenceTransformer(modules=[words, pooling, Normalize()], device="cpu")
-    model.save(str(folder), create_model_card=False)
-    return folder
 
 
 @pytest.fixture(params=["edge", "rest", *ON_SERVERS])

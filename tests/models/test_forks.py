@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.models.folders import random_model, save
-from tests.models.test_dense_models import dense_model
+from tests.models.folders import dense_model, random_model, save
 
 _INSTALL = "pip install 'splade-connectors[test-models]'"
 pytest.importorskip("torch", reason=_INSTALL)
