@@ -186,11 +186,8 @@ def _files_in(folder: Path, options: ReadOptions) -> list[Path]:
     ]
     shards = sorted({shard for path in files for shard in _shards_of(path)})
     if shards:
-        _log.warning(
-            "passed over in %s, shards of edge: targets: %s",
-            folder,
-            listed([os.path.relpath(shard, folder) for shard in shards]),
-        )
+        named = listed([os.path.relpath(shard, folder) for shard in shards])
+        _log.warning("passed over in %s, shards of edge: targets: %s", folder, named)
     files = [path for path in files if not _shards_of(path)]
     known = [path for path in files if options.format or _has_format(path)]
     others = [str(path.relative_to(folder)) for path in files if path not in known]

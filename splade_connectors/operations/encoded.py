@@ -33,7 +33,7 @@ def check_made_by(
     """
     if session.overrides or options.override_manifest:
         return
-    mine = session.recipe(before, options.text_fields).manifest
+    mine = session.recipe(before, options.text_fields, like=made_by).manifest
     differences = made_by.differences(mine, apart=("key_style",))
     if differences:
         sides = "; ".join(

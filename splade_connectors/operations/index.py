@@ -198,7 +198,9 @@ class Indexing(Interruptible[IndexReport]):
         yield from self._look_for_others(before, documents)
         before = yield from self._ours_if_empty(before)
         sizes = yield from self._sizes(documents)
-        self._prepared = yield from prepare(self._session, before, sizes, self._options)
+        self._prepared = yield from prepare(
+            self._session, before, sizes, self._options, self._made_by
+        )
         return self._prepared
 
     def _sizes(self, documents: Sequence[Document]) -> Steps[dict[str, int]]:
@@ -386,7 +388,11 @@ class Indexing(Interruptible[IndexReport]):
 
 
 def prepare(
-    session: Session, before: Description, sizes: Mapping[str, int], options: WriteOptions
+    session: Session,
+    before: Description,
+    sizes: Mapping[str, int],
+    options: WriteOptions,
+    made_by: IndexManifest | None = None,
 ) -> Steps[Prepared]:
     """Create what does not exist, or check that what exists fits.
 
@@ -395,12 +401,14 @@ def prepare(
         before: description of the collection or index.
         sizes: dense vector name -> dimensions, for a collection to be created.
         options: options of the run.
+        made_by: settings of precomputed vectors, if the documents have them.
 
     Raises:
         ManifestMismatch: if another or an unknown model wrote the existing vectors.
     """
-    recipe, stored = session.recipe(before, options.text_fields), before.manifest
     override = session.overrides or options.override_manifest
+    like = None if override else made_by
+    recipe, stored = session.recipe(before, options.text_fields, like=like), before.manifest
     if stored and not override:
         stored.check(recipe.manifest, use="write", where=session.backend.location)
     if before.capabilities.has_field and stored is None and not override:

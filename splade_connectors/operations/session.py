@@ -188,16 +188,22 @@ class Session:
         self._fits_queries = seen
 
     def recipe(
-        self, seen: Description, text_fields: Sequence[str], *, for_queries: bool = False
+        self,
+        seen: Description,
+        text_fields: Sequence[str],
+        *,
+        for_queries: bool = False,
+        like: IndexManifest | None = None,
     ) -> Recipe:
         """Return how this process would encode documents for the index.
 
-        Pruning and maximum length default to those of the index.
+        Pruning and maximum length default to those of the index, or of given vectors.
 
         Args:
             seen: description of the index.
             text_fields: text fields of the documents.
             for_queries: nothing will be written, so keep the encoder's own precision.
+            like: settings of precomputed vectors, for an index without a manifest.
 
         Raises:
             MissingDependency: if the index's precision needs a package that is not installed.
@@ -205,7 +211,7 @@ class Session:
             ConfigurationError: if documents are to be written, but the encoder is query-only.
         """
         check_vocabulary(seen.capabilities, self.encoder, self.backend.location)
-        stored = seen.manifest
+        stored = seen.manifest or like
         prune = self._prune or PruneOptions()
         encoder = self.encoder()
         if not for_queries:

@@ -69,10 +69,21 @@ def test_without_payload_there_are_vectors_alone(
 def test_other_settings_are_refused_by_name(run: Run, corpus: Path, tmp_path: Path) -> None:
     vectors = tmp_path / "vectors.jsonl"
     run("encode", corpus, "-o", vectors, "--payload", "--prune-top-k", "16")
-    sentence = refusal(run("index", vectors, target(tmp_path)))
-    assert "other settings (prune_top_k: the file has 16, the index None)" in sentence
+    sentence = refusal(run("index", vectors, target(tmp_path), "--prune-top-k", "8"))
+    assert "other settings (prune_top_k: the file has 16, the index 8)" in sentence
     assert run("inspect", target(tmp_path), "--json").json["exists"] is False
-    assert run("index", vectors, target(tmp_path), "--prune-top-k", "16").code == 0
+    run("index", corpus, f"edge:{tmp_path}/plain")
+    sentence = refusal(run("index", vectors, f"edge:{tmp_path}/plain"))
+    assert "other settings (prune_top_k: the file has 16, the index None)" in sentence
+    # A new index takes the settings of its vectors.
+    assert run("index", vectors, target(tmp_path)).code == 0
+    run("index", corpus, f"edge:{tmp_path}/pruned", "--prune-top-k", "16")
+    manifests = [
+        run("inspect", place, "--json").json["manifest"]
+        for place in (target(tmp_path), f"edge:{tmp_path}/pruned")
+    ]
+    assert manifests[0] == manifests[1]
+    assert manifests[0]["prune_top_k"] == 16
     rows = [json.loads(line) for line in vectors.read_text().splitlines()]
     other = [{**row, "made_by": {**row["made_by"], "model": "another"}} for row in rows]
     path = jsonl(tmp_path / "other.jsonl", other)
