@@ -722,3 +722,24 @@ def test_a_client_object_is_no_embedded_store(path: Path) -> None:
     ):
         connect(shard, "x")
     shard.close()
+
+
+def test_a_payload_is_updated_without_an_encoder_of_documents(tmp_path: Path) -> None:
+    """As an application backend has it: queries only."""
+    target = f"edge:{tmp_path / 'shard'}"
+    with connect(target) as store:
+        store.index([Document(id="a", text="salt water")])
+        before = store.get(["a"], with_vectors=True)[0].vector
+    with connect(target, encoder=QueriesOnly()) as backend:
+        backend.update("a", payload={"colour": "red"})
+        found = backend.get(["a"], with_vectors=True)[0]
+        assert (found.payload["colour"], found.vector) == ("red", before)
+        with pytest.raises(ConfigurationError, match="queries only"):
+            backend.update("a", text="bread")
+
+
+class QueriesOnly(HashEncoder):
+    """Refuses documents, as `load_encoder(…, queries_only=True)` does."""
+
+    def check_documents(self) -> None:
+        raise ConfigurationError("this encoder is for queries only")

@@ -309,7 +309,7 @@ def test_what_cannot_be_indexed_is_refused_with_what_to_run(tmp_path: Path) -> N
         assert text in refused(text_index=("kind",))
         assert text in refused(text_index=("kind",), rebuild_text_index=True)
         assert "no point has a payload field 'nope'" in refused(text_index=("nope",))
-        store.update(store.search("salt", limit=1)[0].id, payload={"year": 1999})
+        store.update(next(store.export()).id, payload={"year": 1999})
         assert "'year' holds no text, but values such as 1999" in refused(text_index=("year",))
         assert (
             "has the tokenizer 'prefix', not 'word': omit --text-tokenizer to search it as "
