@@ -46,9 +46,7 @@ def test_the_list_of_fields_is_what_it_should_be() -> None:
     assert len(FIELDS) >= 30
 
 
-@pytest.mark.parametrize(
-    "value", ["3", True, False, float("nan"), [3], b"3", 3j, object()], ids=repr
-)
+@pytest.mark.parametrize("value", ["3", True, False, float("nan"), [3], b"3", 3j, object], ids=repr)
 @pytest.mark.parametrize(("kind", "name"), FIELDS)
 def test_what_is_no_number_is_refused(kind: Any, name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"^{name} .*must .*, not "):
