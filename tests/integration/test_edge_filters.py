@@ -219,3 +219,14 @@ def test_a_date_that_is_none_is_refused(pair: tuple[Store, Store]) -> None:
     condition = {"must": [{"key": "when", "range": {"gt": "tomorrow"}}]}
     with pytest.raises((ConfigurationError, RequestRejected), match="date"):
         pair[0].search("water", filter=condition)
+
+
+def test_a_range_may_begin_with_1970() -> None:
+    """Its first millisecond is 0, which is a bound like any other."""
+    from datetime import date
+
+    from splade_connectors.filters import Range
+    from splade_qdrant.compile import filters as compiled
+
+    (found,) = compiled._between("when", *Range("when", gt=date(1969, 12, 31)).moments)
+    assert found["range"]["gte"].startswith("1970-01-01T00:00:00")

@@ -101,7 +101,7 @@ def _between(key: str, first: int | None, behind: int | None) -> Iterator[Json]:
     if behind is not None and behind <= LATEST_MS:
         bounds["lt"] = written(behind)
     if first is not None or not bounds:  # a range without bounds would not be one of dates
-        bounds["gte"] = written(max(first or EARLIEST_MS, EARLIEST_MS))
+        bounds["gte"] = written(EARLIEST_MS if first is None else max(first, EARLIEST_MS))
     yield {"key": key, "range": bounds}
 
 
