@@ -56,13 +56,14 @@ def fetched(
 def dense_vectors(
     address: IndexAddress, seen: Description, ids: Sequence[DocumentId]
 ) -> Steps[dict[DocumentId, Mapping[str, Sequence[float]]]]:
-    """The dense vectors of these documents, if multi-get finds them by id alone."""
+    """The dense vectors of these documents."""
     names = list(there(seen, address).dense)
     given = {str(id): id for id in ids}
     if not names:
         return {}
     params = {"_source_includes": ",".join(names)}
-    found = yield from _Getting(address, seen, params, True).get({"ids": list(given)})
+    docs = yield from places(address, list(given))
+    found = (yield from _Getting(address, seen, params, True).get({"docs": docs})) if docs else {}
     sources = {id: item.get("_source") or {} for id, item in found.items()}
     return {
         given[id]: {name: source[name] for name in names if isinstance(source.get(name), list)}

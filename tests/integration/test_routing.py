@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,6 +188,32 @@ def test_an_unchanged_night_of_routed_documents_sends_nothing(empty: Index) -> N
         fewer = store.index(tenants(COUNT - 3), options=options)
         assert (fewer.unchanged, fewer.deleted) == (COUNT - 3, 3)
     assert empty.routings().keys() == {*IDS[: COUNT - 3]}
+
+
+class Lengths:
+    """A dense model that counts the texts it is given."""
+
+    name = "lengths"
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def documents(self, texts: Sequence[str]) -> list[list[float]]:
+        self.texts += texts
+        return [[float(len(text)), 1.0] for text in texts]
+
+
+@pytest.mark.parametrize("empty", ["elasticsearch"], indirect=True)
+def test_a_changed_payload_keeps_the_dense_vector_of_a_routed_document(empty: Index) -> None:
+    empty.create(properties={"dense": {"type": "dense_vector", "dims": 2}})
+    options = WriteOptions(skip_unchanged=True, replace=True)
+    with empty.open(routing="owner.tenant") as store:
+        store.index(tenants(10), options=options, dense=Lengths())
+        again = Lengths()
+        report = store.index(tenants(10, rank=-1), options=options, dense=again)
+        assert (report.written, report.encoded, report.rejected_count) == (10, 0, 0)
+        assert again.texts == []
+        assert {document.payload["rank"] for document in store.export()} == {-1}
 
 
 def test_a_document_whose_routing_changed_is_not_stored_twice(empty: Index) -> None:
