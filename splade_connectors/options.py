@@ -241,6 +241,15 @@ class ReadOptions:
             )
 
 
+def read_filter_of(holder: Any) -> None:
+    """Replace the `filter` of frozen options or of a leg by the condition that its JSON means."""
+    if holder.filter is not None:
+        # Imported here: few searches have a filter, but every process imports this module.
+        from splade_connectors.filters.written import read_filter
+
+        object.__setattr__(holder, "filter", read_filter(holder.filter))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchOptions:
     """What a search returns.
@@ -271,11 +280,7 @@ class SearchOptions:
     with_terms: bool = False
 
     def __post_init__(self) -> None:
-        if self.filter is not None:
-            # Imported here: few searches have a filter, but every process imports this module.
-            from splade_connectors.filters.written import read_filter
-
-            object.__setattr__(self, "filter", read_filter(self.filter))
+        read_filter_of(self)
         if self.min_score is not None and not is_finite(self.min_score):
             raise ConfigurationError(f"min_score must be a finite number, not {self.min_score!r}")
         if self.group_by is not None and (

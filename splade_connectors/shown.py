@@ -6,11 +6,15 @@ the same in one character, and bidirectional controls disguise one text as anoth
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+# The logger of warnings for people, which the command line prints; others appear only in its log.
+ADVICE = logging.getLogger("splade_connectors.advice")
 
 # Control characters (C0, DEL, C1), line separators, lone surrogates, direction controls, invisible
 # annotations and tags. Joiners (U+200C, U+200D) stay: Persian and emoji need them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from splade_connectors.backends.protocol import Description, Plan
+from splade_connectors.backends.sizes import document_size
 from splade_connectors.documents import (
     DocumentId,
     EncodedDocument,
@@ -23,7 +23,7 @@ from splade_connectors.errors import AccessDenied, ConfigurationError, NotFound,
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import SearchOptions
 from splade_connectors.runtime.effects import Steps
-from splade_connectors.shown import counted, quoted
+from splade_connectors.shown import ADVICE, counted, quoted
 from splade_connectors.vectors import SparseVector
 from splade_lucene.address import IndexAddress
 from splade_lucene.answers import asked
@@ -55,7 +55,6 @@ from splade_lucene.together import check_writable
 
 log = logging.getLogger(__name__)
 # The command line prints it as warnings.
-advice = logging.getLogger("splade_connectors.advice")
 
 _BYTES_PER_TERM = 30
 
@@ -120,9 +119,7 @@ class LuceneBackend:
 
     def size(self, document: EncodedDocument) -> int:
         """Approximate size of the document in bytes."""
-        dense = sum(len(values) for values in document.document.dense_vectors().values())
-        payload = len(json.dumps(document.payload, ensure_ascii=False).encode())
-        return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
+        return document_size(document, _BYTES_PER_TERM)
 
     def write(
         self, seen: Description, documents: Sequence[EncodedDocument]
@@ -225,7 +222,7 @@ class LuceneBackend:
         self._remembered.grouped_by.add(field)
         count = yield from self._count(plan.ungrouped)
         if count:
-            advice.warning(
+            ADVICE.warning(
                 "group_by omits %s of %s: %s is longer than the mapping's ignore_above",
                 counted(count, "document"),
                 self.location,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from splade_connectors.backends.attaching import AttachBackend, CopyBackend
 from splade_connectors.backends.grouping import MOST_COUNTED
 from splade_connectors.backends.metadata import is_marked
 from splade_connectors.backends.protocol import Description, HybridBackend, Plan
+from splade_connectors.backends.sizes import document_size
 from splade_connectors.backends.text_indexing import TextIndexBackend
 from splade_connectors.documents import (
     DocumentId,
@@ -114,9 +114,7 @@ class QdrantBackend:
 
     def size(self, document: EncodedDocument) -> int:
         """Approximate size of the point in bytes."""
-        dense = sum(len(values) for values in document.document.dense_vectors().values())
-        payload = len(json.dumps(document.payload, ensure_ascii=False).encode())
-        return payload + _BYTES_PER_TERM * (len(document.vector) + dense) + 100
+        return document_size(document, _BYTES_PER_TERM)
 
     def write(
         self, seen: Description, documents: Sequence[EncodedDocument]

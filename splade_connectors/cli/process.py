@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from splade_connectors.cli import printing
-from splade_connectors.shown import shown
+from splade_connectors.shown import ADVICE, shown
 
 # The environment variable that each database's password is read from.
 _BETTER_PLACES = {
@@ -88,15 +88,11 @@ def password_warning(arguments: Sequence[str]) -> str | None:
     return None
 
 
-# The library's warnings meant for people; its others appear only in the log.
-_ADVICE = logging.getLogger("splade_connectors.advice")
-
-
 @contextmanager
 def escaped_warnings() -> Iterator[None]:
     """Print libraries' warnings on one line each, with servers' text escaped."""
     advice = _Advice(logging.WARNING)
-    _ADVICE.addHandler(advice)
+    ADVICE.addHandler(advice)
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *more, **others: _warning(str(message))
     last = logging.lastResort.formatter if logging.lastResort else None
@@ -105,7 +101,7 @@ def escaped_warnings() -> Iterator[None]:
     try:
         yield
     finally:
-        _ADVICE.removeHandler(advice)
+        ADVICE.removeHandler(advice)
         warnings.formatwarning = usual
         if logging.lastResort:
             logging.lastResort.formatter = last
@@ -121,8 +117,8 @@ def log_to_stderr() -> None:
 
 def stop_printing_advice() -> None:
     """Stop printing the library's advice separately: the log contains it too."""
-    for handler in [found for found in _ADVICE.handlers if isinstance(found, _Advice)]:
-        _ADVICE.removeHandler(handler)
+    for handler in [found for found in ADVICE.handlers if isinstance(found, _Advice)]:
+        ADVICE.removeHandler(handler)
 
 
 def uncaught() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +10,9 @@ from splade_connectors.files.cells import found_types, typed
 from splade_connectors.files.html_text import text_of_html
 from splade_connectors.options import ReadOptions
 from splade_connectors.payloads import top_level
-from splade_connectors.shown import counted, listed, quoted
+from splade_connectors.shown import ADVICE, counted, listed, quoted
 
 # The command line prints its warnings.
-_log = logging.getLogger("splade_connectors.advice")
 # Maximum number of nameless columns listed.
 _SHOWN = 5
 
@@ -70,7 +68,7 @@ class Columns:
         """Warn of columns that are dropped because they have no name."""
         if self._nameless:
             first = self._nameless[0]
-            _log.warning(
+            ADVICE.warning(
                 "dropped from %s: %s; --rename '#%d=NAME' keeps it, --exclude '#%d' omits this "
                 "warning",
                 self._name,
@@ -151,7 +149,7 @@ class Columns:
     def warn_of_missing_fields(self) -> None:
         """Warn, at the end of a file, of fields that no row had."""
         for name, option in self._unseen.items():
-            _log.warning("no row of %s has the field %s (%s)", self._name, quoted(name), option)
+            ADVICE.warning("no row of %s has the field %s (%s)", self._name, quoted(name), option)
 
 
 def html_stripped(fields: dict[str, Any], names: Iterable[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from contextlib import suppress
 from datetime import datetime
@@ -19,10 +18,7 @@ from splade_connectors.files.outputs import (
     temporary_folder,
     write_whole_line,
 )
-from splade_connectors.shown import reason_of
-
-# Of its own: the command line prints it.
-log = logging.getLogger("splade_connectors.advice")
+from splade_connectors.shown import ADVICE, reason_of
 
 
 class LetterFile:
@@ -92,7 +88,7 @@ class LetterFile:
                 self._elsewhere = f"another run is writing to {self.path}"
         self.path, file = opened_as_new(self.path)
         if self._elsewhere:
-            log.warning("writing dead letters to %s: %s", self.path, self._elsewhere)
+            ADVICE.warning("writing dead letters to %s: %s", self.path, self._elsewhere)
         return file
 
     def _go_on_elsewhere(self, error: OSError) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,10 +17,9 @@ from splade_connectors.files.readers import FORMATS, FileReader, NoRows, format_
 from splade_connectors.files.row_fields import TABLES
 from splade_connectors.manifest import IndexManifest
 from splade_connectors.options import ReadOptions
-from splade_connectors.shown import listed
+from splade_connectors.shown import ADVICE, listed
 
 # Of its own: the command line prints it before its run begins, too.
-_log = logging.getLogger("splade_connectors.advice")
 _INPUT = Path("-")
 # Every shard of Qdrant's embedded engine has one.
 _SHARD = "edge_config.json"
@@ -119,7 +117,7 @@ class FilesReader:
         if not checked and empty:
             raise list(empty.values())[-1]
         if empty:
-            _log.warning("skipped, because there are no rows: %s", listed(list(map(str, empty))))
+            ADVICE.warning("skipped, because there are no rows: %s", listed(list(map(str, empty))))
         self.empty_files = tuple(empty)
         self.text_fields = self._options.text_fields
         return checked
@@ -187,7 +185,7 @@ def _files_in(folder: Path, options: ReadOptions) -> list[Path]:
     shards = sorted({shard for path in files for shard in _shards_of(path)})
     if shards:
         named = listed([os.path.relpath(shard, folder) for shard in shards])
-        _log.warning("passed over in %s, shards of edge: targets: %s", folder, named)
+        ADVICE.warning("passed over in %s, shards of edge: targets: %s", folder, named)
     files = [path for path in files if not _shards_of(path)]
     known = [path for path in files if options.format or _has_format(path)]
     others = [str(path.relative_to(folder)) for path in files if path not in known]
@@ -197,7 +195,7 @@ def _files_in(folder: Path, options: ReadOptions) -> list[Path]:
             + (f"; it has {listed(others)}" if others else "")
         )
     if others:
-        _log.warning("skipped files of unknown format in %s: %s", folder, listed(others))
+        ADVICE.warning("skipped files of unknown format in %s: %s", folder, listed(others))
     return known
 
 

@@ -123,7 +123,7 @@ class TableLines:
         return None
 
 
-def reason_of(error: csv.Error) -> str:
+def csv_reason(error: csv.Error) -> str:
     """Return why a row is malformed."""
     found = (reason for said, reason in _REASONS.items() if said in str(error))
     return next(found, str(error))

@@ -12,7 +12,7 @@ from splade_connectors.errors import ConfigurationError
 from splade_connectors.files import limits
 from splade_connectors.files.encodings import encoding_error
 from splade_connectors.files.limits import NumberedRow, rejected
-from splade_connectors.files.table_lines import TableLines, TooLong, reason_of
+from splade_connectors.files.table_lines import TableLines, TooLong, csv_reason
 from splade_connectors.shown import counted, quoted
 
 # Makes the names of columns of a header.
@@ -79,7 +79,7 @@ def _table_rows(
         raise encoding_error(name, error, f" after line {lines.read}") from error
     except csv.Error as error:  # of the header
         where = f"after line {lines.read}"
-        raise ConfigurationError(f"cannot read {name} {where}: {reason_of(error)}") from error
+        raise ConfigurationError(f"cannot read {name} {where}: {csv_reason(error)}") from error
     finally:
         if not data.closed:
             text.detach()  # otherwise it closes the file, which `fraction` still needs
@@ -109,8 +109,8 @@ def _rows(
 
 def _malformed(start: int, size: int, error: csv.Error) -> str:
     if size > 1:
-        return f"lines {start} to {start + size - 1} cannot be read as CSV: {reason_of(error)}"
-    return f"line {start} cannot be read as CSV: {reason_of(error)}"
+        return f"lines {start} to {start + size - 1} cannot be read as CSV: {csv_reason(error)}"
+    return f"line {start} cannot be read as CSV: {csv_reason(error)}"
 
 
 def _table_row(

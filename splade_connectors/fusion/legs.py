@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.numeric import check_whole
+from splade_connectors.options import read_filter_of
 from splade_connectors.shown import counted
 from splade_connectors.vectors import SparseVector
 
@@ -52,7 +53,7 @@ class SparseLeg:
 
     def __post_init__(self) -> None:
         check_whole(1, candidates=self.candidates)
-        _read_filter(self)
+        read_filter_of(self)
         if not isinstance(self.vector, SparseVector | None):
             kind = type(self.vector).__name__
             raise ConfigurationError(
@@ -91,7 +92,7 @@ class DenseLeg:
 
     def __post_init__(self) -> None:
         check_whole(1, candidates=self.candidates, breadth=self.breadth)
-        _read_filter(self)
+        read_filter_of(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,18 +122,10 @@ class TextLeg:
                 f"fields=({self.fields!r},)"
             )
         check_whole(1, candidates=self.candidates)
-        _read_filter(self)
+        read_filter_of(self)
 
 
 Leg = SparseLeg | DenseLeg | TextLeg
-
-
-def _read_filter(leg: Leg) -> None:
-    """As in `SearchOptions`."""
-    if leg.filter is not None:
-        from splade_connectors.filters.written import read_filter
-
-        object.__setattr__(leg, "filter", read_filter(leg.filter))
 
 
 def makes_vectors(source: Any) -> bool:

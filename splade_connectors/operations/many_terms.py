@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
+from splade_connectors.shown import ADVICE
 from splade_connectors.vectors import SparseVector
-
-# A logger for advice to people, which the command line prints.
-log = logging.getLogger("splade_connectors.advice")
 
 # A SPLADE model gives a text a few hundred terms; a model never trained as SPLADE gives tens of
 # thousands, which are slow in every store and mostly noise.
@@ -30,7 +27,7 @@ def warn_of_many_terms(model: str, vectors: Iterable[SparseVector], of: str) -> 
     if most <= MANY_TERMS:
         return
     _warned.add(model)
-    log.warning(
+    ADVICE.warning(
         "%s gives %s %s terms, which makes every store slow; a SPLADE model gives a few hundred. "
         "Keep the heaviest with --prune-top-k 200 (PruneOptions(top_k=200)) for documents and "
         "--max-query-terms 64 (max_query_terms=64) for queries",
