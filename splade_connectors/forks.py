@@ -39,11 +39,6 @@ def repair_in_children(thing: Renewed) -> None:
     _renewed.add(thing)
 
 
-def keep_forever(thing: object) -> None:
-    """Never destroy this object, not even on interpreter exit."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
-
-
 def _before_fork() -> None:
     # The tokenizers library reads this inside fork(): otherwise, a child whose parent used threads
     # warns on stderr, or hangs if the user asked for threads.
@@ -59,10 +54,15 @@ def _in_parent() -> None:
         os.environ[_TOKENIZERS] = value
 
 
+def _keep_forever(thing: object) -> None:
+    """Never destroy this object, not even on interpreter exit."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
 def _in_child() -> None:
     _before.clear()
     for threaded in list(_threaded):
-        keep_forever(threaded)
+        _keep_forever(threaded)
     for thing in list(_renewed):
         thing.after_fork()
 

@@ -13,7 +13,6 @@ from splade_connectors.backends.registry import adapter_for_scheme
 from splade_connectors.backends.targets import Target
 from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.errors import ConfigurationError
-from splade_connectors.forks import keep_forever
 from splade_connectors.options import ConnectOptions, PruneOptions, RetryOptions
 
 EncoderLike = SparseEncoder | str | Path | None
@@ -64,8 +63,6 @@ def opened_in_child(opened: Opened, origin: Origin | None, keys: Keys, *, used: 
             "process was forked, so the connections belong to the parent; create client and store "
             "in the process that uses them, or connect by URL, which renews its client"
         )
-    # Its destructor would use, or wait for, the parent's connections and threads.
-    keep_forever(opened)
     here = origin.open(keys)
     return replace(opened, send=here.send, close=here.close)
 

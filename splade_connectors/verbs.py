@@ -17,6 +17,7 @@ from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.dense import DenseSource
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters
+from splade_connectors.forks import never_destroy_in_children
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.spec import Fusion
@@ -63,7 +64,8 @@ class Verbs:
         origin: Origin | None = None,
     ) -> None:
         self._session = session
-        self._opened = opened
+        # A client's destructor may wait for threads that a forked child does not have, or crash.
+        self._opened = never_destroy_in_children(opened)
         self._origin = origin
         self._process = os.getpid()
         self._is_used = False

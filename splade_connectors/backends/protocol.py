@@ -311,7 +311,7 @@ class HybridBackend(Protocol):
         """The candidate window of every leg, by one request."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True, eq=False)
 class Opened:
     """A backend with the sender that executes its requests.
 

@@ -35,7 +35,7 @@ from tests.integration.command_line import BUNDLED
 from tests.integration.elasticsearch_server import Server, document, server_of
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-MORE = pytest.mark.full("a fork before the first use, and multiprocessing's forkserver")
+MORE = pytest.mark.full("more forks: before the first use, untouched clients, forkserver")
 TEXTS = ["Flour, water, salt and time make bread.", "Yeast makes gas, so dough rises."]
 
 
@@ -95,6 +95,51 @@ def test_an_embedded_store_says_what_to_do_in_the_child(tmp_path: Path) -> None:
     assert found["first"] == found["after"] == ["1", "0"]
     assert "a shard can be open in one process only" in found["child"]["found"]
     assert found["child"]["status"] == 0
+
+
+UNTOUCHED = {"found": None, "status": 0}
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("case", [pytest.param("untouched", marks=MORE), "untouched-async"])
+def test_a_child_that_leaves_the_store_alone_ends(on_server: str, case: str) -> None:
+    assert forked(case, on_server)["child"] == UNTOUCHED
+
+
+@pytest.mark.parametrize("case", ["untouched", "untouched-async"])
+@pytest.mark.parametrize("scheme", ["edge", pytest.param("qdrant", marks=MORE), "qdrant+grpc"])
+def test_a_child_that_leaves_a_qdrant_store_alone_ends(
+    tmp_path: Path, case: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # gRPC [1.76.0] notes every fork of a process that awaits it.
+    monkeypatch.setenv("GRPC_VERBOSITY", "ERROR")
+    if scheme == "edge":
+        assert forked(case, filled(f"edge:{tmp_path}/shard"))["child"] == UNTOUCHED
+        return
+    with (QdrantGrpcFront if scheme == "qdrant+grpc" else QdrantRestFront)() as running:
+        target = filled(f"{scheme}://{running.host}/forks")
+        assert forked(case, target)["child"] == UNTOUCHED
+
+
+def test_a_child_never_destroys_the_shard_of_its_parent(tmp_path: Path) -> None:
+    script = """
+import gc, os, sys, weakref
+from splade_connectors import connect
+from splade_connectors.testing import HashEncoder
+
+store = connect(f"edge:{sys.argv[1]}", encoder=HashEncoder())
+engine = weakref.ref(store._opened.send.__self__)
+child = os.fork()
+del store
+gc.collect()
+if not child:
+    os._exit(engine() is None)
+assert engine() is None
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "shard")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # Pickles.
