@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cached_property
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -108,6 +109,11 @@ class IndexManifest:
 
     def fingerprint(self) -> str:
         """Return 8 hex digits that change with any setting that affects vectors."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        # Cached, because every document's stamp contains it.
         settings = replace(self, tuning=None, query_side=None).to_json()
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]

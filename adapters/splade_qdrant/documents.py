@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ _UUID = re.compile(
 )
 
 
+# A run asks for each id several times within a portion. Typed, because 1 and True are equal.
+@lru_cache(maxsize=2**14, typed=True)
 def point_id(value: DocumentId) -> int | str:
     """The id that Qdrant stores a document under: an unsigned 64-bit integer or a UUID.
 
