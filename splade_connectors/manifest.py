@@ -57,7 +57,7 @@ _GOING_ON = {
 _OPTIONAL = {"tuning", "passage_overlap", "query_side"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class IndexManifest:
     """The settings that an index's sparse vectors were encoded with.
 
