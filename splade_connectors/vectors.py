@@ -24,6 +24,8 @@ Indices = NDArray[np.uint32]
 Weights = NDArray[np.float32]
 
 _MAX_INDEX = 2**32 - 1
+# Of every empty vector.
+_NO_INDICES, _NO_WEIGHTS = np.empty(0, np.uint32), np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +71,7 @@ class SparseVector:
     @classmethod
     def empty(cls) -> SparseVector:
         """Return a vector without terms."""
-        return cls(np.empty(0, np.uint32), np.empty(0, np.float32))
+        return cls.of_checked(_NO_INDICES, _NO_WEIGHTS)
 
     @classmethod
     def from_pairs(

@@ -37,6 +37,7 @@ class Selection:
         mark: whether documents carry a marker, or will.
         whole: whether to read the whole payload, regardless of `fields`, and dense vectors along
             with the sparse ones.
+        ids_only: whether the ids suffice; an adapter may read more.
     """
 
     which: Which
@@ -47,6 +48,7 @@ class Selection:
     part: tuple[int, int] | None = None
     mark: bool = False
     whole: bool = False
+    ids_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

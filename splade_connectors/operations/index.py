@@ -139,11 +139,11 @@ class Indexing(Interruptible[IndexReport]):
         if documents:
             if self._prepared is None:
                 prepared = yield from self._prepare(documents)
+                drafts = self._accepted_of(documents)
             else:
                 prepared = self._prepared
-                yield from self._look_for_others(prepared.seen, documents)
+                drafts = yield from self._accepted_beside(documents, prepared.seen)
             found = prepared.seen.capabilities
-            drafts = [item for item in map(self._accepted, documents) if item is not None]
             if self._options.skip_unchanged:
                 drafts = yield from self._skipped(drafts, prepared.seen)
             drafts = yield from self._densely.given(prepared.seen, drafts)
@@ -225,15 +225,30 @@ class Indexing(Interruptible[IndexReport]):
         return replace(seen, capabilities=replace(found, created_by_us=True))
 
     def _look_for_others(self, seen: Description, documents: Sequence[Document]) -> Steps[None]:
-        """Find existing documents that would be replaced.
+        """Find existing documents that would be replaced."""
+        if not self._is_new:
+            self._note_others(seen, documents, (yield from self._present(seen, documents)))
+
+    def _accepted_beside(
+        self, documents: Sequence[Document], seen: Description
+    ) -> Steps[list[Draft]]:
+        """Validate a portion while the store looks for its documents."""
+        if self._is_new:
+            return self._accepted_of(documents)
+        looking = yield Spawn(self._present(seen, documents))
+        drafts = self._accepted_of(documents)
+        self._note_others(seen, documents, (yield Join(looking)))
+        return drafts
+
+    def _note_others(
+        self, seen: Description, documents: Sequence[Document], there: set[DocumentId]
+    ) -> None:
+        """Remember which documents of a portion exist.
 
         Raises:
             WouldReplace: if another tool created the collection, so documents may hold more.
         """
-        if self._is_new:
-            return
         backend = self._session.backend
-        there = yield from self._present(seen, [document.id for document in documents])
         if there and not (seen.capabilities.created_by_us or self._options.replace):
             first = min(map(quoted, there))
             raise WouldReplace(
@@ -245,8 +260,9 @@ class Indexing(Interruptible[IndexReport]):
             )
         self._there |= there
 
-    def _present(self, seen: Description, ids: Sequence[DocumentId]) -> Steps[set[DocumentId]]:
-        """Which of the ids exist; also reads their stamps if `skip_unchanged`."""
+    def _present(self, seen: Description, documents: Sequence[Document]) -> Steps[set[DocumentId]]:
+        """Which documents of a portion exist; also reads their stamps if `skip_unchanged`."""
+        ids = [document.id for document in documents]
         if not self._options.skip_unchanged:
             return (yield from self._session.backend.present(seen, ids))
         return (yield from self._comparison.stored(seen, ids))
@@ -254,6 +270,9 @@ class Indexing(Interruptible[IndexReport]):
     def _write(self, items: Sequence[EncodedDocument]) -> Steps[list[Outcome]]:
         assert self._prepared is not None  # set before anything is encoded
         return self._session.backend.write(self._prepared.seen, items)
+
+    def _accepted_of(self, documents: Sequence[Document]) -> list[Draft]:
+        return [item for item in map(self._accepted, documents) if item is not None]
 
     def _accepted(self, document: Document) -> Draft | None:
         """The document to store, without its vector yet; None if it is rejected.

@@ -75,7 +75,9 @@ def missing_ids(
     backend: Backend, seen: Description, source: Source
 ) -> Steps[tuple[list[DocumentId], int]]:
     """Return ids of attached documents that are not in the source, and the number attached."""
-    selection = Selection(which="attached", settings="", fields=(), size=_READ_AT_ONCE)
+    selection = Selection(
+        which="attached", settings="", fields=(), size=_READ_AT_ONCE, ids_only=True
+    )
     reading = attach_backend(backend)
     missing: list[DocumentId] = []
     stored, cursor = 0, None

@@ -124,7 +124,9 @@ class LuceneAttaching:
     def read(self, seen: Description, selection: Selection, cursor: Any) -> Steps[Page]:
         """Read a page of a point in time or a scroll."""
         schema = there(seen, self._address)
-        body = {"query": selected(selection, schema), "_source": self._fields(seen, selection)}
+        # Reading a part of each `_source` is most of the work of a page.
+        fields = False if selection.ids_only else self._fields(seen, selection)
+        body = {"query": selected(selection, schema), "_source": fields}
         reading = Reading(address=self._address, body=body, selection=selection)
         hits, after = yield from read_page(reading, cursor)
         with understood(self._address):

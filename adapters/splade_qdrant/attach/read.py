@@ -173,6 +173,8 @@ def found_of(record: Mapping[str, Any], vector: str) -> Found:
 
 
 def _parts(selection: Selection, vector: str) -> dict[str, Any]:
+    if selection.ids_only:
+        return {"with_payload": [ID_KEY], "with_vector": False}
     if selection.whole:
         return {"with_payload": True, "with_vector": selection.with_vectors}
     return {
