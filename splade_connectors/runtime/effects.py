@@ -7,7 +7,7 @@ awaits them. So compiling a request and parsing its response stay pure, and send
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
 from threading import Event
 from typing import Any, TypeVar
@@ -77,3 +77,24 @@ Step = Request | Compute | Sleep | Spawn | Join
 Steps = Generator[Step, Any, T]
 Send = Callable[[Any], Any]
 AsyncSend = Callable[[Any], Awaitable[Any]]
+
+
+def concurrently(several: Iterable[Steps[T]]) -> Steps[list[T]]:
+    """Execute several sequences of steps at the same time; return what each returned.
+
+    Raises:
+        Exception: the first one's of those that failed, after all have ended.
+    """
+    tasks = []
+    for steps in several:
+        tasks.append((yield Spawn(steps)))
+    returned: list[T] = []
+    failures: list[Exception] = []
+    for task in tasks:
+        try:
+            returned.append((yield Join(task)))
+        except Exception as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+    return returned
