@@ -53,7 +53,8 @@ def check_update(changes: Mapping[str, Any], schema: Schema, location: str) -> N
 def _reserved(payload: Mapping[str, Any], schema: Schema, dense: Sequence[str] = ()) -> str | None:
     """The first payload field that collides with ours; 8.19 and 9.3.2 treat "splade.x" as one."""
     ours = {schema.field, schema.marker_field, *dense}
-    return next((name for name in sorted(payload) if name.split(".")[0] in ours), None)
+    taken = [name for name in payload if name.split(".")[0] in ours]
+    return min(taken, default=None)
 
 
 def _dense_refusal(name: str, dimensions: int, schema: Schema, dialect: Dialect) -> str | None:

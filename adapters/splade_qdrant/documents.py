@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -54,8 +55,19 @@ def point_id(value: DocumentId) -> int | str:
     if isinstance(value, int):
         if 0 <= value <= _LARGEST_POINT_ID:
             return value
-        return str(uuid.uuid5(_INTEGER_NAMESPACE, str(value)))
-    return uuid_in(value) or str(uuid.uuid5(_POINT_ID_NAMESPACE, value))
+        return _uuid5(_INTEGER_NAMESPACE, str(value))
+    return uuid_in(value) or _uuid5(_POINT_ID_NAMESPACE, value)
+
+
+def _uuid5(namespace: uuid.UUID, name: str) -> str:
+    """The UUIDv5 of a name as text, in a third of the time of `uuid.uuid5` [Python 3.11]."""
+    made = bytearray(
+        hashlib.sha1(namespace.bytes + name.encode(), usedforsecurity=False).digest()[:16]
+    )
+    made[6] = made[6] & 0x0F | 0x50  # the version
+    made[8] = made[8] & 0x3F | 0x80  # the variant
+    digits = made.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 def uuid_in(text: str) -> str | None:

@@ -146,6 +146,7 @@ class Indexing(Interruptible[IndexReport]):
             found = prepared.seen.capabilities
             if self._options.skip_unchanged:
                 drafts = yield from self._skipped(drafts, prepared.seen)
+            drafts = [draft for draft in drafts if self._fits(draft, found)]
             drafts = yield from self._densely.given(prepared.seen, drafts)
             encoded = yield from self._encode(drafts, prepared)
             limit = self._most_bytes(found)
@@ -300,20 +301,27 @@ class Indexing(Interruptible[IndexReport]):
         return self._options.max_request_bytes or found.max_request_bytes
 
     def _refusal(self, item: EncodedDocument, found: Capabilities) -> str | None:
-        document, limit = item.document, self._most_bytes(found)
+        document = item.document
         if not self.source.add(document.id):
             return (
                 f"the id {quoted(document.id)} was already used by an earlier document of this run"
             )
         if has_no_content(document) and not found.empty_vectors:
             return "the text is empty, but this store needs at least one term"
-        if limit and (size := self._session.backend.size(item)) > limit:
-            return (
-                f"the document takes {size / 1e6:,.1f} MB in a request, but the server accepts at "
-                f"most {limit / 1e6:,.1f} MB; index passages of it (docs/passages.md), or pass the "
-                "limit that the server is configured with (--max-request-bytes)"
-            )
         return None
+
+    def _fits(self, draft: Draft, found: Capabilities) -> bool:
+        """Whether a request can hold the document; otherwise it is rejected."""
+        limit, item = self._most_bytes(found), draft.encoded(SparseVector.empty())
+        if not limit or (size := self._session.backend.size(item)) <= limit:
+            return True
+        reason = (
+            f"the document takes {size / 1e6:,.1f} MB in a request, but the server accepts at "
+            f"most {limit / 1e6:,.1f} MB; index passages of it (docs/passages.md), or pass the "
+            "limit that the server is configured with (--max-request-bytes)"
+        )
+        self._reject(draft.document, reason, final=True)
+        return False
 
     def _skipped(self, drafts: Sequence[Draft], seen: Description) -> Steps[list[Draft]]:
         """Drop documents that are stored unchanged."""

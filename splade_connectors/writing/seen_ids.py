@@ -26,18 +26,20 @@ class SeenIds:
         self._sorted: list[NDArray[np.uint64]] = []
 
     def __contains__(self, id: DocumentId) -> bool:
-        digest = _digest(id)
-        return digest in self._recent or any(_holds(known, digest) for known in self._sorted)
+        return self._holds(_digest(id))
 
     def add(self, id: DocumentId) -> bool:
         """Add an id; return whether it is new."""
-        if id in self:
-            return False
         digest = _digest(id)
+        if self._holds(digest):
+            return False
         self._recent.add(digest)
         if len(self._recent) >= _RECENT:
             self._move()
         return True
+
+    def _holds(self, digest: int) -> bool:
+        return digest in self._recent or any(_holds(known, digest) for known in self._sorted)
 
     def _move(self) -> None:
         moved = np.sort(np.fromiter(self._recent, np.uint64, len(self._recent)))
