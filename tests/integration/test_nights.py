@@ -85,6 +85,17 @@ def test_an_unchanged_night_sends_nothing(store: Store, encoder: CountingEncoder
     assert encoder.texts == []
 
 
+def test_a_limit_is_for_what_is_sent(store: Store) -> None:
+    long = replace(source()[0], text="tides " * 1000)
+    store.index([long], options=NIGHTLY)
+    small = replace(NIGHTLY, max_request_bytes=2_000)
+    report = store.index([long], options=small)
+    assert (report.unchanged, report.rejected_count) == (1, 0)
+    report = store.index([replace(long, payload={"n": 1})], options=small)
+    assert (report.unchanged, report.written, report.rejected_count) == (0, 0, 1)
+    assert "takes 0.0 MB in a request" in report.rejected[0].reason
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)

@@ -16,7 +16,7 @@ import tenacity
 from splade_connectors.errors import AccessDenied, NotFound, RequestRejected, Unavailable
 from splade_connectors.options import NO_RETRY, RetryOptions
 from splade_connectors.runtime.drive import arun, run
-from splade_connectors.runtime.effects import Compute, Request, Sleep, Spawn, Steps
+from splade_connectors.runtime.effects import Compute, Request, Sleep, Spawn, Steps, concurrently
 from splade_connectors.runtime.retry import backoff_s
 
 ALWAYS = 10_000
@@ -288,6 +288,28 @@ async def test_the_awaiting_driver_computes_in_a_thread_and_leaves_the_loop_free
     free, name = await arun(waiting(), Script([None]).asend, RetryOptions())
     assert free
     assert name != threading.current_thread().name
+
+
+def test_steps_executed_concurrently_return_in_the_order_given(drive: Drive) -> None:
+    script = Script([1])
+    found = drive(concurrently(ask(name) for name in "abc"), script, NO_RETRY)
+    assert (found, sorted(script.trace)) == ([[1], [1], [1]], ["a", "b", "c"])
+
+
+def test_the_first_error_of_concurrent_steps_is_raised_after_all_have_ended(drive: Drive) -> None:
+    ended: list[str] = []
+
+    def ending(name: str, error: Exception | None) -> Steps[str]:
+        yield Sleep(0)
+        ended.append(name)
+        if error:
+            raise error
+        return name
+
+    several = [ending("a", NotFound("first")), ending("b", None), ending("c", NotFound("second"))]
+    with pytest.raises(NotFound, match="first"):
+        drive(concurrently(several), Script([0]), NO_RETRY)
+    assert sorted(ended) == ["a", "b", "c"]
 
 
 def test_both_drivers_leave_the_same_trace() -> None:
