@@ -83,7 +83,7 @@ def concurrently(several: Iterable[Steps[T]]) -> Steps[list[T]]:
     """Execute several sequences of steps at the same time; return what each returned.
 
     Raises:
-        Exception: the first one's of those that failed, after all have ended.
+        Exception: the first failure, once all have ended.
     """
     tasks = []
     for steps in several:
