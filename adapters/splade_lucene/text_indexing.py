@@ -52,6 +52,10 @@ class LuceneTextIndexing:
         """No fields: this package makes no index here."""
         return ()
 
+    def rebuilt(self, seen: Description) -> Sequence[str]:
+        """No fields."""
+        return ()
+
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
         """Nothing to do."""
         yield from ()

@@ -95,6 +95,11 @@ class QdrantTextIndexing:
         schema = schema_of(seen, self._address)
         return sorted(field for field in self._made(schema) if field in schema.indexes)
 
+    def rebuilt(self, seen: Description) -> Sequence[str]:
+        """The indexes whose former settings are in the records."""
+        records = self._made(schema_of(seen, self._address))
+        return [field for field in self.made(seen) if records[field] is not None]
+
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
         """Remove the index first: as long as it exists, its record must exist too."""
         made = self._made(schema_of(seen, self._address))

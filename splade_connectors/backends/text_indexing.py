@@ -60,6 +60,9 @@ class TextIndexBackend(Protocol):
     def made(self, seen: Description) -> Sequence[str]:
         """The fields whose index `create` made or rebuilt."""
 
+    def rebuilt(self, seen: Description) -> Sequence[str]:
+        """Those of `made` that had an index before, which `remove` restores."""
+
     def remove(self, seen: Description, fields: Sequence[str]) -> Steps[Description]:
         """Remove these indexes; restore one that existed before to its former settings.
 

@@ -287,7 +287,8 @@ def test_an_index_of_the_owners_is_built_anew_on_demand_and_becomes_what_it_was(
     assert scoring.replace(", 'scoring': {'type': 'bm25'}", "") == before
     with connect(f"edge:{path}") as store:
         assert store.attach(options=order).text_index == ()
-        store.detach(text_index=["body"])
+        (removed,) = store.detach(text_index=["body"]).removes
+        assert removed == "the text index of 'body' (restoring the one it replaced)"
         with pytest.raises(NotFound, match="it created: none"):
             store.detach(text_index=["body"])
     assert shards_index(path, "body") == before

@@ -55,7 +55,12 @@ def remove_text_indexes(
                 f"(it created: {ours}): there is nothing to detach"
             )
     report = DetachReport(vector="")
-    report.removes = tuple(f"the text index of {field!r}" for field in fields)
+    restored = backend.rebuilt(seen)
+    report.removes = tuple(
+        f"the text index of {field!r}"
+        + (" (restoring the one it replaced)" if field in restored else "")
+        for field in fields
+    )
     if not dry_run:
         yield from backend.remove(seen, fields)
         yield from session.backend.refresh()
