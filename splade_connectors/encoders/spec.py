@@ -12,7 +12,7 @@ from splade_connectors.encoders.model_files import (
     refuse_without_weights,
     revision_of,
 )
-from splade_connectors.encoders.routes import Task
+from splade_connectors.encoders.routes import IDF_FILE, Task
 from splade_connectors.encoders.sentence_transformers import Activation, Recipe, read_recipe
 from splade_connectors.encoders.settings import Settings, read_settings
 from splade_connectors.encoders.tokenizer_settings import (
@@ -140,6 +140,7 @@ def read_folder(
     # Before looking for the tokenizer: other kinds of models may keep it elsewhere.
     recipe = read_recipe(folder, label, task)
     refuse_without_tokenizer(recipe.folder)
+    _refuse_queries_only(recipe.folder)
     config = read_settings(recipe.folder / "config.json")
     _refuse_other_architectures(label, config)
     _refuse_adapters(recipe.folder, config)
@@ -255,6 +256,14 @@ def _refuse_other_architectures(label: str, config: Settings) -> None:
         model_type = config.text("model_type", "nameless")
         what = ", ".join(architectures) or f"a {model_type} model without a head"
         raise ModelError(f"{label} is {what}, not a masked-language model (…ForMaskedLM)")
+
+
+def _refuse_queries_only(folder: Path) -> None:
+    if (folder / IDF_FILE).is_file() and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"the model folder {folder} holds only query weights ({IDF_FILE}; it has no "
+            "config.json): it encodes queries (queries_only=True), but documents need the model"
+        )
 
 
 def _refuse_adapters(folder: Path, config: Settings) -> None:

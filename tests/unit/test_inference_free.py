@@ -107,6 +107,13 @@ def test_documents_are_refused_in_a_sentence(layout: str, request: pytest.Fixtur
         encoder.check_documents()
 
 
+def test_a_folder_with_query_weights_alone_says_so(opensearch: Path) -> None:
+    (opensearch / "config.json").unlink()
+    assert terms(load_encoder(opensearch, queries_only=True), "bread")
+    with pytest.raises(ModelError, match=r"holds only query weights \(idf\.json; it has no config"):
+        load_encoder(opensearch)
+
+
 def test_what_is_no_list_of_texts_is_refused(router: Path) -> None:
     encoder = load_encoder(router, queries_only=True)
     with pytest.raises(ConfigurationError, match=r"expected a list of texts, got one string"):
