@@ -90,7 +90,8 @@ class Verbs:
         """Return this process's client: a forked child opens its own."""
         if not self._is_here:
             keys = Keys(self._session.encoder)
-            self._opened = opened_in_child(self._opened, self._origin, keys, used=self._is_used)
+            here = opened_in_child(self._opened, self._origin, keys, used=self._is_used)
+            self._opened = never_destroy_in_children(here)
             self._process = os.getpid()
         self._is_used = True
         return self._opened

@@ -103,13 +103,16 @@ async def arun(
                 return await asent(step, send, retry, pause)
 
     progress = _Progress(steps)
-    while not progress.finished:
-        try:
-            outcome = await execute(progress.step)
-        except Exception as failure:  # thrown into the verb, which may handle it
-            progress.failed(failure)
-        else:
-            progress.succeeded(outcome)
+    try:
+        while not progress.finished:
+            try:
+                outcome = await execute(progress.step)
+            except Exception as failure:  # thrown into the verb, which may handle it
+                progress.failed(failure)
+            else:
+                progress.succeeded(outcome)
+    finally:
+        steps.close()  # at once if cancelled, so that the verb ends its tasks
     return progress.value
 
 
@@ -120,6 +123,7 @@ def _in_thread(work: Callable[[], T]) -> Future[T]:
     response to a request.
     """
     future: Future[T] = Future()
+    future.set_running_or_notify_cancel()  # a thread cannot be cancelled
 
     def compute() -> None:
         try:

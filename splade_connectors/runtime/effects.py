@@ -86,15 +86,20 @@ def concurrently(several: Iterable[Steps[T]]) -> Steps[list[T]]:
         Exception: the first failure, once all have ended.
     """
     tasks = []
-    for steps in several:
-        tasks.append((yield Spawn(steps)))
     returned: list[T] = []
     failures: list[Exception] = []
-    for task in tasks:
-        try:
-            returned.append((yield Join(task)))
-        except Exception as failure:
-            failures.append(failure)
+    try:
+        for steps in several:
+            tasks.append((yield Spawn(steps)))
+        for task in tasks:
+            try:
+                returned.append((yield Join(task)))
+            except Exception as failure:
+                failures.append(failure)
+    except GeneratorExit:  # the verb was cancelled, and with it only the task that it waited for
+        for task in tasks:
+            task.cancel()
+        raise
     if failures:
         raise failures[0]
     return returned

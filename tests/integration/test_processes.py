@@ -121,6 +121,32 @@ def test_a_child_that_leaves_a_qdrant_store_alone_ends(
         assert forked(case, target)["child"] == UNTOUCHED
 
 
+def test_what_a_child_has_opened_is_not_destroyed_in_its_child_either(tmp_path: Path) -> None:
+    script = """
+import gc, os, sys, weakref
+from splade_connectors import Document, connect
+from splade_connectors.testing import HashEncoder
+
+store = connect(sys.argv[1], encoder=HashEncoder())
+store.index([Document(id="a", text="water")])
+child = os.fork()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+store.search("water")
+opened = weakref.ref(store._opened)
+grandchild = os.fork()
+del store
+gc.collect()
+if not grandchild:
+    os._exit(opened() is None)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+"""
+    with QdrantRestFront() as running:
+        command = [sys.executable, "-c", script, f"qdrant://{running.host}/forks"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_child_never_destroys_the_shard_of_its_parent(tmp_path: Path) -> None:
     script = """
 import gc, os, sys, weakref

@@ -312,6 +312,29 @@ def test_the_first_error_of_concurrent_steps_is_raised_after_all_have_ended(driv
     assert sorted(ended) == ["a", "b", "c"]
 
 
+async def test_concurrent_steps_are_cancelled_together() -> None:
+    ended: list[float] = []
+
+    def ending(seconds: float) -> Steps[None]:
+        yield Sleep(seconds)
+        ended.append(seconds)
+        raise NotFound("nobody asks for this any more")
+
+    async def send(request: Request) -> None:
+        raise AssertionError(request)
+
+    steps = concurrently(ending(seconds) for seconds in (0.2, 0.1, 0.15))
+    running = asyncio.create_task(arun(steps, send, NO_RETRY))
+    await asyncio.sleep(0.02)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await asyncio.sleep(0.3)
+    assert ended == []
+
+
 def test_both_drivers_leave_the_same_trace() -> None:
     def verb() -> Steps[list[Any]]:
         found = [(yield Ask("a")), (yield Compute(lambda: 42))]
