@@ -17,7 +17,6 @@ from splade_connectors.encoders.base import SparseEncoder
 from splade_connectors.encoders.dense import DenseSource
 from splade_connectors.errors import ConfigurationError
 from splade_connectors.files.dead_letters import DeadLetters
-from splade_connectors.forks import never_destroy_in_children
 from splade_connectors.fusion.legs import Leg
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.spec import Fusion
@@ -64,8 +63,7 @@ class Verbs:
         origin: Origin | None = None,
     ) -> None:
         self._session = session
-        # A client's destructor may wait for threads that a forked child does not have, or crash.
-        self._opened = never_destroy_in_children(opened)
+        self._opened = opened
         self._origin = origin
         self._process = os.getpid()
         self._is_used = False
@@ -90,8 +88,7 @@ class Verbs:
         """Return this process's client: a forked child opens its own."""
         if not self._is_here:
             keys = Keys(self._session.encoder)
-            here = opened_in_child(self._opened, self._origin, keys, used=self._is_used)
-            self._opened = never_destroy_in_children(here)
+            self._opened = opened_in_child(self._opened, self._origin, keys, used=self._is_used)
             self._process = os.getpid()
         self._is_used = True
         return self._opened

@@ -54,7 +54,6 @@ from splade_lucene.text_indexing import LuceneTextIndexing
 from splade_lucene.together import check_writable
 
 log = logging.getLogger(__name__)
-# The command line prints it as warnings.
 
 _BYTES_PER_TERM = 30
 

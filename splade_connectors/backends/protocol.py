@@ -23,6 +23,7 @@ from splade_connectors.documents import (
     StoredDocument,
     Total,
 )
+from splade_connectors.forks import never_destroy_in_children
 from splade_connectors.fusion.reference import LegRanking
 from splade_connectors.fusion.request import FusionPath, HybridQuery
 from splade_connectors.manifest import IndexManifest, KeyStyle
@@ -327,6 +328,10 @@ class Opened:
     send: Send | AsyncSend
     close: Any
     one_process: bool = False
+
+    def __post_init__(self) -> None:
+        # A client's destructor may wait for threads that a forked child does not have, or crash.
+        never_destroy_in_children(self)
 
 
 class Adapter(Protocol):
